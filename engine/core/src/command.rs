@@ -1,0 +1,82 @@
+//! What may be asked of a job that exists. Every command of a worker names the epoch of its claim.
+
+use bson::Document;
+use lucid_schemas::{EventBody, Failure};
+
+/// What may be asked of a job.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// A worker wants to hold the job: a queued one, or one whose holder was lost.
+    Claim {
+        /// The worker's name.
+        worker: String,
+        /// How long its lease is.
+        lease_ms: i64,
+    },
+    /// The holder gives the job back unharmed: it was asked to stop.
+    Release {
+        /// Epoch of the holder's claim.
+        epoch: i64,
+        /// Why, for people.
+        reason: String,
+    },
+    /// The holder states a fact that a successor must know.
+    Record {
+        /// Epoch of the holder's claim.
+        epoch: i64,
+        /// The fact: `snapshot_taken`.
+        fact: EventBody,
+    },
+    /// The holder passes the point of no return.
+    Commit {
+        /// Epoch of the holder's claim.
+        epoch: i64,
+        /// `commit_started` or `swap_started`.
+        fact: EventBody,
+    },
+    /// The holder has finished.
+    Succeed {
+        /// Epoch of the holder's claim.
+        epoch: i64,
+        /// What came of it.
+        result: Document,
+    },
+    /// The holder's attempt ended badly.
+    Fail {
+        /// Epoch of the holder's claim.
+        epoch: i64,
+        /// Why.
+        error: Failure,
+        /// Delay before the next attempt, where there is one.
+        retry_in_ms: i64,
+    },
+    /// The holder has cleaned up after a request to cancel.
+    ConfirmCancel {
+        /// Epoch of the holder's claim.
+        epoch: i64,
+    },
+    /// Somebody wants the job to end.
+    RequestCancel,
+    /// An operator lets a blocked job go on.
+    Resume,
+    /// A sweeper found a lease that has ended on a job with no attempts left.
+    Expire,
+}
+
+impl Command {
+    /// The word used in refusals and in the transition table.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Claim { .. } => "claim",
+            Self::Release { .. } => "release",
+            Self::Record { .. } => "record",
+            Self::Commit { .. } => "commit",
+            Self::Succeed { .. } => "succeed",
+            Self::Fail { .. } => "fail",
+            Self::ConfirmCancel { .. } => "confirm_cancel",
+            Self::RequestCancel => "request_cancel",
+            Self::Resume => "resume",
+            Self::Expire => "expire",
+        }
+    }
+}

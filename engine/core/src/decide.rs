@@ -1,0 +1,114 @@
+//! What a command leads to. Pure: the same job and command always give the same decision.
+//!
+//! Times never enter a decision. Where one depends on the clock, it carries a [`Guard`], which the store judges by
+//! the primary's clock in the very write that makes the decision true.
+
+mod claim;
+mod end;
+mod hold;
+
+use crate::{Command, Refusal};
+use lucid_schemas::{EventBody, Job, State};
+
+/// A condition on time that the store judges by `$$NOW` in the write's own filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guard {
+    /// `run_at` has come.
+    Due,
+    /// Nobody holds a lease that is still running.
+    LeaseOver,
+}
+
+/// What becomes of the lease with the transition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeaseChange {
+    /// It stays as it is.
+    Keep,
+    /// This worker gets one of so many milliseconds.
+    Take {
+        /// The worker.
+        worker: String,
+        /// How long.
+        lease_ms: i64,
+    },
+    /// Nobody has one.
+    Drop,
+}
+
+/// What a command leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// Conditions on time.
+    pub guards: Vec<Guard>,
+    /// What will have happened, in order; never empty.
+    pub events: Vec<EventBody>,
+    /// What becomes of the lease.
+    pub lease: LeaseChange,
+}
+
+impl Decision {
+    fn of(event: EventBody, lease: LeaseChange) -> Self {
+        Self {
+            guards: Vec::new(),
+            events: vec![event],
+            lease,
+        }
+    }
+}
+
+/// Says what `command` leads to on `job`.
+///
+/// # Errors
+/// The [`Refusal`], where the law doesn't allow it.
+pub fn decide(job: &Job, command: &Command) -> Result<Decision, Refusal> {
+    match command {
+        Command::Claim { worker, lease_ms } => claim::claim(job, worker, *lease_ms),
+        Command::Expire => claim::expire(job),
+        Command::Release { epoch, reason } => {
+            held_by(job, *epoch, command)?;
+            hold::release(job, reason)
+        }
+        Command::Record { epoch, fact } => {
+            held_by(job, *epoch, command)?;
+            hold::record(job, fact)
+        }
+        Command::Commit { epoch, fact } => {
+            held_by(job, *epoch, command)?;
+            hold::commit(job, fact)
+        }
+        Command::Succeed { epoch, result } => {
+            held_by(job, *epoch, command)?;
+            end::succeed(job, result)
+        }
+        Command::Fail {
+            epoch,
+            error,
+            retry_in_ms,
+        } => {
+            held_by(job, *epoch, command)?;
+            end::fail(job, error, *retry_in_ms)
+        }
+        Command::ConfirmCancel { epoch } => {
+            held_by(job, *epoch, command)?;
+            end::confirm_cancel(job)
+        }
+        Command::RequestCancel => end::request_cancel(job),
+        Command::Resume => hold::resume(job),
+    }
+}
+
+/// The fence: a worker's command counts only within its own claim.
+fn held_by(job: &Job, epoch: i64, command: &Command) -> Result<(), Refusal> {
+    if job.head.epoch != epoch || job.lease.is_none() {
+        return Err(Refusal::Fenced {
+            given: epoch,
+            current: job.head.epoch,
+            command: command.name(),
+        });
+    }
+    Ok(())
+}
+
+const fn wrong_state(state: State, command: &'static str) -> Refusal {
+    Refusal::WrongState { state, command }
+}

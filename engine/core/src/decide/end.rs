@@ -1,0 +1,75 @@
+//! The ways a job ends: well, badly, or because somebody asked for it.
+
+use super::{Decision, LeaseChange, wrong_state};
+use crate::Refusal;
+use bson::Document;
+use lucid_schemas::{EventBody, Failure, Job, State};
+
+pub(super) fn succeed(job: &Job, result: &Document) -> Result<Decision, Refusal> {
+    match job.head.state {
+        State::Running | State::Committing => Ok(Decision::of(
+            EventBody::Succeeded {
+                result: result.clone(),
+            },
+            LeaseChange::Drop,
+        )),
+        State::Canceling => Err(Refusal::AlreadyCanceling),
+        State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
+            Err(wrong_state(job.head.state, "succeed"))
+        }
+    }
+}
+
+/// Before the point of no return a job is tried again, or fails. After it, it is tried again without limit, or
+/// stays open as blocked: what was begun is never left half-done without saying so.
+pub(super) fn fail(job: &Job, error: &Failure, retry_in_ms: i64) -> Result<Decision, Refusal> {
+    let again = EventBody::AttemptFailed {
+        error: error.clone(),
+        retry_in_ms,
+    };
+    let attempts_left = job.head.attempt < job.request.max_attempts;
+    let event = match job.head.state {
+        State::Running if error.retryable && attempts_left => again,
+        State::Running => EventBody::Failed {
+            error: error.clone(),
+        },
+        State::Committing if error.retryable => again,
+        State::Committing => EventBody::Blocked {
+            error: error.clone(),
+        },
+        // What was asked for is the end, and a failed attempt is one.
+        State::Canceling => EventBody::Canceled {},
+        State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
+            return Err(wrong_state(job.head.state, "fail"));
+        }
+    };
+    Ok(Decision::of(event, LeaseChange::Drop))
+}
+
+pub(super) fn request_cancel(job: &Job) -> Result<Decision, Refusal> {
+    match job.head.state {
+        State::Queued => Ok(Decision::of(EventBody::Canceled {}, LeaseChange::Drop)),
+        State::Running => Ok(Decision::of(
+            EventBody::CancelRequested {},
+            LeaseChange::Keep,
+        )),
+        State::Canceling => Err(Refusal::AlreadyCanceling),
+        State::Committing | State::Blocked => Err(Refusal::PastPointOfNoReturn),
+        State::Succeeded | State::Failed | State::Canceled => Err(Refusal::AlreadyEnded {
+            state: job.head.state,
+        }),
+    }
+}
+
+pub(super) fn confirm_cancel(job: &Job) -> Result<Decision, Refusal> {
+    match job.head.state {
+        State::Canceling => Ok(Decision::of(EventBody::Canceled {}, LeaseChange::Drop)),
+        State::Queued
+        | State::Running
+        | State::Committing
+        | State::Blocked
+        | State::Succeeded
+        | State::Failed
+        | State::Canceled => Err(wrong_state(job.head.state, "confirm_cancel")),
+    }
+}

@@ -1,0 +1,157 @@
+//! What is true of every job at every moment, numbered. Stores assert these in debug builds, the judge after every test.
+
+use crate::evolve::fold;
+use lucid_schemas::{EventBody, Job, State};
+use std::fmt;
+
+/// The invariants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Invariant {
+    /// INV-1: the fold of the events equals the head.
+    HeadIsFold,
+    /// INV-2: events are numbered from 1 without gaps.
+    SeqContiguous,
+    /// INV-3: `enqueued` is the first event and the only one of its kind; its hash fits the request.
+    BornOnce,
+    /// INV-4: each claim has the epoch of the last one plus 1, so at most one epoch is open.
+    EpochsRise,
+    /// INV-5: what only a holder may state was stated by the worker that claimed last.
+    HolderSpeaks,
+    /// INV-6: nothing follows a terminal event.
+    EndIsFinal,
+    /// INV-7: a running job has a lease; a queued, blocked or ended one has none.
+    LeaseFitsState,
+}
+
+impl Invariant {
+    /// The number, for messages and metrics.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::HeadIsFold => 1,
+            Self::SeqContiguous => 2,
+            Self::BornOnce => 3,
+            Self::EpochsRise => 4,
+            Self::HolderSpeaks => 5,
+            Self::EndIsFinal => 6,
+            Self::LeaseFitsState => 7,
+        }
+    }
+}
+
+/// An invariant that a job breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub invariant: Invariant,
+    /// How.
+    pub detail: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "INV-{}: {}", self.invariant.number(), self.detail)
+    }
+}
+
+/// Every invariant that `job` breaks.
+pub fn violations(job: &Job) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let mut check = |holds: bool, invariant, detail: &dyn Fn() -> String| {
+        if !holds {
+            found.push(Violation {
+                invariant,
+                detail: format!("job {}: {}", job.id(), detail()),
+            });
+        }
+    };
+    let folded = fold(&job.events);
+    check(
+        folded.as_ref() == Some(&job.head),
+        Invariant::HeadIsFold,
+        &|| format!("the head is {:?}, its events fold to {folded:?}", job.head),
+    );
+    let numbers: Vec<i64> = job.events.iter().map(|event| event.seq).collect();
+    check(
+        numbers.iter().copied().eq((1..).take(numbers.len())),
+        Invariant::SeqContiguous,
+        &|| format!("its events are numbered {numbers:?}"),
+    );
+    let births = job.events.iter().filter(|event| match &event.body {
+        EventBody::Enqueued { request_hash, .. } => {
+            event.seq == 1 && job.request.hash().is_ok_and(|hash| hash == *request_hash)
+        }
+        _ => false,
+    });
+    check(births.count() == 1, Invariant::BornOnce, &|| {
+        "its request doesn't fit its first event".into()
+    });
+    stream_violations(job, &mut check);
+    let lease_fits = match job.head.state {
+        State::Running => job.lease.is_some(),
+        State::Canceling | State::Committing => true,
+        State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
+            job.lease.is_none()
+        }
+    };
+    check(lease_fits, Invariant::LeaseFitsState, &|| {
+        format!("it is {} and its lease is {:?}", job.head.state, job.lease)
+    });
+    found
+}
+
+fn stream_violations(job: &Job, check: &mut impl FnMut(bool, Invariant, &dyn Fn() -> String)) {
+    let mut epoch = 0;
+    let mut holder: Option<&str> = None;
+    let mut ended = false;
+    for event in &job.events {
+        check(!ended, Invariant::EndIsFinal, &|| {
+            format!("event {} follows its end", event.seq)
+        });
+        match &event.body {
+            EventBody::Claimed { epoch: claimed, .. } => {
+                check(*claimed == epoch + 1, Invariant::EpochsRise, &|| {
+                    format!("epoch {claimed} follows epoch {epoch}")
+                });
+                epoch = *claimed;
+                holder = Some(&event.by);
+            }
+            EventBody::Released { .. }
+            | EventBody::AttemptFailed { .. }
+            | EventBody::SnapshotTaken { .. }
+            | EventBody::CommitStarted {}
+            | EventBody::SwapStarted { .. }
+            | EventBody::Blocked { .. }
+            | EventBody::Succeeded { .. } => {
+                check(holder == Some(&event.by), Invariant::HolderSpeaks, &|| {
+                    format!("event {} is by {}, the holder was {holder:?}", event.seq, event.by)
+                });
+            }
+            EventBody::Enqueued { .. }
+            | EventBody::CancelRequested {}
+            | EventBody::Canceled {}
+            | EventBody::Resumed {}
+            // A sweeper, too, ends a job whose worker was lost on the last attempt.
+            | EventBody::Failed { .. } => {}
+        }
+        if gives_up_hold(&event.body) {
+            holder = None;
+        }
+        ended = ended
+            || matches!(
+                event.body,
+                EventBody::Succeeded { .. } | EventBody::Failed { .. } | EventBody::Canceled {}
+            );
+    }
+}
+
+fn gives_up_hold(body: &EventBody) -> bool {
+    matches!(
+        body,
+        EventBody::Released { .. }
+            | EventBody::AttemptFailed { .. }
+            | EventBody::Blocked { .. }
+            | EventBody::Succeeded { .. }
+            | EventBody::Failed { .. }
+            | EventBody::Canceled {}
+    )
+}

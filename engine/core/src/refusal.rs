@@ -1,0 +1,54 @@
+//! Why a command is refused; with the state and the command inside.
+
+use lucid_schemas::State;
+
+/// Why a command is refused. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The job's state doesn't allow the command.
+    #[error("a job that is {state} can't take '{command}'")]
+    WrongState {
+        /// Where the job stands.
+        state: State,
+        /// What was asked.
+        command: &'static str,
+    },
+    /// The worker's claim is over: another epoch has begun, or it gave the job back.
+    #[error(
+        "'{command}' comes from epoch {given}, the job is at epoch {current}: another worker has it"
+    )]
+    Fenced {
+        /// Epoch of the command.
+        given: i64,
+        /// Epoch of the job.
+        current: i64,
+        /// What was asked.
+        command: &'static str,
+    },
+    /// The job is past its point of no return.
+    #[error("the job is past its point of no return and can only be carried through")]
+    PastPointOfNoReturn,
+    /// The job has ended.
+    #[error("the job has already ended: it is {state}")]
+    AlreadyEnded {
+        /// How it ended.
+        state: State,
+    },
+    /// The cancel was asked for before; it is under way.
+    #[error("the job is being canceled already")]
+    AlreadyCanceling,
+    /// No attempt is left; only a sweeper may end the job.
+    #[error("all {max_attempts} attempts are used up")]
+    AttemptsExhausted {
+        /// How many there were.
+        max_attempts: i32,
+    },
+    /// The fact isn't one that this command may state.
+    #[error("'{command}' can't state the fact '{fact}'")]
+    WrongFact {
+        /// What was asked.
+        command: &'static str,
+        /// The fact's name.
+        fact: &'static str,
+    },
+}

@@ -1,0 +1,248 @@
+//! The table, `decide` and `evolve` say the same; random histories keep every invariant.
+
+use super::*;
+use crate::{Command, LeaseChange, Refusal, birth, invariant::violations, transition};
+use bson::{DateTime, doc};
+use lucid_schemas::{
+    BackupSpec, Event, EventBody, Failure, Job, Lease, Request, Requires, Spec, Stamp,
+};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+const MAX_ATTEMPTS: i32 = 3;
+
+fn queued() -> Job {
+    let request = Request {
+        id: "backup_20250109_020000_7k3fq2m8ab".parse().expect("an id"),
+        spec: Spec::Backup(BackupSpec {
+            database: "lucid".into(),
+            collections: None,
+            compression: true,
+            encryption: true,
+            require_consistent: false,
+        }),
+        requested_by: "api:test".into(),
+        unique_key: None,
+        priority: 0,
+        max_attempts: MAX_ATTEMPTS,
+        requires: Requires::default(),
+    };
+    let first = Event {
+        seq: 1,
+        at: Stamp::At(DateTime::from_millis(0)),
+        by: "api:test".into(),
+        write: "w1".into(),
+        body: EventBody::Enqueued {
+            request_hash: request.hash().expect("a hash"),
+            delay_ms: 0,
+        },
+    };
+    Job {
+        head: birth(&first),
+        request,
+        lease: None,
+        progress: None,
+        events: vec![first],
+    }
+}
+
+/// What a store does with a transition, on a clock that stands still.
+fn perform(job: &Job, command: &Command, by: &str) -> Result<Job, Refusal> {
+    let now = DateTime::from_millis(job.head.version);
+    let step = transition(job, command, by, &format!("w{}", job.head.version + 1))?;
+    let mut next = job.clone();
+    next.events
+        .extend(step.events.into_iter().map(|event| Event {
+            at: Stamp::At(event.at.resolve(now)),
+            ..event
+        }));
+    next.head = crate::fold(&next.events).expect("a stream with a first event");
+    match step.lease {
+        LeaseChange::Keep => {}
+        LeaseChange::Drop => next.lease = None,
+        LeaseChange::Take { worker, lease_ms } => {
+            next.lease = Some(Lease {
+                worker,
+                token: step.write,
+                expires_at: Stamp::At(Stamp::NOW.plus(lease_ms).resolve(now)),
+            });
+        }
+    }
+    Ok(next)
+}
+
+fn failure(retryable: bool) -> Failure {
+    Failure {
+        code: "test".into(),
+        message: "a test".into(),
+        retryable,
+    }
+}
+
+fn commands(epoch: i64) -> Vec<Command> {
+    let cluster_time = bson::Timestamp {
+        time: 1,
+        increment: 1,
+    };
+    let swap = EventBody::SwapStarted {
+        entries: 1,
+        list_hash: "h".into(),
+    };
+    vec![
+        Command::Claim {
+            worker: "w".into(),
+            lease_ms: 1000,
+        },
+        Command::Release {
+            epoch,
+            reason: "stop".into(),
+        },
+        Command::Record {
+            epoch,
+            fact: EventBody::SnapshotTaken { cluster_time },
+        },
+        Command::Commit {
+            epoch,
+            fact: EventBody::CommitStarted {},
+        },
+        Command::Commit { epoch, fact: swap },
+        Command::Succeed {
+            epoch,
+            result: doc! { "documents": 1 },
+        },
+        Command::Fail {
+            epoch,
+            error: failure(true),
+            retry_in_ms: 10,
+        },
+        Command::Fail {
+            epoch,
+            error: failure(false),
+            retry_in_ms: 10,
+        },
+        Command::ConfirmCancel { epoch },
+        Command::RequestCancel,
+        Command::Resume,
+        Command::Expire,
+    ]
+}
+
+/// Every job that can be reached in a few steps, with every move that led there.
+fn explore() -> (Vec<Job>, BTreeSet<Move>) {
+    let mut seen: Vec<Job> = Vec::new();
+    let mut moves = BTreeSet::new();
+    let mut frontier = vec![queued()];
+    while let Some(job) = frontier.pop() {
+        let key = |job: &Job| (job.head.state, job.head.attempt, job.lease.is_some());
+        if job.head.epoch > 5 || seen.iter().any(|other| key(other) == key(&job)) {
+            continue;
+        }
+        for command in commands(job.head.epoch) {
+            if let Ok(next) = perform(&job, &command, "w") {
+                moves.insert(Move {
+                    from: job.head.state,
+                    command: command.name(),
+                    event: next.events.last().expect("an event").body.name(),
+                    to: next.head.state,
+                });
+                frontier.push(next);
+            }
+        }
+        seen.push(job);
+    }
+    (seen, moves)
+}
+
+#[test]
+fn the_table_is_what_the_law_does() {
+    let (_, moves) = explore();
+    assert_eq!(moves, BTreeSet::from(MOVES));
+}
+
+#[test]
+fn every_state_can_be_reached() {
+    let (jobs, _) = explore();
+    let reached: BTreeSet<_> = jobs.iter().map(|job| job.head.state).collect();
+    assert_eq!(reached, BTreeSet::from(State::ALL));
+}
+
+#[test]
+fn a_worker_of_an_older_epoch_can_do_nothing() {
+    let (jobs, _) = explore();
+    for job in jobs.iter().filter(|job| job.head.epoch > 0) {
+        for command in commands(job.head.epoch - 1) {
+            let names_no_epoch = matches!(
+                command,
+                Command::Claim { .. } | Command::RequestCancel | Command::Resume | Command::Expire
+            );
+            let outcome = transition(job, &command, "w", "write");
+            assert!(
+                names_no_epoch || matches!(outcome, Err(Refusal::Fenced { .. })),
+                "{command:?} on {:?} gave {outcome:?}",
+                job.head
+            );
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_gave_the_job_back_can_do_nothing_more() {
+    let claimed = perform(&queued(), &commands(0)[0], "w").expect("claimed");
+    let commit = Command::Commit {
+        epoch: 1,
+        fact: EventBody::CommitStarted {},
+    };
+    let committing = perform(&claimed, &commit, "w").expect("committing");
+    let release = Command::Release {
+        epoch: 1,
+        reason: "stop".into(),
+    };
+    let released = perform(&committing, &release, "w").expect("released");
+    let late = Command::Succeed {
+        epoch: 1,
+        result: doc! {},
+    };
+    assert!(matches!(
+        perform(&released, &late, "w"),
+        Err(Refusal::Fenced { .. })
+    ));
+}
+
+#[test]
+fn past_the_point_of_no_return_a_job_is_never_failed_or_canceled() {
+    let (jobs, _) = explore();
+    for job in jobs
+        .iter()
+        .filter(|job| matches!(job.head.state, State::Committing | State::Blocked))
+    {
+        for command in commands(job.head.epoch) {
+            if let Ok(next) = perform(job, &command, "w") {
+                assert!(!matches!(
+                    next.head.state,
+                    State::Failed | State::Canceled | State::Queued
+                ));
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn random_histories_keep_every_invariant(steps in prop::collection::vec((0_usize..12, 0_i64..2), 1..60)) {
+        let mut job = queued();
+        for (choice, back) in steps {
+            let command = commands(job.head.epoch - back).swap_remove(choice);
+            let by = if matches!(command, Command::Claim { .. }) {
+                format!("w{}", job.head.epoch + 1)
+            } else {
+                format!("w{}", job.head.epoch)
+            };
+            let ended = job.head.state.is_terminal();
+            if let Ok(next) = perform(&job, &command, &by) {
+                prop_assert!(!ended, "{command:?} moved a job that had ended");
+                prop_assert_eq!(violations(&next), vec![]);
+                job = next;
+            }
+        }
+    }
+}

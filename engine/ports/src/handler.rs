@@ -1,0 +1,69 @@
+//! What does the work of one kind of job.
+
+use crate::JobContext;
+use async_trait::async_trait;
+use bson::Document;
+use lucid_schemas::{Failure, Kind};
+
+/// How a handler's run ends other than well.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JobError {
+    /// The attempt failed.
+    #[error("{}", .0.message)]
+    Failed(Failure),
+    /// The context said stop (cancel, lost lease, shutdown) and the handler did.
+    #[error("stopped as asked")]
+    Stopped,
+}
+
+impl JobError {
+    /// A failure that trying again won't mend.
+    pub fn permanent(code: &str, message: impl Into<String>) -> Self {
+        Self::Failed(Failure {
+            code: code.into(),
+            message: message.into(),
+            retryable: false,
+        })
+    }
+
+    /// A failure that trying again may mend.
+    pub fn retryable(code: &str, message: impl Into<String>) -> Self {
+        Self::Failed(Failure {
+            code: code.into(),
+            message: message.into(),
+            retryable: true,
+        })
+    }
+}
+
+/// Does the work of one kind of job.
+///
+/// A handler may be killed or stopped for an hour between any two instructions, while a successor runs. So whatever
+/// it does outside the store must be harmless then: write-once names, UUID-checked commands.
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    /// The kind.
+    fn kind(&self) -> Kind;
+
+    /// Works, and says what came of it. Called again after a failed attempt, and by a successor after a takeover, even
+    /// past the point of no return: then it rolls forward.
+    async fn run(&self, context: &dyn JobContext) -> Result<Document, JobError>;
+
+    /// Removes what was left outside the store, before the job goes on without this attempt.
+    ///
+    /// Never called past the point of no return, except for [`Ending::Fenced`]: then `context.job()` is the job as it
+    /// is now, another worker may be at work on it or have finished it, and only what provably nobody uses may go.
+    async fn abandon(&self, context: &dyn JobContext, ending: Ending);
+}
+
+/// Why an attempt is abandoned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The job was canceled; this worker still holds it, and nobody comes after it.
+    Canceled,
+    /// The attempt failed or was interrupted; this worker still holds the job, and the next attempt starts afresh.
+    Failed,
+    /// The job isn't this worker's any more. A restore leaves its staging to the successor; a backup deletes its own
+    /// manifest only where the job has ended and names another one, or none.
+    Fenced,
+}

@@ -1,0 +1,27 @@
+//! The doors of the engine: what stands on each side of them, as traits.
+//!
+//! | door | behind it | in front of it |
+//! |---|---|---|
+//! | [`Store`] | MongoDB, or the twin in memory | workers, API |
+//! | [`Feed`] | one change stream per process, or the twin | workers, API |
+//! | [`Catalog`] | the databases of the replica set | API: early checks of requests |
+//! | [`Handler`] | backup, restore, verify | the worker |
+//! | [`JobContext`] | the worker | handlers |
+//!
+//! Every store passes the same [`conformance`] suite; [`memory`] is the twin.
+
+pub mod catalog;
+pub mod conformance;
+pub mod context;
+pub mod feed;
+pub mod handler;
+pub mod memory;
+pub mod store;
+
+pub use catalog::Catalog;
+pub use context::{ContextError, JobContext};
+pub use feed::{Feed, Wake};
+pub use handler::{Ending, Handler, JobError};
+pub use store::{
+    Detail, Enqueue, JobFilter, ListPage, Outcome, Reach, Renewal, Store, StoreError, WorkerCard,
+};

@@ -1,0 +1,236 @@
+//! Where jobs are kept. One transition is one atomic compare-and-set on one document.
+
+use async_trait::async_trait;
+use bson::{DateTime, Document};
+use lucid_core::Transition;
+use lucid_schemas::{Job, JobId, Kind, Progress, RepositoryName, Request, State};
+use std::{collections::BTreeMap, time::Duration};
+
+/// What went wrong with the store itself.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The store can't be reached or has no primary; the write may or may not have happened.
+    #[error("MongoDB can't be reached: {0}")]
+    Unavailable(String),
+    /// The server refuses what this program asks; trying again won't help.
+    #[error("MongoDB refuses: {0}")]
+    Rejected(String),
+    /// A stored document can't be read.
+    #[error(transparent)]
+    Unreadable(#[from] std::sync::Arc<lucid_schemas::job::UnreadableJob>),
+    /// An open job has the same unique key.
+    #[error("job {open} with the same unique key '{key}' is still open")]
+    NotUnique {
+        /// The key.
+        key: String,
+        /// The job that has it.
+        open: JobId,
+    },
+    /// The name is bound to another repository.
+    #[error(
+        "the name '{name}' belongs to repository {bound}, but this worker found repository {found} there: \
+         mount the right folder, or use another name"
+    )]
+    OtherRepository {
+        /// The name.
+        name: String,
+        /// The id that it is bound to.
+        bound: String,
+        /// The id that was found.
+        found: String,
+    },
+}
+
+impl StoreError {
+    /// Whether trying again may help.
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::Rejected(_)
+            | Self::Unreadable(_)
+            | Self::NotUnique { .. }
+            | Self::OtherRepository { .. } => false,
+        }
+    }
+}
+
+/// A job to be stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Enqueue {
+    /// What is asked for.
+    pub request: Request,
+    /// Milliseconds until it is due.
+    pub delay_ms: i64,
+    /// A fresh random name of this write: enqueueing twice with the same one makes one job.
+    pub write: String,
+}
+
+/// What came of a compare-and-set.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It happened; this is the job now.
+    Won(Box<Job>),
+    /// Version or epoch had moved on, or a guard didn't hold; nothing was changed. This is the job as it is, `None`
+    /// where it doesn't exist.
+    Lost(Option<Box<Job>>),
+}
+
+/// What came of renewing a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Renewal {
+    /// The lease runs on; the job's state tells whether a cancel was asked for.
+    Renewed {
+        /// Where the job stands.
+        state: State,
+    },
+    /// The lease had ended, or another worker has the job: stop working at once.
+    Lost,
+}
+
+/// What a worker can run: decides which jobs it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reach {
+    /// Kinds that it has handlers for.
+    pub kinds: Vec<Kind>,
+    /// Repositories that it has opened.
+    pub repositories: Vec<RepositoryName>,
+    /// Labels that it carries.
+    pub labels: Vec<String>,
+}
+
+impl Reach {
+    /// Whether a job with these needs can run here.
+    pub fn covers(&self, request: &Request) -> bool {
+        let requires = &request.requires;
+        let repository_reached = requires
+            .repository
+            .as_ref()
+            .is_none_or(|needed| self.repositories.contains(needed));
+        self.kinds.contains(&request.spec.kind())
+            && repository_reached
+            && requires
+                .labels
+                .iter()
+                .all(|label| self.labels.contains(label))
+    }
+}
+
+/// Which jobs a list shows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct JobFilter {
+    /// Of this kind.
+    pub kind: Option<Kind>,
+    /// In this state.
+    pub state: Option<State>,
+    /// After this job in the list's order (newest first).
+    pub after: Option<JobId>,
+    /// At most so many; 0 means none.
+    pub limit: u32,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ListPage {
+    /// Newest first, by `created_at`, then id.
+    pub jobs: Vec<Job>,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+/// A list that is too large for an event: kept first, then named by its hash in the event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Detail {
+    /// The job.
+    pub job: JobId,
+    /// Which list of the job, such as `swap`.
+    pub name: String,
+    /// SHA-256 (hex) of the data's BSON bytes.
+    pub hash: String,
+    /// The list.
+    pub data: Document,
+}
+
+/// How a worker presents itself to the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerCard {
+    /// Its name: host and process id.
+    pub name: String,
+    /// Version of the program.
+    pub version: String,
+    /// Slots in all.
+    pub capacity: i32,
+    /// Slots taken.
+    pub running: i32,
+    /// What it can run.
+    pub reach: Reach,
+    /// When it was heard of last, by the primary's clock; ignored when written.
+    pub seen_at: Option<DateTime>,
+}
+
+/// Where jobs are kept. What these answers promise is durable on a majority.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Stores a new job. Asked again with the same `write` it answers with the same job.
+    async fn enqueue(&self, enqueue: &Enqueue) -> Result<Job, StoreError>;
+
+    /// The job, as the primary has it on a majority.
+    async fn load(&self, id: &JobId) -> Result<Option<Job>, StoreError>;
+
+    /// Ids that begin with `prefix`, in order, at most `limit`.
+    async fn ids_with_prefix(&self, prefix: &str, limit: u32) -> Result<Vec<JobId>, StoreError>;
+
+    /// Makes the transition true, or reports that another one was.
+    async fn apply(&self, transition: &Transition) -> Result<Outcome, StoreError>;
+
+    /// Renews the lease that `write` took, from now on for `lease_ms`, and stores the progress, if any.
+    async fn renew(
+        &self,
+        id: &JobId,
+        epoch: i64,
+        write: &str,
+        lease_ms: i64,
+        progress: Option<&Progress>,
+    ) -> Result<Renewal, StoreError>;
+
+    /// Jobs that `reach` could claim now (due, or their lease is over), best first. A hint: the claim decides.
+    async fn claimable(&self, reach: &Reach, limit: u32) -> Result<Vec<Job>, StoreError>;
+
+    /// How long until the next job that isn't claimable yet may become so: `run_at` or a lease's end. `None`: unknown.
+    async fn next_due_in(&self, reach: &Reach) -> Result<Option<Duration>, StoreError>;
+
+    /// Running jobs without attempts left whose lease is over.
+    async fn expired(&self, limit: u32) -> Result<Vec<Job>, StoreError>;
+
+    /// A page of jobs.
+    async fn list(&self, filter: &JobFilter) -> Result<ListPage, StoreError>;
+
+    /// How many open jobs there are, by state.
+    async fn open_jobs(&self) -> Result<BTreeMap<State, i64>, StoreError>;
+
+    /// Keeps a list; once more with the same name replaces it.
+    async fn put_detail(&self, detail: &Detail) -> Result<(), StoreError>;
+
+    /// A kept list.
+    async fn detail(&self, job: &JobId, name: &str) -> Result<Option<Detail>, StoreError>;
+
+    /// Presents a worker, and says that it lives.
+    async fn announce(&self, card: &WorkerCard) -> Result<(), StoreError>;
+
+    /// Forgets a worker that stops.
+    async fn depart(&self, name: &str) -> Result<(), StoreError>;
+
+    /// Workers heard of within `within`, by the primary's clock.
+    async fn workers(&self, within: Duration) -> Result<Vec<WorkerCard>, StoreError>;
+
+    /// Binds a repository's name to its id, for good.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherRepository`] where the name is bound to another id.
+    async fn bind_repository(&self, repository: &RepositoryName) -> Result<(), StoreError>;
+
+    /// All bound names.
+    async fn repositories(&self) -> Result<Vec<RepositoryName>, StoreError>;
+
+    /// One sentence on the store's health; an error where it has no primary.
+    async fn ping(&self) -> Result<String, StoreError>;
+}

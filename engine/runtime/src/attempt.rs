@@ -1,0 +1,205 @@
+//! One attempt at one job, from its claim to the transition that ends it.
+
+use crate::{
+    backoff::retry_delay_ms,
+    context::{Claim, StopReason},
+    heartbeat::beat,
+    step::StepError,
+};
+use bson::Document;
+use lucid_core::Command;
+use lucid_ports::{Ending, Handler, JobContext, JobError};
+use lucid_schemas::{Failure, Job, State};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// How long the ending itself is tried where the store can't be reached; after that the lease ends and a successor comes.
+const ENDING_PATIENCE: Duration = Duration::from_mins(1);
+
+/// Runs the handler under a heartbeat, then records how it ended.
+pub async fn attempt(claim: Arc<Claim>, handler: Arc<dyn Handler>) {
+    let ended = CancellationToken::new();
+    let heart = tokio::spawn(beat(Arc::clone(&claim), ended.clone()));
+    let job = claim.job();
+    tracing::info!(job = %claim.id, epoch = claim.epoch, attempt = job.head.attempt, "started");
+    let outcome = if job.head.state == State::Canceling {
+        // Taken over only to be cleaned up.
+        claim.stop_because(StopReason::Canceled);
+        Err(JobError::Stopped)
+    } else {
+        run(&claim, &handler).await
+    };
+    let fate = record(&claim, &handler, outcome).await;
+    ended.cancel();
+    if let Err(error) = heart.await {
+        tracing::error!(job = %claim.id, epoch = claim.epoch, %error, "the heartbeat broke off");
+    }
+    match fate {
+        Ok(state) => tracing::info!(job = %claim.id, epoch = claim.epoch, %state, "ended"),
+        Err(error) => {
+            tracing::warn!(job = %claim.id, epoch = claim.epoch, %error, "left to a successor");
+        }
+    }
+}
+
+/// Runs the handler; a panic is a failed attempt; one that doesn't stop when told is left behind.
+async fn run(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) -> Result<Document, JobError> {
+    let mut work = {
+        let (claim, handler) = (Arc::clone(claim), Arc::clone(handler));
+        tokio::spawn(async move { handler.run(&*claim).await })
+    };
+    let finished = tokio::select! {
+        finished = &mut work => Some(finished),
+        () = claim.stop().cancelled() => None,
+    };
+    let finished = match finished {
+        Some(finished) => finished,
+        None => {
+            if let Ok(finished) =
+                timeout(Duration::from_millis(claim.options.grace_ms), &mut work).await
+            {
+                finished
+            } else {
+                // Its future isn't dropped: calls under way come to their end, and find themselves fenced.
+                tracing::error!(job = %claim.id, epoch = claim.epoch, "handler doesn't stop: left behind");
+                return Err(JobError::Stopped);
+            }
+        }
+    };
+    finished.unwrap_or_else(|panic| {
+        tracing::error!(job = %claim.id, epoch = claim.epoch, %panic, "handler panicked");
+        Err(JobError::retryable(
+            "handler_panicked",
+            "the handler panicked, which is a defect: see the worker's log",
+        ))
+    })
+}
+
+async fn record(
+    claim: &Arc<Claim>,
+    handler: &Arc<dyn Handler>,
+    outcome: Result<Document, JobError>,
+) -> Result<State, StepError> {
+    let ended = match outcome {
+        Ok(result) => succeed(claim, handler, result).await,
+        Err(JobError::Failed(error)) => fail(claim, handler, error).await,
+        Err(JobError::Stopped) => stop(claim, handler).await,
+    };
+    if let Err(StepError::Refused { job, .. }) = &ended
+        && job.head.epoch != claim.epoch
+    {
+        claim.stop_because(StopReason::Lost);
+        fenced(claim, handler).await;
+    }
+    ended.map(|job| job.head.state)
+}
+
+async fn succeed(
+    claim: &Arc<Claim>,
+    handler: &Arc<dyn Handler>,
+    result: Document,
+) -> Result<Job, StepError> {
+    let epoch = claim.epoch;
+    match claim
+        .step(&Command::Succeed { epoch, result }, deadline())
+        .await
+    {
+        // A cancel came in before the end did.
+        Err(StepError::Refused { job, .. })
+            if job.head.epoch == epoch && job.head.state == State::Canceling =>
+        {
+            confirm_cancel(claim, handler).await
+        }
+        outcome => outcome,
+    }
+}
+
+async fn fail(
+    claim: &Arc<Claim>,
+    handler: &Arc<dyn Handler>,
+    error: Failure,
+) -> Result<Job, StepError> {
+    let epoch = claim.epoch;
+    tracing::warn!(job = %claim.id, epoch, code = error.code, message = error.message, "attempt failed");
+    let job = refresh(claim).await?;
+    if job.head.epoch == epoch && matches!(job.head.state, State::Running | State::Canceling) {
+        handler.abandon(&**claim, Ending::Failed).await;
+    }
+    let seed = format!("{}/{epoch}", claim.id);
+    let retry_in_ms = retry_delay_ms(job.head.attempt, &seed);
+    claim
+        .step(
+            &Command::Fail {
+                epoch,
+                error,
+                retry_in_ms,
+            },
+            deadline(),
+        )
+        .await
+}
+
+async fn stop(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) -> Result<Job, StepError> {
+    // The job knows best why: a handler may also have been stopped by a refused write.
+    let job = refresh(claim).await?;
+    let epoch = claim.epoch;
+    if job.head.epoch != epoch || claim.stop_reason() == Some(StopReason::Lost) {
+        fenced(claim, handler).await;
+        return Ok(claim.job());
+    }
+    match job.head.state {
+        State::Canceling => confirm_cancel(claim, handler).await,
+        State::Running | State::Committing => {
+            if job.head.state == State::Running {
+                handler.abandon(&**claim, Ending::Failed).await;
+            }
+            let reason = "the worker was asked to stop".to_owned();
+            claim
+                .step(&Command::Release { epoch, reason }, deadline())
+                .await
+        }
+        State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
+            Ok(job)
+        }
+    }
+}
+
+async fn confirm_cancel(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) -> Result<Job, StepError> {
+    handler.abandon(&**claim, Ending::Canceled).await;
+    let epoch = claim.epoch;
+    claim
+        .step(&Command::ConfirmCancel { epoch }, deadline())
+        .await
+}
+
+async fn fenced(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) {
+    match refresh(claim).await {
+        Ok(_) => handler.abandon(&**claim, Ending::Fenced).await,
+        Err(error) => {
+            tracing::warn!(job = %claim.id, epoch = claim.epoch, %error, "nothing cleaned up");
+        }
+    }
+}
+
+/// The job as it is now; what a handler believed may be outdated by a lost answer.
+async fn refresh(claim: &Arc<Claim>) -> Result<Job, StepError> {
+    let until = deadline();
+    loop {
+        match claim.store.load(&claim.id).await {
+            Ok(Some(job)) => {
+                claim.see(job.clone());
+                return Ok(job);
+            }
+            Ok(None) => return Err(StepError::Gone),
+            Err(error) if error.is_retryable() && Instant::now() < until => {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn deadline() -> Instant {
+    Instant::now() + ENDING_PATIENCE
+}

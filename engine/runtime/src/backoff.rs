@@ -1,0 +1,48 @@
+//! How long to wait before trying again.
+
+use sha2::{Digest, Sha256};
+
+const BASE_MS: u64 = 1_000;
+const LONGEST_MS: u64 = 300_000;
+
+/// Delay before the attempt after `attempt`: doubles from one second to five minutes, and spreads over the upper half
+/// by `seed`, so that jobs that failed together don't come back together.
+pub fn retry_delay_ms(attempt: i32, seed: &str) -> i64 {
+    let doublings = u32::try_from(attempt.clamp(1, 20) - 1).unwrap_or(0);
+    let full_ms = BASE_MS.saturating_mul(1 << doublings).min(LONGEST_MS);
+    let half_ms = full_ms / 2;
+    let delay_ms = half_ms + spread(seed) % (half_ms + 1);
+    i64::try_from(delay_ms).unwrap_or(i64::MAX)
+}
+
+/// A number that depends on nothing but `seed`, evenly spread.
+pub(crate) fn spread(seed: &str) -> u64 {
+    let digest = Sha256::digest(seed.as_bytes());
+    digest
+        .iter()
+        .take(8)
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_grow_and_stay_bounded() {
+        let bounds: Vec<_> = (1..=40)
+            .map(|attempt| retry_delay_ms(attempt, "seed"))
+            .collect();
+        assert!(
+            bounds
+                .iter()
+                .all(|delay_ms| (500..=300_000).contains(delay_ms)),
+            "{bounds:?}"
+        );
+        assert!(bounds[39] >= 150_000 && bounds[0] <= 1_000, "{bounds:?}");
+        assert_ne!(
+            retry_delay_ms(9, "one job"),
+            retry_delay_ms(9, "another job")
+        );
+    }
+}

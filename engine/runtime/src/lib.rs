@@ -1,0 +1,23 @@
+//! The motor: claims jobs, runs their handlers, keeps their leases, records how they end.
+//!
+//! ```text
+//! feed ─ wake ─▶ worker ── claim (compare and set) ──▶ attempt ─┬─ handler.run
+//! store ─ poll ─▶   ▲                                           ├─ heartbeat: renew, progress, cancel seen
+//!                   └──────────── slot free again ──────────────┴─ ending: succeed, fail, release, confirm cancel
+//! ```
+//!
+//! Invariant: nothing here decides a transition; every one is asked of `lucid_core::transition` and made true by the
+//! store. A worker that was stopped for an hour finds itself fenced at its next write.
+
+mod attempt;
+mod backoff;
+mod context;
+mod heartbeat;
+mod options;
+mod step;
+mod sweeper;
+mod worker;
+
+pub use backoff::retry_delay_ms;
+pub use options::{OptionsError, WorkerOptions};
+pub use worker::{Worker, WorkerHandle};

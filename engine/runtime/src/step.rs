@@ -1,0 +1,73 @@
+//! One transition made true: decide, compare and set, decide again where somebody was faster.
+
+use lucid_core::{Command, Refusal, transition};
+use lucid_ports::{Outcome, Store, StoreError};
+use lucid_schemas::Job;
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep};
+
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+const PAUSE_LONGEST: Duration = Duration::from_secs(2);
+
+/// Why a step didn't come about.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The law doesn't allow it; the job as it is now.
+    #[error("{refusal}")]
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// The job.
+        job: Box<Job>,
+    },
+    /// A guard doesn't hold: not due yet, or the lease of another worker runs.
+    #[error("not now: the job isn't due, or its lease isn't over")]
+    NotNow,
+    /// The job isn't there any more.
+    #[error("the job doesn't exist any more")]
+    Gone,
+    /// The store failed until the deadline.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Makes `command` true, trying again until `deadline` where the store can't be reached.
+pub async fn step(
+    store: &Arc<dyn Store>,
+    mut job: Job,
+    command: &Command,
+    by: &str,
+    deadline: Instant,
+) -> Result<Job, StepError> {
+    // One name for all tries: an answer that was lost is recognised by it.
+    let write = uuid::Uuid::new_v4().to_string();
+    let mut pause = PAUSE_FIRST;
+    loop {
+        let next = match transition(&job, command, by, &write) {
+            Ok(next) => next,
+            Err(refusal) => {
+                let job = Box::new(job);
+                return Err(StepError::Refused { refusal, job });
+            }
+        };
+        match store.apply(&next).await {
+            Ok(Outcome::Won(job)) => return Ok(*job),
+            Ok(Outcome::Lost(None)) => return Err(StepError::Gone),
+            Ok(Outcome::Lost(Some(current))) => {
+                if current.events.iter().any(|event| event.write == write) {
+                    return Ok(*current);
+                }
+                if current.head.version == job.head.version {
+                    return Err(StepError::NotNow);
+                }
+                job = *current;
+            }
+            Err(error) if error.is_retryable() && Instant::now() + pause < deadline => {
+                tracing::warn!(job = %job.id(), command = command.name(), %error, "trying again");
+                sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_LONGEST);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

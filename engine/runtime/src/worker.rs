@@ -1,0 +1,288 @@
+//! The worker: looks for jobs that it can run, claims them, and keeps its slots busy.
+
+use crate::{
+    attempt::attempt,
+    backoff::spread,
+    context::{Claim, StopReason},
+    options::{OptionsError, WorkerOptions},
+    step::step,
+    sweeper::sweep,
+};
+use lucid_core::Command;
+use lucid_ports::{Feed, Handler, Reach, Store, Wake, WorkerCard};
+use lucid_schemas::{Job, JobId, Kind, State};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::{
+    sync::broadcast,
+    task::{JoinError, JoinHandle, JoinSet},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+/// A worker that was started; it works until it is stopped.
+#[derive(Debug)]
+pub struct WorkerHandle {
+    stop: CancellationToken,
+    done: JoinHandle<()>,
+}
+
+impl WorkerHandle {
+    /// Gives back what it holds, unharmed, and waits until that is done.
+    ///
+    /// # Errors
+    /// Where the worker broke off with a panic.
+    pub async fn stop(self) -> Result<(), JoinError> {
+        self.stop.cancel();
+        self.done.await
+    }
+}
+
+/// The state of a running worker; all in one task.
+pub struct Worker {
+    store: Arc<dyn Store>,
+    wakes: broadcast::Receiver<Wake>,
+    handlers: HashMap<Kind, Arc<dyn Handler>>,
+    reach: Reach,
+    options: Arc<WorkerOptions>,
+    running: HashMap<JobId, Arc<Claim>>,
+    attempts: JoinSet<JobId>,
+    next_poll: Instant,
+    next_announce: Instant,
+    polls: u64,
+}
+
+impl Worker {
+    /// Starts a worker for these handlers and what it can reach.
+    ///
+    /// # Errors
+    /// Where the options don't fit together.
+    pub fn start(
+        store: Arc<dyn Store>,
+        feed: &dyn Feed,
+        handlers: Vec<Arc<dyn Handler>>,
+        mut reach: Reach,
+        options: WorkerOptions,
+    ) -> Result<WorkerHandle, OptionsError> {
+        options.check()?;
+        let handlers: HashMap<_, _> = handlers
+            .into_iter()
+            .map(|handler| (handler.kind(), handler))
+            .collect();
+        reach.kinds = Kind::ALL
+            .into_iter()
+            .filter(|kind| handlers.contains_key(kind))
+            .collect();
+        let worker = Self {
+            store,
+            // Before the first look, so that nothing falls between the two.
+            wakes: feed.subscribe(),
+            handlers,
+            reach,
+            options: Arc::new(options),
+            running: HashMap::new(),
+            attempts: JoinSet::new(),
+            next_poll: Instant::now(),
+            next_announce: Instant::now(),
+            polls: 0,
+        };
+        let stop = CancellationToken::new();
+        let done = tokio::spawn(worker.work(stop.clone()));
+        Ok(WorkerHandle { stop, done })
+    }
+
+    async fn work(mut self, stop: CancellationToken) {
+        tracing::info!(
+            worker = self.options.name,
+            slots = self.options.slots,
+            "worker started"
+        );
+        while !stop.is_cancelled() {
+            if Instant::now() >= self.next_announce {
+                self.announce().await;
+            }
+            if Instant::now() >= self.next_poll {
+                sweep(&self.store, &self.options.name).await;
+                self.reconcile().await;
+                self.plan_next_poll().await;
+            }
+            let until = self.next_poll.min(self.next_announce);
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = sleep_until(until) => {}
+                Some(ended) = self.attempts.join_next() => self.slot_freed(ended),
+                wake = self.wakes.recv() => self.wake(wake).await,
+            }
+        }
+        self.shut_down().await;
+    }
+
+    fn free_slots(&self) -> usize {
+        self.options.slots.saturating_sub(self.running.len())
+    }
+
+    fn slot_freed(&mut self, ended: Result<JobId, JoinError>) {
+        match ended {
+            Ok(id) => drop(self.running.remove(&id)),
+            Err(panic) => {
+                tracing::error!(%panic, "an attempt broke off: its lease will end");
+                self.running.retain(|_, claim| Arc::strong_count(claim) > 1);
+            }
+        }
+        self.next_poll = Instant::now();
+    }
+
+    async fn wake(&mut self, wake: Result<Wake, broadcast::error::RecvError>) {
+        match wake {
+            Ok(Wake::Changed { id, state }) => {
+                if let Some(claim) = self.running.get(&id) {
+                    // All other changes of a running job are this worker's own.
+                    if matches!(state, None | Some(State::Canceling)) {
+                        claim.poke.notify_one();
+                    }
+                } else if state.is_none_or(claimable_at_once) && self.free_slots() > 0 {
+                    self.look_at(&id).await;
+                }
+            }
+            Ok(Wake::Gap) | Err(broadcast::error::RecvError::Lagged(_)) => {
+                self.next_poll = Instant::now();
+                self.running
+                    .values()
+                    .for_each(|claim| claim.poke.notify_one());
+            }
+            // The feed has ended: from here the safety poll alone finds work.
+            Err(broadcast::error::RecvError::Closed) => sleep_until(self.next_poll).await,
+        }
+    }
+
+    async fn look_at(&mut self, id: &JobId) {
+        match self.store.load(id).await {
+            Ok(Some(job))
+                if self.reach.covers(&job.request) && claimable_at_once(job.head.state) =>
+            {
+                self.claim(job).await;
+                // It may be due in a moment only.
+                self.plan_next_poll().await;
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(job = %id, %error, "not looked at"),
+        }
+    }
+
+    /// Claims until the slots are full or nothing is left.
+    async fn reconcile(&mut self) {
+        while self.free_slots() > 0 {
+            let limit = u32::try_from(self.free_slots()).unwrap_or(u32::MAX);
+            let jobs = match self.store.claimable(&self.reach, limit).await {
+                Ok(jobs) => jobs,
+                Err(error) => {
+                    tracing::warn!(%error, "nothing looked for");
+                    return;
+                }
+            };
+            if jobs.is_empty() {
+                return;
+            }
+            let mut won = false;
+            for job in jobs {
+                won |= self.claim(job).await;
+            }
+            if !won {
+                return;
+            }
+        }
+    }
+
+    /// Tries to claim; another worker may be faster, which is no error.
+    async fn claim(&mut self, job: Job) -> bool {
+        let Some(handler) = self.handlers.get(&job.kind()).map(Arc::clone) else {
+            return false;
+        };
+        let id = job.id().clone();
+        if self.running.contains_key(&id) {
+            return false;
+        }
+        let command = Command::Claim {
+            worker: self.options.name.clone(),
+            lease_ms: self.options.lease_ms,
+        };
+        let claimed_from = Instant::now();
+        match step(&self.store, job, &command, &self.options.name, claimed_from).await {
+            Ok(job) => {
+                let claim = Claim::new(
+                    Arc::clone(&self.store),
+                    Arc::clone(&self.options),
+                    job,
+                    claimed_from,
+                );
+                self.running.insert(id.clone(), Arc::clone(&claim));
+                self.attempts.spawn(async move {
+                    attempt(claim, handler).await;
+                    id
+                });
+                true
+            }
+            Err(error) => {
+                tracing::debug!(job = %id, %error, "not claimed");
+                false
+            }
+        }
+    }
+
+    async fn plan_next_poll(&mut self) {
+        self.polls += 1;
+        let poll_ms = self.options.poll_ms;
+        let jitter_ms =
+            spread(&format!("{}/{}", self.options.name, self.polls)) % (poll_ms / 5 + 1);
+        let mut wait = Duration::from_millis(poll_ms - poll_ms / 10 + jitter_ms);
+        if self.free_slots() > 0 {
+            match self.store.next_due_in(&self.reach).await {
+                // A little later than due, so that the guard holds when the claim arrives.
+                Ok(Some(due_in)) => wait = wait.min(due_in + Duration::from_millis(20)),
+                Ok(None) => {}
+                Err(error) => tracing::debug!(%error, "next due time unknown"),
+            }
+        }
+        self.next_poll = Instant::now() + wait;
+    }
+
+    async fn announce(&mut self) {
+        self.next_announce = Instant::now() + Duration::from_millis(self.options.announce_ms);
+        let card = WorkerCard {
+            name: self.options.name.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            capacity: i32::try_from(self.options.slots).unwrap_or(i32::MAX),
+            running: i32::try_from(self.running.len()).unwrap_or(i32::MAX),
+            reach: self.reach.clone(),
+            seen_at: None,
+        };
+        if let Err(error) = self.store.announce(&card).await {
+            tracing::warn!(%error, "not announced");
+        }
+    }
+
+    /// Tells every handler to stop, waits for the endings, and leaves the registry.
+    async fn shut_down(mut self) {
+        tracing::info!(
+            worker = self.options.name,
+            running = self.running.len(),
+            "worker stops"
+        );
+        self.running
+            .values()
+            .for_each(|claim| claim.stop_because(StopReason::Shutdown));
+        while self.attempts.join_next().await.is_some() {}
+        if let Err(error) = self.store.depart(&self.options.name).await {
+            tracing::warn!(%error, "still listed among the workers");
+        }
+    }
+}
+
+/// Whether a job in this state may be waiting for a claim. A running one is not: it is looked for when its lease ends.
+const fn claimable_at_once(state: State) -> bool {
+    match state {
+        State::Queued | State::Canceling | State::Committing => true,
+        State::Running | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
+            false
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Collections of the engine's own database: names, validators, indexes and views, as data.
+//!
+//! Applied idempotently at every start. The validators document the fields for Compass and refuse what no
+//! version of this program writes; they never decide a transition.
+
+use bson::{Document, doc};
+
+/// The jobs.
+pub const OPS: &str = "ops";
+/// A view: one document per event, for people.
+pub const OPS_EVENTS: &str = "ops_events";
+/// Lists too large for an event.
+pub const OPS_DETAILS: &str = "ops_details";
+/// Workers and what they reach.
+pub const WORKERS: &str = "workers";
+/// Repository names bound to ids.
+pub const REPOSITORIES: &str = "repositories";
+
+/// An index as `createIndexes` takes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IndexDefinition {
+    /// The collection.
+    pub collection: &'static str,
+    /// The index document with `name` and `key`.
+    pub index: Document,
+}
+
+/// `$jsonSchema` of a collection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValidatorDefinition {
+    /// The collection.
+    pub collection: &'static str,
+    /// The validator.
+    pub validator: Document,
+}
+
+/// Every validator.
+pub fn validators() -> Vec<ValidatorDefinition> {
+    let define = |collection, schema: Document| ValidatorDefinition {
+        collection,
+        validator: doc! { "$jsonSchema": schema },
+    };
+    vec![
+        define(OPS, ops_schema()),
+        define(
+            OPS_DETAILS,
+            doc! { "bsonType": "object", "required": ["_id", "job", "name", "hash", "data"] },
+        ),
+        define(
+            WORKERS,
+            doc! { "bsonType": "object", "required": ["_id", "seen_at", "capacity", "repositories"] },
+        ),
+        define(
+            REPOSITORIES,
+            doc! { "bsonType": "object", "required": ["_id", "id"] },
+        ),
+    ]
+}
+
+fn ops_schema() -> Document {
+    let states: Vec<_> = crate::State::ALL
+        .iter()
+        .map(|state| state.as_str())
+        .collect();
+    let whole = doc! { "bsonType": ["long", "int"] };
+    doc! {
+        "bsonType": "object",
+        "required": ["_id", "schema", "kind", "spec", "state", "open", "version", "epoch", "attempt",
+                     "run_at", "created_at", "events"],
+        "properties": {
+            "_id": { "bsonType": "string", "description": "kind, UTC date, time, 10 random characters" },
+            "schema": { "bsonType": "int", "description": "shape of this document" },
+            "kind": { "bsonType": "string", "description": "what the job does" },
+            "spec": { "bsonType": "object", "description": "what it was asked to do; never changes" },
+            "state": { "enum": states, "description": "fold of the events" },
+            "open": { "bsonType": "bool", "description": "whether the job has yet to end" },
+            "version": whole.clone(),
+            "epoch": whole,
+            "attempt": { "bsonType": "int" },
+            "run_at": { "bsonType": "date", "description": "when it is due, by the primary's clock" },
+            "created_at": { "bsonType": "date" },
+            "started_at": { "bsonType": "date" },
+            "finished_at": { "bsonType": "date" },
+            "holds": { "bsonType": "array", "minItems": 1, "description": "slots of concurrency keys" },
+            "lease": { "bsonType": "object", "required": ["worker", "token", "expires_at"] },
+            "events": {
+                "bsonType": "array", "minItems": 1, "maxItems": 1000,
+                "items": { "bsonType": "object", "required": ["seq", "at", "type", "by", "write"] },
+            },
+        },
+    }
+}
+
+/// Every index beyond `_id`.
+pub fn indexes() -> Vec<IndexDefinition> {
+    let ops = |index| IndexDefinition {
+        collection: OPS,
+        index,
+    };
+    let open = doc! { "open": true };
+    vec![
+        // What is due, best first: the claim's query.
+        ops(
+            doc! { "name": "due", "key": { "state": 1, "priority": -1, "run_at": 1 },
+            "partialFilterExpression": &open },
+        ),
+        // Leases that end: the takeover's query.
+        ops(
+            doc! { "name": "lease_end", "key": { "state": 1, "lease.expires_at": 1 },
+            "partialFilterExpression": open },
+        ),
+        ops(
+            doc! { "name": "unique_key", "key": { "unique_key": 1 }, "unique": true,
+            "partialFilterExpression": { "open": true, "unique_key": { "$exists": true } } },
+        ),
+        ops(
+            doc! { "name": "holds", "key": { "holds": 1 }, "unique": true,
+            "partialFilterExpression": { "holds": { "$exists": true } } },
+        ),
+        // Lists, newest first.
+        ops(doc! { "name": "newest", "key": { "created_at": -1, "_id": -1 } }),
+        ops(doc! { "name": "newest_of_kind", "key": { "kind": 1, "created_at": -1, "_id": -1 } }),
+        // "What failed today", "what ran on node X".
+        ops(doc! { "name": "ended", "key": { "state": 1, "finished_at": -1 } }),
+        ops(doc! { "name": "by_worker", "key": { "worker": 1, "started_at": -1 } }),
+        IndexDefinition {
+            collection: OPS_DETAILS,
+            index: doc! { "name": "job", "key": { "job": 1 } },
+        },
+    ]
+}
+
+/// Pipeline of the view [`OPS_EVENTS`] on [`OPS`].
+pub fn events_view() -> Vec<Document> {
+    vec![
+        doc! { "$unwind": "$events" },
+        doc! { "$project": {
+            "_id": { "$concat": ["$_id", ":", { "$toString": "$events.seq" }] },
+            "job": "$_id",
+            "kind": "$kind",
+            "seq": "$events.seq",
+            "at": "$events.at",
+            "type": "$events.type",
+            "by": "$events.by",
+            "data": "$events.data",
+        } },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_index_has_a_name_of_its_own() {
+        let mut names: Vec<_> = indexes()
+            .iter()
+            .map(|definition| definition.index.get_str("name").expect("a name").to_owned())
+            .collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), indexes().len());
+    }
+}

@@ -1,0 +1,227 @@
+//! Bodies of the API. Requests are closed: an unknown field is an error that names it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// `POST /backup`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupBody {
+    /// The database to copy.
+    pub database: String,
+    /// The collections to copy; all where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collections: Option<Vec<String>>,
+    /// Compress with zstd; the server's `BACKUP_COMPRESSION` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<bool>,
+    /// Seal with AES-256-GCM; the server's `BACKUP_ENCRYPTION` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<bool>,
+    /// Fail rather than copy a collection that can't be read at the snapshot time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_consistent: Option<bool>,
+    /// The repository by name; `main` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+}
+
+/// `POST /restore`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreBody {
+    /// The backup job, or an unambiguous prefix of its id.
+    pub backup: String,
+    /// The database to restore into; the one that was backed up where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// The collections to restore; all of the backup's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collections: Option<Vec<String>>,
+    /// Permission to replace collections of a database that exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replace: Option<bool>,
+    /// Only say what would be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<bool>,
+}
+
+/// `POST /verify`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyBody {
+    /// The backup job, or an unambiguous prefix of its id.
+    pub backup: String,
+    /// `structure` or `data`; `data` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
+}
+
+/// One job, as every endpoint shows it. Times are RFC 3339 in UTC by the primary's clock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobView {
+    /// The job's id.
+    pub job_id: String,
+    /// What it does.
+    pub kind: String,
+    /// Where it stands.
+    pub state: String,
+    /// What was asked for.
+    pub spec: Value,
+    /// The repository by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// Who asked.
+    pub requested_by: String,
+    /// Number of events.
+    pub version: i64,
+    /// Number of claims.
+    pub epoch: i64,
+    /// The current or last attempt.
+    pub attempt: i32,
+    /// How many attempts may fail.
+    pub max_attempts: i32,
+    /// Who claimed it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+    /// Why nobody works on it yet, where that can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
+    /// When it was asked for.
+    pub created_at: String,
+    /// When it is due.
+    pub run_at: String,
+    /// When it was claimed first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<String>,
+    /// How far the current attempt is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<ProgressView>,
+    /// What came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+    /// Why it, or its last attempt, ended badly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<FailureView>,
+}
+
+/// Progress of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgressView {
+    /// The part of the work at hand.
+    pub phase: String,
+    /// Documents done.
+    pub documents: i64,
+    /// Bytes of raw documents done.
+    pub bytes: i64,
+    /// Bytes of raw documents in all; 0 where not known.
+    pub total_bytes: i64,
+}
+
+/// Why a job or an attempt ended badly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureView {
+    /// A stable word for programs.
+    pub code: String,
+    /// What happened and what to do.
+    pub message: String,
+    /// Whether trying again may help.
+    pub retryable: bool,
+}
+
+/// One page of jobs: `GET /jobs`, `GET /backups`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobPage {
+    /// Newest first.
+    pub jobs: Vec<JobView>,
+    /// Pass as `after` to get the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// One backup in `GET /backups`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BackupView {
+    /// The job that makes or made it.
+    #[serde(flatten)]
+    pub job: JobView,
+    /// The database it is of.
+    pub database: String,
+    /// Whether every collection was read at one instant; absent until it succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consistent: Option<bool>,
+    /// Documents in it; absent until it succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documents: Option<i64>,
+    /// Bytes of its raw documents; absent until it succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_bytes: Option<i64>,
+}
+
+/// One page of `GET /backups`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BackupPage {
+    /// Newest first.
+    pub backups: Vec<BackupView>,
+    /// Pass as `after` to get the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// One event, as `GET /jobs/{id}/events` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventView {
+    /// Its number within the job.
+    pub seq: i64,
+    /// When, by the primary's clock.
+    pub at: String,
+    /// What.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Who.
+    pub by: String,
+    /// Particulars.
+    pub data: Value,
+}
+
+/// `GET /jobs/{id}/events`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventList {
+    /// The job.
+    pub job_id: String,
+    /// In order.
+    pub events: Vec<EventView>,
+}
+
+/// `GET /health`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// `ok`, `degraded` (works, but somebody should look) or `down`.
+    pub status: String,
+    /// Version of this program.
+    pub version: String,
+    /// One sentence on the replica set.
+    pub mongodb: String,
+    /// Workers that were heard of lately.
+    pub workers: Vec<WorkerView>,
+    /// Open jobs by state.
+    pub open_jobs: std::collections::BTreeMap<String, i64>,
+    /// What somebody should look at; empty when `ok`.
+    pub problems: Vec<String>,
+}
+
+/// A worker in `GET /health`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerView {
+    /// Its name.
+    pub name: String,
+    /// Names of the repositories it reaches.
+    pub repositories: Vec<String>,
+    /// Slots in all.
+    pub capacity: i32,
+    /// Slots taken.
+    pub running: i32,
+}

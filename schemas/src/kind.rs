@@ -1,0 +1,47 @@
+//! What a job does. A new kind is one variant here, one spec and one handler.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Copy a database at one instant into a repository.
+    Backup,
+    /// Put a backup into a database, replacing nothing before the new data is proven.
+    Restore,
+    /// Read a backup back and prove that it is whole.
+    Verify,
+}
+
+impl Kind {
+    /// Every kind, in the order of this enum.
+    pub const ALL: [Self; 3] = [Self::Backup, Self::Restore, Self::Verify];
+
+    /// The stored and spoken word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Restore => "restore",
+            Self::Verify => "verify",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
+            .ok_or_else(|| format!("unknown kind '{word}': expected backup, restore or verify"))
+    }
+}

@@ -1,0 +1,39 @@
+//! The vocabulary: what is stored in MongoDB and what is spoken over HTTP.
+//!
+//! This floor knows names, shapes and their validation, nothing else: no I/O, no clock, no decisions.
+//!
+//! | module | stored | spoken over HTTP | what |
+//! |---|---|---|---|
+//! | [`id`] | yes | yes | job ids |
+//! | [`kind`], [`state`] | yes | yes | what a job does, where it stands |
+//! | [`spec`] | yes | yes | what a job is asked to do, per kind |
+//! | [`event`] | yes | yes | facts about a job, numbered from 1 |
+//! | [`job`] | yes | yes | the job document: request, head, lease, progress, events |
+//! | [`stamp`] | as dates | as dates | time that only the server knows |
+//! | [`names`] | - | - | which database and collection names are acceptable |
+//! | [`http`], [`problem`] | - | yes | request and response bodies |
+//! | [`collections`] | yes | - | collections, validators, indexes and views of `lucid_ops` |
+
+pub mod collections;
+pub mod event;
+pub mod http;
+pub mod id;
+pub mod job;
+pub mod kind;
+pub mod names;
+pub mod problem;
+pub mod spec;
+pub mod stamp;
+pub mod state;
+
+pub use event::{Event, EventBody, Failure};
+pub use id::JobId;
+pub use job::{Head, Job, Lease, Progress, RepositoryName, Request, Requires};
+pub use kind::Kind;
+pub use problem::FieldError;
+pub use spec::{BackupSpec, ManifestName, RestoreSpec, Spec, VerifyLevel, VerifySpec};
+pub use stamp::Stamp;
+pub use state::State;
+
+/// Number of the job document's shape; older numbers are read through upcasters.
+pub const JOB_SCHEMA: i32 = 1;

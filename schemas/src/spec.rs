@@ -1,0 +1,199 @@
+//! What a job is asked to do, per kind. Specs are closed (an unknown field is an error) and hold no secret:
+//! repositories are named; what the names mean is configured where the worker runs.
+
+use crate::{FieldError, JobId, Kind, names};
+use bson::Document;
+use serde::{Deserialize, Serialize};
+
+/// A backup of one database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupSpec {
+    /// The database to copy.
+    pub database: String,
+    /// The collections to copy; all of them where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collections: Option<Vec<String>>,
+    /// Whether chunks are compressed with zstd.
+    pub compression: bool,
+    /// Whether everything is sealed with AES-256-GCM.
+    pub encryption: bool,
+    /// Refuse what can't be read at the snapshot time (capped collections before MongoDB 8) instead of saying so.
+    #[serde(default)]
+    pub require_consistent: bool,
+}
+
+/// Which manifest a restore or verify is about; with the hash, so that no other one can take its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestName {
+    /// The object's key in the repository.
+    pub key: String,
+    /// Hash of the stored object.
+    pub hash: String,
+}
+
+/// A restore of a backup into a database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreSpec {
+    /// The job that made the backup.
+    pub backup: JobId,
+    /// Its manifest.
+    pub manifest: ManifestName,
+    /// The database to restore into.
+    pub database: String,
+    /// The collections to restore; all of the backup's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collections: Option<Vec<String>>,
+    /// Whether collections that exist in the target may be replaced.
+    #[serde(default)]
+    pub replace: bool,
+    /// Only say what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// How deeply a backup is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerifyLevel {
+    /// Objects exist, have their sizes, refer to each other.
+    Structure,
+    /// Every byte is read, decrypted, hashed; counts and content hashes equal the manifest.
+    Data,
+}
+
+/// A verification of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifySpec {
+    /// The job that made the backup.
+    pub backup: JobId,
+    /// Its manifest.
+    pub manifest: ManifestName,
+    /// How deeply.
+    pub level: VerifyLevel,
+}
+
+/// What a job is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Spec {
+    /// See [`BackupSpec`].
+    Backup(BackupSpec),
+    /// See [`RestoreSpec`].
+    Restore(RestoreSpec),
+    /// See [`VerifySpec`].
+    Verify(VerifySpec),
+}
+
+impl Spec {
+    /// The kind of job that this is a spec of.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Backup(_) => Kind::Backup,
+            Self::Restore(_) => Kind::Restore,
+            Self::Verify(_) => Kind::Verify,
+        }
+    }
+
+    /// The stored form.
+    ///
+    /// # Errors
+    /// Where a value has no BSON form.
+    pub fn to_document(&self) -> Result<Document, bson::error::Error> {
+        match self {
+            Self::Backup(spec) => bson::serialize_to_document(spec),
+            Self::Restore(spec) => bson::serialize_to_document(spec),
+            Self::Verify(spec) => bson::serialize_to_document(spec),
+        }
+    }
+
+    /// Reads the stored form of a spec of `kind`.
+    ///
+    /// # Errors
+    /// Where the document isn't a spec of that kind.
+    pub fn from_document(kind: Kind, document: Document) -> Result<Self, bson::error::Error> {
+        Ok(match kind {
+            Kind::Backup => Self::Backup(bson::deserialize_from_document(document)?),
+            Kind::Restore => Self::Restore(bson::deserialize_from_document(document)?),
+            Kind::Verify => Self::Verify(bson::deserialize_from_document(document)?),
+        })
+    }
+
+    /// Checks every name in the spec; `ops_database` is the engine's own database, which no job may touch.
+    pub fn check(&self, ops_database: &str) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        match self {
+            Self::Backup(BackupSpec {
+                database,
+                collections,
+                ..
+            })
+            | Self::Restore(RestoreSpec {
+                database,
+                collections,
+                ..
+            }) => {
+                if let Err(problem) = names::check_user_database(database, ops_database) {
+                    errors.push(FieldError::new("database", problem));
+                }
+                check_collections(database, collections.as_deref(), &mut errors);
+            }
+            Self::Verify(_) => {}
+        }
+        errors
+    }
+}
+
+fn check_collections(database: &str, collections: Option<&[String]>, errors: &mut Vec<FieldError>) {
+    let Some(collections) = collections else {
+        return;
+    };
+    if collections.is_empty() {
+        errors.push(FieldError::new(
+            "collections",
+            "must name at least one collection; leave it out to mean all",
+        ));
+    }
+    for (place, name) in collections.iter().enumerate() {
+        let field = format!("collections[{place}]");
+        if let Err(problem) = names::check_collection(database, name) {
+            errors.push(FieldError::new(field, problem));
+        } else if collections[..place].contains(name) {
+            errors.push(FieldError::new(
+                field,
+                format!("names '{name}' a second time"),
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backup(database: &str, collections: Option<Vec<&str>>) -> Spec {
+        Spec::Backup(BackupSpec {
+            database: database.into(),
+            collections: collections.map(|names| names.into_iter().map(Into::into).collect()),
+            compression: true,
+            encryption: true,
+            require_consistent: false,
+        })
+    }
+
+    #[test]
+    fn every_bad_name_is_reported_with_its_field() {
+        let errors = backup("a$b", Some(vec!["ok", "x$y", "ok"])).check("lucid_ops");
+        let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
+        assert_eq!(fields, ["database", "collections[1]", "collections[2]"]);
+    }
+
+    #[test]
+    fn an_unknown_field_is_an_error() {
+        let mut document = backup("lucid", None).to_document().expect("a document");
+        document.insert("colections", vec!["typo"]);
+        assert!(Spec::from_document(Kind::Backup, document).is_err());
+    }
+}
