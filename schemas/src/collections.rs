@@ -50,18 +50,12 @@ pub fn validators() -> Vec<ValidatorDefinition> {
             WORKERS,
             doc! { "bsonType": "object", "required": ["_id", "seen_at", "capacity", "repositories"] },
         ),
-        define(
-            REPOSITORIES,
-            doc! { "bsonType": "object", "required": ["_id", "id"] },
-        ),
+        define(REPOSITORIES, doc! { "bsonType": "object", "required": ["_id", "id"] }),
     ]
 }
 
 fn ops_schema() -> Document {
-    let states: Vec<_> = crate::State::ALL
-        .iter()
-        .map(|state| state.as_str())
-        .collect();
+    let states: Vec<_> = crate::State::ALL.iter().map(|state| state.as_str()).collect();
     let whole = doc! { "bsonType": ["long", "int"] };
     doc! {
         "bsonType": "object",
@@ -93,10 +87,7 @@ fn ops_schema() -> Document {
 
 /// Every index beyond `_id`.
 pub fn indexes() -> Vec<IndexDefinition> {
-    let ops = |index| IndexDefinition {
-        collection: OPS,
-        index,
-    };
+    let ops = |index| IndexDefinition { collection: OPS, index };
     let open = doc! { "open": true };
     vec![
         // What is due, best first: the claim's query.
@@ -104,19 +95,17 @@ pub fn indexes() -> Vec<IndexDefinition> {
             doc! { "name": "due", "key": { "state": 1, "priority": -1, "run_at": 1 },
             "partialFilterExpression": &open },
         ),
+        // What becomes due next: the timer's query.
+        ops(doc! { "name": "next_due", "key": { "state": 1, "run_at": 1 }, "partialFilterExpression": &open }),
         // Leases that end: the takeover's query.
         ops(
             doc! { "name": "lease_end", "key": { "state": 1, "lease.expires_at": 1 },
             "partialFilterExpression": open },
         ),
-        ops(
-            doc! { "name": "unique_key", "key": { "unique_key": 1 }, "unique": true,
-            "partialFilterExpression": { "open": true, "unique_key": { "$exists": true } } },
-        ),
-        ops(
-            doc! { "name": "holds", "key": { "holds": 1 }, "unique": true,
-            "partialFilterExpression": { "holds": { "$exists": true } } },
-        ),
+        ops(doc! { "name": "unique_key", "key": { "unique_key": 1 }, "unique": true,
+        "partialFilterExpression": { "open": true, "unique_key": { "$exists": true } } }),
+        ops(doc! { "name": "holds", "key": { "holds": 1 }, "unique": true,
+        "partialFilterExpression": { "holds": { "$exists": true } } }),
         // Lists, newest first.
         ops(doc! { "name": "newest", "key": { "created_at": -1, "_id": -1 } }),
         ops(doc! { "name": "newest_of_kind", "key": { "kind": 1, "created_at": -1, "_id": -1 } }),

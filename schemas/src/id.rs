@@ -19,9 +19,7 @@ impl JobId {
     pub fn compose(kind: Kind, at: DateTime, chance: u64) -> Self {
         let date = at.to_chrono().format("%Y%m%d_%H%M%S");
         let suffix: String = (0..SUFFIX_CHARACTERS)
-            .map(|place| {
-                char::from(ALPHABET[usize::try_from((chance >> (5 * place)) & 31).unwrap_or(0)])
-            })
+            .map(|place| char::from(ALPHABET[usize::try_from((chance >> (5 * place)) & 31).unwrap_or(0)]))
             .collect();
         Self(format!("{kind}_{date}_{suffix}"))
     }

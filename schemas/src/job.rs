@@ -152,12 +152,10 @@ impl Request {
         let mut canonical = Vec::new();
         self.to_document()?.to_writer(&mut canonical)?;
         let digest = Sha256::digest(&canonical);
-        Ok(digest
-            .iter()
-            .fold(String::with_capacity(64), |mut hex, byte| {
-                let _ = write!(hex, "{byte:02x}");
-                hex
-            }))
+        Ok(digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        }))
     }
 
     /// The stored fields of the request, in stored order.
@@ -232,10 +230,7 @@ impl Head {
             ("version", FieldValue::Literal((*version).into())),
             ("epoch", FieldValue::Literal((*epoch).into())),
             ("attempt", FieldValue::Literal((*attempt).into())),
-            (
-                "worker",
-                literal(worker.as_ref().map(|name| name.as_str().into())),
-            ),
+            ("worker", literal(worker.as_ref().map(|name| name.as_str().into()))),
             ("run_at", FieldValue::Stamp(*run_at)),
             ("created_at", FieldValue::Stamp(*created_at)),
             ("started_at", stamp(started_at)),

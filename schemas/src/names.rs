@@ -44,17 +44,12 @@ pub fn check_database(name: &str) -> Result<(), String> {
 /// One sentence that says why the database is out of bounds.
 pub fn check_user_database(name: &str, ops_database: &str) -> Result<(), String> {
     check_database(name)?;
-    if SERVER_DATABASES
-        .iter()
-        .any(|own| own.eq_ignore_ascii_case(name))
-    {
+    if SERVER_DATABASES.iter().any(|own| own.eq_ignore_ascii_case(name)) {
         return Err(format!("'{name}' belongs to the server itself"));
     }
     // The server refuses names that differ in case only, so this one can't exist beside ours.
     if name.eq_ignore_ascii_case(ops_database) {
-        return Err(format!(
-            "'{name}' holds the job history of Lucid Ops itself"
-        ));
+        return Err(format!("'{name}' holds the job history of Lucid Ops itself"));
     }
     Ok(())
 }
@@ -119,29 +114,14 @@ mod tests {
 
     #[test]
     fn own_and_server_databases_are_out_of_bounds_in_any_case() {
-        for name in [
-            "admin",
-            "ADMIN",
-            "local",
-            "config",
-            "lucid_ops",
-            "Lucid_Ops",
-        ] {
+        for name in ["admin", "ADMIN", "local", "config", "lucid_ops", "Lucid_Ops"] {
             assert!(check_user_database(name, "lucid_ops").is_err(), "{name}");
         }
     }
 
     #[test]
     fn hostile_collection_names_are_refused() {
-        for name in [
-            "",
-            "a$b",
-            "a\0b",
-            "system.views",
-            ".x",
-            "x.",
-            &"x".repeat(300),
-        ] {
+        for name in ["", "a$b", "a\0b", "system.views", ".x", "x.", &"x".repeat(300)] {
             assert!(check_collection("db", name).is_err(), "{name:?}");
         }
         for name in ["sessions", "fs.chunks", "with space"] {

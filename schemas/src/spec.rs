@@ -126,14 +126,10 @@ impl Spec {
         let mut errors = Vec::new();
         match self {
             Self::Backup(BackupSpec {
-                database,
-                collections,
-                ..
+                database, collections, ..
             })
             | Self::Restore(RestoreSpec {
-                database,
-                collections,
-                ..
+                database, collections, ..
             }) => {
                 if let Err(problem) = names::check_user_database(database, ops_database) {
                     errors.push(FieldError::new("database", problem));
@@ -161,10 +157,7 @@ fn check_collections(database: &str, collections: Option<&[String]>, errors: &mu
         if let Err(problem) = names::check_collection(database, name) {
             errors.push(FieldError::new(field, problem));
         } else if collections[..place].contains(name) {
-            errors.push(FieldError::new(
-                field,
-                format!("names '{name}' a second time"),
-            ));
+            errors.push(FieldError::new(field, format!("names '{name}' a second time")));
         }
     }
 }

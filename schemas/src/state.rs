@@ -56,9 +56,7 @@ impl State {
     pub const fn is_terminal(self) -> bool {
         match self {
             Self::Succeeded | Self::Failed | Self::Canceled => true,
-            Self::Queued | Self::Running | Self::Canceling | Self::Committing | Self::Blocked => {
-                false
-            }
+            Self::Queued | Self::Running | Self::Canceling | Self::Committing | Self::Blocked => false,
         }
     }
 }
@@ -78,10 +76,7 @@ impl FromStr for State {
             .find(|state| state.as_str() == word)
             .ok_or_else(|| {
                 let known: Vec<_> = Self::ALL.iter().map(|state| state.as_str()).collect();
-                format!(
-                    "unknown state '{word}': expected one of {}",
-                    known.join(", ")
-                )
+                format!("unknown state '{word}': expected one of {}", known.join(", "))
             })
     }
 }

@@ -1,1 +1,52 @@
-fn main() {}
+//! The one binary: parse, wire, run, exit. The only place where the API, the store, the worker and the handlers meet.
+
+mod args;
+mod exit;
+mod logging;
+mod repositories;
+mod role;
+mod secrets;
+mod shutdown;
+mod verb;
+
+use args::{Cli, Command};
+use clap::Parser;
+use exit::Exit;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Err(exit) = secrets::check_arguments(&arguments) {
+        return exit.report();
+    }
+    let cli = Cli::parse_from(arguments);
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(exit) => exit.report(),
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Exit> {
+    match cli.command {
+        // Services and repository verbs work on the async runtime; client verbs need none.
+        Command::Api(args) => service(cli.log_json, role::api::run(args)),
+        Command::Worker(args) => service(cli.log_json, role::worker::run(args)),
+        Command::Dev(args) => service(cli.log_json, role::dev::run(args)),
+        Command::Repo(command) => service(cli.log_json, verb::repo::run(command)),
+        Command::Backup(args) => verb::request::backup(args),
+        Command::Restore(args) => verb::request::restore(args),
+        Command::Verify(args) => verb::request::verify(args),
+        Command::Jobs(command) => verb::jobs::run(command),
+        Command::Backups(args) => verb::jobs::backups(&args),
+        Command::Health(args) => verb::jobs::health(&args),
+    }
+}
+
+fn service(log_json: bool, work: impl Future<Output = Result<(), Exit>>) -> Result<(), Exit> {
+    logging::start(log_json);
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Exit::failed(format!("no async runtime: {error}")))?
+        .block_on(work)
+}

@@ -65,11 +65,9 @@ pub fn violations(job: &Job) -> Vec<Violation> {
         }
     };
     let folded = fold(&job.events);
-    check(
-        folded.as_ref() == Some(&job.head),
-        Invariant::HeadIsFold,
-        &|| format!("the head is {:?}, its events fold to {folded:?}", job.head),
-    );
+    check(folded.as_ref() == Some(&job.head), Invariant::HeadIsFold, &|| {
+        format!("the head is {:?}, its events fold to {folded:?}", job.head)
+    });
     let numbers: Vec<i64> = job.events.iter().map(|event| event.seq).collect();
     check(
         numbers.iter().copied().eq((1..).take(numbers.len())),
@@ -89,9 +87,7 @@ pub fn violations(job: &Job) -> Vec<Violation> {
     let lease_fits = match job.head.state {
         State::Running => job.lease.is_some(),
         State::Canceling | State::Committing => true,
-        State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
-            job.lease.is_none()
-        }
+        State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => job.lease.is_none(),
     };
     check(lease_fits, Invariant::LeaseFitsState, &|| {
         format!("it is {} and its lease is {:?}", job.head.state, job.lease)

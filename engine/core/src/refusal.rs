@@ -14,9 +14,7 @@ pub enum Refusal {
         command: &'static str,
     },
     /// The worker's claim is over: another epoch has begun, or it gave the job back.
-    #[error(
-        "'{command}' comes from epoch {given}, the job is at epoch {current}: another worker has it"
-    )]
+    #[error("'{command}' comes from epoch {given}, the job is at epoch {current}: another worker has it")]
     Fenced {
         /// Epoch of the command.
         given: i64,

@@ -28,12 +28,7 @@ pub struct Transition {
 ///
 /// # Errors
 /// The [`Refusal`], where the law doesn't allow it.
-pub fn transition(
-    job: &Job,
-    command: &Command,
-    by: &str,
-    write: &str,
-) -> Result<Transition, Refusal> {
+pub fn transition(job: &Job, command: &Command, by: &str, write: &str) -> Result<Transition, Refusal> {
     let decision = decide(job, command)?;
     let first_seq = job.head.version + 1;
     let events: Vec<Event> = (first_seq..)

@@ -1,1 +1,110 @@
-//! suite
+//! The contract of a store and its feed, as checks: every store passes every one of them.
+//!
+//! A check gets a [`Bench`] of its own with nothing in it, and panics where the store breaks a promise. No check waits
+//! for time to pass: a delay or a lease of a negative length is over at once, one of an hour is not over for long.
+
+mod agreement;
+mod birth;
+mod chance;
+mod feed;
+mod guards;
+mod hostile;
+mod kit;
+mod queries;
+mod races;
+mod registry;
+mod renewal;
+mod transitions;
+
+pub use agreement::agree;
+pub use kit::{Bench, DocumentReader};
+
+use futures::future::BoxFuture;
+
+/// One promise of the contract.
+pub struct Check {
+    /// What is promised.
+    pub name: &'static str,
+    run: fn(Bench) -> BoxFuture<'static, ()>,
+}
+
+macro_rules! checks {
+    ($($room:ident::$name:ident,)*) => {
+        &[$(Check {
+            name: concat!(stringify!($room), "::", stringify!($name)),
+            run: |bench| Box::pin($room::$name(bench)),
+        },)*]
+    };
+}
+
+/// Every check.
+pub const CHECKS: &[Check] = checks![
+    birth::a_job_reads_back_as_it_was_asked_for,
+    birth::one_write_makes_one_job,
+    birth::a_taken_id_is_refused,
+    birth::a_unique_key_is_held_by_one_open_job,
+    transitions::every_event_reads_back_and_folds_to_the_head,
+    transitions::fields_that_are_absent_are_removed,
+    transitions::objects_are_replaced_and_never_merged,
+    transitions::another_version_or_epoch_is_fenced_off,
+    transitions::a_lost_answer_is_recognised_by_its_write,
+    transitions::a_job_that_is_not_there_is_lost,
+    hostile::requests_are_stored_literally,
+    hostile::events_are_stored_literally,
+    guards::a_job_is_claimed_only_once_it_is_due,
+    guards::a_job_is_taken_over_only_once_its_lease_is_over,
+    guards::a_released_commit_waits_and_has_no_lease,
+    races::one_of_many_claims_wins,
+    races::one_of_many_equal_writes_makes_the_job,
+    races::one_of_many_equal_keys_makes_the_job,
+    races::a_cancel_and_an_end_do_not_both_win,
+    renewal::a_running_lease_is_renewed_with_its_progress,
+    renewal::a_lease_is_renewed_by_its_own_claim_only,
+    renewal::a_lease_that_is_over_is_not_renewed,
+    renewal::a_renewal_sees_a_cancel,
+    queries::claimable_is_what_is_due_and_in_reach_best_first,
+    queries::claimable_has_lost_jobs_with_attempts_left,
+    queries::expired_has_lost_jobs_without_attempts_left,
+    queries::the_next_due_time_is_the_soonest_to_come,
+    queries::pages_of_a_list_join_without_gap_or_repetition,
+    queries::open_jobs_are_counted_by_state,
+    queries::ids_are_found_by_prefix,
+    queries::none_means_none,
+    registry::details_are_kept_and_replaced,
+    registry::workers_come_and_go,
+    registry::a_name_is_bound_to_one_repository_for_good,
+    feed::births_and_transitions_wake_but_heartbeats_do_not,
+    feed::every_listener_hears_everything_in_order,
+];
+
+impl Check {
+    /// Runs it on an empty bench.
+    pub async fn run(&self, bench: Bench) {
+        (self.run)(bench).await;
+    }
+}
+
+/// Runs every check, each on a bench of its own; panics at the first promise that is broken, having printed its name.
+pub async fn run_all<F: Future<Output = Bench>>(mut make: impl FnMut() -> F) {
+    for check in CHECKS {
+        eprintln!("conformance: {}", check.name);
+        check.run(make().await).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_twin_keeps_the_contract() {
+        run_all(|| async { Bench::twin() }).await;
+    }
+
+    #[tokio::test]
+    async fn two_twins_agree() {
+        for seed in 0..40 {
+            agree(&Bench::twin(), &Bench::twin(), seed, 60).await;
+        }
+    }
+}

@@ -11,6 +11,7 @@
 //! Every store passes the same [`conformance`] suite; [`memory`] is the twin.
 
 pub mod catalog;
+#[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod context;
 pub mod feed;
@@ -22,6 +23,4 @@ pub use catalog::Catalog;
 pub use context::{ContextError, JobContext};
 pub use feed::{Feed, Wake};
 pub use handler::{Ending, Handler, JobError};
-pub use store::{
-    Detail, Enqueue, JobFilter, ListPage, Outcome, Reach, Renewal, Store, StoreError, WorkerCard,
-};
+pub use store::{Detail, Enqueue, JobFilter, ListPage, Outcome, Reach, Renewal, Store, StoreError, WorkerCard};

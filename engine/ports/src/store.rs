@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use bson::{DateTime, Document};
-use lucid_core::Transition;
-use lucid_schemas::{Job, JobId, Kind, Progress, RepositoryName, Request, State};
+use lucid_core::{LeaseChange, Transition, fold};
+use lucid_schemas::{Job, JobId, Kind, Lease, Progress, RepositoryName, Request, State};
 use std::{collections::BTreeMap, time::Duration};
 
 /// What went wrong with the store itself.
@@ -46,10 +46,7 @@ impl StoreError {
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::Unavailable(_) => true,
-            Self::Rejected(_)
-            | Self::Unreadable(_)
-            | Self::NotUnique { .. }
-            | Self::OtherRepository { .. } => false,
+            Self::Rejected(_) | Self::Unreadable(_) | Self::NotUnique { .. } | Self::OtherRepository { .. } => false,
         }
     }
 }
@@ -68,11 +65,41 @@ pub struct Enqueue {
 /// What came of a compare-and-set.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// It happened; this is the job now.
+    /// It happened; this is the job as the transition left it, without what came later.
     Won(Box<Job>),
     /// Version or epoch had moved on, or a guard didn't hold; nothing was changed. This is the job as it is, `None`
     /// where it doesn't exist.
     Lost(Option<Box<Job>>),
+}
+
+impl Outcome {
+    /// What came of `transition`, read from the job as it is `afterwards`: the name of the write decides, so that an
+    /// answer that was lost on the way changes nothing. Every store judges by this.
+    pub fn of(transition: &Transition, afterwards: Option<Job>) -> Self {
+        let Some(mut job) = afterwards else {
+            return Self::Lost(None);
+        };
+        let Some(place) = job.events.iter().rposition(|event| event.write == transition.write) else {
+            return Self::Lost(Some(Box::new(job)));
+        };
+        let moved_on = place + 1 < job.events.len();
+        job.events.truncate(place + 1);
+        // A later claim must not be taken for this one: its epoch is another worker's.
+        if moved_on && let Some(head) = fold(&job.events) {
+            let at = job.events[place].at;
+            job.head = head;
+            job.lease = match &transition.lease {
+                LeaseChange::Keep => job.lease,
+                LeaseChange::Drop => None,
+                LeaseChange::Take { worker, lease_ms } => Some(Lease {
+                    worker: worker.clone(),
+                    token: transition.write.clone(),
+                    expires_at: at.plus(*lease_ms),
+                }),
+            };
+        }
+        Self::Won(Box::new(job))
+    }
 }
 
 /// What came of renewing a lease.
@@ -108,10 +135,7 @@ impl Reach {
             .is_none_or(|needed| self.repositories.contains(needed));
         self.kinds.contains(&request.spec.kind())
             && repository_reached
-            && requires
-                .labels
-                .iter()
-                .all(|label| self.labels.contains(label))
+            && requires.labels.iter().all(|label| self.labels.contains(label))
     }
 }
 

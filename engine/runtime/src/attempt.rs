@@ -56,9 +56,7 @@ async fn run(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) -> Result<Document,
     let finished = match finished {
         Some(finished) => finished,
         None => {
-            if let Ok(finished) =
-                timeout(Duration::from_millis(claim.options.grace_ms), &mut work).await
-            {
+            if let Ok(finished) = timeout(Duration::from_millis(claim.options.grace_ms), &mut work).await {
                 finished
             } else {
                 // Its future isn't dropped: calls under way come to their end, and find themselves fenced.
@@ -95,31 +93,18 @@ async fn record(
     ended.map(|job| job.head.state)
 }
 
-async fn succeed(
-    claim: &Arc<Claim>,
-    handler: &Arc<dyn Handler>,
-    result: Document,
-) -> Result<Job, StepError> {
+async fn succeed(claim: &Arc<Claim>, handler: &Arc<dyn Handler>, result: Document) -> Result<Job, StepError> {
     let epoch = claim.epoch;
-    match claim
-        .step(&Command::Succeed { epoch, result }, deadline())
-        .await
-    {
+    match claim.step(&Command::Succeed { epoch, result }, deadline()).await {
         // A cancel came in before the end did.
-        Err(StepError::Refused { job, .. })
-            if job.head.epoch == epoch && job.head.state == State::Canceling =>
-        {
+        Err(StepError::Refused { job, .. }) if job.head.epoch == epoch && job.head.state == State::Canceling => {
             confirm_cancel(claim, handler).await
         }
         outcome => outcome,
     }
 }
 
-async fn fail(
-    claim: &Arc<Claim>,
-    handler: &Arc<dyn Handler>,
-    error: Failure,
-) -> Result<Job, StepError> {
+async fn fail(claim: &Arc<Claim>, handler: &Arc<dyn Handler>, error: Failure) -> Result<Job, StepError> {
     let epoch = claim.epoch;
     tracing::warn!(job = %claim.id, epoch, code = error.code, message = error.message, "attempt failed");
     let job = refresh(claim).await?;
@@ -155,22 +140,16 @@ async fn stop(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) -> Result<Job, Ste
                 handler.abandon(&**claim, Ending::Failed).await;
             }
             let reason = "the worker was asked to stop".to_owned();
-            claim
-                .step(&Command::Release { epoch, reason }, deadline())
-                .await
+            claim.step(&Command::Release { epoch, reason }, deadline()).await
         }
-        State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
-            Ok(job)
-        }
+        State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => Ok(job),
     }
 }
 
 async fn confirm_cancel(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) -> Result<Job, StepError> {
     handler.abandon(&**claim, Ending::Canceled).await;
     let epoch = claim.epoch;
-    claim
-        .step(&Command::ConfirmCancel { epoch }, deadline())
-        .await
+    claim.step(&Command::ConfirmCancel { epoch }, deadline()).await
 }
 
 async fn fenced(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) {

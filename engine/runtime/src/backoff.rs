@@ -30,19 +30,12 @@ mod tests {
 
     #[test]
     fn delays_grow_and_stay_bounded() {
-        let bounds: Vec<_> = (1..=40)
-            .map(|attempt| retry_delay_ms(attempt, "seed"))
-            .collect();
+        let bounds: Vec<_> = (1..=40).map(|attempt| retry_delay_ms(attempt, "seed")).collect();
         assert!(
-            bounds
-                .iter()
-                .all(|delay_ms| (500..=300_000).contains(delay_ms)),
+            bounds.iter().all(|delay_ms| (500..=300_000).contains(delay_ms)),
             "{bounds:?}"
         );
         assert!(bounds[39] >= 150_000 && bounds[0] <= 1_000, "{bounds:?}");
-        assert_ne!(
-            retry_delay_ms(9, "one job"),
-            retry_delay_ms(9, "another job")
-        );
+        assert_ne!(retry_delay_ms(9, "one job"), retry_delay_ms(9, "another job"));
     }
 }

@@ -55,17 +55,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Claim {
     /// The claim that `job`'s last event made; `claimed_from` is a moment before it was sent.
-    pub fn new(
-        store: Arc<dyn Store>,
-        options: Arc<WorkerOptions>,
-        job: Job,
-        claimed_from: Instant,
-    ) -> Arc<Self> {
-        let token = job
-            .lease
-            .as_ref()
-            .map(|lease| lease.token.clone())
-            .unwrap_or_default();
+    pub fn new(store: Arc<dyn Store>, options: Arc<WorkerOptions>, job: Job, claimed_from: Instant) -> Arc<Self> {
+        let token = job.lease.as_ref().map(|lease| lease.token.clone()).unwrap_or_default();
         Arc::new(Self {
             id: job.id().clone(),
             epoch: job.head.epoch,
@@ -116,14 +107,7 @@ impl Claim {
     /// Makes one command of this claim true.
     pub async fn step(&self, command: &Command, deadline: Instant) -> Result<Job, StepError> {
         let _one_at_a_time = self.transitions.lock().await;
-        let outcome = step(
-            &self.store,
-            self.job(),
-            command,
-            &self.options.name,
-            deadline,
-        )
-        .await;
+        let outcome = step(&self.store, self.job(), command, &self.options.name, deadline).await;
         match &outcome {
             Ok(job) => self.see(job.clone()),
             Err(StepError::Refused { job, .. }) => self.see((**job).clone()),

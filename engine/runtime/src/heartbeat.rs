@@ -61,13 +61,7 @@ pub async fn beat(claim: Arc<Claim>, ended: CancellationToken) {
 async fn renew(claim: &Claim, progress: Option<&Progress>) -> Option<Renewal> {
     let renewal = claim
         .store
-        .renew(
-            &claim.id,
-            claim.epoch,
-            &claim.token,
-            claim.options.lease_ms,
-            progress,
-        )
+        .renew(&claim.id, claim.epoch, &claim.token, claim.options.lease_ms, progress)
         .await;
     match renewal {
         Ok(renewal) => Some(renewal),

@@ -91,11 +91,6 @@ mod tests {
             let options = WorkerOptions::new("pi-1/1").with_lease_ms(lease_ms);
             assert_eq!(options.check(), Ok(()), "{lease_ms}");
         }
-        assert!(
-            WorkerOptions::new("pi-1/1")
-                .with_lease_ms(10)
-                .check()
-                .is_err()
-        );
+        assert!(WorkerOptions::new("pi-1/1").with_lease_ms(10).check().is_err());
     }
 }

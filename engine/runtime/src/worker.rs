@@ -64,10 +64,7 @@ impl Worker {
         options: WorkerOptions,
     ) -> Result<WorkerHandle, OptionsError> {
         options.check()?;
-        let handlers: HashMap<_, _> = handlers
-            .into_iter()
-            .map(|handler| (handler.kind(), handler))
-            .collect();
+        let handlers: HashMap<_, _> = handlers.into_iter().map(|handler| (handler.kind(), handler)).collect();
         reach.kinds = Kind::ALL
             .into_iter()
             .filter(|kind| handlers.contains_key(kind))
@@ -91,11 +88,7 @@ impl Worker {
     }
 
     async fn work(mut self, stop: CancellationToken) {
-        tracing::info!(
-            worker = self.options.name,
-            slots = self.options.slots,
-            "worker started"
-        );
+        tracing::info!(worker = self.options.name, slots = self.options.slots, "worker started");
         while !stop.is_cancelled() {
             if Instant::now() >= self.next_announce {
                 self.announce().await;
@@ -145,9 +138,7 @@ impl Worker {
             }
             Ok(Wake::Gap) | Err(broadcast::error::RecvError::Lagged(_)) => {
                 self.next_poll = Instant::now();
-                self.running
-                    .values()
-                    .for_each(|claim| claim.poke.notify_one());
+                self.running.values().for_each(|claim| claim.poke.notify_one());
             }
             // The feed has ended: from here the safety poll alone finds work.
             Err(broadcast::error::RecvError::Closed) => sleep_until(self.next_poll).await,
@@ -156,9 +147,7 @@ impl Worker {
 
     async fn look_at(&mut self, id: &JobId) {
         match self.store.load(id).await {
-            Ok(Some(job))
-                if self.reach.covers(&job.request) && claimable_at_once(job.head.state) =>
-            {
+            Ok(Some(job)) if self.reach.covers(&job.request) && claimable_at_once(job.head.state) => {
                 self.claim(job).await;
                 // It may be due in a moment only.
                 self.plan_next_poll().await;
@@ -208,12 +197,7 @@ impl Worker {
         let claimed_from = Instant::now();
         match step(&self.store, job, &command, &self.options.name, claimed_from).await {
             Ok(job) => {
-                let claim = Claim::new(
-                    Arc::clone(&self.store),
-                    Arc::clone(&self.options),
-                    job,
-                    claimed_from,
-                );
+                let claim = Claim::new(Arc::clone(&self.store), Arc::clone(&self.options), job, claimed_from);
                 self.running.insert(id.clone(), Arc::clone(&claim));
                 self.attempts.spawn(async move {
                     attempt(claim, handler).await;
@@ -231,8 +215,7 @@ impl Worker {
     async fn plan_next_poll(&mut self) {
         self.polls += 1;
         let poll_ms = self.options.poll_ms;
-        let jitter_ms =
-            spread(&format!("{}/{}", self.options.name, self.polls)) % (poll_ms / 5 + 1);
+        let jitter_ms = spread(&format!("{}/{}", self.options.name, self.polls)) % (poll_ms / 5 + 1);
         let mut wait = Duration::from_millis(poll_ms - poll_ms / 10 + jitter_ms);
         if self.free_slots() > 0 {
             match self.store.next_due_in(&self.reach).await {
@@ -262,11 +245,7 @@ impl Worker {
 
     /// Tells every handler to stop, waits for the endings, and leaves the registry.
     async fn shut_down(mut self) {
-        tracing::info!(
-            worker = self.options.name,
-            running = self.running.len(),
-            "worker stops"
-        );
+        tracing::info!(worker = self.options.name, running = self.running.len(), "worker stops");
         self.running
             .values()
             .for_each(|claim| claim.stop_because(StopReason::Shutdown));
@@ -281,8 +260,6 @@ impl Worker {
 const fn claimable_at_once(state: State) -> bool {
     match state {
         State::Queued | State::Canceling | State::Committing => true,
-        State::Running | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
-            false
-        }
+        State::Running | State::Blocked | State::Succeeded | State::Failed | State::Canceled => false,
     }
 }

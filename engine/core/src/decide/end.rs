@@ -8,9 +8,7 @@ use lucid_schemas::{EventBody, Failure, Job, State};
 pub(super) fn succeed(job: &Job, result: &Document) -> Result<Decision, Refusal> {
     match job.head.state {
         State::Running | State::Committing => Ok(Decision::of(
-            EventBody::Succeeded {
-                result: result.clone(),
-            },
+            EventBody::Succeeded { result: result.clone() },
             LeaseChange::Drop,
         )),
         State::Canceling => Err(Refusal::AlreadyCanceling),
@@ -30,13 +28,9 @@ pub(super) fn fail(job: &Job, error: &Failure, retry_in_ms: i64) -> Result<Decis
     let attempts_left = job.head.attempt < job.request.max_attempts;
     let event = match job.head.state {
         State::Running if error.retryable && attempts_left => again,
-        State::Running => EventBody::Failed {
-            error: error.clone(),
-        },
+        State::Running => EventBody::Failed { error: error.clone() },
         State::Committing if error.retryable => again,
-        State::Committing => EventBody::Blocked {
-            error: error.clone(),
-        },
+        State::Committing => EventBody::Blocked { error: error.clone() },
         // What was asked for is the end, and a failed attempt is one.
         State::Canceling => EventBody::Canceled {},
         State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
@@ -49,15 +43,10 @@ pub(super) fn fail(job: &Job, error: &Failure, retry_in_ms: i64) -> Result<Decis
 pub(super) fn request_cancel(job: &Job) -> Result<Decision, Refusal> {
     match job.head.state {
         State::Queued => Ok(Decision::of(EventBody::Canceled {}, LeaseChange::Drop)),
-        State::Running => Ok(Decision::of(
-            EventBody::CancelRequested {},
-            LeaseChange::Keep,
-        )),
+        State::Running => Ok(Decision::of(EventBody::CancelRequested {}, LeaseChange::Keep)),
         State::Canceling => Err(Refusal::AlreadyCanceling),
         State::Committing | State::Blocked => Err(Refusal::PastPointOfNoReturn),
-        State::Succeeded | State::Failed | State::Canceled => Err(Refusal::AlreadyEnded {
-            state: job.head.state,
-        }),
+        State::Succeeded | State::Failed | State::Canceled => Err(Refusal::AlreadyEnded { state: job.head.state }),
     }
 }
 

@@ -42,12 +42,9 @@ pub(super) fn record(job: &Job, fact: &EventBody) -> Result<Decision, Refusal> {
     match job.head.state {
         State::Running => Ok(Decision::of(fact.clone(), LeaseChange::Keep)),
         State::Canceling => Err(Refusal::AlreadyCanceling),
-        State::Queued
-        | State::Committing
-        | State::Blocked
-        | State::Succeeded
-        | State::Failed
-        | State::Canceled => Err(wrong_state(job.head.state, "record")),
+        State::Queued | State::Committing | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
+            Err(wrong_state(job.head.state, "record"))
+        }
     }
 }
 
@@ -74,12 +71,9 @@ pub(super) fn commit(job: &Job, fact: &EventBody) -> Result<Decision, Refusal> {
     match job.head.state {
         State::Running => Ok(Decision::of(fact.clone(), LeaseChange::Keep)),
         State::Canceling => Err(Refusal::AlreadyCanceling),
-        State::Queued
-        | State::Committing
-        | State::Blocked
-        | State::Succeeded
-        | State::Failed
-        | State::Canceled => Err(wrong_state(job.head.state, "commit")),
+        State::Queued | State::Committing | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
+            Err(wrong_state(job.head.state, "commit"))
+        }
     }
 }
 

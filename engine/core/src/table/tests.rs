@@ -3,9 +3,7 @@
 use super::*;
 use crate::{Command, LeaseChange, Refusal, birth, invariant::violations, transition};
 use bson::{DateTime, doc};
-use lucid_schemas::{
-    BackupSpec, Event, EventBody, Failure, Job, Lease, Request, Requires, Spec, Stamp,
-};
+use lucid_schemas::{BackupSpec, Event, EventBody, Failure, Job, Lease, Request, Requires, Spec, Stamp};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -51,11 +49,10 @@ fn perform(job: &Job, command: &Command, by: &str) -> Result<Job, Refusal> {
     let now = DateTime::from_millis(job.head.version);
     let step = transition(job, command, by, &format!("w{}", job.head.version + 1))?;
     let mut next = job.clone();
-    next.events
-        .extend(step.events.into_iter().map(|event| Event {
-            at: Stamp::At(event.at.resolve(now)),
-            ..event
-        }));
+    next.events.extend(step.events.into_iter().map(|event| Event {
+        at: Stamp::At(event.at.resolve(now)),
+        ..event
+    }));
     next.head = crate::fold(&next.events).expect("a stream with a first event");
     match step.lease {
         LeaseChange::Keep => {}
@@ -80,10 +77,7 @@ fn failure(retryable: bool) -> Failure {
 }
 
 fn commands(epoch: i64) -> Vec<Command> {
-    let cluster_time = bson::Timestamp {
-        time: 1,
-        increment: 1,
-    };
+    let cluster_time = bson::Timestamp { time: 1, increment: 1 };
     let swap = EventBody::SwapStarted {
         entries: 1,
         list_hash: "h".into(),
@@ -202,10 +196,7 @@ fn a_worker_that_gave_the_job_back_can_do_nothing_more() {
         epoch: 1,
         result: doc! {},
     };
-    assert!(matches!(
-        perform(&released, &late, "w"),
-        Err(Refusal::Fenced { .. })
-    ));
+    assert!(matches!(perform(&released, &late, "w"), Err(Refusal::Fenced { .. })));
 }
 
 #[test]

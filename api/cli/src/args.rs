@@ -1,0 +1,312 @@
+//! The command line: what can be typed, and nothing of what it does.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::{net::SocketAddr, path::PathBuf};
+
+/// Durable backup jobs for MongoDB: encrypted, verified, restorable.
+#[derive(Debug, Parser)]
+#[command(name = "lucid-ops", version, propagate_version = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Log as JSON lines (for log collectors) instead of text.
+    #[arg(long, global = true, env = "LUCID_LOG_JSON", hide_env_values = true)]
+    pub log_json: bool,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed (the job, or the service); 2 wrong usage or a refused request; \
+                          3 not reachable (API or MongoDB); 130 interrupted.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the HTTP API.
+    Api(ApiArgs),
+    /// Run jobs.
+    Worker(WorkerArgs),
+    /// Start everything on this machine: a private mongod as rs0, API and worker.
+    Dev(DevArgs),
+    /// Ask for a backup of a database.
+    Backup(BackupArgs),
+    /// Put a backup into a database.
+    Restore(RestoreArgs),
+    /// Prove that a backup is whole.
+    Verify(VerifyArgs),
+    /// Look at jobs, cancel them, let them go on.
+    #[command(subcommand)]
+    Jobs(JobsCommand),
+    /// List backups.
+    Backups(BackupsArgs),
+    /// Create and inspect repositories, without any job.
+    #[command(subcommand)]
+    Repo(RepoCommand),
+    /// Say how the service is.
+    Health(ClientArgs),
+}
+
+/// How to reach MongoDB.
+#[derive(Debug, Args)]
+pub struct MongoArgs {
+    /// File that holds the connection string; else the variable MONGODB_URI is used.
+    #[arg(long, value_name = "FILE")]
+    pub mongodb_uri_file: Option<PathBuf>,
+    /// Database of the engine itself.
+    #[arg(long, env = "LUCID_OPS_DATABASE", default_value = lucid_schemas::names::DEFAULT_OPS_DATABASE)]
+    pub ops_database: String,
+    /// Name that the replica set must have; any where absent.
+    #[arg(long, env = "MONGO_REPLICA_SET")]
+    pub replica_set: Option<String>,
+}
+
+/// `lucid-ops api`.
+#[derive(Debug, Args)]
+pub struct ApiArgs {
+    /// Address to listen on; only loopback until the API has authentication.
+    #[arg(long, env = "LUCID_LISTEN", default_value = "127.0.0.1:8089")]
+    pub listen: SocketAddr,
+    /// Whether backups are compressed unless a request says otherwise.
+    #[arg(long, env = "BACKUP_COMPRESSION", default_value_t = true, action = clap::ArgAction::Set)]
+    pub compression: bool,
+    /// Whether backups are encrypted unless a request says otherwise.
+    #[arg(long, env = "BACKUP_ENCRYPTION", default_value_t = true, action = clap::ArgAction::Set)]
+    pub encryption: bool,
+    /// How to reach MongoDB.
+    #[command(flatten)]
+    pub mongo: MongoArgs,
+}
+
+/// Which repositories, and the key to them.
+#[derive(Debug, Args)]
+pub struct RepositoryArgs {
+    /// A repository as NAME=URL, such as main=file:///mnt/backups; may be repeated.
+    #[arg(long = "repository", env = "LUCID_REPOSITORIES", value_delimiter = ',', value_name = "NAME=URL", required = true)]
+    pub repositories: Vec<String>,
+    /// File that holds the key of encrypted repositories.
+    #[arg(long, env = "LUCID_KEY_FILE", value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+}
+
+/// `lucid-ops worker`.
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    /// Which repositories it reaches.
+    #[command(flatten)]
+    pub repository: RepositoryArgs,
+    /// How many jobs run at once.
+    #[arg(long, env = "LUCID_SLOTS", default_value_t = 2)]
+    pub slots: usize,
+    /// Lease of a claimed job in milliseconds; a lost worker's job is taken over after that.
+    #[arg(long, env = "LUCID_LEASE_MS", default_value_t = 30_000)]
+    pub lease_ms: u32,
+    /// How to reach MongoDB.
+    #[command(flatten)]
+    pub mongo: MongoArgs,
+}
+
+/// `lucid-ops dev`.
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// Folder for all state.
+    #[arg(long, default_value = ".lucid")]
+    pub dir: PathBuf,
+    /// Members of the private replica set.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=7))]
+    pub members: u8,
+    /// Port of the API; 0 means any free one.
+    #[arg(long, default_value_t = 8089)]
+    pub api_port: u16,
+    /// Port of the monitor (not built yet: accepted, unused).
+    #[arg(long, default_value_t = 8091)]
+    pub monitor_port: u16,
+    /// Port of the metrics (not built yet: accepted, unused).
+    #[arg(long, default_value_t = 9216)]
+    pub metrics_port: u16,
+    /// Port of the first mongod; 0 means any free one.
+    #[arg(long, default_value_t = 0)]
+    pub mongod_port: u16,
+    /// Lease of a claimed job in milliseconds.
+    #[arg(long, env = "LUCID_LEASE_MS", default_value_t = 30_000)]
+    pub lease_ms: u32,
+    /// Start only mongod and create the repository; API and workers are started by hand.
+    #[arg(long)]
+    pub mongod_only: bool,
+}
+
+/// How to reach the API, and how to print.
+#[derive(Debug, Args, Clone)]
+pub struct ClientArgs {
+    /// Address of the API.
+    #[arg(long, env = "LUCID_API", default_value = "http://127.0.0.1:8089")]
+    pub api: String,
+    /// Print JSON for programs.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `lucid-ops backup`.
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// The database.
+    pub database: String,
+    /// Only these collections.
+    #[arg(long, value_delimiter = ',')]
+    pub collections: Option<Vec<String>>,
+    /// Store without compression.
+    #[arg(long)]
+    pub no_compression: bool,
+    /// Store without encryption (only where the repository allows it).
+    #[arg(long)]
+    pub no_encryption: bool,
+    /// Fail rather than copy a collection that can't be read at the same instant as the others.
+    #[arg(long)]
+    pub require_consistent: bool,
+    /// The repository by name.
+    #[arg(long)]
+    pub repository: Option<String>,
+    /// Return at once instead of waiting for the end.
+    #[arg(long, conflicts_with = "wait")]
+    pub detach: bool,
+    /// Wait for the end (the default).
+    #[arg(long)]
+    pub wait: bool,
+    /// How to reach the API.
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `lucid-ops restore`.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The backup job, or an unambiguous prefix of its id.
+    pub backup: String,
+    /// The database to restore into; the one that was backed up where absent.
+    #[arg(long = "to", value_name = "DATABASE")]
+    pub to: Option<String>,
+    /// Only these collections.
+    #[arg(long, value_delimiter = ',')]
+    pub collections: Option<Vec<String>>,
+    /// Replace collections of a database that exists.
+    #[arg(long)]
+    pub replace: bool,
+    /// Only say what would be done.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Return at once instead of waiting for the end.
+    #[arg(long)]
+    pub detach: bool,
+    /// How to reach the API.
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// How deeply a backup is checked.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Level {
+    /// Objects exist, have their sizes, refer to each other.
+    Structure,
+    /// Every byte is read, decrypted and hashed.
+    Data,
+}
+
+/// `lucid-ops verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The backup job, or an unambiguous prefix of its id.
+    pub backup: String,
+    /// How deeply.
+    #[arg(long, value_enum, default_value = "data")]
+    pub level: Level,
+    /// Return at once instead of waiting for the end.
+    #[arg(long)]
+    pub detach: bool,
+    /// How to reach the API.
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `lucid-ops backups`.
+#[derive(Debug, Args)]
+pub struct BackupsArgs {
+    /// At most so many.
+    #[arg(long, default_value_t = 50)]
+    pub limit: u32,
+    /// How to reach the API.
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// A job by id.
+#[derive(Debug, Args)]
+pub struct JobArgs {
+    /// The job, or an unambiguous prefix of its id.
+    pub job: String,
+    /// How to reach the API.
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `lucid-ops jobs ...`.
+#[derive(Debug, Subcommand)]
+pub enum JobsCommand {
+    /// List jobs, newest first.
+    List {
+        /// Only of this kind.
+        #[arg(long)]
+        kind: Option<String>,
+        /// Only in this state.
+        #[arg(long)]
+        state: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+        /// How to reach the API.
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Show one job and its events.
+    Show(JobArgs),
+    /// Follow one job to its end.
+    Watch(JobArgs),
+    /// Ask for a job's end.
+    Cancel(JobArgs),
+    /// Let a blocked job go on.
+    Resume(JobArgs),
+}
+
+/// `lucid-ops repo ...`.
+#[derive(Debug, Subcommand)]
+pub enum RepoCommand {
+    /// Create a repository, and its key file where there is none.
+    Init {
+        /// Which.
+        #[command(flatten)]
+        repository: RepositoryArgs,
+        /// Also admit unencrypted backups.
+        #[arg(long)]
+        allow_plain: bool,
+        /// Print JSON for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the backups that a repository holds, whatever the job history says.
+    List {
+        /// Which.
+        #[command(flatten)]
+        repository: RepositoryArgs,
+        /// Print JSON for programs.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,45 @@
+//! How the program ends.
+
+use std::{fmt, process::ExitCode};
+
+/// An end other than "done", with what to tell the user.
+#[derive(Debug)]
+pub struct Exit {
+    code: u8,
+    message: String,
+}
+
+/// What was asked for was tried and failed.
+pub const FAILED: u8 = 1;
+/// The command line or the request is wrong; nothing was tried.
+pub const USAGE: u8 = 2;
+/// API or MongoDB can't be reached.
+pub const UNREACHABLE: u8 = 3;
+
+impl Exit {
+    /// An end with this code and message.
+    pub fn new(code: u8, message: impl fmt::Display) -> Self {
+        Self {
+            code,
+            message: message.to_string(),
+        }
+    }
+
+    /// Tried and failed.
+    pub fn failed(message: impl fmt::Display) -> Self {
+        Self::new(FAILED, message)
+    }
+
+    /// Wrong usage.
+    pub fn usage(message: impl fmt::Display) -> Self {
+        Self::new(USAGE, message)
+    }
+
+    /// Says why on standard error, and gives the code.
+    pub fn report(&self) -> ExitCode {
+        if !self.message.is_empty() {
+            eprintln!("lucid-ops: {}", self.message);
+        }
+        ExitCode::from(self.code)
+    }
+}

@@ -1,0 +1,66 @@
+//! `lucid-ops api`: the HTTP API over the store.
+
+use super::{check_listen, connect, node};
+use crate::{
+    args::ApiArgs,
+    exit::Exit,
+    secrets::mongodb_uri,
+    shutdown::Shutdown,
+};
+use lucid_http::{ApiOptions, ApiState};
+use lucid_mongo::Connection;
+use std::net::{SocketAddr, TcpListener};
+use tokio_util::sync::CancellationToken;
+
+/// Serves until the signal to stop.
+pub async fn run(args: ApiArgs) -> Result<(), Exit> {
+    check_listen(args.listen.ip())?;
+    let mut shutdown = Shutdown::listen()?;
+    let uri = mongodb_uri(&args.mongo)?;
+    let ops_database = &args.mongo.ops_database;
+    let connection = connect(&uri, ops_database, args.mongo.replica_set.as_deref()).await?;
+    let options = ApiOptions {
+        compression_default: args.compression,
+        encryption_default: args.encryption,
+        ..ApiOptions::new(node(), ops_database.clone())
+    };
+    let listener = listen(args.listen)?;
+    // For scripts that let the system choose the port.
+    println!("listening on http://{}", listener.local_addr().map_err(Exit::failed)?);
+    let stop = CancellationToken::new();
+    let served = tokio::spawn(serve(connection, options, listener, stop.clone()));
+    shutdown.came().await;
+    stop.cancel();
+    served.await.map_err(Exit::failed)?
+}
+
+/// Takes the port.
+pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, Exit> {
+    let listener = TcpListener::bind(address)
+        .map_err(|error| Exit::failed(format!("the address {address} can't be listened on: {error}")))?;
+    listener
+        .set_nonblocking(true)
+        .map_err(|error| Exit::failed(format!("the address {address} can't be served: {error}")))?;
+    Ok(listener)
+}
+
+/// Serves until `stop`.
+pub(super) async fn serve(
+    connection: Connection,
+    options: ApiOptions,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> Result<(), Exit> {
+    let feed = connection.feed().await.map_err(Exit::failed)?;
+    let state = ApiState {
+        store: connection.store(),
+        feed: feed.clone(),
+        catalog: connection.catalog(),
+        options,
+    };
+    let address = listener.local_addr().map_err(Exit::failed)?;
+    tracing::info!(%address, "API listens");
+    let served = lucid_http::serve(listener, state, stop).await.map_err(Exit::failed);
+    feed.stop().await;
+    served
+}

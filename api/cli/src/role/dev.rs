@@ -1,0 +1,168 @@
+//! `lucid-ops dev`: a private mongod as rs0, API and worker in one process, state in one folder.
+
+use super::{api, node, worker};
+use crate::{
+    args::DevArgs,
+    exit::Exit,
+    repositories::{Named, refused},
+    shutdown::Shutdown,
+};
+use lucid_embedded::{Deployment, Options};
+use lucid_http::ApiOptions;
+use lucid_repository::{InitOptions, Location, Repository, RepositoryError, Unlock};
+use lucid_runtime::WorkerOptions;
+use lucid_schemas::names::DEFAULT_OPS_DATABASE;
+use serde::Serialize;
+use std::{
+    fs::{self, DirBuilder, OpenOptions},
+    io::Write,
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+use tokio_util::sync::CancellationToken;
+
+const REPOSITORY: &str = "main";
+
+/// What scripts read to find the services: `DIR/dev.json`. It holds an administrator's password: 0600, and gone when
+/// the services are.
+#[derive(Serialize)]
+struct Card {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_url: Option<String>,
+    mongodb_uri: String,
+    mongodb_version: String,
+    repository: String,
+    key_file: PathBuf,
+}
+
+/// Runs everything until Ctrl-C.
+pub async fn run(args: DevArgs) -> Result<(), Exit> {
+    let mut shutdown = Shutdown::listen()?;
+    let dir = private_folder(&args.dir)?;
+    eprintln!("starting a private mongod in {} ...", dir.display());
+    let deployment = Deployment::start(Options {
+        members: usize::from(args.members),
+        mongod_port: Some(args.mongod_port),
+        ..Options::new(dir.join("mongod"))
+    })
+    .await
+    .map_err(Exit::failed)?;
+    let card = dir.join("dev.json");
+    let outcome = serve(&args, &dir, &card, &deployment, &mut shutdown).await;
+    // A card that tells of services that are gone would mislead.
+    let _ = fs::remove_file(&card);
+    eprintln!("stopping ...");
+    let stopped = deployment.stop().await.map_err(Exit::failed);
+    outcome.and(stopped)
+}
+
+async fn serve(
+    args: &DevArgs,
+    dir: &Path,
+    card_path: &Path,
+    deployment: &Deployment,
+    shutdown: &mut Shutdown,
+) -> Result<(), Exit> {
+    let named = repository(dir).await?;
+    let mut card = Card {
+        api_url: None,
+        mongodb_uri: deployment.uri(),
+        mongodb_version: deployment.version().to_owned(),
+        repository: named.places[0].1.to_string(),
+        key_file: key_file(dir),
+    };
+    if args.mongod_only {
+        announce(&card, card_path, deployment)?;
+        shutdown.came().await;
+        return Ok(());
+    }
+    let connection = super::connect(&deployment.uri(), DEFAULT_OPS_DATABASE, None).await?;
+    let options = WorkerOptions::new(format!("{}/{}", node(), std::process::id())).with_lease_ms(args.lease_ms);
+    let worker = worker::start(&connection, DEFAULT_OPS_DATABASE, &named, options).await?;
+    let listener = api::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, args.api_port)))?;
+    let address = listener.local_addr().map_err(Exit::failed)?;
+    let stop = CancellationToken::new();
+    let api_options = ApiOptions::new(node(), DEFAULT_OPS_DATABASE.to_owned());
+    let mut served = tokio::spawn(api::serve(connection, api_options, listener, stop.clone()));
+    card.api_url = Some(format!("http://{address}"));
+    announce(&card, card_path, deployment)?;
+    let early = tokio::select! {
+        () = shutdown.came() => None,
+        ended = &mut served => Some(ended),
+    };
+    stop.cancel();
+    let api_ended = match early {
+        Some(ended) => ended,
+        None => served.await,
+    };
+    worker.stop().await?;
+    api_ended.map_err(Exit::failed)?
+}
+
+/// Writes the card when everything answers, and says the same to the person who waits.
+fn announce(card: &Card, path: &Path, deployment: &Deployment) -> Result<(), Exit> {
+    let text = serde_json::to_string_pretty(card).map_err(Exit::failed)?;
+    write_private(path, &text).map_err(|error| Exit::failed(format!("{} can't be written: {error}", path.display())))?;
+    println!("MongoDB {} runs as replica set rs0, on loopback only.", card.mongodb_version);
+    if let Some(caution) = deployment.mongod().caution() {
+        println!("{caution}");
+    }
+    if let Some(url) = &card.api_url {
+        println!("API         {url}");
+        println!("try         LUCID_API={url} lucid-ops health");
+    }
+    println!("repository  {} (key: {})", card.repository, card.key_file.display());
+    println!("details     {} (holds the administrator's connection string)", path.display());
+    println!("Ctrl-C stops all of it; the data stay.");
+    Ok(())
+}
+
+/// The folder, readable by its owner only.
+fn private_folder(dir: &Path) -> Result<PathBuf, Exit> {
+    let failed = |error: std::io::Error| Exit::failed(format!("the folder {} can't be used: {error}", dir.display()));
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    dir.canonicalize().map_err(failed)
+}
+
+/// The repository in the folder; made on the first run, only opened later.
+async fn repository(dir: &Path) -> Result<Named, Exit> {
+    let url = format!("file://{}", dir.join("repository").display());
+    let location = Location::parse(&url).map_err(Exit::failed)?;
+    let unlock = Unlock::KeyFile(key_file(dir));
+    match Repository::open(&location, &unlock).await {
+        Ok(_) => {}
+        Err(RepositoryError::NotInitialised { .. }) => {
+            let options = InitOptions {
+                allow_plain: true,
+                ..InitOptions::default()
+            };
+            Repository::init(&location, &unlock, &options)
+                .await
+                .map_err(|error| refused(REPOSITORY, &error))?;
+        }
+        Err(error) => return Err(refused(REPOSITORY, &error)),
+    }
+    Ok(Named {
+        places: vec![(REPOSITORY.to_owned(), location)],
+        unlock,
+    })
+}
+
+fn key_file(dir: &Path) -> PathBuf {
+    dir.join("repository.key")
+}
+
+/// All or nothing, and never readable by others in between.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let unfinished = path.with_extension("json.new");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&unfinished)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)
+}

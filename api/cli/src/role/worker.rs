@@ -1,0 +1,76 @@
+//! `lucid-ops worker`: handlers, repositories and the store, under one worker.
+
+use super::{bind, connect, node};
+use crate::{
+    args::WorkerArgs,
+    exit::Exit,
+    repositories::{self, Named},
+    secrets::mongodb_uri,
+    shutdown::Shutdown,
+};
+use lucid_handlers::{Environment, registry};
+use lucid_mongo::Connection;
+use lucid_ports::{Reach, Store};
+use lucid_runtime::{Worker, WorkerHandle, WorkerOptions};
+use lucid_schemas::RepositoryName;
+use std::sync::Arc;
+
+/// Works until the signal to stop.
+pub async fn run(args: WorkerArgs) -> Result<(), Exit> {
+    let mut shutdown = Shutdown::listen()?;
+    let named = repositories::read(&args.repository)?;
+    let uri = mongodb_uri(&args.mongo)?;
+    let connection = connect(&uri, &args.mongo.ops_database, args.mongo.replica_set.as_deref()).await?;
+    let options = WorkerOptions {
+        slots: args.slots,
+        ..WorkerOptions::new(format!("{}/{}", node(), std::process::id())).with_lease_ms(args.lease_ms)
+    };
+    let name = options.name.clone();
+    let worker = start(&connection, &args.mongo.ops_database, &named, options).await?;
+    println!("worker {name} is ready");
+    shutdown.came().await;
+    worker.stop().await
+}
+
+/// A worker with all that it holds.
+pub(super) struct Running {
+    worker: WorkerHandle,
+    feed: Arc<lucid_mongo::MongoFeed>,
+}
+
+impl Running {
+    /// Gives its jobs back and waits until that is done.
+    pub(super) async fn stop(self) -> Result<(), Exit> {
+        let stopped = self.worker.stop().await.map_err(Exit::failed);
+        self.feed.stop().await;
+        stopped
+    }
+}
+
+/// Opens the repositories, binds their names, and starts a worker.
+pub(super) async fn start(
+    connection: &Connection,
+    ops_database: &str,
+    named: &Named,
+    options: WorkerOptions,
+) -> Result<Running, Exit> {
+    let repositories = repositories::open(named).await?;
+    let reached: Vec<RepositoryName> = repositories
+        .iter()
+        .map(|(name, repository)| RepositoryName {
+            name: name.clone(),
+            id: repository.id().to_string(),
+        })
+        .collect();
+    let store: Arc<dyn Store> = connection.store();
+    bind(&store, &reached).await?;
+    let environment = Environment::new(connection.client(), repositories, ops_database.to_owned());
+    let reach = Reach {
+        repositories: reached,
+        ..Reach::default()
+    };
+    let feed = connection.feed().await.map_err(Exit::failed)?;
+    let handlers = registry(&Arc::new(environment));
+    let worker = Worker::start(store, &*feed, handlers, reach, options).map_err(Exit::usage)?;
+    Ok(Running { worker, feed })
+}

@@ -1,0 +1,70 @@
+//! The connection string: from a file or a variable, never from the command line, where every user of the machine reads it.
+
+use crate::{args::MongoArgs, exit::Exit};
+use std::{env, fs, path::Path};
+
+/// The variable that holds the connection string.
+pub const URI_VARIABLE: &str = "MONGODB_URI";
+
+/// Refuses a command line that shows a password.
+///
+/// # Errors
+/// Where an argument is a connection string with a password in it.
+pub fn check_arguments(arguments: &[String]) -> Result<(), Exit> {
+    if arguments.iter().any(|argument| shows_password(argument)) {
+        return Err(Exit::usage(format!(
+            "a connection string with a password doesn't belong on the command line, where every user of this machine \
+             can read it: put it into the variable {URI_VARIABLE}, or into a file for --mongodb-uri-file"
+        )));
+    }
+    Ok(())
+}
+
+fn shows_password(argument: &str) -> bool {
+    ["mongodb://", "mongodb+srv://"].iter().any(|scheme| {
+        argument.split_once(scheme).is_some_and(|(_, rest)| {
+            let authority = rest.split(['/', '?']).next().unwrap_or(rest);
+            authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+        })
+    })
+}
+
+/// The connection string, from the file if one is named, else from the variable.
+///
+/// # Errors
+/// Where there is none, or the file can't be read.
+pub fn mongodb_uri(mongo: &MongoArgs) -> Result<String, Exit> {
+    let uri = match &mongo.mongodb_uri_file {
+        Some(path) => read_secret(path)?,
+        None => env::var(URI_VARIABLE).map_err(|_| {
+            Exit::usage(format!(
+                "no connection string: set {URI_VARIABLE}, or name a file with --mongodb-uri-file"
+            ))
+        })?,
+    };
+    Ok(uri.trim().to_owned())
+}
+
+fn read_secret(path: &Path) -> Result<String, Exit> {
+    fs::read_to_string(path)
+        .map_err(|error| Exit::usage(format!("the file {} can't be read: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_on_the_command_line_are_seen() {
+        for argument in [
+            "mongodb://lucid:secret@pi-1:27017/",
+            "--mongodb-uri=mongodb://lucid:p%40ss@pi-1,pi-2/?replicaSet=rs0",
+            "mongodb+srv://a:b@cluster",
+        ] {
+            assert!(shows_password(argument), "{argument}");
+        }
+        for argument in ["mongodb://pi-1:27017,pi-2:27018/a@b", "mongodb://lucid@pi-1", "backup"] {
+            assert!(!shows_password(argument), "{argument}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What is looked for, as data: filters and sorts of the hot path, each served by an index (a test explains them all).
+
+use crate::pipeline::guard_expression;
+use bson::{Bson, Document, doc};
+use lucid_core::Guard;
+use lucid_ports::{JobFilter, Reach};
+use lucid_schemas::State;
+
+/// Queued jobs in reach.
+pub fn queued(reach: &Reach) -> Document {
+    let mut filter = doc! { "open": true, "state": State::Queued.as_str() };
+    filter.extend(in_reach(reach));
+    filter
+}
+
+/// Queued jobs in reach that are due.
+pub fn due(reach: &Reach) -> Document {
+    let mut filter = queued(reach);
+    filter.insert("$expr", guard_expression(Guard::Due));
+    filter
+}
+
+/// Jobs in reach that a worker holds, or held.
+pub fn held(reach: &Reach) -> Document {
+    let states = [State::Running, State::Canceling, State::Committing].map(State::as_str);
+    let mut filter = doc! { "open": true, "state": { "$in": states.as_slice() } };
+    filter.extend(in_reach(reach));
+    filter
+}
+
+/// Of those, the ones that may be taken over.
+pub fn lost(reach: &Reach) -> Document {
+    let attempts_left = doc! { "$or": [
+        { "$ne": ["$state", State::Running.as_str()] },
+        { "$lt": ["$attempt", "$max_attempts"] },
+    ] };
+    let mut filter = held(reach);
+    let lease_over = guard_expression(Guard::LeaseOver);
+    filter.insert(
+        "$expr",
+        doc! { "$and": [guard_expression(Guard::Due), lease_over, attempts_left] },
+    );
+    filter
+}
+
+/// Running jobs without attempts left whose lease is over.
+pub fn expired() -> Document {
+    doc! {
+        "open": true,
+        "state": State::Running.as_str(),
+        "$expr": { "$and": [guard_expression(Guard::LeaseOver), { "$gte": ["$attempt", "$max_attempts"] }] },
+    }
+}
+
+/// The soonest of `matching` whose `field` is still to come, as milliseconds from now.
+pub fn soonest(matching: Document, field: &str) -> Vec<Document> {
+    let path = format!("${field}");
+    vec![
+        doc! { "$match": matching },
+        doc! { "$match": { "$expr": { "$gt": [&path, "$$NOW"] } } },
+        doc! { "$sort": { field: 1 } },
+        doc! { "$limit": 1 },
+        doc! { "$project": { "in_ms": { "$subtract": [path, "$$NOW"] } } },
+    ]
+}
+
+/// A list's filter, without its page.
+pub fn listed(filter: &JobFilter) -> Document {
+    let mut matching = Document::new();
+    if let Some(kind) = filter.kind {
+        matching.insert("kind", kind.as_str());
+    }
+    if let Some(state) = filter.state {
+        matching.insert("state", state.as_str());
+    }
+    matching
+}
+
+fn in_reach(reach: &Reach) -> Document {
+    let kinds: Vec<Bson> = reach.kinds.iter().map(|kind| kind.as_str().into()).collect();
+    let repositories: Vec<Bson> = reach
+        .repositories
+        .iter()
+        .map(|repository| doc! { "name": &repository.name, "id": &repository.id }.into())
+        .collect();
+    let labels: Vec<Bson> = reach.labels.iter().map(|label| label.as_str().into()).collect();
+    doc! {
+        "kind": { "$in": kinds },
+        "$or": [
+            { "requires.repository": { "$exists": false } },
+            { "requires.repository": { "$in": repositories } },
+        ],
+        "requires.labels": { "$not": { "$elemMatch": { "$nin": labels } } },
+    }
+}
+
+/// The queries of the hot path by name, for the test that explains them.
+pub fn explainable_queries(reach: &Reach) -> Vec<(&'static str, Document, Document)> {
+    vec![
+        ("due", due(reach), doc! { "priority": -1, "run_at": 1 }),
+        ("lost", lost(reach), doc! { "lease.expires_at": 1 }),
+        ("expired", expired(), doc! { "lease.expires_at": 1 }),
+        ("next due", queued(reach), doc! { "run_at": 1 }),
+    ]
+}

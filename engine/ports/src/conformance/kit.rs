@@ -1,0 +1,191 @@
+//! What the checks share: a bench with a store on it, and the jobs that are put there.
+
+use crate::{Enqueue, Feed, Outcome, Reach, Store, memory::MemoryStore};
+use bson::{DateTime, Document};
+use futures::future::BoxFuture;
+use lucid_core::{Command, Transition, invariant, transition};
+use lucid_schemas::{
+    BackupSpec, Job, JobId, Kind, ManifestName, RepositoryName, Request, Requires, RestoreSpec, Spec, VerifyLevel,
+    VerifySpec,
+};
+use std::sync::Arc;
+
+/// An hour, and an hour ago: further than any test runs.
+pub(super) const LONG_MS: i64 = 3_600_000;
+pub(super) const OVER_MS: i64 = -LONG_MS;
+
+/// Reads the stored document of a job as it is.
+pub type DocumentReader = dyn Fn(JobId) -> BoxFuture<'static, Option<Document>> + Send + Sync;
+
+/// An empty store and its feed, to be checked.
+#[derive(Clone)]
+pub struct Bench {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Its feed.
+    pub feed: Arc<dyn Feed>,
+    /// The way to its raw documents.
+    pub documents: Arc<DocumentReader>,
+}
+
+impl Bench {
+    /// The twin in memory.
+    pub fn twin() -> Self {
+        let twin = Arc::new(MemoryStore::new());
+        let read = Arc::clone(&twin);
+        Self {
+            store: twin.clone(),
+            feed: twin,
+            documents: Arc::new(move |id| {
+                let document = read.document(&id);
+                Box::pin(async move { document })
+            }),
+        }
+    }
+
+    pub(super) async fn document(&self, id: &JobId) -> Document {
+        (self.documents)(id.clone()).await.expect("the job's document is there")
+    }
+
+    /// The job, which breaks no invariant.
+    pub(super) async fn job(&self, id: &JobId) -> Job {
+        let job = self.store.load(id).await.expect("loaded").expect("the job is there");
+        assert_eq!(invariant::violations(&job), [], "job {id}");
+        job
+    }
+
+    pub(super) async fn put(&self, enqueue: &Enqueue) -> Job {
+        let job = self.store.enqueue(enqueue).await.expect("enqueued");
+        assert_eq!(self.job(job.id()).await, job, "what enqueue answers is what is stored");
+        job
+    }
+
+    /// A queued backup.
+    pub(super) async fn queued(&self) -> Job {
+        self.put(&enqueue(request(Kind::Backup))).await
+    }
+
+    /// A running backup of the worker `w`.
+    pub(super) async fn running(&self, lease_ms: i64) -> Job {
+        let job = self.queued().await;
+        self.make(&job, &claim("w", lease_ms), "w").await
+    }
+
+    /// Makes a command true and returns the job after it; it must win, and what it answers must be what is stored.
+    pub(super) async fn make(&self, job: &Job, command: &Command, by: &str) -> Job {
+        let next = prepared(job, command, by);
+        match self.store.apply(&next).await.expect("applied") {
+            Outcome::Won(won) => {
+                assert_eq!(self.job(job.id()).await, *won, "after '{}'", command.name());
+                *won
+            }
+            Outcome::Lost(current) => panic!("'{}' lost; the job is {current:?}", command.name()),
+        }
+    }
+
+    /// Tries a transition that must lose and change nothing.
+    pub(super) async fn loses(&self, next: &Transition, why: &str) {
+        let before = self.document(&next.id).await;
+        let job = self.store.load(&next.id).await.expect("loaded");
+        let outcome = self.store.apply(next).await.expect("applied");
+        assert_eq!(outcome, Outcome::Lost(job.map(Box::new)), "{why}");
+        assert_eq!(
+            bytes(&self.document(&next.id).await),
+            bytes(&before),
+            "{why}: nothing is changed"
+        );
+    }
+}
+
+/// A command made ready, under a write name of its own.
+pub(super) fn prepared(job: &Job, command: &Command, by: &str) -> Transition {
+    transition(job, command, by, &name("write")).expect("the law allows it")
+}
+
+pub(super) fn claim(worker: &str, lease_ms: i64) -> Command {
+    Command::Claim {
+        worker: worker.into(),
+        lease_ms,
+    }
+}
+
+/// A name that nobody else has.
+pub(super) fn name(what: &str) -> String {
+    format!("{what}-{}", uuid::Uuid::new_v4())
+}
+
+pub(super) fn id(kind: Kind) -> JobId {
+    JobId::compose(kind, DateTime::now(), uuid::Uuid::new_v4().as_u64_pair().0)
+}
+
+pub(super) fn repository(name: &str) -> RepositoryName {
+    RepositoryName {
+        name: name.into(),
+        id: format!("id-of-{name}"),
+    }
+}
+
+/// What a worker reaches that can run every job of [`request`].
+pub(super) fn reach() -> Reach {
+    Reach {
+        kinds: Kind::ALL.to_vec(),
+        repositories: vec![repository("main")],
+        labels: vec![],
+    }
+}
+
+pub(super) fn request(kind: Kind) -> Request {
+    let manifest = ManifestName {
+        key: "manifests/1".into(),
+        hash: "abc".into(),
+    };
+    let spec = match kind {
+        Kind::Backup => Spec::Backup(BackupSpec {
+            database: "lucid".into(),
+            collections: Some(vec!["users".into(), "orders.2024".into()]),
+            compression: true,
+            encryption: true,
+            require_consistent: false,
+        }),
+        Kind::Restore => Spec::Restore(RestoreSpec {
+            backup: id(Kind::Backup),
+            manifest,
+            database: "copy".into(),
+            collections: None,
+            replace: true,
+            dry_run: false,
+        }),
+        Kind::Verify => Spec::Verify(VerifySpec {
+            backup: id(Kind::Backup),
+            manifest,
+            level: VerifyLevel::Data,
+        }),
+    };
+    Request {
+        id: id(kind),
+        spec,
+        requested_by: "api:pi-1".into(),
+        unique_key: None,
+        priority: 0,
+        max_attempts: 5,
+        requires: Requires {
+            repository: Some(repository("main")),
+            labels: vec![],
+        },
+    }
+}
+
+pub(super) fn enqueue(request: Request) -> Enqueue {
+    Enqueue {
+        request,
+        delay_ms: 0,
+        write: name("enqueue"),
+    }
+}
+
+/// BSON bytes: unlike `==` on documents, they tell the order of fields and the types of numbers.
+pub(super) fn bytes(document: &Document) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    document.to_writer(&mut bytes).expect("a document has bytes");
+    bytes
+}

@@ -1,0 +1,122 @@
+//! What each write does to a job document: the same as the pipelines on MongoDB.
+
+use crate::{Enqueue, StoreError};
+use bson::{Bson, DateTime, Document, doc};
+use lucid_core::{Guard, LeaseChange, Transition, birth};
+use lucid_schemas::{Event, EventBody, Head, Progress, Stamp, job::FieldValue};
+
+/// A new job's document.
+pub(super) fn born(enqueue: &Enqueue, now: DateTime) -> Result<Document, StoreError> {
+    let request = &enqueue.request;
+    let first = Event {
+        seq: 1,
+        at: Stamp::NOW,
+        by: request.requested_by.clone(),
+        write: enqueue.write.clone(),
+        body: EventBody::Enqueued {
+            request_hash: request.hash().map_err(|error| unstorable(&error))?,
+            delay_ms: enqueue.delay_ms,
+        },
+    };
+    let mut document = request.to_document().map_err(|error| unstorable(&error))?;
+    set_head(&mut document, &birth(&first), now);
+    document.insert("events", vec![event_document(&first, now)?]);
+    Ok(document)
+}
+
+/// Whether a transition may happen: version, epoch, and the guards by the store's clock.
+pub(super) fn holds(document: &Document, transition: &Transition, now: DateTime) -> bool {
+    let last_event = usize::try_from(transition.version - 1).ok();
+    let has_last_event = document
+        .get_array("events")
+        .is_ok_and(|events| last_event.is_some_and(|last| last < events.len()));
+    has_last_event
+        && document.get_i64("version").ok() == Some(transition.version)
+        && document.get_i64("epoch").ok() == Some(transition.epoch)
+        && transition.guards.iter().all(|guard| match guard {
+            Guard::Due => document.get_datetime("run_at").is_ok_and(|run_at| *run_at <= now),
+            Guard::LeaseOver => lease_end(document).is_none_or(|expires_at| expires_at <= now),
+        })
+}
+
+/// Makes a transition that [`holds`].
+pub(super) fn apply(document: &mut Document, transition: &Transition, now: DateTime) -> Result<(), StoreError> {
+    set_head(document, &transition.head, now);
+    let appended: Vec<Bson> = transition
+        .events
+        .iter()
+        .map(|event| event_document(event, now))
+        .collect::<Result<_, _>>()?;
+    if let Ok(events) = document.get_array_mut("events") {
+        events.extend(appended);
+    }
+    match &transition.lease {
+        LeaseChange::Keep => {}
+        LeaseChange::Drop => drop(document.remove("lease")),
+        LeaseChange::Take { worker, lease_ms } => {
+            let expires_at = Stamp::NOW.plus(*lease_ms).resolve(now);
+            let lease = doc! { "worker": worker, "token": &transition.write, "expires_at": expires_at };
+            document.insert("lease", lease);
+            document.remove("progress");
+        }
+    }
+    Ok(())
+}
+
+/// Whether the lease that `write` took in this epoch still runs.
+pub(super) fn may_renew(document: &Document, epoch: i64, write: &str, now: DateTime) -> bool {
+    let token = document.get_document("lease").and_then(|lease| lease.get_str("token"));
+    document.get_i64("epoch").ok() == Some(epoch)
+        && token.ok() == Some(write)
+        && lease_end(document).is_some_and(|expires_at| expires_at > now)
+}
+
+/// Renews a lease that [`may_renew`].
+pub(super) fn renew(
+    document: &mut Document,
+    lease_ms: i64,
+    progress: Option<&Progress>,
+    now: DateTime,
+) -> Result<(), StoreError> {
+    let progress = progress.map(bson::serialize_to_document).transpose();
+    if let Ok(lease) = document.get_document_mut("lease") {
+        lease.insert("expires_at", Stamp::NOW.plus(lease_ms).resolve(now));
+    }
+    if let Some(mut progress) = progress.map_err(|error| unstorable(&error))? {
+        // Last, whatever the handler said about it.
+        progress.remove("updated_at");
+        progress.insert("updated_at", now);
+        document.insert("progress", progress);
+    }
+    Ok(())
+}
+
+fn lease_end(document: &Document) -> Option<DateTime> {
+    let lease = document.get_document("lease").ok()?;
+    lease.get_datetime("expires_at").ok().copied()
+}
+
+fn set_head(document: &mut Document, head: &Head, now: DateTime) {
+    for (name, value) in head.fields() {
+        match value {
+            FieldValue::Literal(value) => drop(document.insert(name, value)),
+            FieldValue::Stamp(at) => drop(document.insert(name, at.resolve(now))),
+            FieldValue::Absent => drop(document.remove(name)),
+        }
+    }
+}
+
+fn event_document(event: &Event, now: DateTime) -> Result<Bson, StoreError> {
+    Ok(Bson::Document(doc! {
+        "seq": event.seq,
+        "at": event.at.resolve(now),
+        "type": event.body.name(),
+        "by": &event.by,
+        "write": &event.write,
+        "data": event.body.data().map_err(|error| unstorable(&error))?,
+    }))
+}
+
+fn unstorable(error: &bson::error::Error) -> StoreError {
+    StoreError::Rejected(format!("the job has no BSON form: {error}"))
+}

@@ -1,0 +1,94 @@
+//! What is looked for, over all jobs: the same as the queries on MongoDB.
+
+use crate::{JobFilter, ListPage, Reach};
+use bson::DateTime;
+use lucid_schemas::{Job, JobId, Stamp, State};
+use std::{cmp::Reverse, time::Duration};
+
+/// The open job that has a unique key.
+pub(super) fn holder_of(jobs: Vec<Job>, key: &str) -> Option<JobId> {
+    jobs.into_iter()
+        .find(|job| !job.head.state.is_terminal() && job.request.unique_key.as_deref() == Some(key))
+        .map(|job| job.request.id)
+}
+
+/// Lost jobs by the end of their leases, then due ones, best first.
+pub(super) fn claimable(jobs: Vec<Job>, reach: &Reach, now: DateTime, limit: u32) -> Vec<Job> {
+    let in_reach = jobs
+        .into_iter()
+        .filter(|job| reach.covers(&job.request) && is_due(job, now));
+    let (mut lost, queued): (Vec<_>, Vec<_>) = in_reach
+        .filter(|job| job.head.state == State::Queued || (is_held(job) && lease_is_over(job, now)))
+        .partition(is_held);
+    lost.retain(|job| job.head.state != State::Running || attempts_left(job));
+    lost.sort_by_key(lease_end);
+    let mut due = queued;
+    due.sort_by_key(|job| (Reverse(job.request.priority), job.head.run_at.stored()));
+    lost.extend(due);
+    lost.truncate(limit as usize);
+    lost
+}
+
+/// How long until `run_at` comes or a lease ends, for the next of those that are still to come.
+pub(super) fn next_due_in(jobs: &[Job], reach: &Reach, now: DateTime) -> Option<Duration> {
+    let waiting = jobs
+        .iter()
+        .filter(|job| reach.covers(&job.request) && (job.head.state == State::Queued || is_held(job)));
+    let moments = waiting.flat_map(|job| [job.head.run_at.stored(), lease_end(job)]);
+    let still_to_come = moments.flatten().filter(|at| *at > now);
+    let soonest_ms = still_to_come.min()?.timestamp_millis() - now.timestamp_millis();
+    Some(Duration::from_millis(u64::try_from(soonest_ms).unwrap_or(0)))
+}
+
+/// Running jobs without attempts left whose lease is over.
+pub(super) fn expired(mut jobs: Vec<Job>, now: DateTime, limit: u32) -> Vec<Job> {
+    jobs.retain(|job| job.head.state == State::Running && lease_is_over(job, now) && !attempts_left(job));
+    jobs.sort_by_key(lease_end);
+    jobs.truncate(limit as usize);
+    jobs
+}
+
+/// A page, newest first.
+pub(super) fn list(mut jobs: Vec<Job>, filter: &JobFilter) -> ListPage {
+    jobs.sort_by_key(|job| Reverse(age(job)));
+    let begin = match &filter.after {
+        None => 0,
+        Some(after) => match jobs.iter().position(|job| job.id() == after) {
+            Some(place) => place + 1,
+            None => return ListPage::default(),
+        },
+    };
+    let mut page: Vec<Job> = jobs
+        .drain(begin..)
+        .filter(|job| filter.kind.is_none_or(|kind| job.kind() == kind))
+        .filter(|job| filter.state.is_none_or(|state| job.head.state == state))
+        .collect();
+    let limit = filter.limit as usize;
+    let more = limit > 0 && page.len() > limit;
+    page.truncate(limit);
+    ListPage { jobs: page, more }
+}
+
+fn age(job: &Job) -> (Option<DateTime>, JobId) {
+    (job.head.created_at.stored(), job.id().clone())
+}
+
+fn is_held(job: &Job) -> bool {
+    matches!(job.head.state, State::Running | State::Canceling | State::Committing)
+}
+
+fn is_due(job: &Job, now: DateTime) -> bool {
+    job.head.run_at.stored().is_some_and(|run_at| run_at <= now)
+}
+
+fn lease_is_over(job: &Job, now: DateTime) -> bool {
+    lease_end(job).is_none_or(|expires_at| expires_at <= now)
+}
+
+fn lease_end(job: &Job) -> Option<DateTime> {
+    job.lease.as_ref().map(|lease| lease.expires_at).and_then(Stamp::stored)
+}
+
+const fn attempts_left(job: &Job) -> bool {
+    job.head.attempt < job.request.max_attempts
+}

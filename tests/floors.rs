@@ -1,0 +1,136 @@
+//! Floors: a crate may look only down. The table is `ALLOWED`; this chapter reads `cargo metadata` and compares.
+
+use serde_json::Value;
+use std::{collections::BTreeSet, process::Command};
+
+/// Crate, what it may use of ours, what it may not use of others. Development dependencies are free.
+const ALLOWED: [(&str, &[&str], &[&str]); 13] = [
+    ("lucid-schemas", &[], &["tokio", "mongodb", "actix-web"]),
+    (
+        "lucid-core",
+        &["lucid-schemas"],
+        &[
+            "tokio",
+            "mongodb",
+            "actix-web",
+            "chrono",
+            "getrandom",
+            "rand",
+            "uuid",
+            "tracing",
+            "futures",
+        ],
+    ),
+    (
+        "lucid-ports",
+        &["lucid-schemas", "lucid-core"],
+        &["mongodb", "actix-web"],
+    ),
+    ("lucid-repository", &[], &["mongodb", "actix-web"]),
+    (
+        "lucid-mongo",
+        &["lucid-schemas", "lucid-core", "lucid-ports"],
+        &["actix-web"],
+    ),
+    (
+        "lucid-runtime",
+        &["lucid-schemas", "lucid-core", "lucid-ports"],
+        &["mongodb", "actix-web"],
+    ),
+    (
+        "lucid-handlers",
+        &["lucid-schemas", "lucid-ports", "lucid-repository"],
+        &["actix-web"],
+    ),
+    (
+        "lucid-http",
+        &["lucid-schemas", "lucid-core", "lucid-ports"],
+        &["mongodb"],
+    ),
+    ("lucid-client", &["lucid-schemas"], &["mongodb", "tokio", "actix-web"]),
+    ("lucid-embedded", &[], &["actix-web"]),
+    ("lucid-sample", &[], &["actix-web"]),
+    (
+        "lucid-ops",
+        &[
+            "lucid-schemas",
+            "lucid-core",
+            "lucid-ports",
+            "lucid-mongo",
+            "lucid-runtime",
+            "lucid-repository",
+            "lucid-handlers",
+            "lucid-http",
+            "lucid-client",
+            "lucid-embedded",
+        ],
+        &["mongodb", "actix-web"],
+    ),
+    (
+        "judge",
+        &[
+            "lucid-schemas",
+            "lucid-core",
+            "lucid-ports",
+            "lucid-mongo",
+            "lucid-runtime",
+            "lucid-repository",
+            "lucid-handlers",
+            "lucid-http",
+            "lucid-client",
+            "lucid-embedded",
+            "lucid-sample",
+        ],
+        &[],
+    ),
+];
+
+fn metadata() -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("metadata is JSON")
+}
+
+#[test]
+fn no_floor_looks_up() {
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().expect("packages");
+    let names: BTreeSet<_> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+    let listed: BTreeSet<_> = ALLOWED.iter().map(|(name, ..)| *name).collect();
+    assert_eq!(names, listed, "every crate has its row in the table");
+    for (name, ours, not_others) in ALLOWED {
+        let package = packages.iter().find(|package| package["name"] == name).expect("listed");
+        for dependency in package["dependencies"].as_array().expect("dependencies") {
+            if dependency["kind"] == "dev" {
+                continue;
+            }
+            let used = dependency["name"].as_str().expect("a name");
+            assert!(
+                !names.contains(used) || ours.contains(&used),
+                "{name} may not use {used}: see architecture, floors"
+            );
+            assert!(!not_others.contains(&used), "{name} may not use {used}");
+        }
+    }
+}
+
+#[test]
+fn every_crate_obeys_the_lints_of_the_workspace() {
+    for package in metadata()["packages"].as_array().expect("packages") {
+        let manifest = package["manifest_path"].as_str().expect("a path");
+        let text = std::fs::read_to_string(manifest).expect("a manifest");
+        assert!(
+            text.contains("[lints]\nworkspace = true"),
+            "{manifest} has lints of its own"
+        );
+        assert!(
+            !text
+                .lines()
+                .any(|line| line.contains("version = \"") && line.contains("features")),
+            "{manifest} declares a version that belongs into the workspace's Cargo.toml"
+        );
+    }
+}

@@ -1,0 +1,1 @@
+//! Nothing: the judge is its one test binary, `main.rs`.

@@ -1,0 +1,123 @@
+//! One `lucid-ops` process: started, read, stopped with any signal, killed at the end of the test in any case.
+
+use lucid_embedded::Signal;
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::Duration,
+};
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// The binary that the build put beside this test binary's folder.
+pub fn binary(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("this test has a path");
+    let built = own
+        .parent()
+        .and_then(|deps| deps.parent())
+        .expect("target/debug")
+        .join(name);
+    assert!(
+        built.exists(),
+        "{name} isn't built: run tests/run, or cargo build --workspace --bins"
+    );
+    built
+}
+
+/// A running service.
+pub struct Process {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Process {
+    /// Starts `lucid-ops` with these arguments and this connection string; its log goes to the test's output.
+    pub fn start(arguments: &[&str], uri: &str) -> Self {
+        let mut child = Command::new(binary("lucid-ops"))
+            .args(arguments)
+            .env("MONGODB_URI", uri)
+            .env(
+                "LUCID_LOG",
+                std::env::var("LUCID_LOG").unwrap_or_else(|_| "info".into()),
+            )
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("lucid-ops starts");
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            child,
+            lines,
+            seen: Vec::new(),
+        }
+    }
+
+    /// Waits for a line of standard output that begins so, and gives the rest of it.
+    pub fn await_line(&mut self, beginning: &str) -> String {
+        loop {
+            match self.lines.recv_timeout(READY_WITHIN) {
+                Ok(line) => {
+                    if let Some(rest) = line.strip_prefix(beginning) {
+                        return rest.to_owned();
+                    }
+                    self.seen.push(line);
+                }
+                Err(error) => panic!("no line '{beginning}...' ({error}); it said {:?}", self.seen),
+            }
+        }
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill")
+            .args(["-s", signal.as_str().trim_start_matches("SIG"), &pid])
+            .status();
+        assert!(sent.expect("kill runs").success(), "{signal} to {pid}");
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Stops it as a service manager does.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        self.child.wait().expect("it was started")
+    }
+
+    /// Waits for its own end.
+    pub fn wait(mut self) -> ExitStatus {
+        self.child.wait().expect("it was started")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs `lucid-ops` to its end.
+pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    Command::new(binary("lucid-ops"))
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .expect("lucid-ops runs")
+}

@@ -1,0 +1,197 @@
+//! The world of one test.
+
+use super::process::{Process, run};
+use lucid_embedded::{Deployment, Options};
+use lucid_schemas::http::{EventList, JobView};
+use mongodb::Client;
+use serde_json::Value;
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// A lease that lets a test see a takeover without waiting half a minute.
+pub const LEASE_MS: u64 = 3_000;
+
+/// A replica set, a repository and a key, all its own.
+pub struct World {
+    pub deployment: Deployment,
+    dir: TempDir,
+}
+
+impl World {
+    /// Starts a replica set of so many members and makes a repository.
+    pub async fn start(members: usize) -> Self {
+        Self::start_with(|dir| Options::new(dir).members(members)).await
+    }
+
+    /// A replica set without a repository.
+    pub async fn bare(options: impl FnOnce(PathBuf) -> Options) -> Self {
+        let dir = scratch();
+        let deployment = Deployment::start(options(dir.path().join("mongod")))
+            .await
+            .expect("a replica set starts");
+        Self { deployment, dir }
+    }
+
+    /// The same with other options.
+    pub async fn start_with(options: impl FnOnce(PathBuf) -> Options) -> Self {
+        let world = Self::bare(options).await;
+        let made = run(
+            &[
+                "repo",
+                "init",
+                "--repository",
+                &world.repository(),
+                "--key-file",
+                &world.key_file(),
+            ],
+            &[],
+        );
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        world
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn uri(&self) -> String {
+        self.deployment.uri()
+    }
+
+    pub fn client(&self) -> Client {
+        self.deployment.client().expect("a client")
+    }
+
+    /// `main=file:///...`
+    pub fn repository(&self) -> String {
+        format!("main=file://{}", self.repository_path().display())
+    }
+
+    pub fn repository_path(&self) -> PathBuf {
+        self.dir.path().join("repository")
+    }
+
+    pub fn key_file(&self) -> String {
+        self.dir.path().join("key").display().to_string()
+    }
+
+    /// An API process on any free port, and its address.
+    pub fn api(&self) -> (Process, Api) {
+        let mut process = Process::start(&["api", "--listen", "127.0.0.1:0"], &self.uri());
+        let url = process.await_line("listening on ");
+        (process, Api { url })
+    }
+
+    /// A worker process with a short lease, ready, and its name.
+    pub fn worker(&self, more: &[&str]) -> (Process, String) {
+        let (repository, key_file) = (self.repository(), self.key_file());
+        let lease_ms = LEASE_MS.to_string();
+        let mut arguments = vec![
+            "worker",
+            "--repository",
+            &repository,
+            "--key-file",
+            &key_file,
+            "--lease-ms",
+            &lease_ms,
+        ];
+        arguments.extend(more);
+        let mut process = Process::start(&arguments, &self.uri());
+        let name = process.await_line("worker ");
+        (process, name.trim_end_matches(" is ready").to_owned())
+    }
+}
+
+/// A folder below the one of this test run.
+pub fn scratch() -> TempDir {
+    let base = std::env::var_os("LUCID_TEST_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    tempfile::Builder::new()
+        .prefix("world-")
+        .tempdir_in(base)
+        .expect("a folder")
+}
+
+/// An API as a client sees it: status and JSON.
+#[derive(Clone)]
+pub struct Api {
+    pub url: String,
+}
+
+impl Api {
+    /// One request; any status is an answer.
+    pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url));
+        let answer = match body {
+            Some(body) => agent.run(
+                request
+                    .header("content-type", "application/json")
+                    .body(body.to_string())
+                    .expect("a request"),
+            ),
+            None => agent.run(request.body(()).expect("a request")),
+        };
+        let mut answer = answer.expect("the API answers");
+        let text = answer.body_mut().read_to_string().expect("a body");
+        (
+            answer.status().as_u16(),
+            serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        )
+    }
+
+    pub fn get(&self, path: &str) -> (u16, Value) {
+        self.call("GET", path, None)
+    }
+
+    /// Asks for a job that must be accepted.
+    pub fn accepted(&self, path: &str, body: &Value) -> String {
+        let (status, answer) = self.call("POST", path, Some(body));
+        assert_eq!(status, 202, "{answer}");
+        answer["job_id"].as_str().expect("a job id").to_owned()
+    }
+
+    pub fn job(&self, id: &str) -> JobView {
+        let (status, answer) = self.get(&format!("/jobs/{id}"));
+        assert_eq!(status, 200, "{answer}");
+        serde_json::from_value(answer).expect("a job")
+    }
+
+    pub fn events(&self, id: &str) -> EventList {
+        let (status, answer) = self.get(&format!("/jobs/{id}/events"));
+        assert_eq!(status, 200, "{answer}");
+        serde_json::from_value(answer).expect("events")
+    }
+
+    /// Waits until the job is as wanted.
+    pub async fn await_job(&self, id: &str, within: Duration, wanted: impl Fn(&JobView) -> bool) -> JobView {
+        let begun = Instant::now();
+        loop {
+            let job = self.job(id);
+            if wanted(&job) {
+                return job;
+            }
+            assert!(
+                begun.elapsed() < within,
+                "still not as wanted: {job:#?}\n{:#?}",
+                self.events(id)
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits for the end, which must be a good one.
+    pub async fn succeeded(&self, id: &str) -> JobView {
+        let ended = self
+            .await_job(id, Duration::from_secs(120), |job| {
+                matches!(job.state.as_str(), "succeeded" | "failed" | "canceled" | "blocked")
+            })
+            .await;
+        assert_eq!(ended.state, "succeeded", "{ended:#?}");
+        ended
+    }
+}
