@@ -1,6 +1,16 @@
 //! The judge: everything that is judged on real parts, one chapter a file. One test binary, linked once.
 
+mod damage;
+mod doors;
+mod exactly_once;
+mod failover;
 mod floors;
+mod history;
 mod motor;
+mod refusals;
+mod requests;
+mod roundtrip;
 mod shape;
 mod support;
+mod swap;
+mod takeover;

@@ -1,7 +1,7 @@
 //! A world per test: a replica set of its own, real processes, everything in one folder that goes away.
 
+pub mod data;
 pub mod process;
 pub mod world;
 
-pub use process::Process;
 pub use world::{Api, World};

@@ -88,19 +88,9 @@ impl Process {
         assert!(sent.expect("kill runs").success(), "{signal} to {pid}");
     }
 
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Stops it as a service manager does.
     pub fn stop(mut self) -> ExitStatus {
         self.signal(Signal::SIGTERM);
-        self.child.wait().expect("it was started")
-    }
-
-    /// Waits for its own end.
-    pub fn wait(mut self) -> ExitStatus {
         self.child.wait().expect("it was started")
     }
 }

@@ -80,7 +80,13 @@ pub struct ApiArgs {
 #[derive(Debug, Args)]
 pub struct RepositoryArgs {
     /// A repository as NAME=URL, such as main=file:///mnt/backups; may be repeated.
-    #[arg(long = "repository", env = "LUCID_REPOSITORIES", value_delimiter = ',', value_name = "NAME=URL", required = true)]
+    #[arg(
+        long = "repository",
+        env = "LUCID_REPOSITORIES",
+        value_delimiter = ',',
+        value_name = "NAME=URL",
+        required = true
+    )]
     pub repositories: Vec<String>,
     /// File that holds the key of encrypted repositories.
     #[arg(long, env = "LUCID_KEY_FILE", value_name = "FILE")]

@@ -19,11 +19,13 @@ pub struct Named {
 pub fn read(args: &RepositoryArgs) -> Result<Named, Exit> {
     let mut places: Vec<(String, Location)> = Vec::new();
     for pair in &args.repositories {
-        let (name, url) = pair.split_once('=').ok_or_else(|| {
-            Exit::usage(format!("'{pair}' is not NAME=URL, such as main=file:///mnt/backups"))
-        })?;
+        let (name, url) = pair
+            .split_once('=')
+            .ok_or_else(|| Exit::usage(format!("'{pair}' is not NAME=URL, such as main=file:///mnt/backups")))?;
         let named_well = !name.is_empty()
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
         if !named_well {
             return Err(Exit::usage(format!(
                 "'{name}' is no name for a repository: use letters, digits, '-' and '_'"

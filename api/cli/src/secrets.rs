@@ -46,8 +46,7 @@ pub fn mongodb_uri(mongo: &MongoArgs) -> Result<String, Exit> {
 }
 
 fn read_secret(path: &Path) -> Result<String, Exit> {
-    fs::read_to_string(path)
-        .map_err(|error| Exit::usage(format!("the file {} can't be read: {error}", path.display())))
+    fs::read_to_string(path).map_err(|error| Exit::usage(format!("the file {} can't be read: {error}", path.display())))
 }
 
 #[cfg(test)]

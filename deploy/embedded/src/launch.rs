@@ -93,28 +93,29 @@ impl Deployment {
         line
     }
 
-    /// Waits until a member takes connections.
+    /// Waits until a member takes connections, as told by its own log: on its port somebody else might answer.
     pub(crate) async fn wait_listening(&mut self, member: usize) -> Result<()> {
         let (port, log) = (self.ports[member], self.log(member));
         let start = Instant::now();
-        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-            if let Some(status) = self.process(member)?.ended() {
-                if status.code() == Some(CANNOT_LISTEN) {
-                    return Err(Error::PortTaken { port });
+        loop {
+            let ended = self.process(member)?.ended();
+            if is_listening(&log) && ended.is_none() {
+                return Ok(());
+            }
+            match ended {
+                Some(status) if status.code() == Some(CANNOT_LISTEN) => return Err(Error::PortTaken { port }),
+                Some(status) => {
+                    return Err(Error::Ended {
+                        member,
+                        status: status.to_string(),
+                        tail: tail(&log),
+                        log,
+                    });
                 }
-                return Err(Error::Ended {
-                    member,
-                    status: status.to_string(),
-                    tail: tail(&log),
-                    log,
-                });
+                None if start.elapsed() > PATIENCE => return Err(self.too_long("mongod to listen", member)),
+                None => tokio::time::sleep(LOOK / 2).await,
             }
-            if start.elapsed() > PATIENCE {
-                return Err(self.too_long("mongod to listen", member));
-            }
-            tokio::time::sleep(LOOK / 2).await;
         }
-        Ok(())
     }
 
     /// The first start: makes the set and its administrator.
@@ -159,4 +160,9 @@ impl Deployment {
             .await?;
         replica::prove_majority(&self.direct(primary)?).await
     }
+}
+
+fn is_listening(log: &Path) -> bool {
+    const LISTENING: &[u8] = b"\"Waiting for connections\"";
+    std::fs::read(log).is_ok_and(|log| log.windows(LISTENING.len()).any(|window| window == LISTENING))
 }

@@ -1,6 +1,9 @@
 //! [`MongoCatalog`]: names of collections and views, for early checks of requests.
 
-use crate::{detached::detached, error::store_error};
+use crate::{
+    detached::{READ_BOUND, detached},
+    error::store_error,
+};
 use async_trait::async_trait;
 use bson::doc;
 use lucid_ports::{Catalog, StoreError};
@@ -22,7 +25,7 @@ impl MongoCatalog {
 impl Catalog for MongoCatalog {
     async fn collections(&self, database: &str) -> Result<Vec<String>, StoreError> {
         let database = self.client.database(database);
-        detached(async move {
+        detached(READ_BOUND, async move {
             let listed = database
                 .list_collection_names()
                 .filter(doc! { "name": { "$not": { "$regex": "^system\\." } } });

@@ -111,7 +111,7 @@ pub struct Connection {
 pub async fn connect(uri: &str, ops_database: &str) -> Result<Connection, ConnectError> {
     let mut options = ClientOptions::parse(uri)
         .await
-        .map_err(|error| ConnectError::Uri(without_password(&error.to_string(), uri)))?;
+        .map_err(|error| unreadable(&error, uri))?;
     options.app_name = Some("lucid-ops".into());
     options.server_selection_timeout = Some(SELECTION_PATIENCE);
     options.connect_timeout = Some(CONNECT_PATIENCE);
@@ -125,8 +125,7 @@ pub async fn connect(uri: &str, ops_database: &str) -> Result<Connection, Connec
             .build(),
     );
     let hosts = hosts(&options);
-    let client = Client::with_options(options.clone())
-        .map_err(|error| ConnectError::Uri(without_password(&describe(&error), uri)))?;
+    let client = Client::with_options(options.clone()).map_err(|error| unreadable(&error, uri))?;
     let admin = client.database("admin");
     let hello = match admin.run_command(doc! { "hello": 1 }).await {
         Ok(hello) => hello,
@@ -136,7 +135,7 @@ pub async fn connect(uri: &str, ops_database: &str) -> Result<Connection, Connec
         return Err(ConnectError::NotReplicaSet { hosts });
     };
     check_version(&admin, &hosts).await?;
-    check_window(&admin, &hosts).await?;
+    check_window(&client, &hosts).await?;
     check_oplog(&client, &hosts).await?;
     Ok(Connection {
         ops: client.database(ops_database),
@@ -154,6 +153,14 @@ impl Connection {
     /// Name of the replica set.
     pub fn replica_set(&self) -> &str {
         &self.replica_set
+    }
+
+    /// How long the server keeps what a snapshot reads, in seconds; `None` where the user may not ask.
+    ///
+    /// # Errors
+    /// Where the server can't be asked.
+    pub async fn snapshot_window_s(&self) -> Result<Option<i64>, ConnectError> {
+        window(&self.client, "the replica set").await
     }
 
     /// Makes collections, validators, indexes and the view of the engine's database, or brings them up to date.
@@ -197,13 +204,17 @@ async fn check_version(admin: &Database, hosts: &str) -> Result<(), ConnectError
     }
 }
 
-async fn check_window(admin: &Database, hosts: &str) -> Result<(), ConnectError> {
-    const NAME: &str = "minSnapshotHistoryWindowInSeconds";
-    let answer = ask(admin, doc! { "getParameter": 1, NAME: 1 }, hosts).await?;
-    match answer.and_then(|answer| whole(&answer, NAME)) {
+async fn check_window(client: &Client, hosts: &str) -> Result<(), ConnectError> {
+    match window(client, hosts).await? {
         Some(seconds) if seconds < WINDOW_LEAST_S => Err(ConnectError::SnapshotWindow { seconds }),
         _ => Ok(()),
     }
+}
+
+async fn window(client: &Client, hosts: &str) -> Result<Option<i64>, ConnectError> {
+    const NAME: &str = "minSnapshotHistoryWindowInSeconds";
+    let answer = ask(&client.database("admin"), doc! { "getParameter": 1, NAME: 1 }, hosts).await?;
+    Ok(answer.and_then(|answer| whole(&answer, NAME)))
 }
 
 async fn check_oplog(client: &Client, hosts: &str) -> Result<(), ConnectError> {
@@ -216,10 +227,11 @@ async fn check_oplog(client: &Client, hosts: &str) -> Result<(), ConnectError> {
 
 /// An answer; `None` where the user may not ask that, which is no reason to refuse to work.
 async fn ask(database: &Database, command: Document, hosts: &str) -> Result<Option<Document>, ConnectError> {
-    const NOT_ALLOWED: i32 = 13;
+    /// The second is how hosted services say it.
+    const NOT_ALLOWED: [i32; 2] = [13, 8000];
     match database.run_command(command).await {
         Ok(answer) => Ok(Some(answer)),
-        Err(error) if code(&error) == Some(NOT_ALLOWED) => {
+        Err(error) if code(&error).is_some_and(|code| NOT_ALLOWED.contains(&code)) => {
             tracing::warn!(
                 reason = describe(&error),
                 "a check is left out: the user may not read it"
@@ -284,15 +296,41 @@ fn hosts(options: &ClientOptions) -> String {
     names.join(", ")
 }
 
-/// `text` without the password of `uri`, should the driver have quoted it.
-fn without_password(text: &str, uri: &str) -> String {
-    let password = uri
-        .split_once("://")
-        .and_then(|(_, rest)| rest.rsplit_once('@'))
-        .and_then(|(user, _)| user.split_once(':'))
-        .map(|(_, password)| password);
-    match password {
-        Some(password) if !password.is_empty() => text.replace(password, "***"),
-        _ => text.to_owned(),
+/// What is wrong with a connection string; never in the driver's words, which quote pieces of it: of one that is
+/// malformed, any piece may be the password.
+fn unreadable(error: &mongodb::error::Error, uri: &str) -> ConnectError {
+    ConnectError::Uri(match error.kind.as_ref() {
+        ErrorKind::DnsResolve { .. } => "the name of the cluster can't be resolved".into(),
+        _ if !uri.starts_with("mongodb://") && !uri.starts_with("mongodb+srv://") => {
+            "it must begin with mongodb:// or mongodb+srv://".into()
+        }
+        _ => "it should look like mongodb://user:password@host:27017,host:27017/?replicaSet=rs0, with '@', ':', '/', \
+              '?' and '%' of user name and password written as %40, %3A, %2F, %3F and %25"
+            .into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_error_quotes_the_password() {
+        for uri in [
+            "mongodb://ada:hunter2@localhost:notaport/",
+            "mongodb://ada:hunter2%zz@localhost/",
+            "mongodb://ada:hun/ter2@localhost/",
+            "mongodb://ada:hun:hunter2@localhost/",
+            "mongodb://ada:x@hunter2@localhost/?w=a@b",
+            "mongodb://ada:hunter2@localhost/?replicaSet",
+            "mongo://ada:hunter2@localhost",
+            "mongodb://ada:hunter2",
+            "ada:hunter2@localhost",
+        ] {
+            let error = connect(uri, "lucid_ops").await.expect_err("refused");
+            let said = format!("{error} {error:?}");
+            assert!(!said.contains("hunter2") && !said.contains("ter2"), "{said}");
+            assert!(!error.is_retryable(), "{said}");
+        }
     }
 }

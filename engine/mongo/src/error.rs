@@ -4,8 +4,9 @@ use lucid_ports::StoreError;
 use mongodb::error::{Error, ErrorKind};
 
 /// Codes that mean "ask again: the primary changed, or the network broke".
-const PASSING: [i32; 13] = [6, 7, 50, 64, 89, 91, 112, 189, 262, 9001, 10_107, 11_600, 11_602];
-const NOT_PRIMARY: [i32; 2] = [13_435, 13_436];
+const PASSING: [i32; 17] = [
+    6, 7, 50, 64, 89, 91, 112, 134, 189, 262, 9001, 10_107, 11_600, 11_601, 11_602, 13_435, 13_436,
+];
 
 /// The store's error for a driver's.
 pub fn store_error(error: &Error) -> StoreError {
@@ -28,7 +29,10 @@ pub fn code(error: &Error) -> Option<i32> {
 /// Whether the same may succeed in a moment.
 pub fn is_passing(error: &Error) -> bool {
     match error.kind.as_ref() {
-        ErrorKind::Io(_) | ErrorKind::ServerSelection { .. } | ErrorKind::ConnectionPoolCleared { .. } => true,
+        ErrorKind::Io(_)
+        | ErrorKind::ServerSelection { .. }
+        | ErrorKind::ConnectionPoolCleared { .. }
+        | ErrorKind::DnsResolve { .. } => true,
         ErrorKind::Command(command) => is_passing_code(command.code),
         _ => code(error).is_some_and(is_passing_code) || error.contains_label("RetryableWriteError"),
     }
@@ -36,7 +40,7 @@ pub fn is_passing(error: &Error) -> bool {
 
 /// Whether a server's code means the same.
 pub fn is_passing_code(code: i32) -> bool {
-    PASSING.contains(&code) || NOT_PRIMARY.contains(&code)
+    PASSING.contains(&code)
 }
 
 /// What happened, for people.
@@ -50,7 +54,7 @@ pub fn describe(error: &Error) -> String {
                 command.code
             )
         }
-        _ => without_values(&error.to_string()),
+        kind => without_values(&kind.to_string()),
     }
 }
 

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 const BUFFERED: usize = 4_096;
 /// How long the server waits for a change before it answers that there is none; bounds how long a stop takes.
 const AWAIT: Duration = Duration::from_secs(1);
+const OPEN_BOUND: Duration = Duration::from_secs(30);
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_LONGEST: Duration = Duration::from_secs(5);
 
@@ -59,6 +60,12 @@ impl MongoFeed {
     }
 }
 
+impl Drop for MongoFeed {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
 /// Only births and transitions: each changes `version`, no heartbeat does.
 fn pipeline() -> [Document; 2] {
     let transition = doc! { "updateDescription.updatedFields.version": { "$exists": true } };
@@ -73,7 +80,7 @@ fn pipeline() -> [Document; 2] {
 }
 
 async fn open(jobs: Collection<Document>) -> Result<ChangeStream<Document>, StoreError> {
-    detached(async move {
+    detached(OPEN_BOUND, async move {
         let opened = jobs.watch().pipeline(pipeline()).max_await_time(AWAIT).await;
         Ok(opened.map_err(|error| store_error(&error))?.with_type::<Document>())
     })

@@ -11,6 +11,7 @@ mod error;
 mod feed;
 mod pipeline;
 mod query;
+mod read;
 mod registry;
 mod send;
 mod set_up;

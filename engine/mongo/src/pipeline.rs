@@ -145,7 +145,8 @@ fn stamp(at: Stamp) -> Bson {
     }
 }
 
-fn literal(value: impl Into<Bson>) -> Bson {
+/// A value from outside, as an expression that stands for itself.
+pub fn literal(value: impl Into<Bson>) -> Bson {
     doc! { "$literal": value.into() }.into()
 }
 

@@ -4,7 +4,7 @@ use crate::pipeline::guard_expression;
 use bson::{Bson, Document, doc};
 use lucid_core::Guard;
 use lucid_ports::{JobFilter, Reach};
-use lucid_schemas::State;
+use lucid_schemas::{JOB_SCHEMA, Kind, State, collections::OPS};
 
 /// Queued jobs in reach.
 pub fn queued(reach: &Reach) -> Document {
@@ -46,6 +46,7 @@ pub fn lost(reach: &Reach) -> Document {
 /// Running jobs without attempts left whose lease is over.
 pub fn expired() -> Document {
     doc! {
+        "schema": JOB_SCHEMA,
         "open": true,
         "state": State::Running.as_str(),
         "$expr": { "$and": [guard_expression(Guard::LeaseOver), { "$gte": ["$attempt", "$max_attempts"] }] },
@@ -62,6 +63,35 @@ pub fn soonest(matching: Document, field: &str) -> Vec<Document> {
         doc! { "$limit": 1 },
         doc! { "$project": { "in_ms": { "$subtract": [path, "$$NOW"] } } },
     ]
+}
+
+/// How many open jobs there are in each state.
+pub fn count_open() -> Vec<Document> {
+    vec![
+        // The state is named so that the index on it serves.
+        doc! { "$match": { "open": true, "state": { "$exists": true } } },
+        doc! { "$group": { "_id": "$state", "jobs": { "$sum": 1_i64 } } },
+    ]
+}
+
+/// The open job that has a unique key.
+pub fn open_with_key(key: &str) -> Document {
+    doc! { "open": true, "unique_key": key }
+}
+
+/// Order of claims.
+pub fn best_first() -> Document {
+    doc! { "priority": -1, "run_at": 1 }
+}
+
+/// Order of takeovers.
+pub fn lost_first() -> Document {
+    doc! { "lease.expires_at": 1 }
+}
+
+/// Order of lists.
+pub fn newest_first() -> Document {
+    doc! { "created_at": -1, "_id": -1 }
 }
 
 /// A list's filter, without its page.
@@ -85,6 +115,8 @@ fn in_reach(reach: &Reach) -> Document {
         .collect();
     let labels: Vec<Bson> = reach.labels.iter().map(|label| label.as_str().into()).collect();
     doc! {
+        // What a later program wrote is for later programs.
+        "schema": JOB_SCHEMA,
         "kind": { "$in": kinds },
         "$or": [
             { "requires.repository": { "$exists": false } },
@@ -94,12 +126,28 @@ fn in_reach(reach: &Reach) -> Document {
     }
 }
 
-/// The queries of the hot path by name, for the test that explains them.
-pub fn explainable_queries(reach: &Reach) -> Vec<(&'static str, Document, Document)> {
+/// The queries of the hot path by name, as commands: for the test that explains them.
+pub fn explainable_queries(reach: &Reach) -> Vec<(&'static str, Document)> {
+    let find = |filter: Document, sort: Document| doc! { "find": OPS, "filter": filter, "sort": sort, "limit": 5 };
+    let aggregate = |pipeline: Vec<Document>| doc! { "aggregate": OPS, "pipeline": pipeline, "cursor": {} };
+    let failed_backups = JobFilter {
+        kind: Some(Kind::Backup),
+        state: Some(State::Failed),
+        ..JobFilter::default()
+    };
     vec![
-        ("due", due(reach), doc! { "priority": -1, "run_at": 1 }),
-        ("lost", lost(reach), doc! { "lease.expires_at": 1 }),
-        ("expired", expired(), doc! { "lease.expires_at": 1 }),
-        ("next due", queued(reach), doc! { "run_at": 1 }),
+        ("due", find(due(reach), best_first())),
+        ("lost", find(lost(reach), lost_first())),
+        ("expired", find(expired(), lost_first())),
+        ("next queued", aggregate(soonest(queued(reach), "run_at"))),
+        ("next try", aggregate(soonest(held(reach), "run_at"))),
+        ("next lease end", aggregate(soonest(held(reach), "lease.expires_at"))),
+        ("unique key", find(open_with_key("key"), doc! { "_id": 1 })),
+        ("open jobs", aggregate(count_open())),
+        ("list", find(listed(&JobFilter::default()), newest_first())),
+        (
+            "list of a kind in a state",
+            find(listed(&failed_backups), newest_first()),
+        ),
     ]
 }

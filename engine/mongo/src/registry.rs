@@ -1,77 +1,65 @@
 //! The small collections beside `ops`: workers, repository names, lists too large for an event.
 
 use crate::{
-    detached::detached,
+    detached::{READ_BOUND, detached},
     error::store_error,
+    pipeline::literal,
+    read::{self, decisive},
     send::{Sent, send},
-    store::decisive,
 };
-use bson::{DateTime, Document, doc};
-use futures::TryStreamExt;
+use bson::{Bson, DateTime, Document, doc};
 use lucid_ports::{Detail, Reach, StoreError, WorkerCard};
 use lucid_schemas::{
     JobId, Kind, RepositoryName,
     collections::{OPS_DETAILS, REPOSITORIES, WORKERS},
 };
-use mongodb::Database;
-use serde::Deserialize;
+use mongodb::{Database, options::FindOptions};
+use serde::{Deserialize, de::DeserializeOwned};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+const GRACE: Duration = Duration::from_secs(15);
 
-async fn upsert(
-    ops: Database,
-    collection: &'static str,
-    id: String,
-    pipeline: Vec<Document>,
-) -> Result<(), StoreError> {
-    let statement = doc! { "q": { "_id": id }, "u": pipeline, "upsert": true, "multi": false };
-    detached(async move {
-        match send(&ops, collection, statement, PATIENCE).await? {
-            Sent::Matched | Sent::Unmatched => Ok(()),
-            Sent::Duplicate => Err(StoreError::Unavailable("two upserts of one document crossed".into())),
+/// Replaces a document by what `expression` makes of it, or makes it.
+async fn upsert(ops: &Database, collection: &'static str, id: &str, expression: Bson) -> Result<Sent, StoreError> {
+    let statement = doc! { "q": { "_id": id }, "u": [{ "$replaceWith": expression }], "upsert": true, "multi": false };
+    let ops = ops.clone();
+    detached(PATIENCE + GRACE, async move {
+        let sent = send(&ops, collection, vec![statement.clone()], PATIENCE).await?;
+        if sent.duplicates.is_empty() {
+            return Ok(sent);
         }
+        // Two made the same document at once; now it is there.
+        send(&ops, collection, vec![statement], PATIENCE).await
     })
     .await
 }
 
 async fn all(ops: &Database, collection: &str, filter: Document) -> Result<Vec<Document>, StoreError> {
-    let collection = decisive(ops, collection);
-    detached(async move {
-        let found = collection
-            .find(filter)
-            .sort(doc! { "_id": 1 })
-            .await
-            .map_err(|error| store_error(&error))?;
-        found.try_collect().await.map_err(|error| store_error(&error))
-    })
+    read::find(
+        ops,
+        collection,
+        filter,
+        FindOptions::builder().sort(doc! { "_id": 1 }).build(),
+    )
     .await
 }
 
-fn unreadable(what: &str, error: &bson::error::Error) -> StoreError {
-    StoreError::Rejected(format!("{what} can't be read: {error}"))
+fn parse<T: DeserializeOwned>(document: Document, what: &str) -> Result<T, StoreError> {
+    bson::deserialize_from_document(document)
+        .map_err(|error| StoreError::Rejected(format!("{what} can't be read: {error}")))
 }
 
-fn detail_id(job: &JobId, name: &str) -> String {
-    format!("{job}/{name}")
-}
-
-pub async fn put_detail(ops: Database, detail: Detail) -> Result<(), StoreError> {
-    let id = detail_id(&detail.job, &detail.name);
+pub async fn put_detail(ops: &Database, detail: &Detail) -> Result<(), StoreError> {
+    let id = format!("{}/{}", detail.job, detail.name);
     let stored = doc! {
         "_id": &id,
         "job": detail.job.as_str(),
-        "name": detail.name,
-        "hash": detail.hash,
-        "data": detail.data,
+        "name": &detail.name,
+        "hash": &detail.hash,
+        "data": &detail.data,
     };
-    upsert(
-        ops,
-        OPS_DETAILS,
-        id,
-        vec![doc! { "$replaceWith": { "$literal": stored } }],
-    )
-    .await
+    upsert(ops, OPS_DETAILS, &id, literal(stored)).await.map(drop)
 }
 
 pub async fn detail(ops: &Database, job: &JobId, name: &str) -> Result<Option<Detail>, StoreError> {
@@ -80,42 +68,38 @@ pub async fn detail(ops: &Database, job: &JobId, name: &str) -> Result<Option<De
         hash: String,
         data: Document,
     }
-    let found = all(ops, OPS_DETAILS, doc! { "_id": detail_id(job, name) }).await?.pop();
-    found
-        .map(|document| {
-            let stored: Stored = bson::deserialize_from_document(document)
-                .map_err(|error| unreadable(&format!("the list '{name}' of job {job}"), &error))?;
-            Ok(Detail {
-                job: job.clone(),
-                name: name.to_owned(),
-                hash: stored.hash,
-                data: stored.data,
-            })
-        })
-        .transpose()
+    let filter = doc! { "_id": format!("{job}/{name}") };
+    let Some(document) = all(ops, OPS_DETAILS, filter).await?.pop() else {
+        return Ok(None);
+    };
+    let Stored { hash, data } = parse(document, &format!("the list '{name}' of job {job}"))?;
+    Ok(Some(Detail {
+        job: job.clone(),
+        name: name.to_owned(),
+        hash,
+        data,
+    }))
 }
 
-pub async fn announce(ops: Database, card: WorkerCard) -> Result<(), StoreError> {
-    let repositories = bson::serialize_to_bson(&card.reach.repositories)
-        .map_err(|error| unreadable("the worker's repositories", &error))?;
-    let kinds: Vec<&str> = card.reach.kinds.iter().map(|kind| kind.as_str()).collect();
+pub async fn announce(ops: &Database, card: &WorkerCard) -> Result<(), StoreError> {
+    let repository = |known: &RepositoryName| doc! { "name": &known.name, "id": &known.id };
     let stored = doc! {
         "_id": &card.name,
-        "version": card.version,
+        "version": &card.version,
         "capacity": card.capacity,
         "running": card.running,
-        "kinds": kinds,
-        "repositories": repositories,
-        "labels": card.reach.labels,
+        "kinds": card.reach.kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>(),
+        "repositories": card.reach.repositories.iter().map(repository).collect::<Vec<_>>(),
+        "labels": &card.reach.labels,
     };
-    let seen = doc! { "$mergeObjects": [{ "$literal": stored }, { "seen_at": "$$NOW" }] };
-    upsert(ops, WORKERS, card.name, vec![doc! { "$replaceWith": seen }]).await
+    let seen = doc! { "$mergeObjects": [literal(stored), { "seen_at": "$$NOW" }] };
+    upsert(ops, WORKERS, &card.name, seen.into()).await.map(drop)
 }
 
 pub async fn depart(ops: &Database, name: &str) -> Result<(), StoreError> {
     let workers = decisive(ops, WORKERS);
     let filter = doc! { "_id": name };
-    detached(async move {
+    detached(READ_BOUND, async move {
         workers.delete_one(filter).await.map_err(|error| store_error(&error))?;
         Ok(())
     })
@@ -130,11 +114,8 @@ pub async fn workers(ops: &Database, within: Duration) -> Result<Vec<WorkerCard>
         version: String,
         capacity: i32,
         running: i32,
-        #[serde(default)]
         kinds: Vec<String>,
-        #[serde(default)]
         repositories: Vec<RepositoryName>,
-        #[serde(default)]
         labels: Vec<String>,
         seen_at: DateTime,
     }
@@ -142,20 +123,16 @@ pub async fn workers(ops: &Database, within: Duration) -> Result<Vec<WorkerCard>
     let filter = doc! { "$expr": { "$gte": ["$seen_at", { "$subtract": ["$$NOW", within_ms] }] } };
     let mut cards = Vec::new();
     for document in all(ops, WORKERS, filter).await? {
-        let stored: Stored =
-            bson::deserialize_from_document(document).map_err(|error| unreadable("a worker's card", &error))?;
+        let stored: Stored = parse(document, "a worker's card")?;
+        // A newer worker may run kinds that this program doesn't know.
+        let kinds = stored.kinds.iter().filter_map(|kind| kind.parse::<Kind>().ok());
         cards.push(WorkerCard {
             name: stored.name,
             version: stored.version,
             capacity: stored.capacity,
             running: stored.running,
             reach: Reach {
-                // A newer worker may run kinds that this program doesn't know.
-                kinds: stored
-                    .kinds
-                    .iter()
-                    .filter_map(|kind| kind.parse::<Kind>().ok())
-                    .collect(),
+                kinds: kinds.collect(),
                 repositories: stored.repositories,
                 labels: stored.labels,
             },
@@ -165,50 +142,34 @@ pub async fn workers(ops: &Database, within: Duration) -> Result<Vec<WorkerCard>
     Ok(cards)
 }
 
-pub async fn bind(ops: Database, repository: RepositoryName) -> Result<(), StoreError> {
+#[derive(Deserialize)]
+struct Bound {
+    #[serde(rename = "_id")]
+    name: String,
+    id: String,
+}
+
+pub async fn bind(ops: &Database, repository: &RepositoryName) -> Result<(), StoreError> {
     let RepositoryName { name, id } = repository;
-    let born = doc! { "_id": &name, "id": &id };
-    let only_if_absent = doc! { "$cond": [
-        { "$eq": [{ "$type": "$id" }, "missing"] },
-        { "$mergeObjects": [{ "$literal": born }, { "bound_at": "$$NOW" }] },
-        "$$ROOT",
-    ] };
-    upsert(
-        ops.clone(),
-        REPOSITORIES,
-        name.clone(),
-        vec![doc! { "$replaceWith": only_if_absent }],
-    )
-    .await?;
-    let bound = repositories(&ops).await?.into_iter().find(|other| other.name == name);
-    match bound {
-        Some(other) if other.id == id => Ok(()),
-        Some(other) => Err(StoreError::OtherRepository {
-            name,
-            bound: other.id,
-            found: id,
-        }),
-        None => Err(StoreError::Unavailable(format!("the name '{name}' isn't bound yet"))),
+    let born = doc! { "$mergeObjects": [literal(doc! { "_id": name, "id": id }), { "bound_at": "$$NOW" }] };
+    let only_if_absent = doc! { "$cond": [{ "$eq": [{ "$type": "$id" }, "missing"] }, born, "$$ROOT"] };
+    let sent = upsert(ops, REPOSITORIES, name, only_if_absent.into()).await?;
+    let Some(document) = read::after(ops, REPOSITORIES, name, sent.seen_from).await? else {
+        return Err(StoreError::Unavailable(format!("the name '{name}' isn't bound yet")));
+    };
+    let bound: Bound = parse(document, "a repository's name")?;
+    if bound.id == *id {
+        return Ok(());
     }
+    Err(StoreError::OtherRepository {
+        name: name.clone(),
+        bound: bound.id,
+        found: id.clone(),
+    })
 }
 
 pub async fn repositories(ops: &Database) -> Result<Vec<RepositoryName>, StoreError> {
-    #[derive(Deserialize)]
-    struct Stored {
-        #[serde(rename = "_id")]
-        name: String,
-        id: String,
-    }
-    all(ops, REPOSITORIES, Document::new())
-        .await?
-        .into_iter()
-        .map(|document| {
-            let stored: Stored =
-                bson::deserialize_from_document(document).map_err(|error| unreadable("a repository's name", &error))?;
-            Ok(RepositoryName {
-                name: stored.name,
-                id: stored.id,
-            })
-        })
-        .collect()
+    let bound = all(ops, REPOSITORIES, Document::new()).await?;
+    let read = |document| parse(document, "a repository's name").map(|Bound { name, id }| RepositoryName { name, id });
+    bound.into_iter().map(read).collect()
 }

@@ -1,28 +1,26 @@
 //! [`MongoStore`]: the store's promises, kept by the pipelines of this crate.
 
 use crate::{
-    detached::detached,
+    detached::{READ_BOUND, detached},
     error::store_error,
     pipeline::{enqueue_statement, renewal_statement, transition_statement},
-    query, registry,
+    query, read, registry,
     send::{Sent, send},
 };
 use async_trait::async_trait;
 use bson::{Bson, DateTime, Document, doc};
-use futures::TryStreamExt;
 use lucid_core::Transition;
 use lucid_ports::{Detail, Enqueue, JobFilter, ListPage, Outcome, Reach, Renewal, Store, StoreError, WorkerCard};
 use lucid_schemas::{Job, JobId, Progress, RepositoryName, State, collections::OPS};
-use mongodb::{
-    Collection, Database,
-    options::{CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria},
-};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use mongodb::{Database, options::FindOptions};
+use std::{collections::BTreeMap, time::Duration};
 
 /// Longer than an election.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A renewal that takes longer than this is tried again by the next heartbeat.
 const RENEWAL_PATIENCE: Duration = Duration::from_secs(5);
+/// How much longer than its patience a write is waited for, where not even the driver comes back.
+const GRACE: Duration = Duration::from_secs(15);
 const PAGE_MAX: u32 = 500;
 
 /// The store on MongoDB. Cheap to clone.
@@ -36,138 +34,91 @@ impl MongoStore {
         Self { ops }
     }
 
-    fn jobs(&self) -> Collection<Document> {
-        decisive(&self.ops, OPS)
-    }
-
-    async fn find(&self, filter: Document, sort: Document, limit: u32) -> Result<Vec<Job>, StoreError> {
-        let jobs = self.jobs();
-        detached(async move {
-            let found = jobs.find(filter).sort(sort).limit(i64::from(limit)).await;
-            let documents: Vec<Document> = found
-                .map_err(|error| store_error(&error))?
-                .try_collect()
-                .await
-                .map_err(|error| store_error(&error))?;
-            documents.iter().map(read_job).collect()
-        })
-        .await
-    }
-
-    async fn soonest(&self, matching: Document, field: &'static str) -> Result<Option<i64>, StoreError> {
-        let jobs = self.jobs();
-        detached(async move {
-            let mut found = jobs
-                .aggregate(query::soonest(matching, field))
-                .await
-                .map_err(|error| store_error(&error))?;
-            let first = found.try_next().await.map_err(|error| store_error(&error))?;
-            Ok(first.and_then(|first| first.get_i64("in_ms").ok()))
-        })
-        .await
+    async fn find(&self, filter: Document, sort: Document, limit: u32) -> Result<Vec<Document>, StoreError> {
+        let options = FindOptions::builder().sort(sort).limit(i64::from(limit)).build();
+        read::find(&self.ops, OPS, filter, options).await
     }
 
     async fn write(&self, statement: Document, patience: Duration) -> Result<Sent, StoreError> {
         let ops = self.ops.clone();
-        detached(async move { send(&ops, OPS, statement, patience).await }).await
+        detached(patience + GRACE, async move {
+            send(&ops, OPS, vec![statement], patience).await
+        })
+        .await
+    }
+
+    /// The job as it is after a write.
+    async fn load_after(&self, id: &JobId, sent: &Sent) -> Result<Option<Job>, StoreError> {
+        let found = read::after(&self.ops, OPS, id.as_str(), sent.seen_from).await?;
+        found.as_ref().map(read::job).transpose()
     }
 
     /// The open job that has a unique key.
-    async fn holder_of(&self, key: &str) -> Result<Option<Job>, StoreError> {
-        let filter = doc! { "open": true, "unique_key": key };
-        Ok(self.find(filter, doc! { "_id": 1 }, 1).await?.pop())
+    async fn holder_of(&self, key: &str) -> Result<Option<JobId>, StoreError> {
+        let found = self.find(query::open_with_key(key), doc! { "_id": 1 }, 1).await?;
+        Ok(found.first().and_then(|job| job.get_str("_id").ok()?.parse().ok()))
     }
-}
 
-/// Reads that decide are made on the primary, of what a majority has.
-pub fn decisive(ops: &Database, name: &str) -> Collection<Document> {
-    let options = CollectionOptions::builder()
-        .read_concern(ReadConcern::majority())
-        .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
-        .build();
-    ops.collection_with_options(name, options)
-}
-
-fn read_job(document: &Document) -> Result<Job, StoreError> {
-    Job::from_document(document).map_err(|error| StoreError::Unreadable(Arc::new(error)))
+    /// Milliseconds until the soonest of `matching` whose `field` is still to come.
+    async fn soonest(&self, matching: Document, field: &'static str) -> Result<Option<i64>, StoreError> {
+        let found = read::aggregate(&self.ops, query::soonest(matching, field)).await?;
+        Ok(found.first().and_then(|first| first.get_i64("in_ms").ok()))
+    }
 }
 
 #[async_trait]
 impl Store for MongoStore {
     async fn enqueue(&self, enqueue: &Enqueue) -> Result<Job, StoreError> {
+        let id = &enqueue.request.id;
         let sent = self.write(enqueue_statement(enqueue)?, PATIENCE).await?;
-        let stored = self.load(&enqueue.request.id).await?;
-        match stored {
+        match self.load_after(id, &sent).await? {
             Some(job) if job.events.first().is_some_and(|first| first.write == enqueue.write) => Ok(job),
-            Some(_) => Err(StoreError::Rejected(format!(
-                "the job id {} is taken",
-                enqueue.request.id
-            ))),
-            None if sent == Sent::Duplicate => {
-                let key = enqueue.request.unique_key.clone().unwrap_or_default();
-                match self.holder_of(&key).await? {
-                    Some(job) => Err(StoreError::NotUnique {
-                        key,
-                        open: job.id().clone(),
-                    }),
+            Some(_) => Err(StoreError::Rejected(format!("the job id {id} is taken"))),
+            None => match &enqueue.request.unique_key {
+                Some(key) if !sent.duplicates.is_empty() => match self.holder_of(key).await? {
+                    Some(open) => Err(StoreError::NotUnique { key: key.clone(), open }),
                     None => Err(StoreError::Unavailable(
                         "the job with the same unique key has just ended".into(),
                     )),
-                }
-            }
-            None => Err(StoreError::Rejected(format!(
-                "the job {} wasn't stored",
-                enqueue.request.id
-            ))),
+                },
+                _ => Err(StoreError::Rejected(format!("the job {id} wasn't stored"))),
+            },
         }
     }
 
     async fn load(&self, id: &JobId) -> Result<Option<Job>, StoreError> {
-        Ok(self
-            .find(doc! { "_id": id.as_str() }, doc! { "_id": 1 }, 1)
-            .await?
-            .pop())
+        let found = self.find(doc! { "_id": id.as_str() }, doc! { "_id": 1 }, 1).await?;
+        found.first().map(read::job).transpose()
     }
 
     async fn ids_with_prefix(&self, prefix: &str, limit: u32) -> Result<Vec<JobId>, StoreError> {
-        let jobs = self.jobs();
         // Ids hold no character above '{'.
         let filter = doc! { "_id": { "$gte": prefix, "$lt": format!("{prefix}{{") } };
-        detached(async move {
-            let found = jobs
-                .find(filter)
-                .projection(doc! { "_id": 1 })
-                .sort(doc! { "_id": 1 })
-                .limit(i64::from(limit));
-            let documents: Vec<Document> = found
-                .await
-                .map_err(|error| store_error(&error))?
-                .try_collect()
-                .await
-                .map_err(|error| store_error(&error))?;
-            Ok(documents
-                .iter()
-                .filter_map(|document| document.get_str("_id").ok()?.parse().ok())
-                .collect())
-        })
-        .await
+        let options = FindOptions::builder()
+            .projection(doc! { "_id": 1 })
+            .sort(doc! { "_id": 1 })
+            .limit(i64::from(limit))
+            .build();
+        let found = read::find(&self.ops, OPS, filter, options).await?;
+        Ok(found
+            .iter()
+            .filter_map(|job| job.get_str("_id").ok()?.parse().ok())
+            .collect())
     }
 
     async fn apply(&self, transition: &Transition) -> Result<Outcome, StoreError> {
         let sent = self.write(transition_statement(transition)?, PATIENCE).await?;
-        if sent == Sent::Duplicate {
+        if !sent.duplicates.is_empty() {
             return Err(StoreError::Rejected("a unique index refuses the transition".into()));
         }
-        let Some(job) = self.load(&transition.id).await? else {
-            return Ok(Outcome::Lost(None));
-        };
-        // An earlier try whose answer was lost is told by its name.
-        let mine = job.events.iter().any(|event| event.write == transition.write);
-        Ok(if mine {
-            Outcome::Won(Box::new(job))
-        } else {
-            Outcome::Lost(Some(Box::new(job)))
-        })
+        let outcome = Outcome::of(transition, self.load_after(&transition.id, &sent).await?);
+        match outcome {
+            Outcome::Lost(_) if sent.matched > 0 => Err(StoreError::Unavailable(format!(
+                "the transition of job {} was made, but can't be read back",
+                transition.id
+            ))),
+            outcome => Ok(outcome),
+        }
     }
 
     async fn renew(
@@ -179,29 +130,25 @@ impl Store for MongoStore {
         progress: Option<&Progress>,
     ) -> Result<Renewal, StoreError> {
         let statement = renewal_statement(id.as_str(), epoch, write, lease_ms, progress)?;
-        match self.write(statement, RENEWAL_PATIENCE).await? {
-            Sent::Matched => {}
-            Sent::Unmatched | Sent::Duplicate => return Ok(Renewal::Lost),
+        let sent = self.write(statement, RENEWAL_PATIENCE).await?;
+        if sent.matched == 0 {
+            return Ok(Renewal::Lost);
         }
-        match self.load(id).await? {
-            Some(job) => Ok(Renewal::Renewed { state: job.head.state }),
-            None => Ok(Renewal::Lost),
-        }
+        // Between the two the job may have become another's.
+        let job = self.load_after(id, &sent).await?;
+        let own = |job: &Job| job.head.epoch == epoch && job.lease.as_ref().is_some_and(|lease| lease.token == write);
+        Ok(match job.filter(own) {
+            Some(job) => Renewal::Renewed { state: job.head.state },
+            None => Renewal::Lost,
+        })
     }
 
     async fn claimable(&self, reach: &Reach, limit: u32) -> Result<Vec<Job>, StoreError> {
         // Lost ones first: somebody has been waiting for them longer.
-        let mut jobs = self
-            .find(query::lost(reach), doc! { "lease.expires_at": 1 }, limit)
-            .await?;
-        let left = limit.saturating_sub(u32::try_from(jobs.len()).unwrap_or(limit));
-        if left > 0 {
-            jobs.extend(
-                self.find(query::due(reach), doc! { "priority": -1, "run_at": 1 }, left)
-                    .await?,
-            );
-        }
-        Ok(jobs)
+        let mut found = self.find(query::lost(reach), query::lost_first(), limit).await?;
+        let left = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(limit));
+        found.extend(self.find(query::due(reach), query::best_first(), left).await?);
+        Ok(read::readable_jobs(&found))
     }
 
     async fn next_due_in(&self, reach: &Reach) -> Result<Option<Duration>, StoreError> {
@@ -213,7 +160,8 @@ impl Store for MongoStore {
     }
 
     async fn expired(&self, limit: u32) -> Result<Vec<Job>, StoreError> {
-        self.find(query::expired(), doc! { "lease.expires_at": 1 }, limit).await
+        let found = self.find(query::expired(), query::lost_first(), limit).await?;
+        Ok(read::readable_jobs(&found))
     }
 
     async fn list(&self, filter: &JobFilter) -> Result<ListPage, StoreError> {
@@ -235,34 +183,24 @@ impl Store for MongoStore {
         if limit == 0 {
             return Ok(ListPage::default());
         }
-        let mut jobs = self
-            .find(matching, doc! { "created_at": -1, "_id": -1 }, limit + 1)
-            .await?;
-        let more = jobs.len() > limit as usize;
-        jobs.truncate(limit as usize);
+        let mut found = self.find(matching, query::newest_first(), limit + 1).await?;
+        let more = found.len() > limit as usize;
+        found.truncate(limit as usize);
+        let jobs = read::readable_jobs(&found);
         Ok(ListPage { jobs, more })
     }
 
     async fn open_jobs(&self) -> Result<BTreeMap<State, i64>, StoreError> {
-        let jobs = self.jobs();
-        detached(async move {
-            let pipeline = [
-                doc! { "$match": { "open": true, "state": { "$exists": true } } },
-                doc! { "$group": { "_id": "$state", "jobs": { "$sum": 1_i64 } } },
-            ];
-            let found = jobs.aggregate(pipeline).await.map_err(|error| store_error(&error))?;
-            let groups: Vec<Document> = found.try_collect().await.map_err(|error| store_error(&error))?;
-            let count = |group: &Document| {
-                let state: State = group.get_str("_id").ok()?.parse().ok()?;
-                Some((state, group.get("jobs").and_then(Bson::as_i64).unwrap_or(0)))
-            };
-            Ok(groups.iter().filter_map(count).collect())
-        })
-        .await
+        let groups = read::aggregate(&self.ops, query::count_open()).await?;
+        let count = |group: &Document| {
+            let state: State = group.get_str("_id").ok()?.parse().ok()?;
+            Some((state, group.get("jobs").and_then(Bson::as_i64).unwrap_or(0)))
+        };
+        Ok(groups.iter().filter_map(count).collect())
     }
 
     async fn put_detail(&self, detail: &Detail) -> Result<(), StoreError> {
-        registry::put_detail(self.ops.clone(), detail.clone()).await
+        registry::put_detail(&self.ops, detail).await
     }
 
     async fn detail(&self, job: &JobId, name: &str) -> Result<Option<Detail>, StoreError> {
@@ -270,7 +208,7 @@ impl Store for MongoStore {
     }
 
     async fn announce(&self, card: &WorkerCard) -> Result<(), StoreError> {
-        registry::announce(self.ops.clone(), card.clone()).await
+        registry::announce(&self.ops, card).await
     }
 
     async fn depart(&self, name: &str) -> Result<(), StoreError> {
@@ -282,7 +220,7 @@ impl Store for MongoStore {
     }
 
     async fn bind_repository(&self, repository: &RepositoryName) -> Result<(), StoreError> {
-        registry::bind(self.ops.clone(), repository.clone()).await
+        registry::bind(&self.ops, repository).await
     }
 
     async fn repositories(&self) -> Result<Vec<RepositoryName>, StoreError> {
@@ -290,12 +228,10 @@ impl Store for MongoStore {
     }
 
     async fn ping(&self) -> Result<String, StoreError> {
-        let database = self.ops.clone();
-        detached(async move {
-            let hello = database
-                .run_command(doc! { "hello": 1 })
-                .await
-                .map_err(|error| store_error(&error))?;
+        let ops = self.ops.clone();
+        detached(READ_BOUND, async move {
+            let hello = ops.run_command(doc! { "hello": 1 }).await;
+            let hello = hello.map_err(|error| store_error(&error))?;
             let word = |field| hello.get_str(field).unwrap_or("unknown").to_owned();
             Ok(format!("replica set {}, primary {}", word("setName"), word("primary")))
         })

@@ -4,6 +4,7 @@ use crate::{
     backoff::retry_delay_ms,
     context::{Claim, StopReason},
     heartbeat::beat,
+    redact::redact,
     step::StepError,
 };
 use bson::Document;
@@ -106,6 +107,10 @@ async fn succeed(claim: &Arc<Claim>, handler: &Arc<dyn Handler>, result: Documen
 
 async fn fail(claim: &Arc<Claim>, handler: &Arc<dyn Handler>, error: Failure) -> Result<Job, StepError> {
     let epoch = claim.epoch;
+    let error = Failure {
+        message: redact(&error.message),
+        ..error
+    };
     tracing::warn!(job = %claim.id, epoch, code = error.code, message = error.message, "attempt failed");
     let job = refresh(claim).await?;
     if job.head.epoch == epoch && matches!(job.head.state, State::Running | State::Canceling) {

@@ -14,6 +14,7 @@ mod backoff;
 mod context;
 mod heartbeat;
 mod options;
+mod redact;
 mod step;
 mod sweeper;
 mod worker;

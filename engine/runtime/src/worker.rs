@@ -196,6 +196,8 @@ impl Worker {
         };
         let claimed_from = Instant::now();
         match step(&self.store, job, &command, &self.options.name, claimed_from).await {
+            // So late an answer that another worker has taken it over already.
+            Ok(job) if job.lease.as_ref().is_none_or(|lease| lease.worker != self.options.name) => false,
             Ok(job) => {
                 let claim = Claim::new(Arc::clone(&self.store), Arc::clone(&self.options), job, claimed_from);
                 self.running.insert(id.clone(), Arc::clone(&claim));

@@ -1,1 +1,30 @@
-//! (being built)
+//! What the jobs do: back a database up, verify a backup, restore one.
+//!
+//! Each kind is a [`Handler`]. A handler may be killed, or stopped for an hour, between any two instructions, while a
+//! successor runs the same job; so everything it does outside the job's document is write-once (repository) or names
+//! the identity of what it expects (server commands, all of them in `database::commands`).
+
+mod backup;
+mod database;
+mod environment;
+mod error;
+mod progress;
+mod restore;
+mod verify;
+
+pub use backup::BackupHandler;
+pub use environment::{Environment, HandlerOptions};
+pub use restore::RestoreHandler;
+pub use verify::VerifyHandler;
+
+use lucid_ports::Handler;
+use std::sync::Arc;
+
+/// One handler of each kind.
+pub fn registry(environment: &Arc<Environment>) -> Vec<Arc<dyn Handler>> {
+    vec![
+        Arc::new(BackupHandler::new(Arc::clone(environment))),
+        Arc::new(RestoreHandler::new(Arc::clone(environment))),
+        Arc::new(VerifyHandler::new(Arc::clone(environment))),
+    ]
+}

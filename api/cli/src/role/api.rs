@@ -1,12 +1,7 @@
 //! `lucid-ops api`: the HTTP API over the store.
 
 use super::{check_listen, connect, node};
-use crate::{
-    args::ApiArgs,
-    exit::Exit,
-    secrets::mongodb_uri,
-    shutdown::Shutdown,
-};
+use crate::{args::ApiArgs, exit::Exit, secrets::mongodb_uri, shutdown::Shutdown};
 use lucid_http::{ApiOptions, ApiState};
 use lucid_mongo::Connection;
 use std::net::{SocketAddr, TcpListener};

@@ -103,8 +103,12 @@ async fn serve(
 /// Writes the card when everything answers, and says the same to the person who waits.
 fn announce(card: &Card, path: &Path, deployment: &Deployment) -> Result<(), Exit> {
     let text = serde_json::to_string_pretty(card).map_err(Exit::failed)?;
-    write_private(path, &text).map_err(|error| Exit::failed(format!("{} can't be written: {error}", path.display())))?;
-    println!("MongoDB {} runs as replica set rs0, on loopback only.", card.mongodb_version);
+    write_private(path, &text)
+        .map_err(|error| Exit::failed(format!("{} can't be written: {error}", path.display())))?;
+    println!(
+        "MongoDB {} runs as replica set rs0, on loopback only.",
+        card.mongodb_version
+    );
     if let Some(caution) = deployment.mongod().caution() {
         println!("{caution}");
     }
@@ -113,7 +117,10 @@ fn announce(card: &Card, path: &Path, deployment: &Deployment) -> Result<(), Exi
         println!("try         LUCID_API={url} lucid-ops health");
     }
     println!("repository  {} (key: {})", card.repository, card.key_file.display());
-    println!("details     {} (holds the administrator's connection string)", path.display());
+    println!(
+        "details     {} (holds the administrator's connection string)",
+        path.display()
+    );
     println!("Ctrl-C stops all of it; the data stay.");
     Ok(())
 }
@@ -121,7 +128,11 @@ fn announce(card: &Card, path: &Path, deployment: &Deployment) -> Result<(), Exi
 /// The folder, readable by its owner only.
 fn private_folder(dir: &Path) -> Result<PathBuf, Exit> {
     let failed = |error: std::io::Error| Exit::failed(format!("the folder {} can't be used: {error}", dir.display()));
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(failed)?;
     dir.canonicalize().map_err(failed)
 }
 

@@ -8,7 +8,7 @@ use crate::{
     secrets::mongodb_uri,
     shutdown::Shutdown,
 };
-use lucid_handlers::{Environment, registry};
+use lucid_handlers::{Environment, HandlerOptions, registry};
 use lucid_mongo::Connection;
 use lucid_ports::{Reach, Store};
 use lucid_runtime::{Worker, WorkerHandle, WorkerOptions};
@@ -64,7 +64,12 @@ pub(super) async fn start(
         .collect();
     let store: Arc<dyn Store> = connection.store();
     bind(&store, &reached).await?;
-    let environment = Environment::new(connection.client(), repositories, ops_database.to_owned());
+    let environment = Environment {
+        client: connection.client(),
+        repositories,
+        ops_database: ops_database.to_owned(),
+        options: HandlerOptions::default(),
+    };
     let reach = Reach {
         repositories: reached,
         ..Reach::default()

@@ -5,6 +5,9 @@ use crate::Refusal;
 use bson::Document;
 use lucid_schemas::{EventBody, Failure, Job, State};
 
+/// Short of the validator's 1,000, so that there is always room for an end.
+const EVENTS_MAX: i64 = 900;
+
 pub(super) fn succeed(job: &Job, result: &Document) -> Result<Decision, Refusal> {
     match job.head.state {
         State::Running | State::Committing => Ok(Decision::of(
@@ -26,10 +29,12 @@ pub(super) fn fail(job: &Job, error: &Failure, retry_in_ms: i64) -> Result<Decis
         retry_in_ms,
     };
     let attempts_left = job.head.attempt < job.request.max_attempts;
+    // A stream is bounded: a job that has failed for so long needs a person.
+    let stream_left = job.head.version < EVENTS_MAX;
     let event = match job.head.state {
-        State::Running if error.retryable && attempts_left => again,
+        State::Running if error.retryable && attempts_left && stream_left => again,
         State::Running => EventBody::Failed { error: error.clone() },
-        State::Committing if error.retryable => again,
+        State::Committing if error.retryable && stream_left => again,
         State::Committing => EventBody::Blocked { error: error.clone() },
         // What was asked for is the end, and a failed attempt is one.
         State::Canceling => EventBody::Canceled {},

@@ -82,7 +82,7 @@ async fn act(bench: &Bench, id: &JobId, chance: &mut Chance, write: &str) -> Str
         return format!("renew: {renewal:?}");
     }
     let next = if chance.one_in(3) {
-        crafted(&job, chance, write)
+        Ok(crafted(&job, chance, write))
     } else {
         lawful(&job, chance, write)
     };
@@ -154,7 +154,7 @@ fn fact(chance: &mut Chance) -> EventBody {
 }
 
 /// A head that no law would make: a store doesn't decide, it writes what it is given.
-fn crafted(job: &Job, chance: &mut Chance, write: &str) -> Result<Transition, String> {
+fn crafted(job: &Job, chance: &mut Chance, write: &str) -> Transition {
     let mut head = job.head.clone();
     let count = 1 + chance.below(3);
     let bodies = [
@@ -183,7 +183,7 @@ fn crafted(job: &Job, chance: &mut Chance, write: &str) -> Result<Transition, St
     head.version = events.last().map_or(0, |event| event.seq);
     head.epoch += i64::from(chance.one_in(2));
     head.state = chance.of(&State::ALL);
-    head.attempt = chance.of(&[0, 1, -1, i32::MAX]);
+    head.attempt = chance.of(&[0, 1, -1, 1_000]);
     head.worker = chance.of(&[None, Some(chance.clone().of(&WORDS).into())]);
     head.run_at = chance.of(&times[1..]).unwrap_or(Stamp::NOW);
     head.started_at = chance.of(&times);
@@ -199,7 +199,7 @@ fn crafted(job: &Job, chance: &mut Chance, write: &str) -> Result<Transition, St
         worker: chance.of(&WORDS).into(),
         lease_ms,
     };
-    Ok(Transition {
+    Transition {
         id: job.id().clone(),
         version: job.head.version - i64::from(chance.one_in(8)),
         epoch: job.head.epoch - i64::from(chance.one_in(8)),
@@ -214,7 +214,7 @@ fn crafted(job: &Job, chance: &mut Chance, write: &str) -> Result<Transition, St
         head,
         lease: chance.of(&[LeaseChange::Keep, LeaseChange::Drop, taken]),
         write: write.into(),
-    })
+    }
 }
 
 /// The document with times as distances from its birth.
@@ -222,7 +222,7 @@ fn normal(mut document: Document) -> Document {
     let born_ms = document
         .get_datetime("created_at")
         .map_or(0, |at| at.timestamp_millis());
-    for (_, value) in &mut document {
+    for (_, value) in document.iter_mut() {
         relate(value, born_ms);
     }
     document
@@ -231,8 +231,9 @@ fn normal(mut document: Document) -> Document {
 fn relate(value: &mut Bson, born_ms: i64) {
     match value {
         Bson::DateTime(at) => {
-            let half_hours = at.timestamp_millis().saturating_sub(born_ms) as f64 / HALF_HOUR_MS as f64;
-            *value = Bson::String(format!("birth {:+.0} half hours", half_hours));
+            let since_ms = at.timestamp_millis().saturating_sub(born_ms);
+            let half_hours = since_ms.saturating_add(HALF_HOUR_MS / 2).div_euclid(HALF_HOUR_MS);
+            *value = Bson::String(format!("birth {half_hours:+} half hours"));
         }
         Bson::Document(inner) => inner.iter_mut().for_each(|(_, value)| relate(value, born_ms)),
         Bson::Array(items) => items.iter_mut().for_each(|item| relate(item, born_ms)),

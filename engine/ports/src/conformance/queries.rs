@@ -70,7 +70,7 @@ pub(super) async fn claimable_is_what_is_due_and_in_reach_best_first(bench: Benc
     for requires in needs {
         placed.push(
             put(&bench, OVER_MS, |asked| {
-                (asked.requires, asked.priority) = (requires, 20)
+                (asked.requires, asked.priority) = (requires, 20);
             })
             .await,
         );
@@ -90,7 +90,10 @@ pub(super) async fn claimable_is_what_is_due_and_in_reach_best_first(bench: Benc
         .collect();
     for (reach, expected) in [
         (backups(&[], &[]), vec![&placed[3]]),
-        (backups(&[elsewhere.clone()], &[]), vec![&placed[0], &placed[3]]),
+        (
+            backups(std::slice::from_ref(&elsewhere), &[]),
+            vec![&placed[0], &placed[3]],
+        ),
         (backups(&[], &["rack-2", "nvme"]), vec![&placed[2], &placed[3]]),
         (
             backups(&[repository("main")], &["nvme"]),
@@ -146,7 +149,7 @@ pub(super) async fn claimable_has_lost_jobs_with_attempts_left(bench: Bench) {
         }))
         .await;
     bench.make(&last_attempt, &claim("w", OVER_MS), "w").await;
-    assert_eq!(claimable(&bench, &reach()).await, [lost.id().clone()]);
+    assert_eq!(claimable(&bench, &reach()).await, std::slice::from_ref(lost.id()));
     let other_kinds = Reach {
         kinds: vec![Kind::Verify],
         ..reach()
@@ -154,7 +157,7 @@ pub(super) async fn claimable_has_lost_jobs_with_attempts_left(bench: Bench) {
     assert_eq!(claimable(&bench, &other_kinds).await, []);
     // What is asked to end, or past its point of no return, is taken over without a limit.
     let canceling = bench.make(&held, &Command::RequestCancel, "api").await;
-    assert_eq!(claimable(&bench, &reach()).await, [lost.id().clone()]);
+    assert_eq!(claimable(&bench, &reach()).await, std::slice::from_ref(lost.id()));
     let given_back = Command::Release {
         epoch: 1,
         reason: "stops".into(),
@@ -354,10 +357,10 @@ pub(super) async fn ids_are_found_by_prefix(bench: Bench) {
     let find = async |prefix: &str, limit| bench.store.ids_with_prefix(prefix, limit).await.expect("looked for");
     assert_eq!(find("backup_", MANY).await, backups);
     assert_eq!(find("backup_", 2).await, backups[..2]);
-    assert_eq!(find("verify_2", MANY).await, [verify.clone()]);
+    assert_eq!(find("verify_2", MANY).await, std::slice::from_ref(&verify));
     assert_eq!(
         find(verify.as_str(), MANY).await,
-        [verify.clone()],
+        std::slice::from_ref(&verify),
         "a whole id is its own prefix"
     );
     assert_eq!(find("", MANY).await.len(), 6);

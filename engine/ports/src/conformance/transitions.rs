@@ -139,11 +139,8 @@ pub(super) async fn fields_that_are_absent_are_removed(bench: Bench) {
         !document.contains_key("error") && !document.contains_key("lease"),
         "{document}"
     );
-    assert_eq!(
-        document.get_document("result"),
-        Ok(&doc! {}),
-        "an empty document is no absence"
-    );
+    let result = document.get_document("result").ok();
+    assert_eq!(result, Some(&doc! {}), "an empty document is no absence");
 }
 
 /// Crafted by hand: the law sets a result once only.

@@ -1,0 +1,282 @@
+//! One method per endpoint; blocking, since a verb has nothing else to do meanwhile.
+
+use crate::ClientError;
+use lucid_schemas::{
+    JobId,
+    http::{BackupBody, BackupPage, BackupView, EventList, Health, JobPage, JobView, RestoreBody, VerifyBody},
+    problem::Problem,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{str::FromStr, time::Duration};
+use ureq::{
+    Agent, Body,
+    http::{Response, Uri},
+};
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+const ANSWER_WITHIN: Duration = Duration::from_mins(1);
+const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// The API, as a client sees it.
+#[derive(Debug, Clone)]
+pub struct Client {
+    url: String,
+    agent: Agent,
+}
+
+/// Which jobs a list shows; everything is optional.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobQuery {
+    /// Of this kind.
+    pub kind: Option<String>,
+    /// In this state.
+    pub state: Option<String>,
+    /// At most so many.
+    pub limit: Option<u32>,
+    /// After this job, for the next page.
+    pub after: Option<String>,
+}
+
+impl JobQuery {
+    fn pairs(&self) -> Vec<(&'static str, String)> {
+        let limit = self.limit.map(|limit| limit.to_string());
+        [
+            ("kind", self.kind.clone()),
+            ("state", self.state.clone()),
+            ("limit", limit),
+            ("after", self.after.clone()),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+    }
+}
+
+impl Client {
+    /// A client of the API at this address, such as `http://127.0.0.1:8089`. Calls nobody yet.
+    ///
+    /// # Errors
+    /// Where the address makes no sense.
+    pub fn new(api_url: &str) -> Result<Self, ClientError> {
+        let bad = |problem: &str| ClientError::BadUrl {
+            url: api_url.to_owned(),
+            problem: problem.to_owned(),
+        };
+        let uri: Uri = api_url
+            .parse()
+            .map_err(|_| bad("expected something like http://127.0.0.1:8089"))?;
+        match (uri.scheme_str(), uri.authority()) {
+            (Some("http"), Some(authority)) if !authority.as_str().contains('@') => {}
+            (Some("http"), Some(_)) => return Err(bad("it must not hold a password")),
+            (Some("https"), _) => return Err(bad("this client speaks http only; use a local proxy for https")),
+            _ => return Err(bad("expected something like http://127.0.0.1:8089")),
+        }
+        if uri.query().is_some() {
+            return Err(bad("it must not have a query"));
+        }
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            // The API is close by; a proxy meant for the internet doesn't reach it.
+            .proxy(None)
+            .timeout_connect(Some(CONNECT_WITHIN))
+            .timeout_global(Some(ANSWER_WITHIN))
+            .user_agent(concat!("lucid-ops/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .into();
+        Ok(Self {
+            url: api_url.trim_end_matches('/').to_owned(),
+            agent,
+        })
+    }
+
+    /// The API's address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// `GET /health`; a service that is down answers, too.
+    pub fn health(&self) -> Result<Health, ClientError> {
+        let (status, text) = self.text(self.agent.get(self.address("/health")).call())?;
+        match serde_json::from_str(&text) {
+            Ok(health) => Ok(health),
+            Err(_) => self.parse(status, &text),
+        }
+    }
+
+    /// `POST /backup`.
+    pub fn backup(&self, body: &BackupBody) -> Result<JobView, ClientError> {
+        self.post("/backup", body)
+    }
+
+    /// `POST /restore`.
+    pub fn restore(&self, body: &RestoreBody) -> Result<JobView, ClientError> {
+        self.post("/restore", body)
+    }
+
+    /// `POST /verify`.
+    pub fn verify(&self, body: &VerifyBody) -> Result<JobView, ClientError> {
+        self.post("/verify", body)
+    }
+
+    /// `GET /jobs`.
+    pub fn jobs(&self, query: &JobQuery) -> Result<JobPage, ClientError> {
+        self.get("/jobs", query.pairs())
+    }
+
+    /// `GET /backups`; the query's kind doesn't count.
+    pub fn backups(&self, query: &JobQuery) -> Result<BackupPage, ClientError> {
+        let mut pairs = query.pairs();
+        pairs.retain(|(name, _)| *name != "kind");
+        self.get("/backups", pairs)
+    }
+
+    /// `GET /jobs/{id}`.
+    pub fn job(&self, id: &str) -> Result<JobView, ClientError> {
+        self.get(&job_path("jobs", id, "")?, Vec::new())
+    }
+
+    /// `GET /backup/{id}`.
+    pub fn backup_job(&self, id: &str) -> Result<BackupView, ClientError> {
+        self.get(&job_path("backup", id, "")?, Vec::new())
+    }
+
+    /// `GET /jobs/{id}/events`.
+    pub fn events(&self, id: &str) -> Result<EventList, ClientError> {
+        self.get(&job_path("jobs", id, "/events")?, Vec::new())
+    }
+
+    /// `DELETE /jobs/{id}`.
+    pub fn cancel(&self, id: &str) -> Result<JobView, ClientError> {
+        let address = self.address(&job_path("jobs", id, "")?);
+        self.read(self.agent.delete(address).call())
+    }
+
+    /// `POST /jobs/{id}/resume`.
+    pub fn resume(&self, id: &str) -> Result<JobView, ClientError> {
+        let address = self.address(&job_path("jobs", id, "/resume")?);
+        self.read(self.agent.post(address).send_empty())
+    }
+
+    fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &str, query: Vec<(&'static str, String)>) -> Result<T, ClientError> {
+        self.read(self.agent.get(self.address(path)).query_pairs(query).call())
+    }
+
+    fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        self.read(self.agent.post(self.address(path)).send_json(body))
+    }
+
+    fn read<T: DeserializeOwned>(&self, answer: Result<Response<Body>, ureq::Error>) -> Result<T, ClientError> {
+        let (status, text) = self.text(answer)?;
+        self.parse(status, &text)
+    }
+
+    fn text(&self, answer: Result<Response<Body>, ureq::Error>) -> Result<(u16, String), ClientError> {
+        let mut answer = answer.map_err(|error| self.not_reachable(&error))?;
+        let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
+        let text = body.map_err(|error| self.not_reachable(&error))?;
+        Ok((answer.status().as_u16(), text))
+    }
+
+    fn parse<T: DeserializeOwned>(&self, status: u16, text: &str) -> Result<T, ClientError> {
+        let odd = |reason: String| ClientError::NotTheApi {
+            url: self.url.clone(),
+            reason,
+        };
+        if (200..300).contains(&status) {
+            return serde_json::from_str(text).map_err(|error| odd(format!("its answer doesn't fit: {error}")));
+        }
+        Err(match serde_json::from_str::<Problem>(text) {
+            Ok(problem) => ClientError::Refused(Box::new(problem)),
+            Err(_) => odd(format!("status {status} without a problem document")),
+        })
+    }
+
+    fn not_reachable(&self, error: &ureq::Error) -> ClientError {
+        match error {
+            ureq::Error::Protocol(_) | ureq::Error::BodyExceedsLimit(_) | ureq::Error::LargeResponseHeader(..) => {
+                ClientError::NotTheApi {
+                    url: self.url.clone(),
+                    reason: error.to_string(),
+                }
+            }
+            _ => ClientError::NotReachable {
+                url: self.url.clone(),
+                reason: error.to_string(),
+            },
+        }
+    }
+}
+
+/// The path of a job. What isn't shaped like an id never gets into a path.
+fn job_path(resource: &str, id: &str, rest: &str) -> Result<String, ClientError> {
+    let id = JobId::from_str(id).map_err(|problem| ClientError::BadId {
+        id: id.chars().take(80).collect(),
+        problem,
+    })?;
+    Ok(format!("/{resource}/{id}{rest}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_make_no_sense_are_refused() {
+        for url in [
+            "",
+            "127.0.0.1:8089",
+            "https://pi-1",
+            "http://u:p@pi-1",
+            "ftp://x",
+            "http://x/?y",
+            "a b",
+        ] {
+            assert!(matches!(Client::new(url), Err(ClientError::BadUrl { .. })), "{url}");
+        }
+        let client = Client::new("http://127.0.0.1:8089/").expect("a client");
+        assert_eq!(client.address("/health"), "http://127.0.0.1:8089/health");
+    }
+
+    #[test]
+    fn hostile_ids_never_reach_a_path() {
+        let client = Client::new("http://127.0.0.1:1").expect("a client");
+        for id in ["../health", "a/b", "x?y=z", "", "a b"] {
+            assert!(matches!(client.job(id), Err(ClientError::BadId { .. })), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_silent_port_says_what_to_do() {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .expect("a port")
+            .local_addr()
+            .expect("an address")
+            .port();
+        let client = Client::new(&format!("http://127.0.0.1:{port}")).expect("a client");
+        let error = client.health().expect_err("nobody listens");
+        assert!(error.is_unreachable());
+        let said = error.to_string();
+        for words in [
+            "no API answers at http://127.0.0.1:",
+            "lucid-ops api",
+            "--api or LUCID_API",
+        ] {
+            assert!(said.contains(words), "{said}");
+        }
+    }
+
+    #[test]
+    fn answers_of_something_else_are_told_apart() {
+        let client = Client::new("http://127.0.0.1:1").expect("a client");
+        let odd = client.parse::<JobView>(200, "<html>").expect_err("not a job");
+        assert!(matches!(odd, ClientError::NotTheApi { .. }), "{odd}");
+        let odd = client.parse::<JobView>(502, "Bad Gateway").expect_err("not a problem");
+        assert!(odd.to_string().contains("502"), "{odd}");
+    }
+}

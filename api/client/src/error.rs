@@ -1,0 +1,122 @@
+//! Why a call failed, in words for the person who made it.
+
+use crate::render::clean;
+use lucid_schemas::problem::Problem;
+use std::fmt;
+
+/// Why a call failed.
+#[derive(Debug)]
+pub enum ClientError {
+    /// The API's address makes no sense.
+    BadUrl {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// This can't be the id of a job.
+    BadId {
+        /// What was given.
+        id: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Nobody answers there.
+    NotReachable {
+        /// The address.
+        url: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// The API said no.
+    Refused(Box<Problem>),
+    /// Something answers, but not as the API does.
+    NotTheApi {
+        /// The address.
+        url: String,
+        /// What is odd about the answer.
+        reason: String,
+    },
+}
+
+impl ClientError {
+    /// Whether nothing usable answered: no API, or an API without its store.
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::NotReachable { .. } => true,
+            Self::Refused(problem) => problem.status == 503,
+            Self::BadUrl { .. } | Self::BadId { .. } | Self::NotTheApi { .. } => false,
+        }
+    }
+
+    /// Whether the request itself is at fault, so that asking again won't help.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::BadUrl { .. } | Self::BadId { .. } => true,
+            Self::Refused(problem) => (400..500).contains(&problem.status),
+            Self::NotReachable { .. } | Self::NotTheApi { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadUrl { url, problem } => write!(f, "'{}' is no address of the API: {problem}", clean(url)),
+            Self::BadId { id, problem } => write!(f, "'{}' {problem}", clean(id)),
+            Self::NotReachable { url, reason } => write!(
+                f,
+                "no API answers at {} ({}): is `lucid-ops api` running? Set --api or LUCID_API",
+                clean(url),
+                clean(reason)
+            ),
+            Self::Refused(problem) => refused(f, problem),
+            Self::NotTheApi { url, reason } => write!(
+                f,
+                "what answers at {} isn't the API of Lucid Ops ({}): check --api or LUCID_API",
+                clean(url),
+                clean(reason)
+            ),
+        }
+    }
+}
+
+/// Title and detail; where fields are to blame, one line for each of them instead of the detail.
+fn refused(f: &mut fmt::Formatter<'_>, problem: &Problem) -> fmt::Result {
+    if problem.errors.is_empty() {
+        return write!(f, "{}: {}", clean(&problem.title), clean(&problem.detail));
+    }
+    write!(f, "{}:", clean(&problem.title))?;
+    for error in &problem.errors {
+        write!(f, "\n  {}: {}", clean(&error.field), clean(&error.problem))?;
+    }
+    Ok(())
+}
+
+impl std::error::Error for ClientError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lucid_schemas::FieldError;
+
+    #[test]
+    fn a_refusal_names_each_field_on_a_line() {
+        let problem = Problem {
+            kind: "invalid-request".into(),
+            title: "The request has wrong fields".into(),
+            status: 422,
+            detail: "database: must not be empty; collections[1]: must not contain '$'".into(),
+            errors: vec![
+                FieldError::new("database", "must not be empty"),
+                FieldError::new("collections[1]", "must not contain '$'"),
+            ],
+        };
+        let error = ClientError::Refused(Box::new(problem));
+        assert_eq!(
+            error.to_string(),
+            "The request has wrong fields:\n  database: must not be empty\n  collections[1]: must not contain '$'"
+        );
+        assert!(error.is_usage() && !error.is_unreachable());
+    }
+}

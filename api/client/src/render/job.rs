@@ -1,0 +1,146 @@
+//! One job.
+
+use super::{
+    brief, clean, cut,
+    jobs::{share, took},
+    table, time, units,
+};
+use lucid_schemas::http::{JobView, ProgressView};
+use serde_json::Value;
+
+const VALUE_CHARACTERS: usize = 200;
+
+/// All that is known about one job, except its events.
+pub fn job(job: &JobView) -> String {
+    let mut lines = Lines(Vec::new());
+    lines.put("job", &job.job_id);
+    lines.put("kind", &job.kind);
+    lines.put("state", &job.state);
+    lines.some("waiting", job.waiting_for.as_deref());
+    lines.some("progress", job.progress.as_ref().map(progress).as_deref());
+    if let Some(error) = &job.error {
+        lines.put("error", &format!("{}: {}", error.code, error.message));
+    }
+    lines.fields("", &job.spec);
+    lines.some("repository", job.repository.as_deref());
+    lines.put(
+        "asked for",
+        &format!("{} by {}", time::millisecond(&job.created_at), job.requested_by),
+    );
+    if job.started_at.is_none() {
+        lines.put("due", &time::millisecond(&job.run_at));
+    }
+    lines.some("started", job.started_at.as_deref().map(time::millisecond).as_deref());
+    lines.some("ended", job.finished_at.as_deref().map(time::millisecond).as_deref());
+    lines.some("took", took(job).map(units::duration).as_deref());
+    if let Some(worker) = &job.worker {
+        lines.put(
+            "worker",
+            &format!("{worker} (attempt {} of {})", job.attempt, job.max_attempts),
+        );
+    }
+    if let Some(result) = &job.result {
+        lines.fields("result: ", result);
+    }
+    table::pairs(&lines.0)
+}
+
+/// How a watched job ended, in one sentence.
+pub fn ending(job: &JobView) -> String {
+    let number = |name: &str| job.result.as_ref()?.get(name)?.as_i64();
+    let mut parts = vec![format!("{} {}", job.job_id, job.state)];
+    parts.extend(took(job).map(|ms| format!("after {}", units::duration(ms))));
+    parts.extend(number("documents").map(|documents| format!("{} documents", units::count(documents))));
+    parts.extend(number("raw_bytes").map(units::bytes));
+    parts.extend(number("stored_bytes").map(|bytes| format!("{} newly stored", units::bytes(bytes))));
+    let why = job.error.as_ref().filter(|_| job.state != "succeeded");
+    let sentences = [
+        Some(parts.join(", ")),
+        why.map(|error| error.message.clone()),
+        job.waiting_for.clone(),
+    ];
+    let told: Vec<_> = sentences.into_iter().flatten().collect();
+    clean(&told.join(": ")) + "\n"
+}
+
+fn progress(progress: &ProgressView) -> String {
+    let done = format!(
+        "{}, {} documents, {}",
+        progress.phase,
+        units::count(progress.documents),
+        units::bytes(progress.bytes)
+    );
+    match share(progress.bytes, progress.total_bytes) {
+        Some(percent) => format!("{done} of {} ({percent} %)", units::bytes(progress.total_bytes)),
+        None => done,
+    }
+}
+
+struct Lines(Vec<(String, String)>);
+
+impl Lines {
+    fn put(&mut self, name: &str, value: &str) {
+        self.0.push((name.to_owned(), value.to_owned()));
+    }
+
+    fn some(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.put(name, value);
+        }
+    }
+
+    fn fields(&mut self, prefix: &str, object: &Value) {
+        for (name, value) in object.as_object().into_iter().flatten() {
+            let told = brief(name, value);
+            self.put(
+                &format!("{prefix}{}", name.replace('_', " ")),
+                &cut(&told, VALUE_CHARACTERS),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::samples;
+
+    #[test]
+    fn one_job_is_told_line_by_line() {
+        assert_eq!(
+            job(&samples::backed_up()),
+            "\
+job                    backup_20250109_020000_7k3fq2m8ab
+kind                   backup
+state                  succeeded
+collections            sessions, authentication
+compression            true
+database               lucid
+repository             main
+asked for              2025-01-09 02:00:00.000 by api:pi-1
+started                2025-01-09 02:00:00.050
+ended                  2025-01-09 02:00:02.550
+took                   2.5 s
+worker                 pi-2/4711 (attempt 1 of 5)
+result: consistent     true
+result: documents      120,000
+result: manifest       {\"hash\":\"ff\",\"key\":\"manifests/x\"}
+result: raw bytes      32.4 MiB
+result: snapshot time  1736388000:7
+result: stored bytes   9.5 MiB
+"
+        );
+    }
+
+    #[test]
+    fn an_ending_is_one_sentence() {
+        assert_eq!(
+            ending(&samples::backed_up()),
+            "backup_20250109_020000_7k3fq2m8ab succeeded, after 2.5 s, 120,000 documents, 32.4 MiB, 9.5 MiB newly stored\n"
+        );
+        assert_eq!(
+            ending(&samples::failed()),
+            "backup_20250109_020000_7k3fq2m8ab failed, after 2.5 s: the disk is full\n"
+        );
+    }
+}

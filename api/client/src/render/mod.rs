@@ -1,0 +1,87 @@
+//! What is printed for people. Every function gives text that ends with a newline.
+
+mod backups;
+mod events;
+mod health;
+mod job;
+mod jobs;
+#[cfg(test)]
+pub(crate) mod samples;
+mod table;
+mod time;
+pub mod units;
+
+pub use backups::backups;
+pub use events::events;
+pub use health::health;
+pub use job::{ending, job};
+pub use jobs::jobs;
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// Views as JSON for programs.
+pub fn json(view: &impl Serialize) -> String {
+    // Views are plain structs with string keys; there is nothing in them that JSON couldn't take.
+    let text = serde_json::to_string_pretty(view).unwrap_or_else(|_| "null".into());
+    text + "\n"
+}
+
+/// The text without control characters: what a server says must not steer a terminal.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+/// The text, cut to so many characters.
+pub(crate) fn cut(text: &str, characters: usize) -> String {
+    if text.chars().count() <= characters {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(characters.saturating_sub(3)).collect();
+    kept + "..."
+}
+
+/// A value of a spec, a result or an event in a few words.
+pub(crate) fn brief(name: &str, value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => match number.as_i64() {
+            Some(bytes) if name.ends_with("_bytes") => units::bytes(bytes),
+            Some(ms) if name.ends_with("_ms") => units::duration(ms),
+            Some(count) => units::count(count),
+            None => number.to_string(),
+        },
+        Value::Array(values) if values.iter().all(Value::is_string) => {
+            let names: Vec<_> = values.iter().filter_map(Value::as_str).collect();
+            names.join(", ")
+        }
+        Value::Object(fields) => match (fields.get("t"), fields.get("i"), fields.get("message")) {
+            // A cluster time, a failure.
+            (Some(time), Some(increment), _) => format!("{time}:{increment}"),
+            (_, _, Some(Value::String(message))) => message.clone(),
+            _ => value.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_steers_the_terminal() {
+        assert_eq!(
+            clean("a\u{1b}[31mb\r\nc\u{9b}d"),
+            "a\u{fffd}[31mb\u{fffd}\u{fffd}c\u{fffd}d"
+        );
+    }
+
+    #[test]
+    fn text_is_cut_between_characters() {
+        assert_eq!(cut("äöüß", 4), "äöüß");
+        assert_eq!(cut("äöüßäöü", 5), "äö...");
+    }
+}

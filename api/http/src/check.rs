@@ -1,0 +1,159 @@
+//! What is checked before there is a job. Handlers check again when they run: these are the early, friendly answers.
+
+use crate::{ApiError, ApiState, body::shortened, lookup};
+use bson::Document;
+use lucid_schemas::{
+    BackupSpec, FieldError, Job, Kind, ManifestName, RepositoryName, RestoreSpec, Spec, State, names::STAGING_PREFIX,
+};
+
+/// Checks a backup, and finds the repository that it goes to.
+pub(crate) async fn backup(state: &ApiState, spec: &BackupSpec, repository: &str) -> Result<RepositoryName, ApiError> {
+    let mut errors = Spec::Backup(spec.clone()).check(&state.options.ops_database);
+    // A name that the server wouldn't take isn't sent to it.
+    if !errors.iter().any(|error| error.field == "database") {
+        errors.extend(missing_sources(state, spec, &errors).await?);
+    }
+    let known = state.store.repositories().await?;
+    match known.iter().find(|known| known.name == repository) {
+        Some(found) if errors.is_empty() => return Ok(found.clone()),
+        Some(_) => {}
+        None => errors.push(FieldError::new("repository", unknown_repository(repository, &known))),
+    }
+    Err(ApiError::Invalid(errors))
+}
+
+async fn missing_sources(
+    state: &ApiState,
+    spec: &BackupSpec,
+    known_errors: &[FieldError],
+) -> Result<Vec<FieldError>, ApiError> {
+    let mut there = state.catalog.collections(&spec.database).await?;
+    there.retain(|name| !name.starts_with(STAGING_PREFIX));
+    if there.is_empty() {
+        let problem = format!("there is no database '{}', or it is empty", spec.database);
+        return Ok(vec![FieldError::new("database", problem)]);
+    }
+    let wanted = spec.collections.as_deref().unwrap_or_default();
+    let mut errors = missing(wanted, &there, &format!("is no collection of '{}'", spec.database));
+    errors.retain(|error| known_errors.iter().all(|known| known.field != error.field));
+    Ok(errors)
+}
+
+fn missing(wanted: &[String], there: &[String], problem: &str) -> Vec<FieldError> {
+    let absent = wanted.iter().enumerate().filter(|(_, name)| !there.contains(name));
+    absent
+        .map(|(place, name)| {
+            FieldError::new(
+                format!("collections[{place}]"),
+                format!("'{}' {problem}", shortened(name)),
+            )
+        })
+        .collect()
+}
+
+fn unknown_repository(name: &str, known: &[RepositoryName]) -> String {
+    let names: Vec<_> = known.iter().map(|repository| repository.name.as_str()).collect();
+    let advice = if names.is_empty() {
+        "none is known yet: start a worker with --repository NAME=URL".into()
+    } else {
+        format!("known: {}", names.join(", "))
+    };
+    format!("there is no repository '{}'; {advice}", shortened(name))
+}
+
+/// Checks a restore.
+pub(crate) async fn restore(state: &ApiState, spec: &RestoreSpec, source: &Source) -> Result<(), ApiError> {
+    let mut errors = Spec::Restore(spec.clone()).check(&state.options.ops_database);
+    let database_is_fine = !errors.iter().any(|error| error.field == "database");
+    if let (Some(wanted), Some(listed)) = (&spec.collections, source.collections()) {
+        let absent = missing(wanted, &listed, &format!("is not in {}", source.job.id()));
+        let new = absent
+            .into_iter()
+            .filter(|error| errors.iter().all(|known| known.field != error.field));
+        errors.extend(new.collect::<Vec<_>>());
+    }
+    // Not even into a database without colliding names: whoever restores there must say that he knows it exists.
+    if database_is_fine && !spec.replace {
+        let there = state.catalog.collections(&spec.database).await?;
+        if there.iter().any(|name| !name.starts_with(STAGING_PREFIX)) {
+            let problem = format!(
+                "'{}' exists; pass replace: true to replace its collections of the same names, or name another database",
+                spec.database
+            );
+            errors.push(FieldError::new("database", problem));
+        }
+    }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(ApiError::Invalid(errors))
+    }
+}
+
+/// A backup that a restore or a verification is about.
+pub(crate) struct Source {
+    pub(crate) job: Job,
+    pub(crate) manifest: ManifestName,
+    pub(crate) database: String,
+    pub(crate) repository: RepositoryName,
+}
+
+impl Source {
+    /// The backup with this id or prefix; only one that succeeded will do.
+    pub(crate) async fn find(state: &ApiState, given: &str) -> Result<Self, ApiError> {
+        let job = match lookup::job(state, given, Some(Kind::Backup)).await {
+            Ok(job) => job,
+            Err(error @ (ApiError::NotFound(_) | ApiError::Ambiguous { .. })) => {
+                return Err(ApiError::field("backup", error.to_string()));
+            }
+            Err(error) => return Err(error),
+        };
+        if job.head.state != State::Succeeded {
+            let problem = format!(
+                "{} is {}: only a backup that succeeded will do",
+                job.id(),
+                job.head.state
+            );
+            return Err(ApiError::field("backup", problem));
+        }
+        let database = match &job.request.spec {
+            Spec::Backup(spec) => Some(spec.database.clone()),
+            Spec::Restore(_) | Spec::Verify(_) => None,
+        };
+        let manifest = job.head.result.as_ref().and_then(manifest);
+        match (manifest, database, job.request.requires.repository.clone()) {
+            (Some(manifest), Some(database), Some(repository)) => Ok(Self {
+                job,
+                manifest,
+                database,
+                repository,
+            }),
+            _ => Err(ApiError::field(
+                "backup",
+                format!("the result of {} names no manifest in a repository", job.id()),
+            )),
+        }
+    }
+
+    /// The names of everything in the backup; `None` where its result doesn't list all of them.
+    fn collections(&self) -> Option<Vec<String>> {
+        let result = self.job.head.result.as_ref()?;
+        let listed = result.get_array("collection_names").ok()?;
+        let count = |field| result.get_i32(field).ok().and_then(|count| usize::try_from(count).ok());
+        let whole = count("collections")? + count("views").unwrap_or(0);
+        let names: Vec<_> = listed
+            .iter()
+            .filter_map(|name| name.as_str().map(str::to_owned))
+            .collect();
+        (names.len() == whole).then_some(names)
+    }
+}
+
+fn manifest(result: &Document) -> Option<ManifestName> {
+    let named = result.get_document("manifest").ok()?;
+    let text = |field| named.get_str(field).ok().map(str::to_owned);
+    Some(ManifestName {
+        key: text("key")?,
+        hash: text("hash")?,
+    })
+}

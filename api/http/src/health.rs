@@ -1,0 +1,116 @@
+//! How the service is, in one look.
+
+use crate::{Answer, ApiError, ApiState, problem::health_status, waiting};
+use actix_web::{HttpResponse, web};
+use lucid_ports::{JobFilter, WorkerCard};
+use lucid_schemas::{
+    Job, State,
+    http::{Health, WorkerView},
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// A probe that isn't answered is as good as a failed one.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+const JOBS_LOOKED_AT: u32 = 100;
+
+/// `GET /health`: 200 while jobs can be asked for, 503 while the store can't be reached.
+pub(crate) async fn health(state: web::Data<ApiState>) -> Answer {
+    // A task of its own: calls of the store aren't broken off, only no longer waited for.
+    let looking = tokio::spawn(look(state.get_ref().clone()));
+    let health = match tokio::time::timeout(ANSWER_WITHIN, looking).await {
+        Ok(Ok(Ok(health))) => health,
+        Ok(Ok(Err(error))) => down(&error.to_string()),
+        Ok(Err(broken)) => down(&format!("the look at it broke off: {broken}")),
+        Err(_elapsed) => down(&format!("it didn't answer within {} s", ANSWER_WITHIN.as_secs())),
+    };
+    Ok(HttpResponse::build(health_status(&health)).json(health))
+}
+
+fn down(reason: &str) -> Health {
+    Health {
+        status: "down".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        mongodb: reason.into(),
+        workers: Vec::new(),
+        open_jobs: BTreeMap::new(),
+        problems: vec![format!("the job store: {reason}")],
+    }
+}
+
+async fn look(state: ApiState) -> Result<Health, ApiError> {
+    let mongodb = state.store.ping().await?;
+    let workers = state.workers().await?;
+    let open = state.store.open_jobs().await?;
+    let mut problems = Vec::new();
+    if workers.is_empty() {
+        problems.push("no worker is alive, so jobs wait: start one with `lucid-ops worker`".into());
+    }
+    if open.contains_key(&State::Blocked) {
+        problems.extend(in_state(&state, State::Blocked).await?.iter().map(blocked));
+    }
+    if open.contains_key(&State::Queued) && !workers.is_empty() {
+        problems.extend(unreached(&in_state(&state, State::Queued).await?, &workers));
+    }
+    Ok(Health {
+        status: if problems.is_empty() { "ok" } else { "degraded" }.into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        mongodb,
+        workers: workers.iter().map(worker).collect(),
+        open_jobs: open
+            .into_iter()
+            .map(|(state, jobs)| (state.to_string(), jobs))
+            .collect(),
+        problems,
+    })
+}
+
+async fn in_state(state: &ApiState, wanted: State) -> Result<Vec<Job>, ApiError> {
+    let filter = JobFilter {
+        state: Some(wanted),
+        limit: JOBS_LOOKED_AT,
+        ..JobFilter::default()
+    };
+    Ok(state.store.list(&filter).await?.jobs)
+}
+
+fn blocked(job: &Job) -> String {
+    let why = job.head.error.as_ref().map_or("", |error| &error.message);
+    format!("{} is blocked past its point of no return: {why}", job.id())
+}
+
+/// One sentence per reason, with the number of jobs that wait for it.
+fn unreached(queued: &[Job], workers: &[WorkerCard]) -> Vec<String> {
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    for reason in queued
+        .iter()
+        .filter_map(|job| waiting::unreached(&job.request, workers))
+    {
+        *reasons.entry(reason).or_default() += 1;
+    }
+    let sentence = |(reason, jobs)| {
+        format!(
+            "{jobs} queued job{} wait{}: {reason}",
+            plural(jobs, "s", ""),
+            plural(jobs, "", "s")
+        )
+    };
+    reasons.into_iter().map(sentence).collect()
+}
+
+const fn plural(count: usize, many: &'static str, one: &'static str) -> &'static str {
+    if count == 1 { one } else { many }
+}
+
+fn worker(card: &WorkerCard) -> WorkerView {
+    WorkerView {
+        name: card.name.clone(),
+        repositories: card
+            .reach
+            .repositories
+            .iter()
+            .map(|repository| repository.name.clone())
+            .collect(),
+        capacity: card.capacity,
+        running: card.running,
+    }
+}

@@ -1,0 +1,87 @@
+//! Showing jobs.
+
+use crate::{Answer, ApiError, ApiState, lookup, lookup::PathId, query, view};
+use actix_web::{HttpRequest, HttpResponse, web};
+use lucid_ports::{ListPage, WorkerCard};
+use lucid_schemas::{
+    Job, Kind,
+    http::{BackupPage, EventList, JobPage},
+};
+
+type State = web::Data<ApiState>;
+
+/// `GET /backup/{job_id}`.
+pub(crate) async fn show_backup(state: State, id: PathId) -> Answer {
+    let job = lookup::job(&state, &id.0, Some(Kind::Backup)).await?;
+    let workers = workers_for(&state, std::slice::from_ref(&job)).await?;
+    Ok(HttpResponse::Ok().json(view::backup(&job, &workers)))
+}
+
+/// `GET /jobs/{job_id}`.
+pub(crate) async fn show(state: State, id: PathId) -> Answer {
+    let job = lookup::job(&state, &id.0, None).await?;
+    let workers = workers_for(&state, std::slice::from_ref(&job)).await?;
+    Ok(HttpResponse::Ok().json(view::job(&job, &workers)))
+}
+
+/// `GET /jobs/{job_id}/events`.
+pub(crate) async fn events(state: State, id: PathId) -> Answer {
+    let job = lookup::job(&state, &id.0, None).await?;
+    Ok(HttpResponse::Ok().json(EventList {
+        job_id: job.id().to_string(),
+        events: job.events.iter().map(view::event).collect(),
+    }))
+}
+
+/// `GET /jobs`.
+pub(crate) async fn list(state: State, request: HttpRequest) -> Answer {
+    let (page, workers) = page(&state, &request, None).await?;
+    Ok(HttpResponse::Ok().json(JobPage {
+        next: next(&page),
+        jobs: page.jobs.iter().map(|job| view::job(job, &workers)).collect(),
+    }))
+}
+
+/// `GET /backups`.
+pub(crate) async fn list_backups(state: State, request: HttpRequest) -> Answer {
+    let (page, workers) = page(&state, &request, Some(Kind::Backup)).await?;
+    Ok(HttpResponse::Ok().json(BackupPage {
+        next: next(&page),
+        backups: page.jobs.iter().map(|job| view::backup(job, &workers)).collect(),
+    }))
+}
+
+async fn page(
+    state: &ApiState,
+    request: &HttpRequest,
+    kind: Option<Kind>,
+) -> Result<(ListPage, Vec<WorkerCard>), ApiError> {
+    let mut filter = match kind {
+        Some(_) => query::job_filter(request.query_string(), &["state", "limit", "after"])?,
+        None => query::job_filter(request.query_string(), &["kind", "state", "limit", "after"])?,
+    };
+    filter.kind = kind.or(filter.kind);
+    if let Some(after) = &filter.after
+        && state.store.load(after).await?.is_none()
+    {
+        return Err(ApiError::field("after", format!("there is no job '{after}'")));
+    }
+    let page = state.store.list(&filter).await?;
+    let workers = workers_for(state, &page.jobs).await?;
+    Ok((page, workers))
+}
+
+fn next(page: &ListPage) -> Option<String> {
+    page.jobs.last().filter(|_| page.more).map(|job| job.id().to_string())
+}
+
+/// The live workers, where one of the jobs may be waiting for them.
+async fn workers_for(state: &ApiState, jobs: &[Job]) -> Result<Vec<WorkerCard>, ApiError> {
+    if jobs
+        .iter()
+        .all(|job| job.head.state.is_terminal() || job.lease.is_some())
+    {
+        return Ok(Vec::new());
+    }
+    state.workers().await
+}

@@ -1,0 +1,241 @@
+//! How the API says no: every refusal, and the one place that knows its HTTP status.
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    body::BoxBody,
+    http::{StatusCode, header},
+};
+use lucid_core::Refusal;
+use lucid_ports::StoreError;
+use lucid_schemas::{FieldError, JobId, http::Health, problem::Problem};
+use std::fmt;
+
+/// Nobody reads more than so many wrong fields at once.
+const ERRORS_SHOWN: usize = 50;
+/// Seconds after which a client may ask again when the store was away or busy.
+const RETRY_AFTER_SECONDS: u64 = 2;
+
+/// Why a request is refused. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApiError {
+    /// The body isn't JSON.
+    Malformed(String),
+    /// Fields of the body or the query are wrong.
+    Invalid(Vec<FieldError>),
+    /// There is no such job, or no such path.
+    NotFound(String),
+    /// The path doesn't take this method.
+    Method {
+        /// The methods that it takes, for the `Allow` header.
+        allowed: &'static str,
+    },
+    /// The prefix of an id fits several jobs.
+    Ambiguous {
+        /// What was asked for.
+        prefix: String,
+        /// Some of the jobs that it fits.
+        candidates: Vec<JobId>,
+    },
+    /// The job's state doesn't allow it.
+    Law {
+        /// The job.
+        job: JobId,
+        /// What the law says.
+        refusal: Refusal,
+    },
+    /// The job changed again and again while the request was being carried out.
+    Busy(JobId),
+    /// An open job excludes this one.
+    Excluded(String),
+    /// The body is too large.
+    TooLarge {
+        /// The limit in bytes.
+        limit_bytes: usize,
+    },
+    /// The body isn't declared as JSON.
+    MediaType,
+    /// The request comes from a page of this other site.
+    ForeignOrigin(String),
+    /// The request is addressed to this name, which isn't ours.
+    ForeignHost(String),
+    /// The store can't be reached.
+    Unavailable(String),
+    /// The store refuses, or holds what can't be read.
+    Broken(String),
+}
+
+impl ApiError {
+    /// One field is wrong.
+    pub fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError::new(field, problem)])
+    }
+
+    /// Status, stable word, and title of a refusal: the only place that knows.
+    fn class(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed-body", "The body is not JSON"),
+            Self::Invalid(_) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid-request",
+                "The request has wrong fields",
+            ),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not-found", "There is no such thing"),
+            Self::Method { .. } => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "The path does not take this method",
+            ),
+            Self::Ambiguous { .. } => (StatusCode::CONFLICT, "ambiguous-id", "The id fits several jobs"),
+            Self::Law { refusal, .. } => law(refusal),
+            Self::Busy(_) => (StatusCode::CONFLICT, "busy", "The job changes too fast"),
+            Self::Excluded(_) => (StatusCode::CONFLICT, "excluded", "An open job excludes this one"),
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
+            Self::MediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "not-json",
+                "The body is not declared as JSON",
+            ),
+            Self::ForeignOrigin(_) => (
+                StatusCode::FORBIDDEN,
+                "foreign-origin",
+                "The request comes from another site",
+            ),
+            Self::ForeignHost(_) => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "foreign-host",
+                "The request is addressed to another host",
+            ),
+            Self::Unavailable(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "store-unavailable",
+                "The job store is unavailable",
+            ),
+            Self::Broken(_) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "store-refuses",
+                "The job store refuses",
+            ),
+        }
+    }
+
+    /// The body of the answer.
+    pub fn problem(&self) -> Problem {
+        let (status, kind, title) = self.class();
+        Problem {
+            kind: kind.into(),
+            title: title.into(),
+            status: status.as_u16(),
+            detail: self.to_string(),
+            errors: match self {
+                Self::Invalid(errors) => errors.iter().take(ERRORS_SHOWN).cloned().collect(),
+                _ => Vec::new(),
+            },
+        }
+    }
+}
+
+fn law(refusal: &Refusal) -> (StatusCode, &'static str, &'static str) {
+    let kind = match refusal {
+        Refusal::PastPointOfNoReturn => "past-point-of-no-return",
+        Refusal::AlreadyEnded { .. } => "already-ended",
+        Refusal::AlreadyCanceling
+        | Refusal::WrongState { .. }
+        | Refusal::Fenced { .. }
+        | Refusal::AttemptsExhausted { .. }
+        | Refusal::WrongFact { .. } => "wrong-state",
+    };
+    (StatusCode::CONFLICT, kind, "The job's state does not allow it")
+}
+
+/// The status of `GET /health`: a service without its store can't serve.
+pub(crate) fn health_status(health: &Health) -> StatusCode {
+    if health.status == "down" {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    }
+}
+
+impl fmt::Display for ApiError {
+    /// The `detail` of the problem document.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(detail)
+            | Self::NotFound(detail)
+            | Self::Excluded(detail)
+            | Self::Unavailable(detail)
+            | Self::Broken(detail) => f.write_str(detail),
+            Self::Invalid(errors) => fields(f, errors),
+            Self::Method { allowed } => write!(f, "this path takes {allowed}"),
+            Self::Ambiguous { prefix, candidates } => {
+                let named: Vec<_> = candidates.iter().map(JobId::as_str).collect();
+                write!(
+                    f,
+                    "'{prefix}' fits several jobs, give more of the id: {}",
+                    named.join(", ")
+                )
+            }
+            Self::Law { job, refusal } => write!(f, "{job}: {refusal}"),
+            Self::Busy(job) => write!(f, "{job} changed again and again meanwhile; look at it, then ask again"),
+            Self::TooLarge { limit_bytes } => write!(f, "a body has at most {limit_bytes} bytes"),
+            Self::MediaType => f.write_str("send the body with 'Content-Type: application/json'"),
+            Self::ForeignOrigin(site) => write!(f, "pages of '{site}' may not use this API"),
+            Self::ForeignHost(host) => write!(
+                f,
+                "'{host}' isn't this service: call it by address, by 'localhost', or by a host name of its configuration"
+            ),
+        }
+    }
+}
+
+fn fields(f: &mut fmt::Formatter<'_>, errors: &[FieldError]) -> fmt::Result {
+    let shown = errors.iter().take(ERRORS_SHOWN);
+    let said: Vec<_> = shown
+        .map(|error| format!("{}: {}", error.field, error.problem))
+        .collect();
+    f.write_str(&said.join("; "))?;
+    match errors.len().saturating_sub(ERRORS_SHOWN) {
+        0 => Ok(()),
+        more => write!(f, "; and {more} more"),
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.class().0
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        let problem = self.problem();
+        if problem.status >= 500 {
+            tracing::error!(kind = problem.kind, detail = problem.detail, "request failed");
+        }
+        let mut answer = HttpResponse::build(self.status_code());
+        match self {
+            Self::Method { allowed } => {
+                answer.insert_header((header::ALLOW, *allowed));
+            }
+            Self::Unavailable(_) | Self::Busy(_) => {
+                answer.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS.to_string()));
+            }
+            _ => {}
+        }
+        let text = serde_json::to_string(&problem).unwrap_or_default();
+        answer.content_type("application/problem+json").body(text)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let detail = error.to_string();
+        match error {
+            StoreError::Unavailable(_) => Self::Unavailable(detail),
+            StoreError::NotUnique { .. } => Self::Excluded(detail),
+            StoreError::Rejected(_) | StoreError::Unreadable(_) | StoreError::OtherRepository { .. } => {
+                Self::Broken(detail)
+            }
+        }
+    }
+}

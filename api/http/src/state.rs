@@ -1,0 +1,77 @@
+//! What every request handler is given.
+
+use crate::ApiError;
+use lucid_ports::{Catalog, Feed, Store, WorkerCard};
+use std::{sync::Arc, time::Duration};
+
+/// A worker that wasn't heard of for so long doesn't count as alive.
+const ALIVE_WITHIN: Duration = Duration::from_secs(30);
+
+/// How this API behaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiOptions {
+    /// This node's name; requests are signed with `api:<node>`.
+    pub node: String,
+    /// The engine's own database, which no job may touch.
+    pub ops_database: String,
+    /// The repository of backups that name none.
+    pub default_repository: String,
+    /// Whether backups are compressed unless the request says otherwise.
+    pub compression_default: bool,
+    /// Whether backups are encrypted unless the request says otherwise.
+    pub encryption_default: bool,
+    /// How many attempts of a job may fail before the job does.
+    pub max_attempts: i32,
+    /// Host names under which the API is called, besides addresses, `localhost` and the node's name.
+    pub hosts: Vec<String>,
+}
+
+impl ApiOptions {
+    /// The defaults: repository `main`, compressed and encrypted, 5 attempts.
+    pub fn new(node: String, ops_database: String) -> Self {
+        Self {
+            node,
+            ops_database,
+            default_repository: "main".into(),
+            compression_default: true,
+            encryption_default: true,
+            max_attempts: 5,
+            hosts: Vec::new(),
+        }
+    }
+
+    /// Who acts, in events.
+    pub(crate) fn actor(&self) -> String {
+        format!("api:{}", self.node)
+    }
+
+    /// The host names that are ours.
+    pub(crate) fn host_names(&self) -> Vec<String> {
+        self.hosts.iter().chain([&self.node]).cloned().collect()
+    }
+}
+
+/// What stands behind the API.
+#[derive(Clone)]
+pub struct ApiState {
+    /// The jobs.
+    pub store: Arc<dyn Store>,
+    /// Wake-ups about them.
+    pub feed: Arc<dyn Feed>,
+    /// The databases that requests are checked against.
+    pub catalog: Arc<dyn Catalog>,
+    /// How to behave.
+    pub options: ApiOptions,
+}
+
+impl ApiState {
+    /// The workers that are alive.
+    pub(crate) async fn workers(&self) -> Result<Vec<WorkerCard>, ApiError> {
+        Ok(self.store.workers(ALIVE_WITHIN).await?)
+    }
+}
+
+/// A fresh random name of a write.
+pub(crate) fn write_token() -> String {
+    uuid::Uuid::new_v4().to_string()
+}

@@ -1,0 +1,90 @@
+//! Jobs and events as the API shows them. Specs and results hold no secret, so all of them is shown.
+
+use crate::{json, waiting};
+use bson::Bson;
+use lucid_ports::WorkerCard;
+use lucid_schemas::{
+    Event, Failure, Job, Progress, Spec,
+    http::{BackupView, EventView, FailureView, JobView, ProgressView},
+};
+use serde_json::Value;
+
+/// A job; `workers` are the live ones, to say what it waits for.
+pub(crate) fn job(job: &Job, workers: &[WorkerCard]) -> JobView {
+    let (request, head) = (&job.request, &job.head);
+    // What an attempt that is over had done says nothing about the next one.
+    let progress = job.progress.as_ref().filter(|_| job.lease.is_some());
+    JobView {
+        job_id: job.id().to_string(),
+        kind: job.kind().to_string(),
+        state: head.state.to_string(),
+        spec: request.spec.to_document().map_or(Value::Null, json::document),
+        repository: request
+            .requires
+            .repository
+            .as_ref()
+            .map(|repository| repository.name.clone()),
+        requested_by: request.requested_by.clone(),
+        version: head.version,
+        epoch: head.epoch,
+        attempt: head.attempt,
+        max_attempts: request.max_attempts,
+        worker: head.worker.clone(),
+        waiting_for: waiting::waiting_for(job, workers),
+        created_at: json::time(head.created_at),
+        run_at: json::time(head.run_at),
+        started_at: head.started_at.map(json::time),
+        finished_at: head.finished_at.map(json::time),
+        progress: progress.map(progress_view),
+        result: head.result.clone().map(json::document),
+        error: head.error.as_ref().map(failure),
+    }
+}
+
+/// A backup, with what a list of backups tells at a glance.
+pub(crate) fn backup(of: &Job, workers: &[WorkerCard]) -> BackupView {
+    let result = of.head.result.as_ref();
+    let number = |field| match result?.get(field)? {
+        Bson::Int64(number) => Some(*number),
+        Bson::Int32(number) => Some((*number).into()),
+        _ => None,
+    };
+    BackupView {
+        job: job(of, workers),
+        database: match &of.request.spec {
+            Spec::Backup(spec) => spec.database.clone(),
+            Spec::Restore(_) | Spec::Verify(_) => String::new(),
+        },
+        consistent: result.and_then(|result| result.get_bool("consistent").ok()),
+        documents: number("documents"),
+        raw_bytes: number("raw_bytes"),
+    }
+}
+
+/// An event.
+pub(crate) fn event(event: &Event) -> EventView {
+    EventView {
+        seq: event.seq,
+        at: json::time(event.at),
+        kind: event.body.name().into(),
+        by: event.by.clone(),
+        data: event.body.data().map_or(Value::Null, json::document),
+    }
+}
+
+fn progress_view(progress: &Progress) -> ProgressView {
+    ProgressView {
+        phase: progress.phase.clone(),
+        documents: progress.documents,
+        bytes: progress.bytes,
+        total_bytes: progress.total_bytes,
+    }
+}
+
+fn failure(error: &Failure) -> FailureView {
+    FailureView {
+        code: error.code.clone(),
+        message: error.message.clone(),
+        retryable: error.retryable,
+    }
+}

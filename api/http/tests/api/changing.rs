@@ -1,0 +1,127 @@
+//! Ending jobs and letting them go on, from any node.
+
+use crate::world::{World, failure};
+use lucid_core::Command;
+use lucid_http::ApiState;
+use serde_json::json;
+
+fn claim() -> Command {
+    Command::Claim {
+        worker: "w".into(),
+        lease_ms: 30_000,
+    }
+}
+
+#[actix_web::test]
+async fn a_queued_job_is_canceled_at_once() {
+    let world = World::new().await;
+    let id = world.backup().await;
+    let reply = world.delete(&format!("/backup/{id}")).await;
+    assert_eq!((reply.status, reply.body["state"].as_str()), (202, Some("canceled")));
+}
+
+#[actix_web::test]
+async fn a_running_job_is_canceled_through_another_node_and_asking_twice_is_asking_once() {
+    let world = World::new().await;
+    let id = world.backup().await;
+    world.claim(&id).await;
+    let mut options = world.state.options.clone();
+    options.node = "pi-2".into();
+    let elsewhere = World {
+        store: world.store.clone(),
+        state: ApiState {
+            options,
+            ..world.state.clone()
+        },
+    };
+    let first = elsewhere.delete(&format!("/backup/{id}")).await;
+    assert_eq!((first.status, first.body["state"].as_str()), (202, Some("canceling")));
+    let second = world.delete(&format!("/jobs/{id}")).await;
+    assert_eq!((second.status, &second.body), (202, &first.body));
+    let events = world.get(&format!("/jobs/{id}/events")).await.body;
+    assert_eq!(events["events"][2]["type"], "cancel_requested");
+    assert_eq!(events["events"][2]["by"], "api:pi-2");
+    assert_eq!(events["events"].as_array().map(Vec::len), Some(3));
+}
+
+#[actix_web::test]
+async fn a_cancel_meets_the_job_as_it_is_now() {
+    let world = World::new().await;
+    let id = world.backup().await;
+    // A worker claims between the read and the write.
+    world.store.others.lock().expect("unpoisoned").push(claim());
+    let reply = world.delete(&format!("/backup/{id}")).await;
+    assert_eq!((reply.status, reply.body["state"].as_str()), (202, Some("canceling")));
+    // The worker finishes between the read and the write.
+    let id = world.backup().await;
+    let epoch = world.claim(&id).await;
+    let result = crate::store::backup_result();
+    world
+        .store
+        .others
+        .lock()
+        .expect("unpoisoned")
+        .push(Command::Succeed { epoch, result });
+    let reply = world.delete(&format!("/backup/{id}")).await;
+    assert_eq!(
+        (reply.status, reply.body["type"].as_str()),
+        (409, Some("already-ended"))
+    );
+}
+
+#[actix_web::test]
+async fn what_cannot_be_canceled_says_why() {
+    let world = World::new().await;
+    let ended = world.good_backup().await;
+    let committing = world.backup().await;
+    world.commit(&committing).await;
+    for (id, kind) in [(ended, "already-ended"), (committing, "past-point-of-no-return")] {
+        let before = world.get(&format!("/jobs/{id}")).await.body;
+        for path in [format!("/backup/{id}"), format!("/jobs/{id}")] {
+            let reply = world.delete(&path).await;
+            assert_eq!(
+                (reply.status, reply.body["type"].as_str()),
+                (409, Some(kind)),
+                "{}",
+                reply.body
+            );
+        }
+        assert_eq!(world.get(&format!("/jobs/{id}")).await.body, before);
+    }
+}
+
+#[actix_web::test]
+async fn only_a_backup_is_canceled_as_one() {
+    let world = World::new().await;
+    let id = world.good_backup().await;
+    let verify = world.post("/verify", &json!({ "backup": id })).await.id();
+    assert_eq!(world.delete(&format!("/backup/{verify}")).await.status, 404);
+    let reply = world.delete(&format!("/jobs/{verify}")).await;
+    assert_eq!((reply.status, reply.body["state"].as_str()), (202, Some("canceled")));
+}
+
+#[actix_web::test]
+async fn a_blocked_job_goes_on_when_an_operator_says_so() {
+    let world = World::new().await;
+    let id = world.backup().await;
+    let resume = format!("/jobs/{id}/resume");
+    let reply = world.post_text(&resume, "").await;
+    assert_eq!((reply.status, reply.body["type"].as_str()), (409, Some("wrong-state")));
+    let epoch = world.commit(&id).await;
+    let fail = Command::Fail {
+        epoch,
+        error: failure(false),
+        retry_in_ms: 0,
+    };
+    world.store.act(&id, &fail).await;
+    let blocked = world.get(&format!("/jobs/{id}")).await.body;
+    assert_eq!(blocked["state"], "blocked");
+    assert!(
+        blocked["waiting_for"]
+            .as_str()
+            .expect("a hint")
+            .contains(&format!("jobs resume {id}"))
+    );
+    let reply = world.post_text(&resume, "").await;
+    assert_eq!((reply.status, reply.body["state"].as_str()), (202, Some("committing")));
+}

@@ -1,0 +1,63 @@
+//! How the service is.
+
+use crate::world::{World, failure};
+use actix_web::http::Method;
+use lucid_core::Command;
+use std::sync::atomic::Ordering;
+
+fn problems(body: &serde_json::Value) -> String {
+    body["problems"].to_string()
+}
+
+#[actix_web::test]
+async fn a_service_with_a_worker_is_ok() {
+    let world = World::new().await;
+    world.worker(&["main"]).await;
+    world.backup().await;
+    let reply = world.get("/health").await;
+    assert_eq!(
+        (reply.status, reply.body["status"].as_str()),
+        (200, Some("ok")),
+        "{}",
+        reply.body
+    );
+    assert_eq!(reply.body["open_jobs"]["queued"], 1);
+    assert_eq!(reply.body["workers"][0]["repositories"][0], "main");
+    assert_eq!(world.send(Method::HEAD, "/health", &[], b"").await.status, 200);
+}
+
+#[actix_web::test]
+async fn what_somebody_should_look_at_is_named() {
+    let world = World::new().await;
+    let reply = world.get("/health").await;
+    assert_eq!((reply.status, reply.body["status"].as_str()), (200, Some("degraded")));
+    assert!(problems(&reply.body).contains("no worker is alive"));
+    world.worker(&["offsite"]).await;
+    let blocked = world.backup().await;
+    let epoch = world.commit(&blocked).await;
+    let fail = Command::Fail {
+        epoch,
+        error: failure(false),
+        retry_in_ms: 0,
+    };
+    world.store.act(&blocked, &fail).await;
+    world.backup().await;
+    world.backup().await;
+    let body = world.get("/health").await.body;
+    assert!(problems(&body).contains(&format!(
+        "{blocked} is blocked past its point of no return: the disk is full"
+    )));
+    assert!(
+        problems(&body).contains("2 queued jobs wait: no live worker reaches repository 'main'"),
+        "{body}"
+    );
+}
+
+#[actix_web::test]
+async fn a_service_without_its_store_is_down() {
+    let world = World::new().await;
+    world.store.away.store(true, Ordering::SeqCst);
+    let reply = world.get("/health").await;
+    assert_eq!((reply.status, reply.body["status"].as_str()), (503, Some("down")));
+    assert!(problems(&reply.body).contains("no primary"));
+}

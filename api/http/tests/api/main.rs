@@ -1,0 +1,11 @@
+//! The API over the twin in memory: what it answers, and what it leaves unchanged.
+
+mod asking;
+mod bad_fields;
+mod changing;
+mod end_to_end;
+mod errors;
+mod health;
+mod showing;
+mod store;
+mod world;

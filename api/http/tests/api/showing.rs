@@ -1,0 +1,124 @@
+//! Showing jobs, their events, and lists of them.
+
+use crate::world::World;
+use lucid_schemas::http::{BackupPage, BackupView, EventList, JobPage};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn parsed<T: serde::de::DeserializeOwned>(body: Value) -> T {
+    serde_json::from_value(body).expect("the documented shape")
+}
+
+#[actix_web::test]
+async fn a_backup_is_found_by_a_prefix_that_fits_only_it() {
+    let world = World::new().await;
+    let id = world.good_backup().await;
+    let verify = world.post("/verify", &json!({ "backup": id })).await.id();
+    let shorter = &id.as_str()[.."backup_20250109_020000".len()];
+    for prefix in [id.as_str(), shorter, "backup", "ba"] {
+        let reply = world.get(&format!("/backup/{prefix}")).await;
+        assert_eq!((reply.status, &reply.body["job_id"]), (200, &json!(id)), "{prefix}");
+    }
+    let view: BackupView = parsed(world.get(&format!("/backup/{id}")).await.body);
+    assert_eq!(
+        (view.database.as_str(), view.consistent, view.documents),
+        ("lucid", Some(true), Some(120_000))
+    );
+    assert_eq!(
+        view.job.result.expect("a result")["snapshot_time"],
+        json!({ "t": 5, "i": 6 })
+    );
+    // Jobs of other kinds are shown elsewhere.
+    assert_eq!(world.get(&format!("/backup/{verify}")).await.status, 404);
+    assert_eq!(world.get(&format!("/jobs/{verify}")).await.status, 200);
+}
+
+#[actix_web::test]
+async fn a_prefix_that_fits_several_names_them() {
+    let world = World::new().await;
+    let (one, other) = (world.backup().await, world.backup().await);
+    for reply in [
+        world.get("/backup/backup_").await,
+        world.get("/jobs/b").await,
+        world.delete("/jobs/b").await,
+    ] {
+        assert_eq!((reply.status, reply.body["type"].as_str()), (409, Some("ambiguous-id")));
+        let detail = reply.body["detail"].as_str().expect("a detail");
+        assert!(
+            detail.contains(one.as_str()) && detail.contains(other.as_str()),
+            "{detail}"
+        );
+    }
+}
+
+#[actix_web::test]
+async fn what_does_not_exist_is_not_found() {
+    let world = World::new().await;
+    world.backup().await;
+    for path in [
+        "/jobs/backup_20200101_000000_0123456789",
+        "/jobs/restore",
+        "/backup/restore",
+        "/jobs/..%2Fx",
+        "/jobs/$where",
+        "/jobs/backup_x/events",
+    ] {
+        let reply = world.get(path).await;
+        assert_eq!(
+            (reply.status, reply.body["type"].as_str()),
+            (404, Some("not-found")),
+            "{path}"
+        );
+    }
+}
+
+#[actix_web::test]
+async fn lists_are_paged_newest_first() {
+    let world = World::new().await;
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(world.good_backup().await.to_string());
+        world.store.twin.advance(Duration::from_secs(1));
+    }
+    world.post("/verify", &json!({ "backup": ids[0] })).await;
+    let mut seen = Vec::new();
+    let mut path = "/backups?limit=2".to_owned();
+    loop {
+        let page: BackupPage = parsed(world.get(&path).await.body);
+        seen.extend(page.backups.into_iter().map(|backup| backup.job.job_id));
+        match page.next {
+            Some(next) => path = format!("/backups?limit=2&after={next}"),
+            None => break,
+        }
+    }
+    assert!(seen.iter().eq(ids.iter().rev()), "{seen:?}");
+    let all: JobPage = parsed(world.get("/jobs").await.body);
+    assert_eq!((all.jobs.len(), all.next), (6, None));
+    let some: JobPage = parsed(world.get("/jobs?kind=verify&state=queued").await.body);
+    assert_eq!(some.jobs.len(), 1);
+    let none: JobPage = parsed(world.get("/jobs?kind=restore").await.body);
+    assert_eq!(none.jobs.len(), 0);
+}
+
+#[actix_web::test]
+async fn the_life_of_a_job_is_told_in_order() {
+    let world = World::new().await;
+    let id = world.good_backup().await;
+    let list: EventList = parsed(world.get(&format!("/jobs/{id}/events")).await.body);
+    assert_eq!(list.job_id, id.to_string());
+    let told: Vec<_> = list
+        .events
+        .iter()
+        .map(|event| (event.seq, event.kind.as_str()))
+        .collect();
+    assert_eq!(told, [(1, "enqueued"), (2, "claimed"), (3, "succeeded")]);
+    assert_eq!(
+        list.events[1].data,
+        json!({ "epoch": 1, "attempt": 1, "takeover": false })
+    );
+    assert!(
+        list.events
+            .iter()
+            .all(|event| event.at.ends_with('Z') && event.at.len() == 24)
+    );
+}

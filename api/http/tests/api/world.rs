@@ -1,0 +1,182 @@
+//! The world of one test: a store, a catalog, and calls of the API as a client makes them.
+
+use crate::store::{TestCatalog, TestStore, backup_result};
+use actix_web::{
+    App,
+    http::{Method, header::HeaderMap},
+    test,
+};
+use lucid_core::Command;
+use lucid_http::{ApiOptions, ApiState, configure};
+use lucid_ports::{JobFilter, Reach, Store, WorkerCard};
+use lucid_schemas::{EventBody, JobId, Kind, RepositoryName};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+pub struct World {
+    pub store: Arc<TestStore>,
+    pub state: ApiState,
+}
+
+/// What came back.
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Reply {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
+    }
+
+    /// The fields that a problem document blames.
+    pub fn blamed(&self) -> Vec<&str> {
+        let errors = self.body["errors"].as_array().into_iter().flatten();
+        errors.filter_map(|error| error["field"].as_str()).collect()
+    }
+
+    pub fn id(&self) -> JobId {
+        self.body["job_id"].as_str().expect("a job id").parse().expect("an id")
+    }
+}
+
+pub fn repository(name: &str) -> RepositoryName {
+    RepositoryName {
+        name: name.into(),
+        id: format!("id-of-{name}"),
+    }
+}
+
+impl World {
+    /// A replica set with a database, and the repository `main`.
+    pub async fn new() -> Self {
+        let store = Arc::new(TestStore::default());
+        store.bind_repository(&repository("main")).await.expect("bound");
+        let catalog = TestCatalog(
+            [
+                ("lucid", vec!["authentication", "recent", "sessions"]),
+                ("crashed", vec!["__lucid_staging_1_1_1"]),
+                ("admin", vec!["users"]),
+            ]
+            .into(),
+        );
+        let state = ApiState {
+            store: store.clone(),
+            feed: Arc::new(lucid_ports::memory::MemoryStore::new()),
+            catalog: Arc::new(catalog),
+            options: ApiOptions::new("pi-1".into(), "lucid_ops".into()),
+        };
+        Self { store, state }
+    }
+
+    /// One request with exactly these headers.
+    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        let app = test::init_service(App::new().configure(configure(self.state.clone()))).await;
+        let request = headers
+            .iter()
+            .fold(test::TestRequest::default(), |request, header| {
+                request.insert_header(*header)
+            })
+            .method(method)
+            .uri(path)
+            .set_payload(body.to_vec())
+            .to_request();
+        let answer = test::call_service(&app, request).await;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let bytes = test::read_body(answer).await;
+        Reply {
+            status,
+            headers,
+            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.send(Method::GET, path, &[], b"").await
+    }
+
+    pub async fn delete(&self, path: &str) -> Reply {
+        self.send(Method::DELETE, path, &[], b"").await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.post_text(path, &body.to_string()).await
+    }
+
+    pub async fn post_text(&self, path: &str, body: &str) -> Reply {
+        let headers = [("content-type", "application/json")];
+        self.send(Method::POST, path, &headers, body.as_bytes()).await
+    }
+
+    /// A new backup of `lucid`.
+    pub async fn backup(&self) -> JobId {
+        let reply = self.post("/backup", &json!({ "database": "lucid" })).await;
+        assert_eq!(reply.status, 202, "{}", reply.body);
+        reply.id()
+    }
+
+    pub async fn claim(&self, id: &JobId) -> i64 {
+        let claim = Command::Claim {
+            worker: "w".into(),
+            lease_ms: 30_000,
+        };
+        self.store.act(id, &claim).await.head.epoch
+    }
+
+    /// Takes the job past its point of no return.
+    pub async fn commit(&self, id: &JobId) -> i64 {
+        let epoch = self.claim(id).await;
+        let fact = EventBody::CommitStarted {};
+        self.store.act(id, &Command::Commit { epoch, fact }).await;
+        epoch
+    }
+
+    pub async fn succeed(&self, id: &JobId) {
+        let epoch = self.claim(id).await;
+        let result = backup_result();
+        self.store.act(id, &Command::Succeed { epoch, result }).await;
+    }
+
+    /// A backup that ended well.
+    pub async fn good_backup(&self) -> JobId {
+        let id = self.backup().await;
+        self.succeed(&id).await;
+        id
+    }
+
+    /// A worker that is alive.
+    pub async fn worker(&self, repositories: &[&str]) {
+        let card = WorkerCard {
+            name: "w".into(),
+            version: "0.1.0".into(),
+            capacity: 2,
+            running: 0,
+            reach: Reach {
+                kinds: Kind::ALL.to_vec(),
+                repositories: repositories.iter().map(|name| repository(name)).collect(),
+                labels: Vec::new(),
+            },
+            seen_at: None,
+        };
+        self.store.announce(&card).await.expect("announced");
+    }
+
+    /// Every job that there is.
+    pub async fn jobs(&self) -> usize {
+        let filter = JobFilter {
+            limit: 1_000,
+            ..JobFilter::default()
+        };
+        self.store.list(&filter).await.expect("listed").jobs.len()
+    }
+}
+
+/// The failure of a test's worker.
+pub fn failure(retryable: bool) -> lucid_schemas::Failure {
+    lucid_schemas::Failure {
+        code: "disk_full".into(),
+        message: "the disk is full".into(),
+        retryable,
+    }
+}

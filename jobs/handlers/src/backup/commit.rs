@@ -1,0 +1,205 @@
+//! The commit of a backup: point of no return, manifest, and what a successor makes of one that it finds.
+
+use super::Run;
+use crate::error::{Error, Result};
+use bson::{DateTime, Document, Timestamp, doc};
+use lucid_ports::JobContext;
+use lucid_repository::{
+    BackupWriter, CollectionEntry, CollectionKind, Compression, Domain, MANIFEST_FORMAT, Manifest, ManifestRef,
+    Repository, VerifyLevel, WriteStats,
+};
+use lucid_schemas::{Job, Spec};
+
+/// A result is part of an event, so lists in it are cut off here.
+const NAMES_BYTES_MAX: usize = 3_000;
+
+/// What was read at one instant.
+pub(super) struct Copied {
+    pub time: Timestamp,
+    pub collections: Vec<CollectionEntry>,
+    /// Collections whose definition has changed, or that were dropped, while they were read.
+    pub changed: Vec<String>,
+}
+
+/// Passes the point of no return and writes the manifest.
+pub(super) async fn commit(run: &Run<'_>, writer: &BackupWriter, copied: Copied) -> Result<Document> {
+    let job = run.context.job();
+    let manifest = Manifest {
+        format: MANIFEST_FORMAT,
+        job: job.id().as_str().to_owned(),
+        epoch: job.head.epoch,
+        domain: run.domain,
+        database: run.spec.database.clone(),
+        started_at: run.started_at,
+        finished_at: DateTime::now(),
+        snapshot_time: Some(copied.time),
+        server_version: run.facts.version.clone(),
+        fcv: run.facts.fcv.clone(),
+        member: run.facts.member.clone(),
+        consistent: copied.collections.iter().all(|entry| entry.at_snapshot),
+        collections: copied.collections,
+    };
+    run.meter.phase("commit", 0);
+    run.pass_point_of_no_return().await?;
+    if run.context.lease_left().is_zero() {
+        return Err(Error::Stopped);
+    }
+    let reference = writer.write_manifest(&manifest).await?;
+    delete_manifests_except(run.repository, &job, Some(&reference.key)).await?;
+    let compression = run
+        .spec
+        .compression
+        .then_some(run.environment.options.compression_level);
+    let mut result = result(
+        run.repository_name,
+        Compression { level: compression },
+        &manifest,
+        &reference,
+    );
+    result.extend(stats(&writer.stats()));
+    if !copied.changed.is_empty() {
+        result.insert("changed_meanwhile", bounded(copied.changed.iter().map(String::as_str)));
+    }
+    Ok(result)
+}
+
+/// Adopts the manifest of a predecessor that passed the point of no return, if a sound one is there; removes all others
+/// of this job.
+pub(super) async fn adopt(
+    context: &dyn JobContext,
+    repository_name: &str,
+    repository: &Repository,
+) -> Result<Option<Document>> {
+    let job = context.job();
+    let mut found: Vec<_> = repository.manifests().await?;
+    found.retain(|entry| entry.job == job.id().as_str());
+    found.sort_by_key(|entry| std::cmp::Reverse(entry.epoch));
+    for entry in found {
+        let Ok(manifest) = &entry.manifest else { continue };
+        if !belongs(manifest, &job) || !is_sound(context, repository, manifest).await? {
+            continue;
+        }
+        let (manifest, reference) = repository.read_manifest(&entry.key).await?;
+        delete_manifests_except(repository, &job, Some(&entry.key)).await?;
+        tracing::info!(job = %job.id(), epoch = entry.epoch, "adopted the predecessor's manifest");
+        let compression = match &job.request.spec {
+            Spec::Backup(spec) if spec.compression => Compression::default(),
+            _ => Compression { level: None },
+        };
+        return Ok(Some(result(repository_name, compression, &manifest, &reference)));
+    }
+    delete_manifests_except(repository, &job, None).await?;
+    Ok(None)
+}
+
+/// Removes all manifests of a job that its result doesn't name.
+pub(super) async fn delete_void_manifests(repository: &Repository, job: &Job) -> Result<()> {
+    let named = job
+        .head
+        .result
+        .as_ref()
+        .and_then(|result| result.get_document("manifest").ok())
+        .and_then(|manifest| manifest.get_str("key").ok());
+    delete_manifests_except(repository, job, named).await
+}
+
+async fn delete_manifests_except(repository: &Repository, job: &Job, kept: Option<&str>) -> Result<()> {
+    for entry in repository.manifests().await? {
+        if entry.job == job.id().as_str() && Some(entry.key.as_str()) != kept {
+            repository.delete_manifest(&entry.key).await?;
+        }
+    }
+    Ok(())
+}
+
+fn belongs(manifest: &Manifest, job: &Job) -> bool {
+    let Spec::Backup(spec) = &job.request.spec else {
+        return false;
+    };
+    let domain = if spec.encryption { Domain::Sealed } else { Domain::Plain };
+    manifest.job == job.id().as_str()
+        && manifest.epoch < job.head.epoch
+        && manifest.database == spec.database
+        && manifest.domain == domain
+}
+
+async fn is_sound(context: &dyn JobContext, repository: &Repository, manifest: &Manifest) -> Result<bool> {
+    let reader = repository.open_backup(manifest).await?;
+    let stop = context.stop().clone();
+    let findings = reader
+        .verify(VerifyLevel::Structure, &|_| (), &move || stop.is_cancelled())
+        .await?;
+    Ok(findings.is_empty())
+}
+
+/// What the job says about a backup; stays below what an event may hold.
+fn result(repository: &str, compression: Compression, manifest: &Manifest, reference: &ManifestRef) -> Document {
+    let is_view = |entry: &&CollectionEntry| entry.kind == CollectionKind::View;
+    let views = manifest.collections.iter().filter(is_view).count();
+    let late: Vec<Document> = manifest
+        .collections
+        .iter()
+        .filter(|entry| !entry.at_snapshot)
+        .take(50)
+        .map(|entry| doc! { "name": &entry.name, "read_at": entry.read_at })
+        .collect();
+    let sum = |field: fn(&CollectionEntry) -> u64| {
+        let total = manifest.collections.iter().map(field).fold(0, u64::saturating_add);
+        whole(total)
+    };
+    doc! {
+        "manifest": { "key": &reference.key, "hash": &reference.hash },
+        "repository": repository,
+        "database": &manifest.database,
+        "collections": i32::try_from(manifest.collections.len() - views).unwrap_or(i32::MAX),
+        "views": i32::try_from(views).unwrap_or(i32::MAX),
+        "collection_names": bounded(manifest.collections.iter().map(|entry| entry.name.as_str())),
+        "documents": sum(|entry| entry.content.documents),
+        "raw_bytes": sum(|entry| entry.content.raw_bytes),
+        "snapshot_time": manifest.snapshot_time,
+        "consistent": manifest.consistent,
+        "inconsistent": late,
+        "member": &manifest.member,
+        "server_version": &manifest.server_version,
+        "encryption": manifest.domain == Domain::Sealed,
+        "compression": compression.level.is_some(),
+    }
+}
+
+fn stats(stats: &WriteStats) -> Document {
+    doc! {
+        "stored_bytes": whole(stats.stored_bytes),
+        "new_chunk_raw_bytes": whole(stats.new_chunk_raw_bytes),
+        "new_chunk_stored_bytes": whole(stats.new_chunk_stored_bytes),
+        "chunks_new": whole(stats.chunks_new),
+        "chunks_known": whole(stats.chunks_known),
+    }
+}
+
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// As many names as fit.
+fn bounded<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut bytes = 0;
+    names
+        .take_while(|name| {
+            bytes += name.len() + 16;
+            bytes <= NAMES_BYTES_MAX
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_in_a_result_are_bounded() {
+        let name = "x".repeat(200);
+        let names = bounded(std::iter::repeat_n(name.as_str(), 1_000));
+        assert!(names.len() > 5 && names.len() < 20);
+    }
+}

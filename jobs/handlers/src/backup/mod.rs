@@ -1,0 +1,338 @@
+//! Copies a database at one instant into a repository.
+//!
+//! Invariant: a backup counts only if the job's result names its manifest; never two instants under one manifest.
+
+mod commit;
+mod plan;
+mod read;
+mod snapshot;
+
+use crate::{
+    Environment,
+    database::{
+        Entry, Server,
+        queries::{ServerFacts, Size},
+    },
+    error::{Error, Result},
+    progress::Meter,
+};
+use async_trait::async_trait;
+use bson::{DateTime, Document, Timestamp};
+use commit::Copied;
+use futures::{StreamExt, stream::FuturesUnordered};
+use lucid_ports::{Ending, Handler, JobContext, JobError};
+use lucid_repository::{
+    BackupWriter, CollectionEntry, CollectionKind, Compression, ContentOrder, Domain, ReadOrder, Repository,
+};
+use lucid_schemas::{BackupSpec, EventBody, Kind, Spec, State};
+use read::Source;
+use snapshot::{Snapshot, snapshot};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// So many instants are tried before giving up.
+const SNAPSHOTS_MAX: u32 = 5;
+
+/// Runs backup jobs.
+#[derive(Debug)]
+pub struct BackupHandler {
+    environment: Arc<Environment>,
+}
+
+/// One backup on its way.
+struct Run<'a> {
+    context: &'a dyn JobContext,
+    environment: &'a Environment,
+    spec: &'a BackupSpec,
+    repository_name: &'a str,
+    repository: &'a Repository,
+    domain: Domain,
+    facts: ServerFacts,
+    started_at: DateTime,
+    meter: Meter<'a>,
+}
+
+impl BackupHandler {
+    /// A handler in this environment.
+    pub fn new(environment: Arc<Environment>) -> Self {
+        Self { environment }
+    }
+
+    async fn backup(&self, context: &dyn JobContext) -> Result<Document> {
+        let job = context.job();
+        let Spec::Backup(spec) = &job.request.spec else {
+            return Err(Error::refused("wrong_kind", "the job is no backup"));
+        };
+        if let Some(error) = job
+            .request
+            .spec
+            .check(&self.environment.ops_database)
+            .into_iter()
+            .next()
+        {
+            return Err(Error::refused(
+                "bad_request",
+                format!("{} {}", error.field, error.problem),
+            ));
+        }
+        let (repository_name, repository) = self.environment.repository(&job.request)?;
+        if job.head.state == State::Committing
+            && let Some(result) = commit::adopt(context, repository_name, repository).await?
+        {
+            return Ok(result);
+        }
+        let server = Server::new(self.environment.client.clone(), context.stop().clone());
+        snapshot::check_window(&server).await?;
+        let run = Run {
+            context,
+            environment: &self.environment,
+            spec,
+            repository_name,
+            repository,
+            domain: if spec.encryption { Domain::Sealed } else { Domain::Plain },
+            facts: server.facts().await?,
+            started_at: DateTime::now(),
+            meter: Meter::new(context),
+        };
+        run.until_consistent().await
+    }
+}
+
+#[async_trait]
+impl Handler for BackupHandler {
+    fn kind(&self) -> Kind {
+        Kind::Backup
+    }
+
+    async fn run(&self, context: &dyn JobContext) -> std::result::Result<Document, JobError> {
+        Ok(self.backup(context).await?)
+    }
+
+    async fn abandon(&self, context: &dyn JobContext, ending: Ending) {
+        let job = context.job();
+        // What the repository holds for this job counts for nothing unless the result names it; while another worker
+        // has the job, it may be about to name what is there.
+        if ending == Ending::Fenced && !job.head.state.is_terminal() {
+            return;
+        }
+        let outcome = match self.environment.repository(&job.request) {
+            Ok((_, repository)) => commit::delete_void_manifests(repository, &job).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(job = %job.id(), %error, "void manifests stay behind; nothing refers to them");
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Takes an instant after another until one could be read whole.
+    async fn until_consistent(&self) -> Result<Document> {
+        let mut too_old_before = false;
+        for number in 1..=SNAPSHOTS_MAX {
+            match self.at_one_instant(number == 1).await {
+                Err(Error::SnapshotLost { why, too_old }) => {
+                    tracing::warn!(job = %self.context.job().id(), why, "taking another snapshot");
+                    if too_old && too_old_before {
+                        let server = Server::new(self.environment.client.clone(), self.context.stop().clone());
+                        return Err(snapshot::window_too_small(server.snapshot_window_seconds().await?));
+                    }
+                    too_old_before |= too_old;
+                }
+                outcome => return outcome,
+            }
+        }
+        Err(Error::again(
+            "catalog_unstable",
+            format!(
+                "collections of '{}' kept being dropped, renamed or made anew through {SNAPSHOTS_MAX} snapshots",
+                self.spec.database
+            ),
+        ))
+    }
+
+    async fn at_one_instant(&self, resume: bool) -> Result<Document> {
+        // Ends the tasks of this instant without ending the job.
+        let halt = self.context.stop().child_token();
+        let server = Server::new(self.environment.client.clone(), halt.clone());
+        let snapshot = snapshot(self.context, &server, &self.spec.database, resume).await?;
+        let selected = plan::select(self.spec, &snapshot.catalog)?;
+        self.check_consistent(&selected)?;
+        let job = self.context.job();
+        let compression = Compression {
+            level: self
+                .spec
+                .compression
+                .then_some(self.environment.options.compression_level),
+        };
+        let writer = self
+            .repository
+            .begin(job.id().as_str(), job.head.epoch, self.domain, compression)
+            .await?;
+        let copied = self.copy(&server, &snapshot, &selected, &writer).await;
+        halt.cancel();
+        let (collections, changed) = copied?;
+        writer.finish().await?;
+        commit::commit(
+            self,
+            &writer,
+            Copied {
+                time: snapshot.time,
+                collections,
+                changed,
+            },
+        )
+        .await
+    }
+
+    /// Reads every collection; afterwards says which definitions have changed meanwhile.
+    async fn copy(
+        &self,
+        server: &Server,
+        snapshot: &Snapshot,
+        selected: &BTreeMap<String, Entry>,
+        writer: &BackupWriter,
+    ) -> Result<(Vec<CollectionEntry>, Vec<String>)> {
+        let sizes = self.sizes(server, selected).await?;
+        self.meter.phase("copy", sizes.values().map(|size| size.bytes).sum());
+        let source = Source {
+            server,
+            database: &self.spec.database,
+            snapshot: snapshot.time,
+            snapshots_capped: self.facts.snapshots_capped(),
+            writer,
+            meter: &self.meter,
+            options: self.environment.options,
+        };
+        let mut read = read_all(&source, selected, &sizes).await?;
+        let after = server.catalog(&self.spec.database).await?;
+        let changed = selected
+            .iter()
+            .filter(|(name, entry)| after.entries.get(*name).is_none_or(|now| now != *entry))
+            .map(|(name, _)| name.clone())
+            .collect();
+        Ok((self.in_manifest_order(selected, &mut read, snapshot.time), changed))
+    }
+
+    async fn sizes(&self, server: &Server, selected: &BTreeMap<String, Entry>) -> Result<BTreeMap<String, Size>> {
+        let mut sizes = BTreeMap::new();
+        for (name, entry) in selected {
+            if entry.kind != CollectionKind::View {
+                let storage = crate::database::catalog::storage_name(name, entry.kind);
+                sizes.insert(name.clone(), server.size(&self.spec.database, &storage).await?);
+            }
+        }
+        Ok(sizes)
+    }
+
+    /// Collections by name, then views, each after those that it is defined on.
+    fn in_manifest_order(
+        &self,
+        selected: &BTreeMap<String, Entry>,
+        read: &mut BTreeMap<String, CollectionEntry>,
+        time: Timestamp,
+    ) -> Vec<CollectionEntry> {
+        let mut ordered: Vec<_> = std::mem::take(read).into_values().collect();
+        let definitions: BTreeMap<&str, Document> = selected
+            .values()
+            .filter(|entry| entry.kind == CollectionKind::View)
+            .map(|entry| {
+                (
+                    entry.name.as_str(),
+                    Document::try_from(&entry.options).unwrap_or_default(),
+                )
+            })
+            .collect();
+        let views = definitions
+            .iter()
+            .map(|(name, definition)| (*name, definition))
+            .collect();
+        for name in plan::views_in_order(&views) {
+            ordered.push(self.view(&selected[name], time));
+        }
+        ordered
+    }
+
+    fn view(&self, entry: &Entry, time: Timestamp) -> CollectionEntry {
+        let nothing = self.repository.content_hasher(self.domain, ContentOrder::Any).finish();
+        CollectionEntry {
+            name: entry.name.clone(),
+            kind: entry.kind,
+            options: entry.options.clone(),
+            uuid: None,
+            indexes: Vec::new(),
+            read_at: Some(time),
+            at_snapshot: true,
+            read_order: ReadOrder::Natural,
+            content_order: ContentOrder::Any,
+            content: lucid_repository::CollectionContent {
+                documents: 0,
+                raw_bytes: 0,
+                content_hash: nothing,
+                chunk_lists: Vec::new(),
+            },
+        }
+    }
+
+    fn check_consistent(&self, selected: &BTreeMap<String, Entry>) -> Result<()> {
+        let capped = selected.values().filter(|entry| entry.kind == CollectionKind::Capped);
+        let names: Vec<_> = capped.map(|entry| entry.name.as_str()).collect();
+        if !self.spec.require_consistent || self.facts.snapshots_capped() || names.is_empty() {
+            return Ok(());
+        }
+        Err(Error::refused(
+            "not_consistent",
+            format!(
+                "MongoDB {} can't read capped collections at a snapshot ({}): leave them out, or allow an inconsistent \
+                 backup",
+                self.facts.version,
+                names.join(", ")
+            ),
+        ))
+    }
+
+    /// Passes the point of no return, unless it was passed before.
+    async fn pass_point_of_no_return(&self) -> Result<()> {
+        if self.context.job().head.state != State::Committing {
+            self.context.commit(EventBody::CommitStarted {}).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads collections, a few at a time: first those that can't wait, then the largest. All tasks end before this does,
+/// since a writer must not be dropped while it takes documents.
+async fn read_all(
+    source: &Source<'_>,
+    selected: &BTreeMap<String, Entry>,
+    sizes: &BTreeMap<String, Size>,
+) -> Result<BTreeMap<String, CollectionEntry>> {
+    let mut waiting: Vec<&Entry> = selected
+        .values()
+        .filter(|entry| entry.kind != CollectionKind::View)
+        .collect();
+    let size = |entry: &Entry| sizes.get(&entry.name).copied().unwrap_or_default();
+    waiting.sort_by_key(|entry| (entry.kind == CollectionKind::Capped, size(entry).bytes));
+    let mut running = FuturesUnordered::new();
+    let (mut read, mut failed) = (BTreeMap::new(), None);
+    loop {
+        while failed.is_none() && running.len() < source.options.parallel.max(1) {
+            let Some(entry) = waiting.pop() else { break };
+            running.push(source.read(entry, size(entry)));
+        }
+        match running.next().await {
+            Some(Ok(entry)) => {
+                let entry: CollectionEntry = entry;
+                read.insert(entry.name.clone(), entry);
+            }
+            Some(Err(error)) => {
+                if failed.is_none() {
+                    failed = Some(error);
+                }
+                // The others end at their next batch.
+                source.server.stop().cancel();
+            }
+            None => break,
+        }
+    }
+    failed.map_or(Ok(read), Err)
+}

@@ -1,0 +1,202 @@
+//! Reading one collection into the repository.
+//!
+//! Invariant: what is reported as read is all that the collection held at its instant: the server must have read at
+//! that very instant, and a count at it must agree. Anything else is read again from the beginning.
+
+use super::plan;
+use crate::{
+    HandlerOptions,
+    database::{
+        Entry, Server,
+        catalog::storage_name,
+        queries::{Identified, ReadAt, Size, snapshot_error, vanished},
+    },
+    error::{Error, Result, code},
+    progress::Meter,
+};
+use bson::{Timestamp, doc};
+use lucid_repository::{BackupWriter, CollectionContent, CollectionEntry, CollectionKind, ReadOrder};
+use std::time::Duration;
+
+/// With the pauses between, elections are sat out.
+const TRIES: u32 = 8;
+/// One made after the snapshot time stays refused for ever.
+const UNAVAILABLE_TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(8);
+
+/// What reading any collection of a backup needs.
+pub(crate) struct Source<'a> {
+    pub server: &'a Server,
+    pub database: &'a str,
+    pub snapshot: Timestamp,
+    /// Whether capped collections can be read at the snapshot.
+    pub snapshots_capped: bool,
+    pub writer: &'a BackupWriter,
+    pub meter: &'a Meter<'a>,
+    pub options: HandlerOptions,
+}
+
+/// One reading of a collection.
+struct Reading {
+    content: CollectionContent,
+    order: ReadOrder,
+    /// When it was read, where that wasn't at the snapshot time.
+    read_at: Option<Timestamp>,
+}
+
+impl Source<'_> {
+    /// Reads a collection, again and again while that may help.
+    pub async fn read(&self, entry: &Entry, size: Size) -> Result<CollectionEntry> {
+        let Some(uuid) = entry.uuid else {
+            return Err(Error::refused(
+                "unknown_storage",
+                format!(
+                    "'{}' is a time-series collection without buckets, which this version can't back up: leave it out",
+                    entry.name
+                ),
+            ));
+        };
+        let what = Identified {
+            database: self.database.to_owned(),
+            storage: storage_name(&entry.name, entry.kind),
+            uuid,
+        };
+        let mut pause = PAUSE;
+        for number in 1..TRIES {
+            match self.read_once(entry, &what, size).await {
+                Ok(Some(reading)) => return Ok(self.entry(entry, reading)),
+                Ok(None) => tracing::warn!(
+                    collection = entry.name,
+                    "read a wrong number of documents: reading again"
+                ),
+                Err(error) if may_pass(entry.kind, &error, number) => {
+                    tracing::warn!(collection = entry.name, %error, "reading again");
+                }
+                Err(error) => return Err(snapshot_error(&what, error)),
+            }
+            self.server.pause(pause).await?;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+        match self.read_once(entry, &what, size).await {
+            Ok(Some(reading)) => Ok(self.entry(entry, reading)),
+            Ok(None) => Err(Error::again(
+                "count_mismatch",
+                format!(
+                    "'{}' was read {TRIES} times, and never as many documents as it counts",
+                    entry.name
+                ),
+            )),
+            Err(error) => Err(snapshot_error(&what, error)),
+        }
+    }
+
+    fn entry(&self, entry: &Entry, reading: Reading) -> CollectionEntry {
+        CollectionEntry {
+            name: entry.name.clone(),
+            kind: entry.kind,
+            options: entry.options.clone(),
+            uuid: entry.uuid,
+            indexes: entry.indexes.clone(),
+            read_at: Some(reading.read_at.unwrap_or(self.snapshot)),
+            at_snapshot: reading.read_at.is_none(),
+            read_order: reading.order,
+            content_order: plan::content_order(entry.kind),
+            content: reading.content,
+        }
+    }
+
+    /// Reads once; `None` where the count doesn't agree.
+    async fn read_once(&self, entry: &Entry, what: &Identified, size: Size) -> Result<Option<Reading>> {
+        let at = if entry.kind == CollectionKind::Capped && !self.snapshots_capped {
+            ReadAt::Majority(None)
+        } else {
+            ReadAt::Snapshot(self.snapshot)
+        };
+        let order = self.order(entry.kind, what).await?;
+        let (mut documents, mut bytes) = (0, 0);
+        let read = self
+            .copy(entry, what, (at, order), size, (&mut documents, &mut bytes))
+            .await;
+        let outcome = match read {
+            Ok(reading) if reading.read_at.is_some() => Ok(Some(reading)),
+            Ok(reading) => self.server.count(what, self.snapshot).await.map(|counted| {
+                let agrees = counted == reading.content.documents && i64::try_from(counted) == Ok(documents);
+                agrees.then_some(reading)
+            }),
+            Err(error) => Err(error),
+        };
+        if !matches!(outcome, Ok(Some(_))) {
+            self.meter.add(-documents, -bytes);
+        }
+        outcome
+    }
+
+    async fn order(&self, kind: CollectionKind, what: &Identified) -> Result<ReadOrder> {
+        if kind != CollectionKind::Collection {
+            return Ok(plan::read_order(kind, None));
+        }
+        let end = |direction: i32| {
+            let order = doc! { "sort": { "_id": direction }, "hint": { "_id": 1 } };
+            self.server.first_id(what, self.snapshot, order)
+        };
+        let ids = match (end(1).await, end(-1).await) {
+            (Ok(first), Ok(last)) => first.zip(last),
+            // It has no index on `_id`, as some old capped or system collections.
+            (Err(error), _) | (_, Err(error)) if error.server_code() == Some(code::BAD_VALUE) => None,
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        };
+        Ok(plan::read_order(kind, ids.as_ref()))
+    }
+
+    /// Copies the documents; tells as it goes how many and how many bytes.
+    async fn copy(
+        &self,
+        entry: &Entry,
+        what: &Identified,
+        (at, order): (ReadAt, ReadOrder),
+        size: Size,
+        (documents, bytes): (&mut i64, &mut i64),
+    ) -> Result<Reading> {
+        let batch_documents = plan::batch_documents(self.options.batch_bytes, size.mean_bytes);
+        let fields = plan::order_fields(entry.kind, order);
+        let mut batches = self.server.documents(what, at, fields, batch_documents)?;
+        let mut writer = self.writer.collection(plan::content_order(entry.kind));
+        let (mut first, mut read_at) = (true, None);
+        while let Some(batch) = batches.next().await? {
+            if std::mem::take(&mut first) {
+                match at {
+                    ReadAt::Snapshot(time) if batch.at_cluster_time() != Some(time) => return Err(vanished(what)),
+                    ReadAt::Snapshot(_) => {}
+                    ReadAt::Majority(_) => read_at = batch.operation_time(),
+                }
+            }
+            let batch = batch.into_documents()?;
+            let batch_bytes: i64 = batch.offsets.iter().map(|(_, length)| i64::from(*length)).sum();
+            let count = i64::try_from(batch.offsets.len()).unwrap_or(i64::MAX);
+            writer.push(batch).await?;
+            *documents += count;
+            *bytes += batch_bytes;
+            self.meter.add(count, batch_bytes);
+        }
+        if first {
+            return Err(Error::unreachable("read a collection", "the cursor had no first batch"));
+        }
+        Ok(Reading {
+            content: writer.finish().await?,
+            order,
+            read_at,
+        })
+    }
+}
+
+/// Whether reading the collection again may go better.
+fn may_pass(kind: CollectionKind, error: &Error, tries: u32) -> bool {
+    match error.server_code() {
+        // Right after a collection was made, snapshots of it are refused for a moment.
+        Some(code::SNAPSHOT_UNAVAILABLE) => kind != CollectionKind::Capped && tries < UNAVAILABLE_TRIES,
+        // A busy capped collection has overtaken the cursor.
+        Some(code::CAPPED_POSITION_LOST) => kind == CollectionKind::Capped,
+        _ => error.is_passing(),
+    }
+}

@@ -1,0 +1,247 @@
+//! What a database holds: collections, time-series collections and views, with options and indexes as listed.
+
+use super::{Server, queries::command};
+use crate::error::{Error, Result, code};
+use bson::{Document, RawDocument, RawDocumentBuf, Timestamp, Uuid, doc};
+use lucid_repository::CollectionKind;
+use lucid_schemas::names::STAGING_PREFIX;
+use sha2::{Digest, Sha256};
+use std::{collections::BTreeMap, fmt::Write, time::Duration};
+
+const BUCKETS: &str = "system.buckets.";
+const LIST_BATCH: u32 = 10_000;
+const TRIES: u32 = 8;
+
+/// One collection or view.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Entry {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: CollectionKind,
+    /// As listed.
+    pub options: RawDocumentBuf,
+    /// Identity of what stores its documents: of its buckets where it is a time-series collection. Views have none.
+    pub uuid: Option<Uuid>,
+    /// As listed.
+    pub indexes: Vec<RawDocumentBuf>,
+}
+
+/// What a database held at one time.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Catalog {
+    /// The set's time right after it was listed.
+    pub at: Timestamp,
+    /// By name; without what belongs to the server, and without staging.
+    pub entries: BTreeMap<String, Entry>,
+    /// Staging collections of restores, by their names.
+    pub staging: BTreeMap<String, Entry>,
+}
+
+/// The name under which the documents are stored.
+pub(crate) fn storage_name(name: &str, kind: CollectionKind) -> String {
+    match kind {
+        CollectionKind::TimeSeries => format!("{BUCKETS}{name}"),
+        CollectionKind::Collection | CollectionKind::Capped | CollectionKind::Clustered | CollectionKind::View => {
+            name.to_owned()
+        }
+    }
+}
+
+impl Entry {
+    /// Changes whenever kind, identity, options or indexes do.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(format!("{:?} {:?}", self.kind, self.uuid));
+        hash.update(self.options.as_bytes());
+        for index in &self.indexes {
+            hash.update(index.as_bytes());
+        }
+        hex(&hash.finalize()[..8])
+    }
+}
+
+impl Server {
+    /// Lists a database twice in a row until both agree, so that all of it was so at the returned time.
+    pub async fn stable_catalog(&self, database: &str) -> Result<Catalog> {
+        let mut before = self.catalog(database).await?;
+        for _ in 0..TRIES {
+            let after = self.catalog(database).await?;
+            if before.entries == after.entries {
+                return Ok(before);
+            }
+            before = after;
+        }
+        Err(Error::again(
+            "catalog_unstable",
+            format!("collections or indexes of {database} keep changing: try again when that is over"),
+        ))
+    }
+
+    /// Lists a database, with indexes.
+    pub async fn catalog(&self, database: &str) -> Result<Catalog> {
+        for _ in 0..TRIES {
+            let mut catalog = self.names(database).await?;
+            if self.add_indexes(database, &mut catalog).await? {
+                return Ok(catalog);
+            }
+            self.pause(Duration::from_millis(50)).await?;
+        }
+        Err(Error::again(
+            "catalog_unstable",
+            format!("collections of {database} keep vanishing while they are listed: try again when that is over"),
+        ))
+    }
+
+    /// Adds the indexes; false where a collection has vanished meanwhile.
+    async fn add_indexes(&self, database: &str, catalog: &mut Catalog) -> Result<bool> {
+        for entry in catalog.entries.values_mut() {
+            if entry.kind == CollectionKind::View {
+                continue;
+            }
+            match self.indexes(database, &entry.name).await {
+                Ok(indexes) => entry.indexes = indexes,
+                Err(error) if error.server_code() == Some(code::NAMESPACE_NOT_FOUND) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// The indexes of a collection by its logical name.
+    pub async fn indexes(&self, database: &str, name: &str) -> Result<Vec<RawDocumentBuf>> {
+        let body = doc! { "listIndexes": name, "cursor": { "batchSize": i64::from(LIST_BATCH) } };
+        let command = command(database, format!("list the indexes of {database}.{name}"), true, &body)?;
+        Ok(self.batches(command, LIST_BATCH).all().await?.0)
+    }
+
+    /// Lists a database without indexes.
+    pub async fn names(&self, database: &str) -> Result<Catalog> {
+        self.listed(database, doc! {}).await
+    }
+
+    /// Lists some names, without indexes, as far as they are there.
+    pub async fn named(&self, database: &str, names: &[&str]) -> Result<Catalog> {
+        let with_buckets = |name: &&str| [(*name).to_owned(), storage_name(name, CollectionKind::TimeSeries)];
+        let names: Vec<String> = names.iter().flat_map(with_buckets).collect();
+        self.listed(database, doc! { "name": { "$in": names } }).await
+    }
+
+    /// The options of a staging collection, if it is there.
+    pub async fn staging_options(&self, database: &str, name: &str) -> Result<Option<RawDocumentBuf>> {
+        Ok(self
+            .named(database, &[name])
+            .await?
+            .staging
+            .remove(name)
+            .map(|staging| staging.options))
+    }
+
+    async fn listed(&self, database: &str, filter: Document) -> Result<Catalog> {
+        let doing = format!("list the collections of {database}");
+        let body = doc! {
+            "listCollections": 1,
+            "filter": filter,
+            "cursor": { "batchSize": i64::from(LIST_BATCH) },
+        };
+        let (listed, at) = self
+            .batches(command(database, &doing, true, &body)?, LIST_BATCH)
+            .all()
+            .await?;
+        let at =
+            at.ok_or_else(|| Error::unreachable(&doing, "its answer has no operationTime: is it a replica set?"))?;
+        let unreadable = || Error::unreachable(&doing, "its answer can't be read");
+        parse(at, &listed).ok_or_else(unreadable)
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn parse(at: Timestamp, listed: &[RawDocumentBuf]) -> Option<Catalog> {
+    let mut identities = BTreeMap::new();
+    for item in listed {
+        if let Some(uuid) = uuid_of(item) {
+            identities.insert(item.get_str("name").ok()?, uuid);
+        }
+    }
+    let (mut entries, mut staging) = (BTreeMap::new(), BTreeMap::new());
+    for item in listed {
+        let name = item.get_str("name").ok()?;
+        if name.starts_with("system.") {
+            continue;
+        }
+        let options = item.get_document("options").ok()?;
+        let kind = kind_of(item.get_str("type").ok()?, options)?;
+        let uuid = identities.get(storage_name(name, kind).as_str()).copied();
+        let entry = Entry {
+            name: name.to_owned(),
+            kind,
+            options: options.to_owned(),
+            uuid,
+            indexes: Vec::new(),
+        };
+        let place = if name.starts_with(STAGING_PREFIX) {
+            &mut staging
+        } else {
+            &mut entries
+        };
+        place.insert(name.to_owned(), entry);
+    }
+    Some(Catalog { at, entries, staging })
+}
+
+fn uuid_of(item: &RawDocument) -> Option<Uuid> {
+    let binary = item.get_document("info").ok()?.get_binary("uuid").ok()?;
+    Some(Uuid::from_bytes(binary.bytes.try_into().ok()?))
+}
+
+fn kind_of(listed_type: &str, options: &RawDocument) -> Option<CollectionKind> {
+    match listed_type {
+        "view" => Some(CollectionKind::View),
+        "timeseries" => Some(CollectionKind::TimeSeries),
+        "collection" if options.get_bool("capped").unwrap_or_default() => Some(CollectionKind::Capped),
+        "collection" if matches!(options.get("clusteredIndex"), Ok(Some(_))) => Some(CollectionKind::Clustered),
+        "collection" => Some(CollectionKind::Collection),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(document: &Document) -> RawDocumentBuf {
+        RawDocumentBuf::try_from(document).expect("BSON")
+    }
+
+    #[test]
+    fn a_time_series_collection_has_the_identity_of_its_buckets() {
+        let uuid = Uuid::from_bytes([7; 16]);
+        let listed = [
+            raw(
+                &doc! { "name": "ts", "type": "timeseries", "options": { "timeseries": { "timeField": "t" } },
+                "info": { "readOnly": false } },
+            ),
+            raw(
+                &doc! { "name": "system.buckets.ts", "type": "collection", "options": { "clusteredIndex": true },
+                "info": { "uuid": uuid } },
+            ),
+            raw(
+                &doc! { "name": "__lucid_staging_x_1_0", "type": "collection", "options": {},
+                "info": { "uuid": uuid } },
+            ),
+            raw(&doc! { "name": "system.views", "type": "collection", "options": {}, "info": { "uuid": uuid } }),
+        ];
+        let at = Timestamp { time: 1, increment: 1 };
+        let catalog = parse(at, &listed).expect("a catalog");
+        assert_eq!(catalog.entries.keys().collect::<Vec<_>>(), ["ts"]);
+        assert_eq!(catalog.entries["ts"].uuid, Some(uuid));
+        assert_eq!(catalog.staging.len(), 1);
+    }
+}

@@ -1,0 +1,255 @@
+//! Every command that changes something, in one place, with why it is safe.
+//!
+//! A worker may be stopped for an hour right before it sends one of these, while a successor finishes the job and users
+//! write again. So each names the identity (UUID) of what it expects: the server refuses it with code 361 if anything
+//! else is there by then. What can't name an identity can't harm either, as its comment says.
+
+use super::{
+    Command,
+    queries::{Identified, command},
+};
+use crate::{error::Result, restore::staging::StagingName};
+use bson::{Binary, Bson, Document, RawArrayBuf, RawDocument, RawDocumentBuf, Uuid, doc, raw::cstr, rawdoc};
+use std::time::Duration;
+
+/// Where an answer waits for a majority, it does so for at most this long, and then reports trouble.
+const MAJORITY_PATIENCE_MS: i64 = 60_000;
+
+fn majority() -> Document {
+    doc! { "w": "majority", "wtimeout": MAJORITY_PATIENCE_MS }
+}
+
+fn raw_majority() -> RawDocumentBuf {
+    rawdoc! { "w": "majority", "wtimeout": MAJORITY_PATIENCE_MS }
+}
+
+fn milliseconds(within: Duration) -> i64 {
+    // 0 would mean "no limit".
+    i64::try_from(within.as_millis())
+        .unwrap_or(i64::MAX)
+        .clamp(1, i64::from(i32::MAX))
+}
+
+/// Creates a staging collection. Safe: `create` never touches what exists (code 48), and the name is this claim's own.
+pub(crate) fn create_staging(database: &str, staging: &StagingName, options: Document) -> Result<Command> {
+    let mut body = doc! { "create": staging.as_str() };
+    body.extend(options);
+    body.insert("writeConcern", majority());
+    command(database, "create a staging collection", true, &body)
+}
+
+/// Creates a collection or view under its final name. Safe: `create` never touches what exists (code 48).
+pub(crate) fn create_target(database: &str, name: &str, options: Document, within: Duration) -> Result<Command> {
+    let mut body = doc! { "create": name };
+    body.extend(options);
+    body.insert("writeConcern", majority());
+    body.insert("maxTimeMS", milliseconds(within));
+    command(database, format!("create {database}.{name}"), true, &body)
+}
+
+/// Inserts documents as they are. Safe: with the UUID it reaches only the collection that was created for them; where
+/// that one has been renamed or dropped, the server refuses (361). Unless `durable`, it is acknowledged by the
+/// primary alone: what a failover takes back is found when the content is proven.
+pub(crate) fn insert(into: &Identified, documents: RawArrayBuf, ordered: bool, durable: bool) -> Command {
+    let mut body = RawDocumentBuf::new();
+    body.append(cstr!("insert"), into.storage.as_str());
+    body.append(cstr!("ordered"), ordered);
+    body.append(cstr!("bypassDocumentValidation"), true);
+    body.append(cstr!("collectionUUID"), Binary::from(into.uuid));
+    if durable {
+        body.append(cstr!("writeConcern"), raw_majority());
+    }
+    body.append(cstr!("documents"), documents);
+    Command {
+        doing: format!("insert into {}.{}", into.database, into.storage),
+        database: into.database.clone(),
+        body,
+        definitions: false,
+    }
+}
+
+/// Puts back zero timestamps, which the server has replaced in inserted documents. Safe as [`insert`] is.
+pub(crate) fn keep_zero_timestamps(into: &Identified, documents: &[RawDocumentBuf]) -> Command {
+    let mut updates = RawArrayBuf::new();
+    for document in documents {
+        let Ok(Some(id)) = document.get("_id") else {
+            continue;
+        };
+        let mut equal = RawDocumentBuf::new();
+        equal.append(cstr!("$eq"), id);
+        let mut query = RawDocumentBuf::new();
+        query.append(cstr!("_id"), equal);
+        let mut literal = RawDocumentBuf::new();
+        literal.append(cstr!("$literal"), document.as_ref());
+        let mut root = RawDocumentBuf::new();
+        root.append(cstr!("newRoot"), literal);
+        let mut stage = RawDocumentBuf::new();
+        stage.append(cstr!("$replaceRoot"), root);
+        let mut pipeline = RawArrayBuf::new();
+        pipeline.push(stage);
+        let mut update = RawDocumentBuf::new();
+        update.append(cstr!("q"), query);
+        update.append(cstr!("u"), pipeline);
+        updates.push(update);
+    }
+    let mut body = RawDocumentBuf::new();
+    body.append(cstr!("update"), into.storage.as_str());
+    body.append(cstr!("ordered"), false);
+    body.append(cstr!("bypassDocumentValidation"), true);
+    body.append(cstr!("collectionUUID"), Binary::from(into.uuid));
+    body.append(cstr!("updates"), updates);
+    Command {
+        doing: format!("keep zero timestamps of {}.{}", into.database, into.storage),
+        database: into.database.clone(),
+        body,
+        definitions: false,
+    }
+}
+
+/// Builds indexes, all in one pass. Safe: the UUID names the collection. Without a time limit, as a build takes as long
+/// as it takes; dropping the collection ends it. A majority of members has to be ready, so that one member that is
+/// down doesn't hold it up for ever.
+pub(crate) fn create_indexes(database: &str, name: &str, uuid: Uuid, indexes: Vec<Document>) -> Result<Command> {
+    let body = doc! {
+        "createIndexes": name,
+        "indexes": indexes,
+        "collectionUUID": uuid,
+        "commitQuorum": "majority",
+        "writeConcern": majority(),
+    };
+    command(database, format!("build the indexes of {database}.{name}"), true, &body)
+}
+
+/// Gives a staged collection its final name. Safe: `collectionUUID` is the staged collection's, `dropTarget` the
+/// identity of the one to be replaced, or `false` where nothing may be there. Whoever comes second, or after anybody
+/// else's change, is refused (361 or 48).
+pub(crate) fn rename_into_place(
+    database: &str,
+    staging: &StagingName,
+    staged: Uuid,
+    name: &str,
+    replaced: Option<Uuid>,
+    within: Duration,
+) -> Result<Command> {
+    let body = doc! {
+        "renameCollection": format!("{database}.{staging}"),
+        "to": format!("{database}.{name}"),
+        "collectionUUID": staged,
+        "dropTarget": replaced.map_or(Bson::Boolean(false), Bson::from),
+        "writeConcern": majority(),
+        "maxTimeMS": milliseconds(within),
+    };
+    command("admin", format!("swap {database}.{name}"), true, &body)
+}
+
+/// Drops a staging collection. Safe: named by UUID, and only names of this job's staging have the type.
+pub(crate) fn drop_staging(database: &str, staging: &StagingName, uuid: Uuid) -> Result<Command> {
+    let body = doc! { "drop": staging.as_str(), "collectionUUID": uuid, "writeConcern": majority() };
+    command(database, "drop a staging collection", true, &body)
+}
+
+/// Drops a staging time-series collection, for which the server takes no UUID. Safe: only names of this job's staging
+/// have the type, they are never given a second time, and nothing of it is ever renamed.
+pub(crate) fn drop_staging_time_series(database: &str, staging: &StagingName) -> Result<Command> {
+    let body = doc! { "drop": staging.as_str(), "writeConcern": majority() };
+    command(database, "drop a staging time-series collection", true, &body)
+}
+
+/// Makes an index expire documents. Safe: the UUID names the restored collection.
+pub(crate) fn expire_by_index(
+    database: &str,
+    name: &str,
+    uuid: Uuid,
+    index: &str,
+    after_seconds: Bson,
+    within: Duration,
+) -> Result<Command> {
+    let body = doc! {
+        "collMod": name,
+        "index": { "name": index, "expireAfterSeconds": after_seconds },
+        "collectionUUID": uuid,
+        "writeConcern": majority(),
+        "maxTimeMS": milliseconds(within),
+    };
+    command(database, format!("set the expiry of {database}.{name}"), true, &body)
+}
+
+/// Makes a clustered or time-series collection expire documents, or not any more (`off`). Safe: the UUID names the
+/// restored collection, and the value is the one that it ends with, so that coming late changes nothing.
+pub(crate) fn expire_by_collection(
+    database: &str,
+    name: &str,
+    uuid: Uuid,
+    after_seconds: Bson,
+    within: Duration,
+) -> Result<Command> {
+    let body = doc! {
+        "collMod": name,
+        "expireAfterSeconds": after_seconds,
+        "collectionUUID": uuid,
+        "writeConcern": majority(),
+        "maxTimeMS": milliseconds(within),
+    };
+    command(database, format!("set the expiry of {database}.{name}"), true, &body)
+}
+
+/// Gives a view another definition in place. Safe: the server refuses it on anything but a view, and a view holds no
+/// data; there is no moment without it.
+pub(crate) fn redefine_view(database: &str, name: &str, options: &Document, within: Duration) -> Result<Command> {
+    let body = doc! {
+        "collMod": name,
+        "viewOn": options.get("viewOn").cloned().unwrap_or(Bson::Null),
+        "pipeline": options.get("pipeline").cloned().unwrap_or_else(|| Bson::Array(Vec::new())),
+        "writeConcern": majority(),
+        "maxTimeMS": milliseconds(within),
+    };
+    command(database, format!("redefine the view {database}.{name}"), true, &body)
+}
+
+/// Removes buckets of a time-series collection by their ids. Safe: the UUID names the collection, and the ids were
+/// listed before the point of no return, so nothing that was written later or restored is among them.
+pub(crate) fn remove_buckets(from: &Identified, ids: Vec<Bson>, within: Duration) -> Result<Command> {
+    let body = doc! {
+        "delete": &from.storage,
+        "deletes": [{ "q": { "_id": { "$in": ids } }, "limit": 0 }],
+        "collectionUUID": from.uuid,
+        "ordered": false,
+        "writeConcern": majority(),
+        "maxTimeMS": milliseconds(within),
+    };
+    let doing = format!("remove replaced buckets of {}.{}", from.database, from.storage);
+    command(&from.database, doing, false, &body)
+}
+
+/// Removes one bucket if it still is, byte for byte, the one that is to be replaced. Safe: a compare-and-set.
+pub(crate) fn remove_bucket_if_same(from: &Identified, bucket: &RawDocument, within: Duration) -> Command {
+    let mut literal = RawDocumentBuf::new();
+    literal.append(cstr!("$literal"), bucket);
+    let mut sides = RawArrayBuf::new();
+    sides.push("$$ROOT");
+    sides.push(literal);
+    let mut equal = RawDocumentBuf::new();
+    equal.append(cstr!("$eq"), sides);
+    let mut query = RawDocumentBuf::new();
+    if let Ok(Some(id)) = bucket.get("_id") {
+        query.append(cstr!("_id"), id);
+    }
+    query.append(cstr!("$expr"), equal);
+    let mut delete = RawDocumentBuf::new();
+    delete.append(cstr!("q"), query);
+    delete.append(cstr!("limit"), 1);
+    let mut deletes = RawArrayBuf::new();
+    deletes.push(delete);
+    let mut body = RawDocumentBuf::new();
+    body.append(cstr!("delete"), from.storage.as_str());
+    body.append(cstr!("deletes"), deletes);
+    body.append(cstr!("collectionUUID"), Binary::from(from.uuid));
+    body.append(cstr!("writeConcern"), raw_majority());
+    body.append(cstr!("maxTimeMS"), milliseconds(within));
+    Command {
+        doing: format!("remove a replaced bucket of {}.{}", from.database, from.storage),
+        database: from.database.clone(),
+        body,
+        definitions: false,
+    }
+}

@@ -1,0 +1,277 @@
+//! Everything that is only read.
+
+use super::{Batches, Command, Server};
+use crate::error::{Error, Result, code};
+use bson::{Bson, Document, RawDocument, RawDocumentBuf, Timestamp, Uuid, doc};
+
+/// Which documents a read sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReadAt {
+    /// Those of this instant.
+    Snapshot(Timestamp),
+    /// Those that a majority has, at least up to the instant.
+    Majority(Option<Timestamp>),
+}
+
+impl ReadAt {
+    fn concern(self) -> Document {
+        match self {
+            Self::Snapshot(time) => doc! { "level": "snapshot", "atClusterTime": time },
+            Self::Majority(None) => doc! { "level": "majority" },
+            Self::Majority(Some(after)) => doc! { "level": "majority", "afterClusterTime": after },
+        }
+    }
+}
+
+/// A collection by name and identity. A read of another one under the same name fails with code 361.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identified {
+    /// The database.
+    pub database: String,
+    /// The name that the documents are stored under: of a time-series collection its buckets.
+    pub storage: String,
+    /// The identity.
+    pub uuid: Uuid,
+}
+
+/// What the server says of a collection's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Size {
+    /// Bytes of documents.
+    pub bytes: i64,
+    /// Mean bytes of a document, at least 1.
+    pub mean_bytes: i64,
+}
+
+/// What the server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServerFacts {
+    /// Such as `6.0.5`.
+    pub version: String,
+    /// Such as `6.0`; empty where this user may not ask.
+    pub fcv: String,
+    /// The member that answers, `host:port`.
+    pub member: String,
+}
+
+impl ServerFacts {
+    /// Whether capped collections can be read at a snapshot.
+    pub fn snapshots_capped(&self) -> bool {
+        let major = self.version.split('.').next().unwrap_or_default();
+        major.parse::<u32>().is_ok_and(|major| major >= 8)
+    }
+}
+
+/// Makes a command of a document.
+pub(crate) fn command(database: &str, doing: impl Into<String>, definitions: bool, body: &Document) -> Result<Command> {
+    let doing = doing.into();
+    match RawDocumentBuf::try_from(body) {
+        Ok(body) => Ok(Command {
+            doing,
+            database: database.to_owned(),
+            body,
+            definitions,
+        }),
+        Err(_) => Err(Error::refused(
+            "bad_definition",
+            format!("can't {doing}: a definition has no BSON form"),
+        )),
+    }
+}
+
+impl Server {
+    /// The documents of a collection in the given order: `sort` by `_id` or as they are stored.
+    pub fn documents(&self, what: &Identified, at: ReadAt, order: Document, batch_documents: u32) -> Result<Batches> {
+        let mut body = doc! {
+            "find": &what.storage,
+            "collectionUUID": what.uuid,
+            "readConcern": at.concern(),
+            "batchSize": i64::from(batch_documents),
+        };
+        body.extend(order);
+        let doing = format!("read {}.{}", what.database, what.storage);
+        let command = command(&what.database, doing, false, &body)?;
+        Ok(self.batches(command, batch_documents))
+    }
+
+    /// How many documents a snapshot of a collection has.
+    pub async fn count(&self, what: &Identified, at: Timestamp) -> Result<u64> {
+        let body = doc! {
+            "aggregate": &what.storage,
+            "collectionUUID": what.uuid,
+            "pipeline": [{ "$count": "documents" }],
+            "cursor": {},
+            "readConcern": ReadAt::Snapshot(at).concern(),
+        };
+        let doing = format!("count {}.{}", what.database, what.storage);
+        let mut batches = self.batches(command(&what.database, &doing, false, &body)?, 1);
+        let mut counted = 0;
+        while let Some(batch) = batches.next().await? {
+            if batch.at_cluster_time().is_none() {
+                return Err(vanished(what));
+            }
+            for document in batch.slices()? {
+                counted = whole_field(document, "documents");
+            }
+        }
+        Ok(u64::try_from(counted).unwrap_or_default())
+    }
+
+    /// The first document of an order, at a snapshot; `None` where there is none.
+    pub async fn first_id(&self, what: &Identified, at: Timestamp, order: Document) -> Result<Option<Bson>> {
+        let mut body = doc! {
+            "find": &what.storage,
+            "collectionUUID": what.uuid,
+            "readConcern": ReadAt::Snapshot(at).concern(),
+            "limit": 1,
+            "singleBatch": true,
+            "projection": { "_id": 1 },
+        };
+        body.extend(order);
+        let doing = format!("look into {}.{}", what.database, what.storage);
+        let (documents, _) = self
+            .batches(command(&what.database, doing, false, &body)?, 1)
+            .all()
+            .await?;
+        let id = documents
+            .first()
+            .and_then(|document| document.get("_id").ok().flatten());
+        Ok(id.and_then(|id| Bson::try_from(id).ok()))
+    }
+
+    /// The size of a collection; zeros where the server doesn't say.
+    pub async fn size(&self, database: &str, storage: &str) -> Result<Size> {
+        let body = doc! {
+            "aggregate": storage,
+            "pipeline": [
+                { "$collStats": { "storageStats": {} } },
+                { "$project": { "bytes": "$storageStats.size", "mean_bytes": "$storageStats.avgObjSize" } },
+            ],
+            "cursor": {},
+        };
+        let doing = format!("measure {database}.{storage}");
+        let found = self.batches(command(database, doing, false, &body)?, 1).all().await;
+        let documents = match found {
+            Ok((documents, _)) => documents,
+            // Sizes are for progress and batches only.
+            Err(Error::Server { .. }) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let Some(document) = documents.first() else {
+            return Ok(Size::default());
+        };
+        Ok(Size {
+            bytes: whole_field(document, "bytes"),
+            mean_bytes: whole_field(document, "mean_bytes"),
+        })
+    }
+
+    /// What the server is; refuses one without a replica set.
+    pub async fn facts(&self) -> Result<ServerFacts> {
+        let admin = |doing: &str, body| command("admin", doing, true, &body);
+        let hello = self.ask(admin("greet the server", doc! { "hello": 1 })?).await?;
+        let Ok(member) = hello.get_str("me") else {
+            return Err(Error::refused(
+                "no_replica_set",
+                "MongoDB runs without a replica set, which backups need: start it with --replSet and initiate the set",
+            ));
+        };
+        let build = self.ask(admin("ask for the version", doc! { "buildInfo": 1 })?).await?;
+        let asked = self
+            .ask(admin(
+                "ask for the feature compatibility version",
+                doc! { "getParameter": 1, "featureCompatibilityVersion": 1 },
+            )?)
+            .await;
+        let fcv = match asked {
+            Ok(reply) => reply
+                .get_document("featureCompatibilityVersion")
+                .and_then(|fcv| fcv.get_str("version"))
+                .unwrap_or_default()
+                .to_owned(),
+            Err(Error::Server { .. }) => String::new(),
+            Err(error) => return Err(error),
+        };
+        Ok(ServerFacts {
+            version: build.get_str("version").unwrap_or_default().to_owned(),
+            fcv,
+            member: member.to_owned(),
+        })
+    }
+
+    /// For how long a snapshot stays readable, in seconds; `None` where this user may not ask.
+    pub async fn snapshot_window_seconds(&self) -> Result<Option<i64>> {
+        let name = "minSnapshotHistoryWindowInSeconds";
+        let body = doc! { "getParameter": 1, name: 1 };
+        match self
+            .ask(command("admin", "ask for the snapshot window", true, &body)?)
+            .await
+        {
+            Ok(reply) => Ok(Some(whole(reply.get(name)))),
+            Err(Error::Server { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Free bytes of the disk that holds a database's data; `None` where the server doesn't say.
+    pub async fn free_bytes(&self, database: &str) -> Result<Option<i64>> {
+        // Of a database that doesn't exist yet the server knows no disk.
+        for database in [database, "admin"] {
+            let asked = self.ask(command(database, "measure the disk", true, &doc! { "dbStats": 1 })?);
+            let reply = match asked.await {
+                Ok(reply) => reply,
+                Err(Error::Server { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            let (total, used) = (whole(reply.get("fsTotalSize")), whole(reply.get("fsUsedSize")));
+            if total > 0 {
+                return Ok(Some(total.saturating_sub(used).max(0)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The error of a collection that isn't what it was when it was listed.
+pub(crate) fn vanished(what: &Identified) -> Error {
+    Error::SnapshotLost {
+        why: format!(
+            "{}.{} was dropped, renamed or made anew meanwhile",
+            what.database, what.storage
+        ),
+        too_old: false,
+    }
+}
+
+/// Turns what the server says about snapshots into [`Error::SnapshotLost`].
+pub(crate) fn snapshot_error(what: &Identified, error: Error) -> Error {
+    match error.server_code() {
+        Some(code::UUID_MISMATCH | code::NAMESPACE_NOT_FOUND) => vanished(what),
+        Some(code::SNAPSHOT_TOO_OLD) => Error::SnapshotLost {
+            why: format!("reading {}.{} took too long", what.database, what.storage),
+            too_old: true,
+        },
+        Some(code::SNAPSHOT_UNAVAILABLE) => Error::SnapshotLost {
+            why: format!("{}.{} can't be read at that time", what.database, what.storage),
+            too_old: false,
+        },
+        _ => error,
+    }
+}
+
+fn whole_field(document: &RawDocument, name: &str) -> i64 {
+    let value = document.get(name).ok().flatten();
+    whole(value.and_then(|value| Bson::try_from(value).ok()).as_ref())
+}
+
+/// A number of any BSON type as a whole one; 0 for anything else.
+pub(crate) fn whole(value: Option<&Bson>) -> i64 {
+    match value {
+        Some(Bson::Int32(number)) => i64::from(*number),
+        Some(Bson::Int64(number)) => *number,
+        // Sizes and times come as doubles at times; beyond 2^53 exactness doesn't matter for them.
+        #[allow(clippy::cast_possible_truncation)]
+        Some(Bson::Double(number)) => *number as i64,
+        _ => 0,
+    }
+}

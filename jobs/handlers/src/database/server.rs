@@ -1,0 +1,241 @@
+//! Talking to the replica set: commands and batches of raw documents.
+//!
+//! Invariant: a future of the driver is never dropped half-way. Each runs in a task of its own; who is told to stop
+//! leaves the task behind, which comes to its end by itself.
+
+use crate::error::{Error, Result};
+use bson::{Document, RawBsonRef, RawDocument, RawDocumentBuf, Timestamp};
+use bytes::Bytes;
+use futures::StreamExt;
+use lucid_repository::DocumentBatch;
+use mongodb::Client;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// A command, and what it is for. Not for logs: it may carry documents.
+pub(crate) struct Command {
+    /// A verb phrase for error texts: "can't ...".
+    pub doing: String,
+    /// The database that it is sent to.
+    pub database: String,
+    /// What is sent.
+    pub body: RawDocumentBuf,
+    /// Whether it carries definitions only, so that the server's answer can't quote documents.
+    pub definitions: bool,
+}
+
+/// The replica set as one job sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    client: Client,
+    stop: CancellationToken,
+}
+
+impl Server {
+    /// `stop` ends every wait except those of [`Self::tell`].
+    pub fn new(client: Client, stop: CancellationToken) -> Self {
+        Self { client, stop }
+    }
+
+    /// Sends a command whose outcome nobody needs once the job has to stop.
+    pub async fn ask(&self, command: Command) -> Result<Document> {
+        let stop = self.stop.clone();
+        if stop.is_cancelled() {
+            return Err(Error::Stopped);
+        }
+        let task = self.spawn(command);
+        tokio::select! {
+            outcome = task => outcome.unwrap_or_else(|_| Err(broken("run a command"))),
+            () = stop.cancelled() => Err(Error::Stopped),
+        }
+    }
+
+    /// Sends a command and waits for its outcome, whatever happens.
+    pub async fn tell(&self, command: Command) -> Result<Document> {
+        self.spawn(command)
+            .await
+            .unwrap_or_else(|_| Err(broken("run a command")))
+    }
+
+    fn spawn(&self, command: Command) -> tokio::task::JoinHandle<Result<Document>> {
+        let database = self.client.database(&command.database);
+        tokio::spawn(async move {
+            let Command {
+                doing,
+                body,
+                definitions,
+                ..
+            } = command;
+            let reply = database.run_raw_command(body).await;
+            let reply = reply.map_err(|error| Error::driver(&doing, definitions, &error))?;
+            check_write_concern(&doing, reply)
+        })
+    }
+
+    /// Opens a cursor; its batches are fetched ahead by one.
+    pub fn batches(&self, command: Command, batch_documents: u32) -> Batches {
+        let database = self.client.database(&command.database);
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let outcome = pump(&database, command, batch_documents, &sender).await;
+            // Fails only where nobody listens any more.
+            let _ = sender.send(outcome.map(|()| None)).await;
+        });
+        Batches {
+            receiver,
+            stop: self.stop.clone(),
+        }
+    }
+
+    /// The token that ends waits.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Waits, or ends with the job.
+    pub async fn pause(&self, time: std::time::Duration) -> Result<()> {
+        tokio::select! {
+            () = tokio::time::sleep(time) => Ok(()),
+            () = self.stop.cancelled() => Err(Error::Stopped),
+        }
+    }
+}
+
+fn broken(doing: &str) -> Error {
+    Error::unreachable(doing, "its task broke off")
+}
+
+fn check_write_concern(doing: &str, reply: Document) -> Result<Document> {
+    let Ok(error) = reply.get_document("writeConcernError") else {
+        return Ok(reply);
+    };
+    let code = error.get_i32("code").unwrap_or(64);
+    Err(Error::answer(
+        doing,
+        false,
+        code,
+        error.get_str("codeName").unwrap_or("WriteConcernFailed"),
+        "",
+    ))
+}
+
+async fn pump(
+    database: &mongodb::Database,
+    command: Command,
+    batch_documents: u32,
+    sender: &mpsc::Sender<Result<Option<Batch>>>,
+) -> Result<()> {
+    let Command {
+        doing,
+        body,
+        definitions,
+        ..
+    } = command;
+    let failed = |error| Error::driver(&doing, definitions, &error);
+    let opened = database
+        .run_raw_cursor_command(body)
+        .batch_size(batch_documents)
+        .batch()
+        .await;
+    let mut cursor = opened.map_err(failed)?;
+    while let Some(batch) = cursor.next().await {
+        let reply = batch.map_err(failed)?.as_raw_document().to_owned();
+        let batch = Batch {
+            reply,
+            doing: doing.clone(),
+        };
+        if sender.send(Ok(Some(batch))).await.is_err() {
+            // The reader went away; dropping the cursor closes it on the server.
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The batches of one cursor.
+#[derive(Debug)]
+pub(crate) struct Batches {
+    receiver: mpsc::Receiver<Result<Option<Batch>>>,
+    stop: CancellationToken,
+}
+
+impl Batches {
+    /// The next batch, `None` at the end. A reader that breaks off is an error, never an end.
+    pub async fn next(&mut self) -> Result<Option<Batch>> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(Error::Stopped),
+            next = self.receiver.recv() => next.unwrap_or_else(|| Err(broken("read a cursor"))),
+        }
+    }
+
+    /// Every document of every batch; for short lists only.
+    pub async fn all(mut self) -> Result<(Vec<RawDocumentBuf>, Option<Timestamp>)> {
+        let (mut all, mut at) = (Vec::new(), None);
+        while let Some(batch) = self.next().await? {
+            at = at.or(batch.operation_time());
+            for document in batch.slices()? {
+                all.push(document.to_owned());
+            }
+        }
+        Ok((all, at))
+    }
+}
+
+/// One reply with its documents.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    reply: RawDocumentBuf,
+    doing: String,
+}
+
+impl Batch {
+    /// The documents within the reply, without copying them one by one.
+    pub fn into_documents(self) -> Result<DocumentBatch> {
+        let base = self.reply.as_bytes().as_ptr() as usize;
+        let mut offsets = Vec::new();
+        for document in self.slices()? {
+            let bytes = document.as_bytes();
+            // Within the reply, as the document is borrowed from it.
+            let start = u32::try_from(bytes.as_ptr() as usize - base);
+            let length = u32::try_from(bytes.len());
+            let (Ok(start), Ok(length)) = (start, length) else {
+                return Err(self.unreadable());
+            };
+            offsets.push((start, length));
+        }
+        Ok(DocumentBatch {
+            bytes: Bytes::from(self.reply.into_bytes()),
+            offsets,
+        })
+    }
+
+    /// The documents, borrowed.
+    pub fn slices(&self) -> Result<Vec<&RawDocument>> {
+        let cursor = self.reply.get_document("cursor").map_err(|_| self.unreadable())?;
+        let documents = cursor
+            .get_array("firstBatch")
+            .or_else(|_| cursor.get_array("nextBatch"))
+            .map_err(|_| self.unreadable())?;
+        let document = |element| match element {
+            Ok(RawBsonRef::Document(document)) => Ok(document),
+            _ => Err(self.unreadable()),
+        };
+        documents.into_iter().map(document).collect()
+    }
+
+    /// The cluster time that a snapshot read really read at; absent where the collection has vanished.
+    pub fn at_cluster_time(&self) -> Option<Timestamp> {
+        let cursor = self.reply.get_document("cursor").ok()?;
+        cursor.get_timestamp("atClusterTime").ok()
+    }
+
+    /// The set's time when the server answered.
+    pub fn operation_time(&self) -> Option<Timestamp> {
+        self.reply.get_timestamp("operationTime").ok()
+    }
+
+    fn unreadable(&self) -> Error {
+        Error::unreachable(&self.doing, "its answer can't be read")
+    }
+}

@@ -1,0 +1,69 @@
+//! What the handlers of one worker share.
+
+use crate::error::Error;
+use lucid_repository::Repository;
+use lucid_schemas::Request;
+use std::collections::BTreeMap;
+
+/// What the handlers of one worker share.
+#[derive(Debug)]
+pub struct Environment {
+    /// The replica set. Without a default read concern: one would override the snapshots that backups read at.
+    pub client: mongodb::Client,
+    /// Opened repositories by their names.
+    pub repositories: BTreeMap<String, Repository>,
+    /// The engine's own database, which no job may touch.
+    pub ops_database: String,
+    /// What can be tuned.
+    pub options: HandlerOptions,
+}
+
+/// What can be tuned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandlerOptions {
+    /// About so many bytes of documents are asked for, and sent, at once. Memory: a dozen of these per cursor.
+    pub batch_bytes: u32,
+    /// So many collections are read or loaded at once.
+    pub parallel: usize,
+    /// zstd level of compressed backups, 1 to 22.
+    pub compression_level: i32,
+}
+
+impl Default for HandlerOptions {
+    fn default() -> Self {
+        Self {
+            batch_bytes: 4 << 20,
+            parallel: 4,
+            compression_level: 3,
+        }
+    }
+}
+
+impl Environment {
+    /// The repository that a request names, if it is the very one that the request meant.
+    pub(crate) fn repository(&self, request: &Request) -> Result<(&str, &Repository), Error> {
+        let Some(needed) = &request.requires.repository else {
+            return Err(Error::refused("repository_unnamed", "the job names no repository"));
+        };
+        let Some((name, repository)) = self.repositories.get_key_value(&needed.name) else {
+            return Err(Error::refused(
+                "repository_unknown",
+                format!(
+                    "this worker has no repository '{}': configure it, then ask again",
+                    needed.name
+                ),
+            ));
+        };
+        let found = repository.id().to_string();
+        if found == needed.id {
+            return Ok((name, repository));
+        }
+        Err(Error::refused(
+            "other_repository",
+            format!(
+                "'{name}' is repository {found} here, but the job was asked for repository {}: mount the right one",
+                needed.id
+            ),
+        ))
+    }
+}

@@ -1,0 +1,233 @@
+//! Builds one collection beside its target and proves it: create, load, index, prove.
+//!
+//! Invariant: what this returns is on a majority of members and equals the backup: documents, options, indexes; only
+//! the expiry is left off. A failover may have taken back acknowledged inserts, so a failed proof or a broken
+//! connection means: from the beginning, under a new name.
+
+use super::{
+    load::{Manner, load},
+    probe::{lost, staging_uuid},
+    staging::StagingName,
+};
+use crate::{
+    HandlerOptions,
+    database::{
+        Server,
+        catalog::storage_name,
+        commands, definition,
+        queries::{Identified, ReadAt},
+    },
+    error::{Error, Result},
+    progress::Meter,
+};
+use bson::{Document, Timestamp, Uuid, doc};
+use futures::StreamExt;
+use lucid_repository::{BackupReader, CollectionEntry, CollectionKind, Domain, Repository};
+use lucid_schemas::JobId;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+const TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// A collection that is ready to be swapped in.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Staged {
+    /// Its final name.
+    pub name: String,
+    /// Its name now.
+    pub staging: StagingName,
+    /// Identity of what stores its documents.
+    pub uuid: Uuid,
+}
+
+/// What staging any collection of a restore needs.
+pub(crate) struct Stage<'a> {
+    pub server: &'a Server,
+    pub repository: &'a Repository,
+    pub reader: &'a BackupReader,
+    pub domain: Domain,
+    pub database: &'a str,
+    pub job: &'a JobId,
+    pub epoch: i64,
+    pub numbers: &'a AtomicUsize,
+    pub meter: &'a Meter<'a>,
+    pub options: HandlerOptions,
+}
+
+impl Stage<'_> {
+    /// A name that was never used before.
+    pub fn next_name(&self) -> StagingName {
+        StagingName::new(self.job, self.epoch, self.numbers.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Stages a collection, again and again while that may help.
+    pub async fn stage(&self, entry: &CollectionEntry) -> Result<Staged> {
+        let mut why = String::new();
+        for _ in 0..TRIES {
+            let name = self.next_name();
+            match self.stage_once(entry, &name).await {
+                Ok(Ok(staged)) => return Ok(staged),
+                Ok(Err(difference)) => why = difference,
+                Err(error) if error.is_passing() => why = error.to_string(),
+                Err(error) => return Err(error),
+            }
+            tracing::warn!(collection = entry.name, why, "staging it again");
+            self.server.pause(PAUSE).await?;
+            self.forget(&name, entry.kind).await;
+        }
+        Err(Error::again(
+            "staging_failed",
+            format!("'{}' couldn't be loaded in {TRIES} tries; at last: {why}", entry.name),
+        ))
+    }
+
+    /// Drops what a failed try has left; if that fails too, the end of the job does it.
+    async fn forget(&self, name: &StagingName, kind: CollectionKind) {
+        let dropped = async {
+            let Some(uuid) = staging_uuid(self.server, self.database, name).await? else {
+                return Ok(());
+            };
+            let command = if kind == CollectionKind::TimeSeries {
+                commands::drop_staging_time_series(self.database, name)?
+            } else {
+                commands::drop_staging(self.database, name, uuid)?
+            };
+            self.server.tell(command).await.map(drop)
+        };
+        if let Err(error) = dropped.await {
+            tracing::warn!(staging = %name, %error, "a failed try stays for now");
+        }
+    }
+
+    /// Stages once; says what differs where the proof fails.
+    async fn stage_once(
+        &self,
+        entry: &CollectionEntry,
+        name: &StagingName,
+    ) -> Result<std::result::Result<Staged, String>> {
+        let options = decoded(&entry.options)?;
+        let indexes: Vec<Document> = entry
+            .indexes
+            .iter()
+            .map(|index| decoded(index))
+            .collect::<Result<_>>()?;
+        let create = commands::create_staging(self.database, name, definition::options_to_create(&options))?;
+        self.server.tell(create).await?;
+        let uuid = staging_uuid(self.server, self.database, name)
+            .await?
+            .ok_or_else(|| lost(name))?;
+        let into = Identified {
+            database: self.database.to_owned(),
+            storage: storage_name(name.as_str(), entry.kind),
+            uuid,
+        };
+        let at = self.load(entry, &into).await?;
+        let built = definition::indexes_to_create(&options, &indexes);
+        if !built.is_empty() {
+            self.server
+                .ask(commands::create_indexes(self.database, name.as_str(), uuid, built)?)
+                .await?;
+        }
+        if let Some(difference) = self.content_difference(entry, &into, at).await? {
+            return Ok(Err(difference));
+        }
+        if let Some(difference) = self.definition_difference(name, &options, &indexes).await? {
+            return Err(Error::refused(
+                "definition_mismatch",
+                format!("'{}' can't be made as it was: {difference}", entry.name),
+            ));
+        }
+        Ok(Ok(Staged {
+            name: entry.name.clone(),
+            staging: name.clone(),
+            uuid,
+        }))
+    }
+
+    async fn load(&self, entry: &CollectionEntry, into: &Identified) -> Result<Option<Timestamp>> {
+        let manner = Manner {
+            batch_bytes: self.options.batch_bytes as usize,
+            ordered: entry.kind == CollectionKind::Capped,
+            resumes: false,
+        };
+        let chunks = self.reader.chunks(entry).map(|chunk| chunk.map_err(Error::from));
+        let done = std::sync::Mutex::new((0, 0));
+        let progress = |documents, bytes| {
+            let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            *done = (done.0 + documents, done.1 + bytes);
+            self.meter.add(documents, bytes);
+        };
+        let loaded = load(self.server, into, manner, chunks, &progress).await;
+        if loaded.is_err() {
+            let (documents, bytes) = *done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            self.meter.add(-documents, -bytes);
+        }
+        Ok(loaded?.at)
+    }
+
+    /// Reads back what a majority has, at least up to the last insert.
+    async fn content_difference(
+        &self,
+        entry: &CollectionEntry,
+        what: &Identified,
+        at: Option<Timestamp>,
+    ) -> Result<Option<String>> {
+        let order = doc! { "hint": { "$natural": 1 } };
+        let mean = entry
+            .content
+            .raw_bytes
+            .checked_div(entry.content.documents)
+            .unwrap_or_default();
+        let documents = u64::from(self.options.batch_bytes)
+            .checked_div(mean)
+            .unwrap_or(1_000)
+            .clamp(1, 100_000);
+        let batch_documents = u32::try_from(documents).unwrap_or(1);
+        let mut batches = self
+            .server
+            .documents(what, ReadAt::Majority(at), order, batch_documents)?;
+        let mut hasher = self.repository.content_hasher(self.domain, entry.content_order);
+        let mut counted = 0_u64;
+        while let Some(batch) = batches.next().await? {
+            for document in batch.slices()? {
+                hasher.push(document.as_bytes());
+                counted += 1;
+            }
+        }
+        let expected = &entry.content;
+        if counted != expected.documents {
+            return Ok(Some(format!("{counted} of {} documents arrived", expected.documents)));
+        }
+        let same = hasher.finish() == expected.content_hash;
+        Ok((!same).then(|| "its documents differ from the backup's".to_owned()))
+    }
+
+    async fn definition_difference(
+        &self,
+        name: &StagingName,
+        options: &Document,
+        indexes: &[Document],
+    ) -> Result<Option<String>> {
+        let found = self
+            .server
+            .staging_options(self.database, name.as_str())
+            .await?
+            .ok_or_else(|| lost(name))?;
+        if !definition::same_options(options, &decoded(&found)?) {
+            return Ok(Some("this server gives it other options".to_owned()));
+        }
+        let found = self.server.indexes(self.database, name.as_str()).await?;
+        let found: Vec<Document> = found.iter().map(|index| decoded(index)).collect::<Result<_>>()?;
+        let different = definition::different_indexes(indexes, &found);
+        Ok((!different.is_empty()).then(|| format!("indexes {} differ", different.join(", "))))
+    }
+}
+
+/// A definition as a document of its own.
+pub(crate) fn decoded(definition: &bson::RawDocument) -> Result<Document> {
+    Document::try_from(definition)
+        .map_err(|_| Error::refused("bad_definition", "options or indexes in the backup can't be read"))
+}

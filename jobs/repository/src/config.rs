@@ -1,0 +1,131 @@
+//! The config object: identity and parameters of a repository (format, section 3).
+
+use bson::spec::BinarySubtype;
+use bson::{Binary, DateTime, RawDocument, rawdoc};
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+
+use crate::envelope::{self, EnvelopeType};
+use crate::keys::{KeyRing, random};
+use crate::{ChunkSizes, InitOptions, RepositoryError, RepositoryId};
+
+/// Name of the config object.
+pub(crate) const CONFIG: &str = "config";
+
+const FORMAT: i32 = 1;
+
+/// Identity and parameters of a repository.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Config {
+    format: i32,
+    features: Vec<String>,
+    repository: Binary,
+    created_at: DateTime,
+    pub(crate) encrypted: bool,
+    pub(crate) plain: bool,
+    plain_seed: Binary,
+    pub(crate) chunk: ChunkSizes,
+    pub(crate) create_only: bool,
+}
+
+/// A config as stored: its bytes are kept for the check with the key.
+pub(crate) struct StoredConfig {
+    pub(crate) config: Config,
+    pub(crate) repository: RepositoryId,
+    pub(crate) plain_seed: [u8; 32],
+    covered: Vec<u8>,
+    mac: Vec<u8>,
+}
+
+impl Config {
+    pub(crate) fn new(options: &InitOptions, encrypted: bool, create_only: bool) -> Result<Self, RepositoryError> {
+        Ok(Self {
+            format: FORMAT,
+            features: Vec::new(),
+            repository: binary(&random::<16>()?),
+            created_at: DateTime::now(),
+            encrypted,
+            plain: options.allow_plain || !encrypted,
+            plain_seed: binary(&random::<32>()?),
+            chunk: options.chunk,
+            create_only,
+        })
+    }
+
+    pub(crate) fn repository(&self) -> Result<RepositoryId, RepositoryError> {
+        let id = <[u8; 16]>::try_from(self.repository.bytes.as_slice());
+        Ok(RepositoryId::from_bytes(id.map_err(|_| bad("no repository id"))?))
+    }
+
+    /// The object's bytes, authenticated with the ring if there is one.
+    pub(crate) fn seal(&self, ring: Option<&KeyRing>) -> Result<Vec<u8>, RepositoryError> {
+        let config = bson::serialize_to_raw_document_buf(self).map_err(|error| RepositoryError::Internal {
+            what: "config",
+            reason: error.to_string(),
+        })?;
+        let mac = mac(config.as_bytes(), ring, &self.repository()?);
+        Ok(envelope::wrap(
+            EnvelopeType::Config,
+            &rawdoc! { "config": config, "mac": binary(&mac) },
+        ))
+    }
+}
+
+impl StoredConfig {
+    /// Reads the object; the key's check comes later, see [`Self::authenticate`].
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, RepositoryError> {
+        let body = envelope::unwrap(CONFIG, EnvelopeType::Config, bytes)?;
+        let inner: &RawDocument = body.get_document("config").map_err(|_| bad("no field config"))?;
+        let format = inner.get_i32("format").map_err(|_| bad("no field format"))?;
+        if format != FORMAT {
+            return Err(unsupported(format!("format {format}")));
+        }
+        let config: Config = bson::deserialize_from_slice(inner.as_bytes()).map_err(|error| bad(&error.to_string()))?;
+        if let Some(feature) = config.features.first() {
+            return Err(unsupported(format!("feature {feature:?}")));
+        }
+        config.chunk.check().map_err(|problem| bad(&problem))?;
+        let seed = <[u8; 32]>::try_from(config.plain_seed.bytes.as_slice());
+        Ok(Self {
+            repository: config.repository()?,
+            plain_seed: seed.map_err(|_| bad("no plain seed"))?,
+            config,
+            covered: inner.as_bytes().to_vec(),
+            mac: body.get_binary("mac").map_err(|_| bad("no field mac"))?.bytes.to_vec(),
+        })
+    }
+
+    /// Whether it was written by someone who knew the ring.
+    pub(crate) fn authenticate(&self, ring: Option<&KeyRing>) -> Result<(), RepositoryError> {
+        let expected = mac(&self.covered, ring, &self.repository);
+        if bool::from(expected.ct_eq(&self.mac)) {
+            return Ok(());
+        }
+        Err(bad("it wasn't written with this repository's key"))
+    }
+}
+
+/// A generic BSON binary.
+pub(crate) fn binary(bytes: &[u8]) -> Binary {
+    Binary {
+        subtype: BinarySubtype::Generic,
+        bytes: bytes.to_vec(),
+    }
+}
+
+fn mac(covered: &[u8], ring: Option<&KeyRing>, repository: &RepositoryId) -> [u8; 32] {
+    ring.map_or([0; 32], |ring| {
+        *blake3::keyed_hash(&ring.config_key(repository), covered).as_bytes()
+    })
+}
+
+fn bad(problem: &str) -> RepositoryError {
+    RepositoryError::damaged(CONFIG, problem)
+}
+
+fn unsupported(needs: String) -> RepositoryError {
+    RepositoryError::UnsupportedVersion {
+        object: CONFIG.into(),
+        needs,
+    }
+}

@@ -1,0 +1,185 @@
+//! The content hash of a collection: equal for equal documents, wherever they come from (format, section 7).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::batch::documents;
+use crate::keys::Key;
+use crate::names::hex;
+
+/// Whether the order of documents is part of a collection's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContentOrder {
+    /// It isn't: the same documents in any order have the same hash.
+    Any,
+    /// It is, as for capped collections.
+    Exact,
+}
+
+/// Hashes the documents of one collection, such as a restored one that is to be proven against
+/// [`crate::CollectionContent::content_hash`]. Made by [`crate::Repository::content_hasher`].
+#[derive(Clone)]
+pub struct ContentHasher {
+    key: Key,
+    documents: u64,
+    state: State,
+}
+
+#[derive(Clone)]
+enum State {
+    Any(Sum),
+    Exact(Box<blake3::Hasher>),
+}
+
+/// A sum of 256-bit hashes, modulo 2^256, lowest limb first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sum([u64; 4]);
+
+/// What one chunk adds to a content hash; computed apart, then added in the order of chunks.
+#[derive(Clone, Debug)]
+pub(crate) enum ContentPart {
+    Any(Sum),
+    Exact(Vec<[u8; 32]>),
+}
+
+impl Sum {
+    pub(crate) fn add(&mut self, other: &Self) {
+        let mut carry = false;
+        for (limb, more) in self.0.iter_mut().zip(other.0) {
+            let (sum, first) = limb.overflowing_add(more);
+            let (sum, second) = sum.overflowing_add(u64::from(carry));
+            *limb = sum;
+            carry = first || second;
+        }
+    }
+
+    fn of(hash: &blake3::Hash) -> Self {
+        let mut limbs = [0; 4];
+        for (limb, bytes) in limbs.iter_mut().zip(hash.as_bytes().chunks_exact(8)) {
+            *limb = u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
+        }
+        Self(limbs)
+    }
+}
+
+impl ContentPart {
+    /// Of the documents of a chunk.
+    pub(crate) fn of(key: &Key, order: ContentOrder, chunk: &[u8]) -> Self {
+        let hashes = documents(chunk).map(|document| blake3::keyed_hash(key, document));
+        match order {
+            ContentOrder::Any => {
+                let mut sum = Sum::default();
+                hashes.for_each(|hash| sum.add(&Sum::of(&hash)));
+                Self::Any(sum)
+            }
+            ContentOrder::Exact => Self::Exact(hashes.map(Into::into).collect()),
+        }
+    }
+}
+
+impl ContentHasher {
+    pub(crate) fn new(key: Key, order: ContentOrder) -> Self {
+        let state = match order {
+            ContentOrder::Any => State::Any(Sum::default()),
+            ContentOrder::Exact => State::Exact(Box::new(blake3::Hasher::new_keyed(&key))),
+        };
+        Self {
+            key,
+            documents: 0,
+            state,
+        }
+    }
+
+    /// Adds one document.
+    pub fn push(&mut self, raw_document: &[u8]) {
+        let hash = blake3::keyed_hash(&self.key, raw_document);
+        self.documents += 1;
+        match &mut self.state {
+            State::Any(sum) => sum.add(&Sum::of(&hash)),
+            State::Exact(hasher) => {
+                hasher.update(hash.as_bytes());
+            }
+        }
+    }
+
+    /// Adds a chunk's part; it must be of the same order.
+    pub(crate) fn add(&mut self, part: &ContentPart, documents: u32) {
+        self.documents += u64::from(documents);
+        match (&mut self.state, part) {
+            (State::Any(sum), ContentPart::Any(more)) => sum.add(more),
+            (State::Exact(hasher), ContentPart::Exact(chunk)) => {
+                hasher.update(chunk.as_flattened());
+            }
+            _ => debug_assert!(false, "parts are made for their hasher's order"),
+        }
+    }
+
+    /// The hash as text, to be compared with `==`.
+    pub fn finish(self) -> String {
+        match self.state {
+            State::Any(sum) => {
+                let bytes: Vec<u8> = sum.0.iter().flat_map(|limb| limb.to_le_bytes()).collect();
+                format!("any:{}:{}", self.documents, hex(&bytes))
+            }
+            State::Exact(hasher) => format!("exact:{}:{}", self.documents, hasher.finalize().to_hex()),
+        }
+    }
+}
+
+impl fmt::Debug for ContentHasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ContentHasher({} documents)", self.documents)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    fn raw(value: i32) -> Vec<u8> {
+        bson::serialize_to_vec(&bson::doc! { "_id": value }).expect("BSON")
+    }
+
+    fn hash(order: ContentOrder, values: &[i32]) -> String {
+        let mut hasher = ContentHasher::new(Zeroizing::new([1; 32]), order);
+        for value in values {
+            hasher.push(&raw(*value));
+        }
+        hasher.finish()
+    }
+
+    #[test]
+    fn order_counts_only_where_it_should() {
+        assert_eq!(hash(ContentOrder::Any, &[1, 2, 3]), hash(ContentOrder::Any, &[3, 1, 2]));
+        assert_ne!(
+            hash(ContentOrder::Exact, &[1, 2, 3]),
+            hash(ContentOrder::Exact, &[3, 1, 2])
+        );
+        for order in [ContentOrder::Any, ContentOrder::Exact] {
+            assert_ne!(hash(order, &[1, 2]), hash(order, &[1, 3]));
+            assert_ne!(hash(order, &[]), hash(order, &[1, 1]), "pairs don't vanish");
+        }
+    }
+
+    #[test]
+    fn chunks_add_up_to_the_whole() {
+        let key: Key = Zeroizing::new([1; 32]);
+        for order in [ContentOrder::Any, ContentOrder::Exact] {
+            let mut hasher = ContentHasher::new(key.clone(), order);
+            hasher.add(&ContentPart::of(&key, order, &[raw(1), raw(2)].concat()), 2);
+            hasher.add(&ContentPart::of(&key, order, &raw(3)), 1);
+            assert_eq!(hasher.finish(), hash(order, &[1, 2, 3]));
+        }
+    }
+
+    #[test]
+    fn the_sum_carries() {
+        let mut sum = Sum([u64::MAX, u64::MAX, 0, 1]);
+        sum.add(&Sum([1, 0, 0, 0]));
+        assert_eq!(sum, Sum([0, 0, 1, 1]));
+    }
+}

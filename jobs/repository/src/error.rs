@@ -1,0 +1,218 @@
+//! What can go wrong in a repository, and what to do about it.
+
+use std::path::PathBuf;
+
+/// An object of a repository that can't be trusted or isn't there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{object} is damaged: {problem}")]
+pub struct Damage {
+    /// Name of the object within the repository.
+    pub object: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// Any failure of this crate. [`RepositoryError::is_retryable`] tells whether trying again may help.
+#[derive(Debug, thiserror::Error)]
+pub enum RepositoryError {
+    /// The location isn't one we can use.
+    #[error("{url}: {reason}; give a location like file:///path/to/folder")]
+    BadLocation {
+        /// The location without credentials.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is no repository: never created, or the disk that holds it isn't mounted.
+    #[error("not initialised or not mounted: {location} holds no repository; mount it, or create one with `repo init`")]
+    NotInitialised {
+        /// Where we looked.
+        location: String,
+    },
+    /// `init` found a repository.
+    #[error("{location} already holds a repository; open it instead")]
+    AlreadyInitialised {
+        /// Where it is.
+        location: String,
+    },
+    /// `init` found something else.
+    #[error("{location} isn't empty ({entry} is there) and holds no repository; give an empty or new folder")]
+    ForeignFolder {
+        /// Where it is.
+        location: String,
+        /// One thing that is there.
+        entry: String,
+    },
+    /// `init` creates a folder, but not the folders above it: a missing mount isn't papered over.
+    #[error("the folder {path} doesn't exist; create or mount it first", path = path.display())]
+    ParentMissing {
+        /// The missing folder.
+        path: PathBuf,
+    },
+    /// No key slot opens with the key or passphrase that was given.
+    #[error("wrong key: none of the key slots of {location} opens with it")]
+    WrongKey {
+        /// The repository.
+        location: String,
+    },
+    /// The repository is encrypted and no key was given.
+    #[error("{location} is encrypted; give its key file or passphrase")]
+    KeyRequired {
+        /// The repository.
+        location: String,
+    },
+    /// A key was given for a repository that has none: it may have been exchanged.
+    #[error(
+        "{location} isn't encrypted although a key was given; make sure it is the right repository, then open it without a key"
+    )]
+    NotEncrypted {
+        /// The repository.
+        location: String,
+    },
+    /// The key file can't be read or written, or isn't one.
+    #[error("key file {path}: {reason}", path = path.display())]
+    KeyFileUnreadable {
+        /// The key file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Written by a newer version of this program.
+    #[error("{object} needs a newer version of this program: {needs}")]
+    UnsupportedVersion {
+        /// Name of the object.
+        object: String,
+        /// What this version doesn't know.
+        needs: String,
+    },
+    /// An object's bytes aren't what was written.
+    #[error("{object} is damaged: {problem}")]
+    Damaged {
+        /// Name of the object.
+        object: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An object that something refers to isn't there.
+    #[error("{object} is missing")]
+    Missing {
+        /// Name of the object.
+        object: String,
+    },
+    /// The repository has no such domain.
+    #[error("this repository takes no {domain} backups: {reason}")]
+    DomainUnavailable {
+        /// The domain asked for.
+        domain: crate::Domain,
+        /// Why not.
+        reason: String,
+    },
+    /// A name that can't be used, such as a job id with a slash.
+    #[error("{what} {name:?} can't be used: {reason}")]
+    BadName {
+        /// What was named.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A batch holds something that isn't a BSON document.
+    #[error("not a BSON document: {reason}")]
+    BadDocument {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The writer failed before, or was dropped in the middle of a call: nothing it wrote is committed.
+    #[error("this backup can't be completed: {reason}; start it again")]
+    WriterFailed {
+        /// The first failure.
+        reason: String,
+        /// Whether starting again may help.
+        retryable: bool,
+    },
+    /// A manifest refers to what isn't there, or belongs to another backup or domain.
+    #[error("the manifest isn't valid: {reason}")]
+    BadManifest {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The last key slot would be lost, or there are too many, or similar.
+    #[error("key slot: {reason}")]
+    Slot {
+        /// Why.
+        reason: String,
+    },
+    /// The storage refused.
+    #[error("can't {operation} {object}: {source}")]
+    Storage {
+        /// What was tried, as a verb.
+        operation: &'static str,
+        /// Name of the object.
+        object: String,
+        /// What the storage said.
+        #[source]
+        source: object_store::Error,
+    },
+    /// The caller's stop condition became true.
+    #[error("stopped on request")]
+    Stopped,
+    /// The operating system refused something basic.
+    #[error("{what}: {reason}")]
+    Internal {
+        /// What was tried.
+        what: &'static str,
+        /// What happened.
+        reason: String,
+    },
+}
+
+impl RepositoryError {
+    /// Whether the same call may succeed later: true for trouble with the storage, false for damage, keys and bad input.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Storage { source, .. } => storage_is_retryable(source),
+            Self::WriterFailed { retryable, .. } => *retryable,
+            Self::Internal { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// The damage this error tells of, if it does.
+    pub fn damage(&self) -> Option<Damage> {
+        match self {
+            Self::Damaged { object, problem } => Some(Damage {
+                object: object.clone(),
+                problem: problem.clone(),
+            }),
+            Self::Missing { object } => Some(Damage {
+                object: object.clone(),
+                problem: "missing".into(),
+            }),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn damaged(object: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Damaged {
+            object: object.into(),
+            problem: problem.into(),
+        }
+    }
+}
+
+/// Whether the storage may answer differently next time.
+pub(crate) fn storage_is_retryable(error: &object_store::Error) -> bool {
+    use object_store::Error as E;
+    !matches!(
+        error,
+        E::NotFound { .. }
+            | E::InvalidPath { .. }
+            | E::NotSupported { .. }
+            | E::NotImplemented { .. }
+            | E::AlreadyExists { .. }
+            | E::Precondition { .. }
+            | E::PermissionDenied { .. }
+            | E::Unauthenticated { .. }
+    )
+}

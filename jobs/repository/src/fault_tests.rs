@@ -1,0 +1,295 @@
+//! Storage that fails, lies or dies: what is there afterwards is complete or absent, and a successor finishes the work.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use object_store::Error;
+
+use crate::init::{init_on, open_on, secret_of};
+use crate::storage::{LocalStorage, Storage};
+use crate::support::{back_up, documents, entry, manifest, read, write_collection};
+use crate::{
+    Compression, ContentOrder, Domain, InitOptions, Location, Repository, RepositoryError, Unlock, VerifyLevel,
+};
+
+/// How a storage misbehaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    None,
+    /// The first attempt of every write is done, but reported as failed.
+    LostReply,
+    /// Every write from the n-th on fails for good.
+    DeadAfter(usize),
+    /// Writes of packs fail for good.
+    NoPacks,
+    /// `create` replaces what is there.
+    NoCreateOnly,
+}
+
+#[derive(Debug)]
+struct Faulty {
+    inner: LocalStorage,
+    fault: Fault,
+    writes: AtomicUsize,
+}
+
+fn lost() -> Error {
+    Error::Generic {
+        store: "test",
+        source: "the reply was lost".into(),
+    }
+}
+
+fn refused(path: &str) -> Error {
+    Error::PermissionDenied {
+        path: path.into(),
+        source: "the storage is dead".into(),
+    }
+}
+
+#[async_trait]
+impl Storage for Faulty {
+    async fn create(&self, name: &str, parts: &[Bytes]) -> Result<(), Error> {
+        let number = self.writes.fetch_add(1, Ordering::SeqCst);
+        match self.fault {
+            Fault::DeadAfter(limit) if number >= limit => Err(refused(name)),
+            Fault::NoPacks if name.contains("/packs/") => Err(refused(name)),
+            Fault::NoCreateOnly => self.inner.replace(name, parts).await,
+            Fault::LostReply => {
+                // A second attempt meets what the first one left.
+                self.inner.create(name, parts).await?;
+                Err(lost())
+            }
+            _ => self.inner.create(name, parts).await,
+        }
+    }
+
+    async fn replace(&self, name: &str, parts: &[Bytes]) -> Result<(), Error> {
+        let number = self.writes.fetch_add(1, Ordering::SeqCst);
+        match self.fault {
+            Fault::DeadAfter(limit) if number >= limit => Err(refused(name)),
+            _ => self.inner.replace(name, parts).await,
+        }
+    }
+
+    async fn read(&self, name: &str) -> Result<Bytes, Error> {
+        self.inner.read(name).await
+    }
+
+    async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, Error> {
+        self.inner.read_range(name, range).await
+    }
+
+    async fn size(&self, name: &str) -> Result<u64, Error> {
+        self.inner.size(name).await
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, Error> {
+        self.inner.list(folder).await
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), Error> {
+        self.inner.delete(name).await
+    }
+}
+
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("scratch");
+        std::fs::create_dir(folder.path().join("repo")).expect("made");
+        Self { folder }
+    }
+
+    fn location(&self) -> Location {
+        Location::folder(&self.folder.path().join("repo")).expect("valid")
+    }
+
+    fn key(&self) -> Unlock {
+        Unlock::KeyFile(self.folder.path().join("key"))
+    }
+
+    fn storage(&self, fault: Fault) -> Arc<dyn Storage> {
+        let inner = LocalStorage::open(self.location().path()).expect("there");
+        Arc::new(Faulty {
+            inner,
+            fault,
+            writes: AtomicUsize::new(0),
+        })
+    }
+
+    async fn init(&self, fault: Fault) -> Result<(), RepositoryError> {
+        let secret = secret_of(&self.key(), true).expect("a key");
+        init_on(self.storage(fault), &self.location(), secret, &InitOptions::default()).await
+    }
+
+    async fn open(&self, fault: Fault) -> Result<Repository, RepositoryError> {
+        let opened = open_on(self.storage(fault), &self.location(), &self.key()).await?;
+        Ok(Repository::new(&self.location(), opened))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_replies_are_survived() {
+    let bench = Bench::new();
+    bench.init(Fault::None).await.expect("made");
+    let repository = bench.open(Fault::LostReply).await.expect("opens");
+    let people = documents(0..500, 100, "a");
+    let (manifest, _, _) = back_up(
+        &repository,
+        "job",
+        Domain::Sealed,
+        &[("people", ContentOrder::Any, &people)],
+    )
+    .await;
+    let reader = repository.open_backup(&manifest).await.expect("opens");
+    assert_eq!(
+        reader
+            .verify(VerifyLevel::Data, &|_| (), &|| false)
+            .await
+            .expect("verifies"),
+        []
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_that_lost_a_pack_commits_nothing() {
+    let bench = Bench::new();
+    bench.init(Fault::None).await.expect("made");
+    let repository = bench.open(Fault::NoPacks).await.expect("opens");
+    let writer = repository
+        .begin("job", 1, Domain::Sealed, Compression::default())
+        .await
+        .expect("begins");
+    let content = write_collection(&writer, ContentOrder::Any, &documents(0..500, 100, "a")).await;
+    let failed = writer.finish().await.expect_err("no packs");
+    assert!(
+        matches!(failed, RepositoryError::WriterFailed { retryable: false, .. }),
+        "{failed}"
+    );
+    let manifest = manifest(
+        "job",
+        1,
+        Domain::Sealed,
+        vec![entry("people", ContentOrder::Any, content)],
+    );
+    assert!(writer.write_manifest(&manifest).await.is_err());
+    assert!(repository.manifests().await.expect("lists").is_empty());
+    assert!(!failed.to_string().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storage_without_create_only_is_found_out() {
+    let bench = Bench::new();
+    bench.init(Fault::NoCreateOnly).await.expect("made");
+    assert!(matches!(
+        bench.init(Fault::NoCreateOnly).await,
+        Err(RepositoryError::AlreadyInitialised { .. })
+    ));
+    let repository = bench.open(Fault::NoCreateOnly).await.expect("opens");
+    let people = documents(0..500, 100, "a");
+    let (manifest, _, _) = back_up(
+        &repository,
+        "job",
+        Domain::Sealed,
+        &[("people", ContentOrder::Any, &people)],
+    )
+    .await;
+    assert_eq!(read(&repository, &manifest, "people").await.expect("sound"), people);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn death_between_any_two_writes_hurts_nothing() {
+    let people = documents(0..60_000, 400, "a");
+    for writes in 0..8 {
+        let bench = Bench::new();
+        bench.init(Fault::None).await.expect("made");
+        let dying = bench.open(Fault::DeadAfter(writes)).await.expect("opens");
+        let committed = back_up_until_death(&dying, &people).await;
+        // Another worker, on a storage that works.
+        let repository = bench.open(Fault::None).await.expect("opens");
+        let manifests = repository.manifests().await.expect("lists");
+        assert_eq!(manifests.len(), usize::from(committed), "after {writes} writes");
+        let (manifest, _, stats) = back_up(
+            &repository,
+            "next",
+            Domain::Sealed,
+            &[("people", ContentOrder::Any, &people)],
+        )
+        .await;
+        assert!(
+            writes == 0 || stats.chunks_known > 0,
+            "finished packs are found after {writes} writes"
+        );
+        for manifest in manifests
+            .into_iter()
+            .map(|entry| entry.manifest.expect("sound"))
+            .chain([manifest])
+        {
+            let reader = repository.open_backup(&manifest).await.expect("opens");
+            assert_eq!(
+                reader
+                    .verify(VerifyLevel::Data, &|_| (), &|| false)
+                    .await
+                    .expect("verifies"),
+                []
+            );
+        }
+        if committed {
+            return;
+        }
+    }
+    panic!("the backup never got through");
+}
+
+/// Whether the backup was committed.
+async fn back_up_until_death(repository: &Repository, people: &[Vec<u8>]) -> bool {
+    let writer = repository
+        .begin("job", 1, Domain::Sealed, Compression { level: None })
+        .await
+        .expect("begins");
+    let backup = async {
+        let mut collection = writer.collection(ContentOrder::Any);
+        for batch in crate::support::batches(people) {
+            collection.push(batch).await?;
+        }
+        let content = collection.finish().await?;
+        writer.finish().await?;
+        let manifest = manifest(
+            "job",
+            1,
+            Domain::Sealed,
+            vec![entry("people", ContentOrder::Any, content)],
+        );
+        writer.write_manifest(&manifest).await
+    };
+    let committed = backup.await.is_ok();
+    // Nothing of this writer is still on its way when the successor looks.
+    let _ = writer.flush().await;
+    committed
+}
+
+#[tokio::test]
+async fn death_during_init_leaves_nothing_that_opens() {
+    for writes in 0..5 {
+        let bench = Bench::new();
+        if bench.init(Fault::DeadAfter(writes)).await.is_ok() {
+            assert!(writes >= 3, "probe, slot, config");
+            bench.open(Fault::None).await.expect("opens");
+            return;
+        }
+        assert!(matches!(
+            bench.open(Fault::None).await,
+            Err(RepositoryError::NotInitialised { .. })
+        ));
+        bench.init(Fault::None).await.expect("made at the second attempt");
+        bench.open(Fault::None).await.expect("opens");
+    }
+    panic!("init never got through");
+}

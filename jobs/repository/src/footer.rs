@@ -1,0 +1,108 @@
+//! The footer of a pack: which chunks it holds (format, section 6).
+
+use crate::bytes_reader::BytesReader;
+
+/// Bytes after the footer record.
+pub(crate) const TRAILER_BYTES: usize = 8;
+
+const TRAILER_MAGIC: &[u8; 4] = b"LUCE";
+const ENTRY_BYTES: usize = 84;
+const FULL: u8 = 1;
+
+/// One chunk of a pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PackEntry {
+    pub(crate) id: [u8; 32],
+    pub(crate) offset: u32,
+    pub(crate) record_bytes: u32,
+    pub(crate) raw_bytes: u32,
+    pub(crate) documents: u32,
+}
+
+/// The footer's body.
+pub(crate) fn encode(entries: &[PackEntry]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(4 + entries.len() * ENTRY_BYTES);
+    let count = u32::try_from(entries.len()).expect("a pack is under 4 GiB");
+    out.extend_from_slice(&count.to_le_bytes());
+    for entry in entries {
+        out.extend_from_slice(&entry.id);
+        out.extend_from_slice(&[FULL, 0, 0, 0]);
+        for number in [entry.offset, entry.record_bytes, entry.raw_bytes, entry.documents] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        out.extend_from_slice(&[0; 32]);
+    }
+    out
+}
+
+/// Reads a footer's body. Entries must follow each other without gaps.
+pub(crate) fn decode(bytes: &mut BytesReader<'_>) -> Option<Vec<PackEntry>> {
+    let count = usize::try_from(bytes.u32()?).ok()?;
+    let mut entries = Vec::with_capacity(count.min(bytes.0.len() / ENTRY_BYTES));
+    let mut end = 0u32;
+    for _ in 0..count {
+        let id = bytes.array()?;
+        let [kind, depth, 0, 0] = bytes.array()? else {
+            return None;
+        };
+        let entry = PackEntry {
+            id,
+            offset: bytes.u32()?,
+            record_bytes: bytes.u32()?,
+            raw_bytes: bytes.u32()?,
+            documents: bytes.u32()?,
+        };
+        let base = bytes.array::<32>()?;
+        if (kind, depth, base) != (FULL, 0, [0; 32]) || entry.offset != end {
+            return None;
+        }
+        end = end.checked_add(entry.record_bytes)?;
+        entries.push(entry);
+    }
+    Some(entries)
+}
+
+/// The last bytes of a pack.
+pub(crate) fn trailer(footer_record_bytes: u32) -> [u8; TRAILER_BYTES] {
+    let mut out = [0; TRAILER_BYTES];
+    out[..4].copy_from_slice(&footer_record_bytes.to_le_bytes());
+    out[4..].copy_from_slice(TRAILER_MAGIC);
+    out
+}
+
+/// Length of the footer record, read from a trailer.
+pub(crate) fn read_trailer(bytes: &[u8]) -> Option<u32> {
+    let mut bytes = BytesReader(bytes.last_chunk::<TRAILER_BYTES>()?);
+    let length = bytes.u32()?;
+    (bytes.0 == TRAILER_MAGIC).then_some(length)
+}
+
+/// Where the chunks end and the footer record begins.
+pub(crate) fn chunks_end(entries: &[PackEntry]) -> u64 {
+    entries
+        .last()
+        .map_or(0, |last| u64::from(last.offset) + u64::from(last.record_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_footer_survives_its_encoding_and_gaps_do_not() {
+        let entry = |id, offset| PackEntry {
+            id: [id; 32],
+            offset,
+            record_bytes: 10,
+            raw_bytes: 3,
+            documents: 2,
+        };
+        let entries = vec![entry(1, 0), entry(2, 10)];
+        assert_eq!(decode(&mut BytesReader(&encode(&entries))), Some(entries));
+        assert_eq!(decode(&mut BytesReader(&encode(&[entry(1, 1)]))), None);
+        assert_eq!(decode(&mut BytesReader(&encode(&[entry(1, 0), entry(2, 11)]))), None);
+        assert_eq!(decode(&mut BytesReader(&[255; 4])), None);
+        assert_eq!(read_trailer(&trailer(77)), Some(77));
+        assert_eq!(read_trailer(b"\0\0\0\0LUCX"), None);
+    }
+}

@@ -1,0 +1,305 @@
+//! Which chunk is in which pack (format, section 6): index objects, made up for by pack footers.
+//!
+//! Held as a sorted table, 52 bytes a chunk.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+
+use crate::bytes_reader::BytesReader;
+use crate::footer::{self, PackEntry, TRAILER_BYTES};
+use crate::object_name::Folder;
+use crate::record::RecordType;
+use crate::vault::Vault;
+use crate::{Damage, RepositoryError};
+
+/// Index objects and footers read at once.
+const READS: usize = 8;
+
+/// A pack and its chunks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PackListing {
+    /// Without the folder.
+    pub(crate) name: String,
+    pub(crate) stored_bytes: u64,
+    pub(crate) entries: Vec<PackEntry>,
+}
+
+/// A pack that is known of.
+#[derive(Clone, Debug)]
+pub(crate) struct Pack {
+    /// Full name of the object.
+    pub(crate) object: Arc<str>,
+    /// Its size as written.
+    pub(crate) stored_bytes: u64,
+    /// Its size now; none if it is missing.
+    pub(crate) present_bytes: Option<u64>,
+    /// Whether an index object lists it.
+    pub(crate) listed: bool,
+}
+
+impl Pack {
+    /// Whether it is there in full length.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.present_bytes == Some(self.stored_bytes)
+    }
+}
+
+/// A copy of a chunk: a row of the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Copy {
+    pub(crate) id: [u8; 32],
+    /// Position in [`Index::packs`].
+    pub(crate) pack: u32,
+    pub(crate) offset: u32,
+    pub(crate) record_bytes: u32,
+    pub(crate) raw_bytes: u32,
+    pub(crate) documents: u32,
+}
+
+/// Everything known about the packs of a domain.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    pub(crate) packs: Vec<Pack>,
+    copies: Vec<Copy>,
+    /// Index objects and footers that couldn't be read.
+    pub(crate) damage: Vec<Damage>,
+}
+
+impl Index {
+    /// All copies of a chunk.
+    pub(crate) fn copies(&self, id: &[u8; 32]) -> &[Copy] {
+        let start = self.copies.partition_point(|copy| copy.id < *id);
+        let length = self.copies[start..].partition_point(|copy| copy.id == *id);
+        &self.copies[start..start + length]
+    }
+
+    /// Whether a chunk is in a pack that is there in full length.
+    pub(crate) fn holds(&self, id: &[u8; 32]) -> bool {
+        self.copies(id).iter().any(|copy| self.pack(copy).is_whole())
+    }
+
+    pub(crate) fn pack(&self, copy: &Copy) -> &Pack {
+        &self.packs[copy.pack as usize]
+    }
+
+    /// The chunks of each pack, by offset; packs in the order of [`Self::packs`].
+    pub(crate) fn by_pack(&self, wanted: &[bool]) -> Vec<Vec<PackEntry>> {
+        let mut out = vec![Vec::new(); self.packs.len()];
+        for copy in self.copies.iter().filter(|copy| wanted[copy.pack as usize]) {
+            out[copy.pack as usize].push(copy.entry());
+        }
+        for entries in &mut out {
+            entries.sort_unstable_by_key(|entry| entry.offset);
+        }
+        out
+    }
+
+    /// Loads the index objects, and the footers of packs that none of them lists. What can't be read is noted, not fatal.
+    /// Returns also the listings made from footers.
+    pub(crate) async fn load(vault: &Arc<Vault>) -> Result<(Self, Vec<PackListing>), RepositoryError> {
+        // Index before packs: whatever the index lists was there before.
+        let objects = vault.store.list(&Folder::Index.of(vault.domain)).await?;
+        let mut gather = Gather::default();
+        let mut reads = stream::iter(objects)
+            .map(|(object, _)| read_index(vault.clone(), object))
+            .buffered(READS);
+        while let Some((object, read)) = reads.next().await {
+            for listing in gather.damage_or(read)?.iter().flatten() {
+                gather.add(vault, listing, true, &object);
+            }
+        }
+        let present = vault.store.list(&Folder::Packs.of(vault.domain)).await?;
+        for (object, bytes) in &present {
+            if let Some(position) = gather.known.get(object.as_str()) {
+                gather.index.packs[*position].present_bytes = Some(*bytes);
+            }
+        }
+        let unlisted: Vec<_> = present
+            .into_iter()
+            .filter(|(object, _)| !gather.known.contains_key(object.as_str()))
+            .collect();
+        let mut found = Vec::new();
+        let mut reads = stream::iter(unlisted)
+            .map(|(object, bytes)| read_footer(vault.clone(), object, bytes))
+            .buffered(READS);
+        while let Some((object, read)) = reads.next().await {
+            if let Some(listing) = gather.damage_or(read)? {
+                gather.add(vault, &listing, false, &object);
+                found.push(listing);
+            }
+        }
+        gather
+            .index
+            .copies
+            .sort_unstable_by_key(|copy| (copy.id, copy.pack, copy.offset));
+        Ok((gather.index, found))
+    }
+}
+
+impl Copy {
+    pub(crate) fn entry(&self) -> PackEntry {
+        PackEntry {
+            id: self.id,
+            offset: self.offset,
+            record_bytes: self.record_bytes,
+            raw_bytes: self.raw_bytes,
+            documents: self.documents,
+        }
+    }
+}
+
+/// An index while it is loaded.
+#[derive(Default)]
+struct Gather {
+    index: Index,
+    known: HashMap<Arc<str>, usize>,
+}
+
+impl Gather {
+    /// Notes damage; passes other failures on.
+    fn damage_or<T>(&mut self, read: Result<T, RepositoryError>) -> Result<Option<T>, RepositoryError> {
+        match read {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => match error.damage() {
+                Some(damage) => {
+                    tracing::warn!(%damage, "going on without it");
+                    self.index.damage.push(damage);
+                    Ok(None)
+                }
+                None => Err(error),
+            },
+        }
+    }
+
+    fn add(&mut self, vault: &Vault, listing: &PackListing, listed: bool, source: &str) {
+        let object: Arc<str> = Folder::Packs.object(vault.domain, &listing.name).into();
+        if let Some(position) = self.known.get(&object) {
+            if self.index.packs[*position].stored_bytes != listing.stored_bytes {
+                let problem = format!("it disagrees with another index object about {object}");
+                self.index.damage.push(Damage {
+                    object: source.into(),
+                    problem,
+                });
+            }
+            return;
+        }
+        let position = self.index.packs.len();
+        let pack = u32::try_from(position).expect("fewer than 2^32 packs");
+        self.known.insert(object.clone(), position);
+        let present_bytes = (!listed).then_some(listing.stored_bytes);
+        self.index.packs.push(Pack {
+            object,
+            stored_bytes: listing.stored_bytes,
+            present_bytes,
+            listed,
+        });
+        self.index.copies.extend(listing.entries.iter().map(|entry| Copy {
+            id: entry.id,
+            pack,
+            offset: entry.offset,
+            record_bytes: entry.record_bytes,
+            raw_bytes: entry.raw_bytes,
+            documents: entry.documents,
+        }));
+    }
+}
+
+/// The body of an index object.
+pub(crate) fn encode(listings: &[PackListing]) -> Vec<u8> {
+    let count = u32::try_from(listings.len()).expect("a few hundred packs");
+    let mut out = count.to_le_bytes().to_vec();
+    for listing in listings {
+        let length = u16::try_from(listing.name.len()).expect("names are short");
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(listing.name.as_bytes());
+        out.extend_from_slice(&listing.stored_bytes.to_le_bytes());
+        out.extend_from_slice(&footer::encode(&listing.entries));
+    }
+    out
+}
+
+fn decode(body: &[u8]) -> Option<Vec<PackListing>> {
+    let mut bytes = BytesReader(body);
+    let mut listings = Vec::new();
+    for _ in 0..bytes.u32()? {
+        let length = usize::from(bytes.u16()?);
+        let name = std::str::from_utf8(bytes.slice(length)?).ok()?.to_owned();
+        let stored_bytes = bytes.u64()?;
+        listings.push(PackListing {
+            name,
+            stored_bytes,
+            entries: footer::decode(&mut bytes)?,
+        });
+    }
+    bytes.0.is_empty().then_some(listings)
+}
+
+async fn read_index(vault: Arc<Vault>, object: String) -> (String, Result<Vec<PackListing>, RepositoryError>) {
+    let read = async {
+        let (body, _) = vault.read_named(&object, RecordType::Index).await?;
+        decode(&body).ok_or_else(|| RepositoryError::damaged(&*object, "it isn't an index"))
+    };
+    let read = read.await;
+    (object, read)
+}
+
+async fn read_footer(vault: Arc<Vault>, object: String, bytes: u64) -> (String, Result<PackListing, RepositoryError>) {
+    let read = footer_of(&vault, &object, bytes).await;
+    (object, read)
+}
+
+/// Reads the listing of a pack of this size off its end.
+async fn footer_of(vault: &Vault, object: &str, stored_bytes: u64) -> Result<PackListing, RepositoryError> {
+    let damaged = |problem: &str| RepositoryError::damaged(object, problem);
+    let trailer_start = stored_bytes
+        .checked_sub(TRAILER_BYTES as u64)
+        .ok_or_else(|| damaged("it is truncated"))?;
+    let trailer = vault.store.read_range(object, trailer_start..stored_bytes).await?;
+    let length = footer::read_trailer(&trailer).ok_or_else(|| damaged("it doesn't end as a pack"))?;
+    let start = trailer_start
+        .checked_sub(u64::from(length))
+        .ok_or_else(|| damaged("its trailer doesn't match"))?;
+    let record = vault.store.read_range(object, start..trailer_start).await?;
+    let body = vault
+        .open_record(object, record, RecordType::Footer, vault.name_id(object))
+        .await?;
+    let mut bytes = BytesReader(&body);
+    let entries =
+        footer::decode(&mut bytes).filter(|entries| bytes.0.is_empty() && footer::chunks_end(entries) == start);
+    let entries = entries.ok_or_else(|| damaged("its footer doesn't match"))?;
+    let name = object.rsplit('/').next().unwrap_or(object).to_owned();
+    Ok(PackListing {
+        name,
+        stored_bytes,
+        entries,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_survives_its_encoding() {
+        let entry = PackEntry {
+            id: [1; 32],
+            offset: 0,
+            record_bytes: 10,
+            raw_bytes: 3,
+            documents: 2,
+        };
+        let listing = |name: &str| PackListing {
+            name: name.into(),
+            stored_bytes: 77,
+            entries: vec![entry],
+        };
+        let listings = vec![listing("a.1.b.000001"), listing("a.1.b.000002")];
+        let body = encode(&listings);
+        assert_eq!(decode(&body), Some(listings));
+        for length in 0..body.len() {
+            assert_eq!(decode(&body[..length]), None);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Key files: 32 random bytes as text, readable by their owner only.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::RepositoryError;
+use crate::keys::{Key, random};
+use crate::names::{hex, unhex};
+
+const COMMENT: &str = "# Key of a backup repository. Whoever has it can read the backups; without it nobody can.\n\
+                       # Keep a copy in another place than the backups.\n";
+/// More than any key file; whatever is larger isn't one.
+const LIMIT_BYTES: u64 = 4096;
+
+/// Reads a key file.
+pub(crate) fn read(path: &Path) -> Result<Key, RepositoryError> {
+    let file = File::open(path).map_err(|error| unreadable(path, &error.to_string()))?;
+    warn_if_exposed(path, &file);
+    let mut text = Zeroizing::new(String::new());
+    file.take(LIMIT_BYTES)
+        .read_to_string(&mut text)
+        .map_err(|error| unreadable(path, &error.to_string()))?;
+    let mut lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    match (lines.next().and_then(unhex), lines.next()) {
+        (Some(key), None) => Ok(Zeroizing::new(key)),
+        _ => Err(unreadable(
+            path,
+            "not a key file: one line with 64 hex digits is expected",
+        )),
+    }
+}
+
+/// Reads a key file, or makes one that doesn't exist.
+pub(crate) fn read_or_create(path: &Path) -> Result<Key, RepositoryError> {
+    let file = match owner_only().open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return read(path),
+        Err(error) => return Err(unreadable(path, &error.to_string())),
+    };
+    let key: Key = Zeroizing::new(random()?);
+    if let Err(error) = fill(file, path, &key) {
+        // A half-written key file would stand in the way of the next attempt, and nothing uses it yet.
+        let _ = std::fs::remove_file(path);
+        return Err(unreadable(path, &error.to_string()));
+    }
+    Ok(key)
+}
+
+/// Writes and makes durable: the file and its entry in the folder.
+fn fill(mut file: File, path: &Path, key: &Key) -> std::io::Result<()> {
+    let digits = Zeroizing::new(hex(key.as_ref()));
+    file.write_all(COMMENT.as_bytes())?;
+    file.write_all(digits.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()?;
+    sync_folder(path.parent())
+}
+
+/// Makes the entries of a folder durable.
+pub(crate) fn sync_folder(folder: Option<&Path>) -> std::io::Result<()> {
+    let folder = folder
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+fn owner_only() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+#[cfg(unix)]
+fn warn_if_exposed(path: &Path, file: &File) {
+    use std::os::unix::fs::MetadataExt;
+    let exposed = file.metadata().is_ok_and(|metadata| metadata.mode() & 0o007 != 0);
+    if exposed {
+        tracing::warn!(path = %path.display(), "every user of this machine can reach the key file; chmod it to 0600");
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_if_exposed(_: &Path, _: &File) {}
+
+fn unreadable(path: &Path, reason: &str) -> RepositoryError {
+    RepositoryError::KeyFileUnreadable {
+        path: PathBuf::from(path),
+        reason: reason.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_key_file_is_private_and_reads_back() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let path = folder.path().join("key");
+        let key = read_or_create(&path).expect("made");
+        assert_eq!(read(&path).expect("read"), key);
+        assert_eq!(read_or_create(&path).expect("kept"), key);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            assert_eq!(path.metadata().expect("there").mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_file_is_refused() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let path = folder.path().join("key");
+        for text in [
+            "",
+            "abc",
+            "# only a comment\n",
+            &"00".repeat(31),
+            &format!("{0}\n{0}\n", "00".repeat(32)),
+        ] {
+            std::fs::write(&path, text).expect("written");
+            let error = read(&path).expect_err(text);
+            assert!(matches!(error, RepositoryError::KeyFileUnreadable { .. }), "{error}");
+        }
+        assert!(matches!(
+            read(&folder.path().join("none")),
+            Err(RepositoryError::KeyFileUnreadable { .. })
+        ));
+    }
+}

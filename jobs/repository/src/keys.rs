@@ -1,0 +1,212 @@
+//! Keys and how they are derived (format, section 4). Nothing here is ever shown or stored in clear.
+
+use std::fmt;
+
+use hkdf::Hkdf;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use crate::{Domain, RepositoryError, RepositoryId};
+
+/// A 32-byte key, wiped when it goes.
+pub(crate) type Key = Zeroizing<[u8; 32]>;
+
+/// Id of the master key that version 1 creates.
+pub(crate) const FIRST_KEY_ID: u32 = 1;
+
+const PREFIX: &[u8] = b"lucid-archive/1 ";
+
+/// One key from another.
+pub(crate) fn derive(input: &[u8], salt: &[u8], info: &[&[u8]]) -> Key {
+    let mut out = Zeroizing::new([0; 32]);
+    let mut parts = vec![PREFIX];
+    parts.extend(info);
+    Hkdf::<Sha256>::new(Some(salt), input)
+        .expand_multi_info(&parts, out.as_mut())
+        .expect("32 bytes are fewer than HKDF's limit");
+    out
+}
+
+/// Bytes from the operating system.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], RepositoryError> {
+    let mut out = [0; N];
+    getrandom::fill(&mut out).map_err(|error| RepositoryError::Internal {
+        what: "randomness",
+        reason: error.to_string(),
+    })?;
+    Ok(out)
+}
+
+/// What a key slot protects: the root key and the master keys.
+pub(crate) struct KeyRing {
+    pub(crate) root: Key,
+    pub(crate) masters: Vec<(u32, Key)>,
+}
+
+impl KeyRing {
+    pub(crate) fn generate() -> Result<Self, RepositoryError> {
+        Ok(Self {
+            root: Zeroizing::new(random()?),
+            masters: vec![(FIRST_KEY_ID, Zeroizing::new(random()?))],
+        })
+    }
+
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(Vec::with_capacity(36 + 36 * self.masters.len()));
+        out.extend_from_slice(self.root.as_ref());
+        let count = u32::try_from(self.masters.len()).expect("a handful of masters");
+        out.extend_from_slice(&count.to_le_bytes());
+        for (id, master) in &self.masters {
+            out.extend_from_slice(&id.to_le_bytes());
+            out.extend_from_slice(master.as_ref());
+        }
+        out
+    }
+
+    /// `None` if the bytes aren't a ring; they were authenticated, so that is a newer format.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (root, rest) = bytes.split_first_chunk::<32>()?;
+        let (count, rest) = rest.split_first_chunk::<4>()?;
+        let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
+        if count == 0 || rest.len() != count.checked_mul(36)? {
+            return None;
+        }
+        let masters = rest.chunks_exact(36).map(|master| {
+            let (id, key) = master.split_first_chunk::<4>()?;
+            Some((u32::from_le_bytes(*id), Zeroizing::new(<[u8; 32]>::try_from(key).ok()?)))
+        });
+        Some(Self {
+            root: Zeroizing::new(*root),
+            masters: masters.collect::<Option<_>>()?,
+        })
+    }
+
+    pub(crate) fn config_key(&self, repository: &RepositoryId) -> Key {
+        derive(self.root.as_ref(), repository.as_bytes(), &[b"config"])
+    }
+}
+
+/// The keys of one domain that name and cut things; they never change.
+pub(crate) struct DomainKeys {
+    pub(crate) chunk_id: Key,
+    pub(crate) list_id: Key,
+    pub(crate) name: Key,
+    pub(crate) cut: Key,
+    pub(crate) content: Key,
+}
+
+impl DomainKeys {
+    fn new(domain: Domain, input: &[u8; 32], repository: &RepositoryId) -> Self {
+        let domain: &[u8] = match domain {
+            Domain::Sealed => b"sealed ",
+            Domain::Plain => b"plain ",
+        };
+        let key = |purpose: &[u8]| derive(input, repository.as_bytes(), &[domain, purpose]);
+        Self {
+            chunk_id: key(b"chunk-id"),
+            list_id: key(b"list-id"),
+            name: key(b"name"),
+            cut: key(b"cut"),
+            content: key(b"content"),
+        }
+    }
+}
+
+/// All keys of an open repository.
+pub(crate) struct Keys {
+    pub(crate) repository: RepositoryId,
+    ring: Option<KeyRing>,
+    sealed: Option<DomainKeys>,
+    plain: DomainKeys,
+    pub(crate) check: Key,
+}
+
+impl Keys {
+    pub(crate) fn new(repository: RepositoryId, ring: Option<KeyRing>, plain_seed: &[u8; 32]) -> Self {
+        Self {
+            repository,
+            sealed: ring
+                .as_ref()
+                .map(|ring| DomainKeys::new(Domain::Sealed, &ring.root, &repository)),
+            ring,
+            plain: DomainKeys::new(Domain::Plain, plain_seed, &repository),
+            check: derive(plain_seed, repository.as_bytes(), &[b"plain check"]),
+        }
+    }
+
+    /// The keys of a domain; none for the sealed domain of a repository without encryption.
+    pub(crate) fn domain(&self, domain: Domain) -> Option<&DomainKeys> {
+        match domain {
+            Domain::Sealed => self.sealed.as_ref(),
+            Domain::Plain => Some(&self.plain),
+        }
+    }
+
+    pub(crate) fn ring(&self) -> Option<&KeyRing> {
+        self.ring.as_ref()
+    }
+
+    /// The newest master's id; 0 where there is none.
+    pub(crate) fn newest_key_id(&self) -> u32 {
+        self.ring
+            .iter()
+            .flat_map(|ring| &ring.masters)
+            .map(|(id, _)| *id)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// The key that seals what one writer writes; none if the master is unknown.
+    pub(crate) fn writer_key(&self, key_id: u32, writer: &[u8; 32]) -> Option<Key> {
+        let (_, master) = self.ring.as_ref()?.masters.iter().find(|(id, _)| *id == key_id)?;
+        Some(derive(
+            master.as_ref(),
+            writer,
+            &[b"writer", self.repository.as_bytes()],
+        ))
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keys(of {})", self.repository)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_survives_its_encoding_and_nothing_else_does() {
+        let ring = KeyRing::generate().expect("randomness");
+        let bytes = ring.encode();
+        let back = KeyRing::decode(&bytes).expect("a ring");
+        assert_eq!((back.root, back.masters), (ring.root, ring.masters));
+        assert!(KeyRing::decode(&bytes[..bytes.len() - 1]).is_none());
+        assert!(KeyRing::decode(&bytes[..36]).is_none());
+    }
+
+    #[test]
+    fn every_purpose_has_its_own_key() {
+        let seed = [7; 32];
+        let ring = KeyRing {
+            root: Zeroizing::new(seed),
+            masters: vec![(1, Zeroizing::new(seed))],
+        };
+        let repository = RepositoryId::from_bytes([1; 16]);
+        let config = ring.config_key(&repository);
+        let keys = Keys::new(repository, Some(ring), &seed);
+        let mut all = vec![*config, *keys.check, *keys.writer_key(1, &[0; 32]).expect("known")];
+        all.push(*keys.writer_key(1, &[1; 32]).expect("known"));
+        for domain in [Domain::Sealed, Domain::Plain] {
+            let of = keys.domain(domain).expect("both are there");
+            all.extend([*of.chunk_id, *of.list_id, *of.name, *of.cut, *of.content]);
+        }
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+        assert!(keys.writer_key(2, &[0; 32]).is_none());
+    }
+}

@@ -1,0 +1,80 @@
+//! What a writer has claimed, stored and counted so far.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::RepositoryError;
+use crate::index::PackListing;
+
+/// What a writer has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteStats {
+    /// Chunks that were new.
+    pub chunks_new: u64,
+    /// Chunks that were there already.
+    pub chunks_known: u64,
+    /// BSON bytes of all documents stored or found.
+    pub raw_bytes: u64,
+    /// BSON bytes of the new chunks.
+    pub new_chunk_raw_bytes: u64,
+    /// Sealed bytes of the new chunks.
+    pub new_chunk_stored_bytes: u64,
+    /// Bytes of all objects written: packs, lists, index, manifest.
+    pub stored_bytes: u64,
+}
+
+/// Bookkeeping of one writer.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// Chunks that this writer was the first to meet: true once their pack is durable.
+    fresh: HashMap<[u8; 32], bool>,
+    pub(crate) stats: WriteStats,
+    /// Packs that are durable and in no index object yet.
+    pub(crate) unlisted: Vec<PackListing>,
+    failure: Option<(String, bool)>,
+}
+
+impl Ledger {
+    /// Whether the caller is to store this chunk: true for the first to ask.
+    pub(crate) fn claim(&mut self, id: &[u8; 32]) -> bool {
+        let mut first = false;
+        self.fresh.entry(*id).or_insert_with(|| {
+            first = true;
+            false
+        });
+        first
+    }
+
+    /// Whether this writer made this chunk durable.
+    pub(crate) fn has_stored(&self, id: &[u8; 32]) -> bool {
+        self.fresh.get(id).is_some_and(|durable| *durable)
+    }
+
+    /// A pack is durable.
+    pub(crate) fn stored(&mut self, listing: PackListing) {
+        self.stats.stored_bytes += listing.stored_bytes;
+        for entry in &listing.entries {
+            self.fresh.insert(entry.id, true);
+        }
+        self.unlisted.push(listing);
+    }
+
+    /// Ends this writer: what it claimed may never be stored.
+    pub(crate) fn fail(&mut self, error: &RepositoryError) {
+        if self.failure.is_none() {
+            self.failure = Some((error.to_string(), error.is_retryable()));
+        }
+    }
+
+    /// Fails if this writer has failed.
+    pub(crate) fn check(&self) -> Result<(), RepositoryError> {
+        match &self.failure {
+            None => Ok(()),
+            Some((reason, retryable)) => Err(RepositoryError::WriterFailed {
+                reason: reason.clone(),
+                retryable: *retryable,
+            }),
+        }
+    }
+}

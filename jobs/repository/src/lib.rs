@@ -1,0 +1,86 @@
+//! The backup repository: a folder (later: a bucket) that holds encrypted, deduplicated,
+//! verifiable backups of MongoDB databases.
+//!
+//! The format is written down in `schemas/archive-format.md`; its words are the type names here.
+//! This crate knows nothing of jobs, servers or HTTP, and depends on no other crate of this
+//! workspace, so that it can be lifted out.
+//!
+//! Invariant: every object is complete or absent, and a manifest is written only after all that it
+//! refers to is durable. So a crash at any moment loses at most work, never a finished backup.
+//!
+//! ```no_run
+//! # use lucid_repository::*;
+//! # async fn example(batch: DocumentBatch, manifest: Manifest) -> Result<(), RepositoryError> {
+//! let location = Location::parse("file:///backups/main")?;
+//! let unlock = Unlock::KeyFile("/etc/lucid/key".into());
+//! let repository = Repository::open(&location, &unlock).await?;
+//! let writer = repository.begin("backup_1", 1, Domain::Sealed, Compression::default()).await?;
+//! let mut collection = writer.collection(ContentOrder::Any);
+//! collection.push(batch).await?;
+//! let content = collection.finish().await?;
+//! writer.finish().await?;
+//! writer.write_manifest(&manifest).await?;
+//! # Ok(()) }
+//! ```
+
+mod batch;
+mod bytes_reader;
+mod collection;
+mod config;
+mod content;
+mod cutter;
+mod envelope;
+mod error;
+mod footer;
+mod index;
+mod init;
+mod key_file;
+mod keys;
+mod ledger;
+mod list;
+mod location;
+mod manifest;
+mod names;
+mod object_name;
+mod options;
+mod packer;
+mod pool;
+mod reader;
+mod record;
+mod repository;
+mod seal;
+mod secret;
+mod slot;
+mod storage;
+mod store;
+mod vault;
+mod verify;
+mod writer;
+
+pub use batch::{DocumentBatch, RawChunk};
+pub use collection::CollectionWriter;
+pub use content::{ContentHasher, ContentOrder};
+pub use error::{Damage, RepositoryError};
+pub use ledger::WriteStats;
+pub use location::Location;
+pub use manifest::{
+    CollectionContent, CollectionEntry, CollectionKind, ListRef, MANIFEST_FORMAT, Manifest, ManifestEntry, ManifestRef,
+    ReadOrder,
+};
+pub use names::{Domain, RepositoryId};
+pub use options::{ChunkSizes, Compression, InitOptions, PassphraseCost, SlotInfo, SlotKind, Unlock};
+pub use reader::BackupReader;
+pub use repository::Repository;
+pub use secret::Secret;
+pub use verify::{Finding, VerifyLevel, VerifyProgress};
+pub use writer::BackupWriter;
+
+#[cfg(test)]
+extern crate self as lucid_repository;
+#[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;

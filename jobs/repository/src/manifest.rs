@@ -1,0 +1,145 @@
+//! The manifest: what one backup consists of. Its existence is what makes a backup complete.
+
+use bson::{DateTime, RawDocumentBuf, Timestamp, Uuid};
+use serde::{Deserialize, Serialize};
+
+use crate::{ContentOrder, Damage, Domain};
+
+/// The version of [`Manifest`] that this program writes.
+pub const MANIFEST_FORMAT: i32 = 1;
+
+/// What one backup consists of. Unknown fields are ignored by readers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`MANIFEST_FORMAT`].
+    pub format: i32,
+    /// The job that made it.
+    pub job: String,
+    /// The job's epoch at that time.
+    pub epoch: i64,
+    /// Where its chunks are; must be the domain of the writer.
+    pub domain: Domain,
+    /// The database.
+    pub database: String,
+    /// When the backup began.
+    pub started_at: DateTime,
+    /// When the last document was stored.
+    pub finished_at: DateTime,
+    /// The cluster time at which the documents were read, if there is one for all.
+    pub snapshot_time: Option<Timestamp>,
+    /// Version of the server, such as `7.0.14`.
+    pub server_version: String,
+    /// Feature compatibility version, such as `7.0`.
+    pub fcv: String,
+    /// The member that was read, `host:port`.
+    pub member: String,
+    /// Whether every document was read at the snapshot time.
+    pub consistent: bool,
+    /// The collections and views, in the order in which they are to be restored.
+    pub collections: Vec<CollectionEntry>,
+}
+
+/// What kind of thing a name in a database is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CollectionKind {
+    /// An ordinary collection.
+    Collection,
+    /// Of fixed size, in order of insertion.
+    Capped,
+    /// Stored by `_id`.
+    Clustered,
+    /// A time-series collection; its documents here are those of its buckets.
+    TimeSeries,
+    /// A view: options only.
+    View,
+}
+
+/// In which order a collection was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadOrder {
+    /// As stored: stable on one member only.
+    Natural,
+    /// By `_id`: the same on every member.
+    Id,
+}
+
+/// One collection or view of a backup.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CollectionEntry {
+    /// Its name, without the database.
+    pub name: String,
+    /// What it is.
+    pub kind: CollectionKind,
+    /// Its options, byte for byte as the server listed them.
+    pub options: RawDocumentBuf,
+    /// Its UUID on the server it was read from; views have none.
+    pub uuid: Option<Uuid>,
+    /// Its index documents, byte for byte as the server listed them.
+    pub indexes: Vec<RawDocumentBuf>,
+    /// The cluster time at which it was read.
+    pub read_at: Option<Timestamp>,
+    /// Whether it was read at the manifest's snapshot time.
+    pub at_snapshot: bool,
+    /// The order in which it was read.
+    pub read_order: ReadOrder,
+    /// Whether the order of its documents is part of its content.
+    pub content_order: ContentOrder,
+    /// Its documents.
+    pub content: CollectionContent,
+}
+
+/// The documents of one collection, as chunk lists. Small lists are held right here; they hold `_id`
+/// values, so this is no text for logs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CollectionContent {
+    /// Number of documents.
+    pub documents: u64,
+    /// Their BSON bytes.
+    pub raw_bytes: u64,
+    /// What [`crate::ContentHasher`] makes of the same documents.
+    pub content_hash: String,
+    /// Where the chunks are named, in order.
+    pub chunk_lists: Vec<ListRef>,
+}
+
+/// A chunk list: either an object of its own, or a few entries held inline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ListRef {
+    /// Its id, 64 hex digits: a keyed hash of its entries.
+    pub id: String,
+    /// Number of chunks that it names.
+    pub chunks: u32,
+    /// Number of documents in them.
+    pub documents: u64,
+    /// Their BSON bytes.
+    pub raw_bytes: u64,
+    /// The list's bytes where it is held inline; absent where it is an object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inline: Option<bson::Binary>,
+}
+
+/// Where a manifest is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestRef {
+    /// Name of the object within the repository.
+    pub key: String,
+    /// BLAKE3 of the stored bytes, 64 hex digits.
+    pub hash: String,
+    /// Size of the object.
+    pub stored_bytes: u64,
+}
+
+/// One manifest of a repository; a damaged one is listed too, since its name tells whose it was.
+#[derive(Clone, Debug)]
+pub struct ManifestEntry {
+    /// Name of the object within the repository.
+    pub key: String,
+    /// The job in its name.
+    pub job: String,
+    /// The epoch in its name.
+    pub epoch: i64,
+    /// The manifest, or what is wrong with it.
+    pub manifest: Result<Manifest, Damage>,
+}

@@ -1,0 +1,148 @@
+//! Names of objects (format, section 2). No two writers ever name the same object, except for chunk lists.
+
+use crate::names::hex;
+use crate::{Domain, RepositoryError};
+
+/// Folder of the generation objects of later versions.
+pub(crate) const GENERATIONS: &str = "generations";
+
+const MAX_JOB_BYTES: usize = 128;
+
+/// The folders of a domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Folder {
+    Packs,
+    Index,
+    Lists,
+    Manifests,
+}
+
+impl Folder {
+    /// Its full name.
+    pub(crate) fn of(self, domain: Domain) -> String {
+        let folder = match self {
+            Self::Packs => "packs",
+            Self::Index => "index",
+            Self::Lists => "lists",
+            Self::Manifests => "manifests",
+        };
+        format!("{domain}/{folder}")
+    }
+
+    /// The full name of an object in it.
+    pub(crate) fn object(self, domain: Domain, name: &str) -> String {
+        format!("{}/{name}", self.of(domain))
+    }
+}
+
+/// Names of what one writer writes.
+#[derive(Clone, Debug)]
+pub(crate) struct WriterNames {
+    domain: Domain,
+    stem: String,
+}
+
+impl WriterNames {
+    /// Checks the job's name: it becomes a file name.
+    pub(crate) fn new(domain: Domain, job: &str, epoch: i64, writer: &[u8; 32]) -> Result<Self, RepositoryError> {
+        let bad = |reason: &str| RepositoryError::BadName {
+            what: "job",
+            name: job.into(),
+            reason: reason.into(),
+        };
+        if !is_job(job) {
+            return Err(bad("1 to 128 letters, digits, '_' or '-' are possible"));
+        }
+        if epoch < 0 {
+            return Err(bad("its epoch is negative"));
+        }
+        Ok(Self {
+            domain,
+            stem: format!("{job}.{epoch}.{}", hex(&writer[..16])),
+        })
+    }
+
+    /// The n-th pack, without its folder.
+    pub(crate) fn pack(&self, number: u32) -> String {
+        format!("{}.{number:06}", self.stem)
+    }
+
+    /// The n-th index object.
+    pub(crate) fn index(&self, number: u32) -> String {
+        Folder::Index.object(self.domain, &format!("{}.{number:06}", self.stem))
+    }
+
+    /// The manifest.
+    pub(crate) fn manifest(&self) -> String {
+        Folder::Manifests.object(self.domain, &self.stem)
+    }
+}
+
+/// What the name of a manifest says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ManifestName {
+    pub(crate) domain: Domain,
+    pub(crate) job: String,
+    pub(crate) epoch: i64,
+}
+
+impl ManifestName {
+    /// Reads a manifest's full name; `BadName` for anything else, so that no other object can be reached through one.
+    pub(crate) fn parse(key: &str) -> Result<Self, RepositoryError> {
+        let parsed = [Domain::Sealed, Domain::Plain].into_iter().find_map(|domain| {
+            let stem = key.strip_prefix(&Folder::Manifests.of(domain))?.strip_prefix('/')?;
+            let (rest, writer) = stem.rsplit_once('.')?;
+            let (job, epoch) = rest.rsplit_once('.')?;
+            let plausible = is_job(job) && writer.len() == 32 && writer.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let epoch = epoch.parse().ok().filter(|epoch| *epoch >= 0)?;
+            plausible.then(|| Self {
+                domain,
+                job: job.into(),
+                epoch,
+            })
+        });
+        parsed.ok_or_else(|| RepositoryError::BadName {
+            what: "manifest key",
+            name: key.into(),
+            reason: "it isn't the name of a manifest".into(),
+        })
+    }
+}
+
+fn is_job(job: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    (1..=MAX_JOB_BYTES).contains(&job.len()) && job.bytes().all(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_is_known_by_its_name() {
+        let names = WriterNames::new(Domain::Sealed, "backup_20250109_020000_7k3f", 3, &[0xab; 32]).expect("good");
+        let parsed = ManifestName::parse(&names.manifest()).expect("its own");
+        assert_eq!(
+            (parsed.job.as_str(), parsed.epoch, parsed.domain),
+            ("backup_20250109_020000_7k3f", 3, Domain::Sealed)
+        );
+        for bad in [
+            "config",
+            "sealed/packs/a.1.b",
+            "sealed/manifests/../../config",
+            "sealed/manifests/",
+            "/sealed/manifests/a.1.ab",
+            "",
+        ] {
+            assert!(ManifestName::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hostile_jobs_are_refused() {
+        for job in ["", "../x", "a/b", "a.b", "a\0b", "é", &"x".repeat(129)] {
+            assert!(WriterNames::new(Domain::Sealed, job, 1, &[0; 32]).is_err(), "{job}");
+        }
+        assert!(WriterNames::new(Domain::Sealed, "a", -1, &[0; 32]).is_err());
+    }
+}

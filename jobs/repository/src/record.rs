@@ -1,0 +1,151 @@
+//! The header of a record (format, section 5).
+
+/// Bytes of a header.
+pub(crate) const HEADER_BYTES: usize = 96;
+/// Bytes of a tag.
+pub(crate) const TAG_BYTES: usize = 16;
+/// What a record adds to its body.
+pub(crate) const OVERHEAD_BYTES: usize = HEADER_BYTES + TAG_BYTES;
+
+const MAGIC: &[u8; 4] = b"LUCR";
+const VERSION: u8 = 1;
+
+/// What a record holds. Numbers 2 (delta chunk) and 7 (generation) are reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecordType {
+    Chunk = 1,
+    Footer = 3,
+    Index = 4,
+    List = 5,
+    Manifest = 6,
+}
+
+/// How a record is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Suite {
+    /// Not encrypted, with a keyed checksum.
+    Checked = 0,
+    /// AES-256-GCM.
+    Aes256Gcm = 1,
+}
+
+/// How a record's body is compressed. Number 2 (zstd with a prefix) is reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyCompression {
+    None = 0,
+    Zstd = 1,
+}
+
+/// The header of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) record_type: RecordType,
+    pub(crate) suite: Suite,
+    pub(crate) compression: BodyCompression,
+    pub(crate) key_id: u32,
+    pub(crate) body_bytes: u32,
+    pub(crate) raw_bytes: u32,
+    pub(crate) nonce: [u8; 12],
+    pub(crate) writer: [u8; 32],
+    pub(crate) id: [u8; 32],
+}
+
+impl Header {
+    pub(crate) fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut out = [0; HEADER_BYTES];
+        out[..4].copy_from_slice(MAGIC);
+        out[4] = VERSION;
+        out[5] = self.record_type as u8;
+        out[6] = self.suite as u8;
+        out[7] = self.compression as u8;
+        out[8..12].copy_from_slice(&self.key_id.to_le_bytes());
+        out[12..16].copy_from_slice(&self.body_bytes.to_le_bytes());
+        out[16..20].copy_from_slice(&self.raw_bytes.to_le_bytes());
+        out[20..32].copy_from_slice(&self.nonce);
+        out[32..64].copy_from_slice(&self.writer);
+        out[64..].copy_from_slice(&self.id);
+        out
+    }
+
+    /// Reads a header; the text says what is wrong with it.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let bytes: &[u8; HEADER_BYTES] = bytes.first_chunk().ok_or("too short for a record")?;
+        if &bytes[..4] != MAGIC {
+            return Err("no record where one should be".into());
+        }
+        if bytes[4] != VERSION {
+            return Err(format!("record version {} is unknown", bytes[4]));
+        }
+        Ok(Self {
+            record_type: record_type(bytes[5])?,
+            suite: match bytes[6] {
+                0 => Suite::Checked,
+                1 => Suite::Aes256Gcm,
+                other => return Err(format!("suite {other} is unknown")),
+            },
+            compression: match bytes[7] {
+                0 => BodyCompression::None,
+                1 => BodyCompression::Zstd,
+                other => return Err(format!("compression {other} is unknown")),
+            },
+            key_id: u32_at(bytes, 8),
+            body_bytes: u32_at(bytes, 12),
+            raw_bytes: u32_at(bytes, 16),
+            nonce: *array_at(bytes, 20),
+            writer: *array_at(bytes, 32),
+            id: *array_at(bytes, 64),
+        })
+    }
+
+    /// Length of the whole record.
+    pub(crate) fn record_bytes(&self) -> u64 {
+        u64::from(self.body_bytes) + OVERHEAD_BYTES as u64
+    }
+}
+
+fn record_type(number: u8) -> Result<RecordType, String> {
+    Ok(match number {
+        1 => RecordType::Chunk,
+        3 => RecordType::Footer,
+        4 => RecordType::Index,
+        5 => RecordType::List,
+        6 => RecordType::Manifest,
+        other => return Err(format!("record type {other} is unknown")),
+    })
+}
+
+fn u32_at(bytes: &[u8; HEADER_BYTES], at: usize) -> u32 {
+    u32::from_le_bytes(*array_at(bytes, at))
+}
+
+fn array_at<const N: usize>(bytes: &[u8; HEADER_BYTES], at: usize) -> &[u8; N] {
+    bytes[at..].first_chunk().expect("fields lie within the header")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_survives_its_encoding() {
+        let header = Header {
+            record_type: RecordType::List,
+            suite: Suite::Aes256Gcm,
+            compression: BodyCompression::Zstd,
+            key_id: 1,
+            body_bytes: 2,
+            raw_bytes: 3,
+            nonce: [4; 12],
+            writer: [5; 32],
+            id: [6; 32],
+        };
+        let bytes = header.encode();
+        assert_eq!(Header::decode(&bytes), Ok(header));
+        for at in [0, 4, 5, 6, 7] {
+            let mut bad = bytes;
+            bad[at] ^= 0x80;
+            assert!(Header::decode(&bad).is_err(), "byte {at}");
+        }
+        assert!(Header::decode(&bytes[..95]).is_err());
+    }
+}

@@ -1,0 +1,264 @@
+//! A repository: made, opened, listed.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::config::Config;
+use crate::init::{self, Opened};
+use crate::keys::Keys;
+use crate::object_name::{Folder, ManifestName};
+use crate::pool::Pool;
+use crate::record::RecordType;
+use crate::seal::Opener;
+use crate::store::Store;
+use crate::vault::Vault;
+use crate::{
+    BackupReader, BackupWriter, Compression, ContentHasher, ContentOrder, Domain, InitOptions, Location,
+    MANIFEST_FORMAT, Manifest, ManifestEntry, ManifestRef, PassphraseCost, RepositoryError, RepositoryId, SlotInfo,
+    Unlock,
+};
+
+/// Manifests read at once.
+const READS: usize = 8;
+
+/// An open repository. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    location: Location,
+    store: Store,
+    config: Config,
+    keys: Arc<Keys>,
+    sealed: Option<Arc<Vault>>,
+    plain: Arc<Vault>,
+}
+
+impl Repository {
+    /// Makes a new repository in an empty folder or one that doesn't exist yet (its parent must). A key file that doesn't exist is
+    /// made first (mode 0600). Fails with `AlreadyInitialised`, `ForeignFolder` or `ParentMissing` without touching anything.
+    pub async fn init(location: &Location, unlock: &Unlock, options: &InitOptions) -> Result<Self, RepositoryError> {
+        init::init(location, unlock, options).await?;
+        Self::open(location, unlock).await
+    }
+
+    /// Opens a repository. Fails with `NotInitialised`, `WrongKey`, `KeyRequired`, `NotEncrypted`, `KeyFileUnreadable`,
+    /// `UnsupportedVersion` or `Damaged`, each distinct.
+    pub async fn open(location: &Location, unlock: &Unlock) -> Result<Self, RepositoryError> {
+        Ok(Self::new(location, init::open(location, unlock).await?))
+    }
+
+    pub(crate) fn new(location: &Location, from: Opened) -> Self {
+        let Opened { store, config, keys } = from;
+        let (keys, pool) = (Arc::new(keys), Pool::new());
+        let vault = |domain| {
+            let opener = Arc::new(Opener::new(keys.clone(), domain));
+            let (store, keys, pool, chunk) = (store.clone(), keys.clone(), pool.clone(), config.chunk);
+            Arc::new(Vault {
+                domain,
+                store,
+                keys,
+                opener,
+                pool,
+                chunk,
+            })
+        };
+        let (sealed, plain) = (config.encrypted.then(|| vault(Domain::Sealed)), vault(Domain::Plain));
+        Self {
+            inner: Arc::new(Inner {
+                location: location.clone(),
+                sealed,
+                plain,
+                store,
+                config,
+                keys,
+            }),
+        }
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> &RepositoryId {
+        &self.inner.keys.repository
+    }
+
+    /// Where it is.
+    pub fn location(&self) -> &Location {
+        &self.inner.location
+    }
+
+    /// Whether backups of this domain can be made here.
+    pub fn takes(&self, domain: Domain) -> bool {
+        match domain {
+            Domain::Sealed => self.inner.config.encrypted,
+            Domain::Plain => self.inner.config.plain,
+        }
+    }
+
+    /// Adds a key slot; a key file that doesn't exist is made. The slot is proven by opening it before this returns.
+    pub async fn add_slot(&self, unlock: &Unlock, label: &str) -> Result<SlotInfo, RepositoryError> {
+        let refused = |reason: &str| RepositoryError::Slot { reason: reason.into() };
+        let ring = self
+            .inner
+            .keys
+            .ring()
+            .ok_or_else(|| refused("this repository isn't encrypted"))?;
+        init::refuse_key_inside(&self.inner.location, unlock)?;
+        if self.slots().await?.len() >= init::MAX_SLOTS {
+            return Err(refused("there are 16 already"));
+        }
+        let secret = init::secret_of(unlock, true)?.ok_or_else(|| refused("a key file or a passphrase is needed"))?;
+        let cost = PassphraseCost::default();
+        let slot = init::add_slot(&self.inner.store, self.id(), ring, secret, label, cost).await?;
+        Ok(slot.info())
+    }
+
+    /// The key slots, oldest first. Damaged ones are left out (and logged); verification tells of them.
+    pub async fn slots(&self) -> Result<Vec<SlotInfo>, RepositoryError> {
+        let (slots, _) = init::read_slots(&self.inner.store, self.id()).await?;
+        let mut slots: Vec<_> = slots.iter().map(|slot| slot.slot().info()).collect();
+        slots.sort_by_key(|slot| slot.created_at);
+        Ok(slots)
+    }
+
+    /// Starts a backup. Loads the index, and the footers of packs that no index lists yet, so that what a predecessor finished is
+    /// found. `job` may hold letters, digits, `_` and `-`.
+    pub async fn begin(
+        &self,
+        job: &str,
+        epoch: i64,
+        domain: Domain,
+        compression: Compression,
+    ) -> Result<BackupWriter, RepositoryError> {
+        if !self.takes(domain) {
+            let reason = match domain {
+                Domain::Sealed => "it has no key; make another one with a key file",
+                Domain::Plain => "it wasn't created to (allow_plain)",
+            };
+            return Err(RepositoryError::DomainUnavailable {
+                domain,
+                reason: reason.into(),
+            });
+        }
+        BackupWriter::begin(self.vault(domain)?, job, epoch, compression).await
+    }
+
+    /// All manifests of all domains, by job and epoch. One that is damaged doesn't hide the others.
+    pub async fn manifests(&self) -> Result<Vec<ManifestEntry>, RepositoryError> {
+        self.inner.plain.refuse_generations().await?;
+        let mut entries = Vec::new();
+        for vault in self.inner.sealed.iter().chain([&self.inner.plain]) {
+            let names = vault.store.list(&Folder::Manifests.of(vault.domain)).await?;
+            let reads = stream::iter(names)
+                .map(|(key, _)| list_manifest(vault.clone(), key))
+                .buffered(READS);
+            let found: Vec<Option<ManifestEntry>> = reads.try_collect().await?;
+            entries.extend(found.into_iter().flatten());
+        }
+        entries.sort_by(|a, b| (&a.job, a.epoch, &a.key).cmp(&(&b.job, b.epoch, &b.key)));
+        Ok(entries)
+    }
+
+    /// One manifest by its key. Fails with `Missing`, `Damaged` or `BadName`.
+    pub async fn read_manifest(&self, key: &str) -> Result<(Manifest, ManifestRef), RepositoryError> {
+        let vault = self.vault(ManifestName::parse(key)?.domain)?;
+        vault.refuse_generations().await?;
+        read_manifest_in(&vault, key).await
+    }
+
+    /// Removes a manifest; its chunks stay until a prune. Succeeds if it is already gone.
+    pub async fn delete_manifest(&self, key: &str) -> Result<(), RepositoryError> {
+        ManifestName::parse(key)?;
+        self.inner.store.delete(key).await
+    }
+
+    /// Prepares reading a backup: loads the index, and makes up for damaged index objects from the packs' footers.
+    pub async fn open_backup(&self, manifest: &Manifest) -> Result<BackupReader, RepositoryError> {
+        BackupReader::open(self.vault(manifest.domain)?, manifest).await
+    }
+
+    /// A content hasher that agrees with the manifests of this domain. (A repository without encryption has no sealed
+    /// manifests; asked for their hasher, it gives one that agrees with nothing.)
+    pub fn content_hasher(&self, domain: Domain, order: ContentOrder) -> ContentHasher {
+        let key = self
+            .inner
+            .keys
+            .domain(domain)
+            .map(|keys| keys.content.clone())
+            .unwrap_or_default();
+        ContentHasher::new(key, order)
+    }
+
+    fn vault(&self, domain: Domain) -> Result<Arc<Vault>, RepositoryError> {
+        match domain {
+            Domain::Plain => Ok(self.inner.plain.clone()),
+            Domain::Sealed => self
+                .inner
+                .sealed
+                .clone()
+                .ok_or_else(|| RepositoryError::DomainUnavailable {
+                    domain,
+                    reason: "it has no key".into(),
+                }),
+        }
+    }
+}
+
+/// A manifest that is what its name says.
+pub(crate) async fn read_manifest_in(vault: &Vault, key: &str) -> Result<(Manifest, ManifestRef), RepositoryError> {
+    let name = ManifestName::parse(key)?;
+    let (body, stored) = vault.read_named(key, RecordType::Manifest).await?;
+    let damaged = |problem: String| RepositoryError::damaged(key, problem);
+    let format = bson::RawDocument::from_bytes(&body)
+        .ok()
+        .and_then(|raw| raw.get_i32("format").ok());
+    if format != Some(MANIFEST_FORMAT) {
+        let needs = format!("manifest format {}", format.unwrap_or_default());
+        return Err(RepositoryError::UnsupportedVersion {
+            object: key.into(),
+            needs,
+        });
+    }
+    let manifest: Manifest = bson::deserialize_from_slice(&body).map_err(|error| damaged(error.to_string()))?;
+    if (&manifest.job, manifest.epoch, manifest.domain) != (&name.job, name.epoch, name.domain) {
+        return Err(damaged("it isn't what its name says".into()));
+    }
+    let hash = blake3::hash(&stored).to_hex().to_string();
+    Ok((
+        manifest,
+        ManifestRef {
+            key: key.into(),
+            hash,
+            stored_bytes: stored.len() as u64,
+        },
+    ))
+}
+
+/// A row of the list of manifests; none for a stray file, or one that is deleted meanwhile.
+async fn list_manifest(vault: Arc<Vault>, key: String) -> Result<Option<ManifestEntry>, RepositoryError> {
+    let Ok(ManifestName { job, epoch, .. }) = ManifestName::parse(&key) else {
+        tracing::warn!(key, "not the name of a manifest; ignored");
+        return Ok(None);
+    };
+    let manifest = match read_manifest_in(&vault, &key).await {
+        Ok((manifest, _)) => Ok(manifest),
+        Err(RepositoryError::Missing { .. }) => return Ok(None),
+        Err(error) => match (error.damage(), error) {
+            (Some(damage), _) => Err(damage),
+            (None, error @ RepositoryError::UnsupportedVersion { .. }) => Err(crate::Damage {
+                object: key.clone(),
+                problem: error.to_string(),
+            }),
+            (None, error) => return Err(error),
+        },
+    };
+    Ok(Some(ManifestEntry {
+        key,
+        job,
+        epoch,
+        manifest,
+    }))
+}

@@ -1,0 +1,343 @@
+//! Sealing and opening records (format, section 5).
+//!
+//! Invariant: no nonce is used twice with a key. A sealer owns a writer id that nobody else ever has, and counts.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aes_gcm::aead::AeadInOut;
+use aes_gcm::{Aes256Gcm, KeyInit, Nonce, Tag};
+use subtle::ConstantTimeEq;
+
+use crate::keys::{Keys, random};
+use crate::record::{BodyCompression, HEADER_BYTES, Header, OVERHEAD_BYTES, RecordType, Suite, TAG_BYTES};
+use crate::{Domain, RepositoryError};
+
+/// Records per writer key.
+const LIMIT: u64 = 1 << 32;
+/// Ciphers kept by an opener; one per writer whose records are read.
+const CACHED_CIPHERS: usize = 1024;
+
+/// Seals what one writer writes.
+pub(crate) struct Sealer {
+    keys: Arc<Keys>,
+    key_id: u32,
+    writer: [u8; 32],
+    /// None in the plain domain.
+    cipher: Option<Aes256Gcm>,
+    counter: AtomicU64,
+}
+
+impl Sealer {
+    /// A sealer with a writer id of its own.
+    pub(crate) fn new(keys: Arc<Keys>, domain: Domain) -> Result<Self, RepositoryError> {
+        Self::with_writer(keys, domain, random()?)
+    }
+
+    pub(crate) fn with_writer(keys: Arc<Keys>, domain: Domain, writer: [u8; 32]) -> Result<Self, RepositoryError> {
+        let key_id = if domain == Domain::Sealed {
+            keys.newest_key_id()
+        } else {
+            0
+        };
+        let cipher = match domain {
+            Domain::Plain => None,
+            Domain::Sealed => {
+                let key = keys
+                    .writer_key(key_id, &writer)
+                    .ok_or_else(|| no_key("this repository has none"))?;
+                Some(Aes256Gcm::new_from_slice(key.as_ref()).expect("32 bytes are a key"))
+            }
+        };
+        Ok(Self {
+            keys,
+            key_id,
+            writer,
+            cipher,
+            counter: AtomicU64::new(0),
+        })
+    }
+
+    /// The writer's id.
+    pub(crate) fn writer(&self) -> &[u8; 32] {
+        &self.writer
+    }
+
+    /// The record of these bytes.
+    pub(crate) fn seal(
+        &self,
+        record_type: RecordType,
+        id: &[u8; 32],
+        raw: &[u8],
+        level: Option<i32>,
+    ) -> Result<Vec<u8>, RepositoryError> {
+        let raw_bytes = u32::try_from(raw.len()).map_err(|_| no_key("a record of 4 GiB or more"))?;
+        let compressed = compress(raw, level)?;
+        let body = compressed.as_deref().unwrap_or(raw);
+        let header = Header {
+            record_type,
+            suite: if self.cipher.is_some() {
+                Suite::Aes256Gcm
+            } else {
+                Suite::Checked
+            },
+            compression: if compressed.is_some() {
+                BodyCompression::Zstd
+            } else {
+                BodyCompression::None
+            },
+            key_id: self.key_id,
+            body_bytes: u32::try_from(body.len()).expect("not larger than raw"),
+            raw_bytes,
+            nonce: self.next_nonce()?,
+            writer: self.writer,
+            id: *id,
+        };
+        let mut out = Vec::with_capacity(body.len() + OVERHEAD_BYTES);
+        let encoded = header.encode();
+        out.extend_from_slice(&encoded);
+        out.extend_from_slice(body);
+        let associated = associated(&self.keys, &encoded);
+        let tag: [u8; TAG_BYTES] = match &self.cipher {
+            Some(cipher) => cipher
+                .encrypt_inout_detached(
+                    &Nonce::from(header.nonce),
+                    &associated,
+                    (&mut out[HEADER_BYTES..]).into(),
+                )
+                .map_err(|error| no_key(&error.to_string()))?
+                .into(),
+            None => check(&self.keys, &associated, &out[HEADER_BYTES..]),
+        };
+        out.extend_from_slice(&tag);
+        Ok(out)
+    }
+
+    fn next_nonce(&self) -> Result<[u8; 12], RepositoryError> {
+        let counter = self.counter.fetch_add(1, Ordering::Relaxed);
+        if counter >= LIMIT {
+            return Err(no_key("2^32 records are the most that one writer may seal"));
+        }
+        let mut nonce = [0; 12];
+        nonce[4..].copy_from_slice(&counter.to_be_bytes());
+        Ok(nonce)
+    }
+}
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sealer")
+    }
+}
+
+/// By key id and writer id.
+type Ciphers = HashMap<(u32, [u8; 32]), Arc<Aes256Gcm>>;
+
+/// Opens records of one domain.
+pub(crate) struct Opener {
+    keys: Arc<Keys>,
+    domain: Domain,
+    ciphers: Mutex<Ciphers>,
+}
+
+impl Opener {
+    pub(crate) fn new(keys: Arc<Keys>, domain: Domain) -> Self {
+        Self {
+            keys,
+            domain,
+            ciphers: Mutex::default(),
+        }
+    }
+
+    /// The raw bytes of a record of this type and id; the text says why they can't be had.
+    pub(crate) fn open(&self, record: &[u8], record_type: RecordType, id: &[u8; 32]) -> Result<Vec<u8>, String> {
+        let header = Header::decode(record)?;
+        if header.record_bytes() != record.len() as u64 {
+            return Err("its length doesn't match".into());
+        }
+        if header.record_type != record_type || header.id != *id {
+            return Err("another record is in its place".into());
+        }
+        let (encoded, rest) = record.split_at(HEADER_BYTES);
+        let (body, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or("too short for a record")?;
+        let associated = associated(&self.keys, encoded);
+        let mut body = body.to_vec();
+        match (self.domain, header.suite) {
+            (Domain::Sealed, Suite::Aes256Gcm) => self
+                .cipher(&header)?
+                .decrypt_inout_detached(
+                    &Nonce::from(header.nonce),
+                    &associated,
+                    body.as_mut_slice().into(),
+                    &Tag::from(*tag),
+                )
+                .map_err(|_| "it isn't what was sealed")?,
+            (Domain::Plain, Suite::Checked) => {
+                if !bool::from(check(&self.keys, &associated, &body).ct_eq(tag)) {
+                    return Err("its checksum doesn't match".into());
+                }
+            }
+            _ => return Err(format!("it isn't protected as the {} domain demands", self.domain)),
+        }
+        decompress(body, &header)
+    }
+
+    fn cipher(&self, header: &Header) -> Result<Arc<Aes256Gcm>, String> {
+        let mut ciphers = self.ciphers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cipher) = ciphers.get(&(header.key_id, header.writer)) {
+            return Ok(cipher.clone());
+        }
+        let key = self.keys.writer_key(header.key_id, &header.writer);
+        let key = key.ok_or_else(|| format!("master key {} is unknown", header.key_id))?;
+        let cipher = Arc::new(Aes256Gcm::new_from_slice(key.as_ref()).expect("32 bytes are a key"));
+        if ciphers.len() >= CACHED_CIPHERS {
+            ciphers.clear();
+        }
+        ciphers.insert((header.key_id, header.writer), cipher.clone());
+        Ok(cipher)
+    }
+}
+
+impl fmt::Debug for Opener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opener({})", self.domain)
+    }
+}
+
+fn associated(keys: &Keys, header: &[u8]) -> Vec<u8> {
+    [b"lucid-archive/1".as_slice(), keys.repository.as_bytes(), header].concat()
+}
+
+fn check(keys: &Keys, associated: &[u8], body: &[u8]) -> [u8; TAG_BYTES] {
+    let hash = blake3::Hasher::new_keyed(&keys.check)
+        .update(associated)
+        .update(body)
+        .finalize();
+    *hash.as_bytes().first_chunk().expect("a hash is longer")
+}
+
+/// The compressed bytes if they are asked for and smaller.
+fn compress(raw: &[u8], level: Option<i32>) -> Result<Option<Vec<u8>>, RepositoryError> {
+    let Some(level) = level else { return Ok(None) };
+    let compressed = zstd::bulk::compress(raw, level).map_err(|error| RepositoryError::Internal {
+        what: "compression",
+        reason: error.to_string(),
+    })?;
+    Ok((compressed.len() < raw.len()).then_some(compressed))
+}
+
+fn decompress(body: Vec<u8>, header: &Header) -> Result<Vec<u8>, String> {
+    let raw_bytes = usize::try_from(header.raw_bytes).map_err(|error| error.to_string())?;
+    let raw = match header.compression {
+        BodyCompression::None => body,
+        BodyCompression::Zstd => zstd::bulk::decompress(&body, raw_bytes).map_err(|error| error.to_string())?,
+    };
+    if raw.len() == raw_bytes {
+        Ok(raw)
+    } else {
+        Err("its raw length doesn't match".into())
+    }
+}
+
+fn no_key(reason: &str) -> RepositoryError {
+    RepositoryError::Internal {
+        what: "sealing",
+        reason: reason.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::RepositoryId;
+    use crate::keys::KeyRing;
+
+    fn keys() -> Arc<Keys> {
+        let ring = KeyRing::generate().expect("randomness");
+        Arc::new(Keys::new(RepositoryId::from_bytes([9; 16]), Some(ring), &[8; 32]))
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_record_is_noticed() {
+        let keys = keys();
+        for domain in [Domain::Sealed, Domain::Plain] {
+            let sealer = Sealer::new(keys.clone(), domain).expect("keys");
+            let opener = Opener::new(keys.clone(), domain);
+            for level in [None, Some(3)] {
+                let raw = b"abcabcabcabcabcabcabcabcabcabcabcabcabcabc";
+                let record = sealer.seal(RecordType::Chunk, &[1; 32], raw, level).expect("sealed");
+                assert_eq!(
+                    opener.open(&record, RecordType::Chunk, &[1; 32]).as_deref(),
+                    Ok(raw.as_slice())
+                );
+                for bit in 0..record.len() * 8 {
+                    let mut bad = record.clone();
+                    bad[bit / 8] ^= 1 << (bit % 8);
+                    assert!(
+                        opener.open(&bad, RecordType::Chunk, &[1; 32]).is_err(),
+                        "{domain} bit {bit}"
+                    );
+                }
+                assert!(opener.open(&record, RecordType::List, &[1; 32]).is_err());
+                assert!(opener.open(&record, RecordType::Chunk, &[2; 32]).is_err());
+                assert!(
+                    opener
+                        .open(&record[..record.len() - 1], RecordType::Chunk, &[1; 32])
+                        .is_err()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn domains_and_repositories_do_not_mix() {
+        let keys = keys();
+        let plain = Sealer::new(keys.clone(), Domain::Plain).expect("keys");
+        let record = plain.seal(RecordType::Chunk, &[1; 32], b"x", None).expect("sealed");
+        assert!(
+            Opener::new(keys.clone(), Domain::Sealed)
+                .open(&record, RecordType::Chunk, &[1; 32])
+                .is_err()
+        );
+        let other = Arc::new(Keys::new(RepositoryId::from_bytes([7; 16]), None, &[8; 32]));
+        assert!(
+            Opener::new(other, Domain::Plain)
+                .open(&record, RecordType::Chunk, &[1; 32])
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn no_nonce_is_used_twice_by_a_writer() {
+        let keys = keys();
+        let sealer = Sealer::new(keys.clone(), Domain::Sealed).expect("keys");
+        let nonces = Mutex::new(HashSet::new());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        let record = sealer.seal(RecordType::Chunk, &[0; 32], b"x", None).expect("sealed");
+                        let header = Header::decode(&record).expect("a record");
+                        assert!(nonces.lock().expect("no panic").insert(header.nonce));
+                    }
+                });
+            }
+        });
+        assert_ne!(
+            sealer.writer(),
+            Sealer::new(keys, Domain::Sealed).expect("keys").writer()
+        );
+    }
+
+    #[test]
+    fn a_writer_stops_before_its_nonces_run_out() {
+        let sealer = Sealer::new(keys(), Domain::Sealed).expect("keys");
+        sealer.counter.store(LIMIT - 1, Ordering::Relaxed);
+        assert!(sealer.seal(RecordType::Chunk, &[0; 32], b"x", None).is_ok());
+        assert!(sealer.seal(RecordType::Chunk, &[0; 32], b"x", None).is_err());
+    }
+}

@@ -1,0 +1,262 @@
+//! Key slots: the key ring, wrapped by a key file or a passphrase (format, section 3).
+
+use aes_gcm::aead::{Aead, Payload};
+use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
+use argon2::{Algorithm, Argon2, Params, Version};
+use bson::{Binary, DateTime, RawDocument, rawdoc};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::config::binary;
+use crate::envelope::{self, EnvelopeType};
+use crate::keys::{Key, KeyRing, derive, random};
+use crate::names::hex;
+use crate::{PassphraseCost, RepositoryError, RepositoryId, Secret, SlotInfo, SlotKind};
+
+/// Folder of the slots.
+pub(crate) const SLOTS: &str = "keys";
+
+/// What opens a slot, read from its file or given by a person.
+#[derive(Clone)]
+pub(crate) enum SlotSecret {
+    KeyFile(Key),
+    Passphrase(Secret),
+}
+
+/// The clear part of a slot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Slot {
+    repository: Binary,
+    id: Binary,
+    kind: SlotKind,
+    label: String,
+    created_at: DateTime,
+    salt: Binary,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    argon2id: Option<PassphraseCost>,
+}
+
+/// A slot as stored.
+pub(crate) struct StoredSlot {
+    name: String,
+    slot: Slot,
+    covered: Vec<u8>,
+    wrapped: Vec<u8>,
+}
+
+impl SlotSecret {
+    fn kind(&self) -> SlotKind {
+        match self {
+            Self::KeyFile(_) => SlotKind::KeyFile,
+            Self::Passphrase(_) => SlotKind::Passphrase,
+        }
+    }
+}
+
+impl Slot {
+    /// A new slot for this secret.
+    pub(crate) fn new(
+        repository: &RepositoryId,
+        secret: &SlotSecret,
+        label: &str,
+        cost: PassphraseCost,
+    ) -> Result<Self, RepositoryError> {
+        if let SlotSecret::Passphrase(passphrase) = secret
+            && passphrase.reveal().is_empty()
+        {
+            return Err(RepositoryError::Slot {
+                reason: "the passphrase is empty".into(),
+            });
+        }
+        Ok(Self {
+            repository: binary(repository.as_bytes()),
+            id: binary(&random::<8>()?),
+            kind: secret.kind(),
+            label: label.into(),
+            created_at: DateTime::now(),
+            salt: binary(&random::<32>()?),
+            argon2id: (secret.kind() == SlotKind::Passphrase).then_some(cost),
+        })
+    }
+
+    /// Name of its object.
+    pub(crate) fn name(&self) -> String {
+        format!("{SLOTS}/{}", hex(&self.id.bytes))
+    }
+
+    /// The object's bytes. Slow for a passphrase.
+    pub(crate) fn seal(&self, secret: &SlotSecret, ring: &KeyRing) -> Result<Vec<u8>, RepositoryError> {
+        let internal = |reason: String| RepositoryError::Internal {
+            what: "key slot",
+            reason,
+        };
+        let slot = bson::serialize_to_raw_document_buf(self).map_err(|error| internal(error.to_string()))?;
+        let key = self.key(secret).map_err(|reason| RepositoryError::Slot { reason })?;
+        let plain = ring.encode();
+        let payload = Payload {
+            msg: plain.as_ref(),
+            aad: &associated(slot.as_bytes()),
+        };
+        let wrapped = cipher(&key)
+            .encrypt(&Nonce::default(), payload)
+            .map_err(|error| internal(error.to_string()))?;
+        Ok(envelope::wrap(
+            EnvelopeType::Slot,
+            &rawdoc! { "slot": slot, "wrapped": binary(&wrapped) },
+        ))
+    }
+
+    pub(crate) fn info(&self) -> SlotInfo {
+        SlotInfo {
+            id: hex(&self.id.bytes),
+            kind: self.kind,
+            label: self.label.clone(),
+            created_at: self.created_at,
+        }
+    }
+
+    fn key(&self, secret: &SlotSecret) -> Result<Key, String> {
+        let input = match secret {
+            SlotSecret::KeyFile(key) => key.clone(),
+            SlotSecret::Passphrase(passphrase) => self.stretch(passphrase)?,
+        };
+        Ok(derive(
+            input.as_ref(),
+            &self.salt.bytes,
+            &[b"slot", &self.repository.bytes],
+        ))
+    }
+
+    fn stretch(&self, passphrase: &Secret) -> Result<Key, String> {
+        let cost = self.argon2id.ok_or("no cost for the passphrase")?;
+        // The cost is read before anything is authenticated: bound it, or a planted slot eats the machine.
+        if cost.memory_kib > 2 << 20 || cost.iterations > 64 || cost.lanes > 64 {
+            return Err(format!("a passphrase cost of {cost:?} is out of bounds"));
+        }
+        let params = Params::new(cost.memory_kib, cost.iterations, cost.lanes, Some(32));
+        let argon2 = Argon2::new(
+            Algorithm::Argon2id,
+            Version::V0x13,
+            params.map_err(|error| error.to_string())?,
+        );
+        let mut out = Zeroizing::new([0; 32]);
+        argon2
+            .hash_password_into(passphrase.reveal().as_bytes(), &self.salt.bytes, out.as_mut())
+            .map_err(|error| error.to_string())?;
+        Ok(out)
+    }
+}
+
+impl StoredSlot {
+    /// Reads a slot whose checksum holds.
+    pub(crate) fn read(name: &str, bytes: &[u8]) -> Result<Self, RepositoryError> {
+        let damaged = |problem: String| RepositoryError::damaged(name, problem);
+        let body = envelope::unwrap(name, EnvelopeType::Slot, bytes)?;
+        let inner: &RawDocument = body.get_document("slot").map_err(|_| damaged("no field slot".into()))?;
+        let slot: Slot = bson::deserialize_from_slice(inner.as_bytes()).map_err(|error| damaged(error.to_string()))?;
+        if slot.name() != name {
+            return Err(damaged("it is another slot".into()));
+        }
+        let wrapped = body
+            .get_binary("wrapped")
+            .map_err(|_| damaged("no field wrapped".into()))?;
+        Ok(Self {
+            name: name.into(),
+            slot,
+            covered: inner.as_bytes().to_vec(),
+            wrapped: wrapped.bytes.to_vec(),
+        })
+    }
+
+    pub(crate) fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    /// Whether it belongs to this repository; an interrupted init leaves others.
+    pub(crate) fn is_of(&self, repository: &RepositoryId) -> bool {
+        self.slot.repository.bytes == repository.as_bytes()
+    }
+
+    /// The ring, if this secret opens the slot. Slow for a passphrase.
+    pub(crate) fn open(&self, secret: &SlotSecret) -> Result<Option<KeyRing>, RepositoryError> {
+        if self.slot.kind != secret.kind() {
+            return Ok(None);
+        }
+        let key = self
+            .slot
+            .key(secret)
+            .map_err(|problem| RepositoryError::damaged(&*self.name, problem))?;
+        let payload = Payload {
+            msg: &self.wrapped,
+            aad: &associated(&self.covered),
+        };
+        let Ok(plain) = cipher(&key).decrypt(&Nonce::default(), payload).map(Zeroizing::new) else {
+            return Ok(None);
+        };
+        KeyRing::decode(&plain)
+            .map(Some)
+            .ok_or_else(|| RepositoryError::UnsupportedVersion {
+                object: self.name.clone(),
+                needs: "another kind of key ring".into(),
+            })
+    }
+}
+
+fn cipher(key: &Key) -> Aes256Gcm {
+    Aes256Gcm::new_from_slice(key.as_ref()).expect("32 bytes are a key")
+}
+
+fn associated(slot: &[u8]) -> Vec<u8> {
+    [b"lucid-archive/1 slot", slot].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cheap() -> PassphraseCost {
+        PassphraseCost {
+            memory_kib: 64,
+            iterations: 1,
+            lanes: 1,
+        }
+    }
+
+    #[test]
+    fn only_the_right_secret_opens_a_slot() {
+        let repository = RepositoryId::from_bytes([3; 16]);
+        let ring = KeyRing::generate().expect("randomness");
+        let right = SlotSecret::Passphrase(Secret::new("correct horse"));
+        let slot = Slot::new(&repository, &right, "people", cheap()).expect("made");
+        let bytes = slot.seal(&right, &ring).expect("sealed");
+        let stored = StoredSlot::read(&slot.name(), &bytes).expect("read");
+        assert!(stored.is_of(&repository));
+        assert_eq!(stored.open(&right).expect("no damage").expect("opens").root, ring.root);
+        let wrong = SlotSecret::Passphrase(Secret::new("battery staple"));
+        assert!(stored.open(&wrong).expect("no damage").is_none());
+        assert!(
+            stored
+                .open(&SlotSecret::KeyFile(Zeroizing::new([0; 32])))
+                .expect("no damage")
+                .is_none()
+        );
+        assert!(matches!(
+            StoredSlot::read("keys/0000000000000000", &bytes),
+            Err(RepositoryError::Damaged { .. })
+        ));
+    }
+
+    #[test]
+    fn an_absurd_cost_and_an_empty_passphrase_are_refused() {
+        let repository = RepositoryId::from_bytes([3; 16]);
+        let secret = SlotSecret::Passphrase(Secret::new("x"));
+        let cost = PassphraseCost {
+            memory_kib: u32::MAX,
+            iterations: 1,
+            lanes: 1,
+        };
+        let slot = Slot::new(&repository, &secret, "", cost).expect("made");
+        assert!(slot.seal(&secret, &KeyRing::generate().expect("randomness")).is_err());
+        assert!(Slot::new(&repository, &SlotSecret::Passphrase(Secret::new("")), "", cheap()).is_err());
+    }
+}

@@ -1,0 +1,142 @@
+//! Where objects are kept: create, read, list, delete; nothing else.
+//!
+//! Invariant: an object that [`Storage::create`] or [`Storage::replace`] reported as written is durable and complete, and one that
+//! they didn't is either that or absent.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::local::LocalFileSystem;
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+
+use crate::key_file::sync_folder;
+
+/// The storage under a repository.
+#[async_trait]
+pub(crate) trait Storage: fmt::Debug + Send + Sync {
+    /// Writes a new object from its parts; `AlreadyExists` if there is one of that name.
+    async fn create(&self, name: &str, parts: &[Bytes]) -> Result<(), Error>;
+    /// Writes an object, whatever was there.
+    async fn replace(&self, name: &str, parts: &[Bytes]) -> Result<(), Error>;
+    /// A whole object.
+    async fn read(&self, name: &str) -> Result<Bytes, Error>;
+    /// A part of an object.
+    async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, Error>;
+    /// Size of an object.
+    async fn size(&self, name: &str) -> Result<u64, Error>;
+    /// Names and sizes of the objects of a folder.
+    async fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, Error>;
+    /// Removes an object; `NotFound` if there is none.
+    async fn delete(&self, name: &str) -> Result<(), Error>;
+}
+
+/// A local folder.
+#[derive(Debug)]
+pub(crate) struct LocalStorage {
+    folder: PathBuf,
+    files: LocalFileSystem,
+}
+
+impl LocalStorage {
+    /// The folder must exist.
+    pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
+        let files = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
+        Ok(Self {
+            folder: folder.into(),
+            files,
+        })
+    }
+
+    async fn put(&self, name: &str, parts: &[Bytes], mode: PutMode) -> Result<(), Error> {
+        let payload: PutPayload = parts.iter().cloned().collect();
+        self.files
+            .put_opts(&path(name), payload, PutOptions::from(mode))
+            .await
+            .map(|_| ())
+    }
+}
+
+#[async_trait]
+impl Storage for LocalStorage {
+    async fn create(&self, name: &str, parts: &[Bytes]) -> Result<(), Error> {
+        self.put(name, parts, PutMode::Create).await
+    }
+
+    async fn replace(&self, name: &str, parts: &[Bytes]) -> Result<(), Error> {
+        self.put(name, parts, PutMode::Overwrite).await
+    }
+
+    async fn read(&self, name: &str) -> Result<Bytes, Error> {
+        self.files.get(&path(name)).await?.bytes().await
+    }
+
+    async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, Error> {
+        self.files.get_range(&path(name), range).await
+    }
+
+    async fn size(&self, name: &str) -> Result<u64, Error> {
+        Ok(self.files.head(&path(name)).await?.size)
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, Error> {
+        let found = self.files.list(Some(&path(folder)));
+        found
+            .map_ok(|object| (object.location.to_string(), object.size))
+            .try_collect()
+            .await
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), Error> {
+        self.files.delete(&path(name)).await?;
+        // The crate syncs what it writes, not what it deletes; a deleted manifest must not come back after a power cut.
+        let file = self.folder.join(name);
+        let synced = tokio::task::spawn_blocking(move || sync_folder(file.parent())).await?;
+        synced.map_err(|source| Error::Generic {
+            store: "LocalFileSystem",
+            source: source.into(),
+        })
+    }
+}
+
+fn path(name: &str) -> object_store::path::Path {
+    object_store::path::Path::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(bytes: &'static [u8]) -> Vec<Bytes> {
+        vec![Bytes::from_static(bytes)]
+    }
+
+    #[tokio::test]
+    async fn a_folder_keeps_the_promises() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let storage = LocalStorage::open(scratch.path()).expect("there");
+        assert!(storage.list("a").await.expect("an absent folder is empty").is_empty());
+        storage
+            .create("a/b", &[part(b"x"), part(b"yz")].concat())
+            .await
+            .expect("new");
+        assert!(matches!(
+            storage.create("a/b", &part(b"other")).await,
+            Err(Error::AlreadyExists { .. })
+        ));
+        assert_eq!(storage.read("a/b").await.expect("there"), "xyz");
+        assert_eq!(storage.read_range("a/b", 1..2).await.expect("there"), "y");
+        assert!(storage.read_range("a/b", 5..9).await.is_err());
+        storage.replace("a/b", &part(b"w")).await.expect("replaced");
+        assert_eq!(storage.size("a/b").await.expect("there"), 1);
+        // What an interrupted write leaves behind is no object.
+        std::fs::write(scratch.path().join("a/c#1"), "half").expect("written");
+        assert_eq!(storage.list("a").await.expect("listed"), [("a/b".to_owned(), 1)]);
+        storage.delete("a/b").await.expect("deleted");
+        assert!(matches!(storage.delete("a/b").await, Err(Error::NotFound { .. })));
+        assert!(matches!(storage.read("a/b").await, Err(Error::NotFound { .. })));
+    }
+}

@@ -1,0 +1,179 @@
+//! The storage with errors that name the object, repeated attempts, and create-only where the storage lacks it.
+
+use std::future::Future;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use object_store::Error;
+
+use crate::RepositoryError;
+use crate::error::storage_is_retryable;
+use crate::storage::Storage;
+
+/// Pauses before further attempts.
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(50),
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+];
+
+/// What became of a create.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Created {
+    New,
+    Exists,
+}
+
+/// The storage of a repository.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    storage: Arc<dyn Storage>,
+    create_only: bool,
+}
+
+impl Store {
+    pub(crate) fn new(storage: Arc<dyn Storage>, create_only: bool) -> Self {
+        Self { storage, create_only }
+    }
+
+    /// The same storage, used as the config says.
+    pub(crate) fn with_create_only(&self, create_only: bool) -> Self {
+        Self {
+            storage: self.storage.clone(),
+            create_only,
+        }
+    }
+
+    /// Writes an object of a name that only this writer uses. Sends the same bytes again if that fails.
+    pub(crate) async fn create_own(&self, name: &str, parts: &[Bytes]) -> Result<(), RepositoryError> {
+        match self.create(name, parts).await? {
+            Created::New => Ok(()),
+            Created::Exists => {
+                let there = self.read(name).await?;
+                if there == parts.concat() {
+                    // An earlier attempt of ours that reported a failure; write again, so that it is surely durable.
+                    return self.replace(name, parts).await;
+                }
+                Err(RepositoryError::damaged(
+                    name,
+                    "another writer's bytes are under this name",
+                ))
+            }
+        }
+    }
+
+    /// Writes an object unless there is one of that name.
+    pub(crate) async fn create(&self, name: &str, parts: &[Bytes]) -> Result<Created, RepositoryError> {
+        if !self.create_only && self.size(name).await?.is_some() {
+            return Ok(Created::Exists);
+        }
+        let attempt = || async {
+            if self.create_only {
+                self.storage.create(name, parts).await
+            } else {
+                self.storage.replace(name, parts).await
+            }
+        };
+        match retry(attempt).await {
+            Ok(()) => Ok(Created::New),
+            Err(Error::AlreadyExists { .. }) => Ok(Created::Exists),
+            Err(source) => Err(failed("write", name, source)),
+        }
+    }
+
+    /// Writes an object, whatever was there.
+    pub(crate) async fn replace(&self, name: &str, parts: &[Bytes]) -> Result<(), RepositoryError> {
+        retry(|| self.storage.replace(name, parts))
+            .await
+            .map_err(|source| failed("write", name, source))
+    }
+
+    /// A whole object.
+    pub(crate) async fn read(&self, name: &str) -> Result<Bytes, RepositoryError> {
+        retry(|| self.storage.read(name))
+            .await
+            .map_err(|source| failed("read", name, source))
+    }
+
+    /// A part of an object; `Damaged` if the object is too short for it.
+    pub(crate) async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, RepositoryError> {
+        let (wanted, end) = (range.end.saturating_sub(range.start), range.end);
+        let read = retry(|| self.storage.read_range(name, range.clone())).await;
+        let too_short = |size: Option<u64>| size.is_some_and(|size| size < end);
+        match read {
+            Ok(bytes) if bytes.len() as u64 == wanted => Ok(bytes),
+            Err(source) if !too_short(self.size(name).await?) => Err(failed("read", name, source)),
+            _ => Err(RepositoryError::damaged(name, "it is truncated")),
+        }
+    }
+
+    /// Size of an object, if it is there.
+    pub(crate) async fn size(&self, name: &str) -> Result<Option<u64>, RepositoryError> {
+        match retry(|| self.storage.size(name)).await {
+            Ok(size) => Ok(Some(size)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(failed("look for", name, source)),
+        }
+    }
+
+    /// Names and sizes of the objects of a folder, by name.
+    pub(crate) async fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, RepositoryError> {
+        let mut found = retry(|| self.storage.list(folder))
+            .await
+            .map_err(|source| failed("list", folder, source))?;
+        found.sort();
+        Ok(found)
+    }
+
+    /// Removes an object if it is there.
+    pub(crate) async fn delete(&self, name: &str) -> Result<(), RepositoryError> {
+        match retry(|| self.storage.delete(name)).await {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(failed("delete", name, source)),
+        }
+    }
+
+    /// Whether the storage refuses to create an object twice, found out by trying.
+    pub(crate) async fn probe_create_only(&self, name: &str) -> Result<bool, RepositoryError> {
+        let part = [Bytes::from_static(b"probe")];
+        let first = self.storage.create(name, &part).await;
+        let refused =
+            first.is_ok() && matches!(self.storage.create(name, &part).await, Err(Error::AlreadyExists { .. }));
+        self.delete(name).await?;
+        if let Err(source) = first
+            && !matches!(
+                source,
+                Error::Generic { .. } | Error::NotSupported { .. } | Error::NotImplemented { .. }
+            )
+        {
+            return Err(failed("write", name, source));
+        }
+        Ok(refused)
+    }
+}
+
+async fn retry<T, F: Future<Output = Result<T, Error>>>(attempt: impl Fn() -> F) -> Result<T, Error> {
+    for pause in PAUSES {
+        match attempt().await {
+            Err(error) if storage_is_retryable(&error) => {
+                tracing::warn!(%error, "the storage failed; trying again");
+                tokio::time::sleep(pause).await;
+            }
+            done => return done,
+        }
+    }
+    attempt().await
+}
+
+fn failed(operation: &'static str, object: &str, source: Error) -> RepositoryError {
+    match source {
+        Error::NotFound { .. } => RepositoryError::Missing { object: object.into() },
+        source => RepositoryError::Storage {
+            operation,
+            object: object.into(),
+            source,
+        },
+    }
+}

@@ -1,0 +1,159 @@
+//! Verification: everything a backup stands on is read, and what is wrong is told, never repaired.
+//!
+//! Unlike a reader, which takes any sound copy and makes up for a lost index, it tells every fault that it meets.
+
+mod contents;
+mod foundation;
+mod losses;
+mod packs;
+
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+
+use crate::index::Index;
+use crate::reader::BackupReader;
+use crate::vault::Vault;
+use crate::{Damage, Manifest, RepositoryError};
+use contents::Contents;
+
+/// Packs read at once.
+const PACKS_AT_ONCE: usize = 2;
+
+/// How deep to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerifyLevel {
+    /// Config, key slots, index, chunk lists and manifest are read whole; packs exist with their sizes, references hold.
+    Structure,
+    /// Also every byte of every pack involved: decrypted, hashed, BSON bounds, counts and content hash.
+    Data,
+}
+
+/// How far a verification is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyProgress {
+    /// Packs looked at.
+    pub packs_done: u64,
+    /// Packs to look at.
+    pub packs_total: u64,
+    /// Their bytes looked at.
+    pub bytes_done: u64,
+    /// Their bytes.
+    pub bytes_total: u64,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Name of the object within the repository.
+    pub object: String,
+    /// The collection that is hurt, where it can be told.
+    pub collection: Option<String>,
+    /// What is wrong.
+    pub problem: String,
+    /// How many documents of that collection can't be read any more, where it can be told.
+    pub lost_documents: Option<u64>,
+}
+
+impl From<Damage> for Finding {
+    fn from(damage: Damage) -> Self {
+        Self {
+            object: damage.object,
+            collection: None,
+            problem: damage.problem,
+            lost_documents: None,
+        }
+    }
+}
+
+/// A failure as a finding; what isn't damage is passed on.
+fn finding(error: RepositoryError) -> Result<Finding, RepositoryError> {
+    error.damage().map(Finding::from).ok_or(error)
+}
+
+pub(crate) async fn verify(
+    vault: &Arc<Vault>,
+    manifest: &Arc<Manifest>,
+    level: VerifyLevel,
+    progress: &(dyn Fn(VerifyProgress) + Send + Sync),
+    stop: &(dyn Fn() -> bool + Send + Sync),
+) -> Result<Vec<Finding>, RepositoryError> {
+    let (key, mut findings) = foundation::check(vault, manifest).await?;
+    let (mut index, _) = Index::load(vault).await?;
+    findings.extend(index.damage.drain(..).map(Finding::from));
+    let index = Arc::new(index);
+    let mut contents = Contents::load(vault, manifest, &key, stop).await?;
+    findings.append(&mut contents.findings);
+    let involved = contents.involved_packs(&index);
+    if level == VerifyLevel::Structure {
+        contents.note_present(&index);
+        progress(whole(&index, &involved));
+    } else {
+        read_packs(vault, &index, &involved, &mut contents, progress, stop).await?;
+    }
+    let packs = contents.pack_findings(manifest, &index, &involved, level);
+    findings.extend(packs);
+    if level == VerifyLevel::Data {
+        let reader = BackupReader::new(vault.clone(), index, manifest.clone());
+        findings.extend(contents.check_hashes(&reader, &key, stop).await?);
+    }
+    Ok(findings)
+}
+
+/// Reads the involved packs, each once and whole.
+async fn read_packs(
+    vault: &Arc<Vault>,
+    index: &Arc<Index>,
+    involved: &[bool],
+    contents: &mut Contents,
+    progress: &(dyn Fn(VerifyProgress) + Send + Sync),
+    stop: &(dyn Fn() -> bool + Send + Sync),
+) -> Result<(), RepositoryError> {
+    let total = whole(index, involved);
+    let mut done = VerifyProgress {
+        packs_done: 0,
+        bytes_done: 0,
+        ..total
+    };
+    progress(done);
+    let entries = index.by_pack(involved);
+    let wanted = contents.wanted();
+    let present = entries
+        .into_iter()
+        .enumerate()
+        .filter(|(pack, _)| involved[*pack] && index.packs[*pack].present_bytes.is_some());
+    let reads =
+        present.map(|(pack, entries)| packs::check(vault.clone(), index.clone(), wanted.clone(), pack, entries));
+    let mut reads = stream::iter(reads).buffer_unordered(PACKS_AT_ONCE);
+    while let Some(report) = reads.next().await {
+        if stop() {
+            return Err(RepositoryError::Stopped);
+        }
+        let report = report?;
+        done.packs_done += 1;
+        done.bytes_done += index.packs[report.pack].present_bytes.unwrap_or(0);
+        contents.note_read(report);
+        progress(done);
+    }
+    Ok(())
+}
+
+/// Progress when all is done.
+fn whole(index: &Index, involved: &[bool]) -> VerifyProgress {
+    let packs = index
+        .packs
+        .iter()
+        .zip(involved)
+        .filter(|(pack, involved)| **involved && pack.present_bytes.is_some());
+    let (count, bytes) = packs.fold((0, 0), |(count, bytes), (pack, _)| {
+        (count + 1, bytes + pack.present_bytes.unwrap_or(0))
+    });
+    VerifyProgress {
+        packs_done: count,
+        packs_total: count,
+        bytes_done: bytes,
+        bytes_total: bytes,
+    }
+}

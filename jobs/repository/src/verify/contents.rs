@@ -1,0 +1,235 @@
+//! What a backup consists of, which of it is sound, and what is lost where.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::StreamExt;
+
+use crate::content::{ContentHasher, ContentPart};
+use crate::index::{Copy, Index};
+use crate::reader::BackupReader;
+use crate::vault::Vault;
+use crate::verify::packs::{PackReport, SoundChunk};
+use crate::verify::{Finding, finding};
+use crate::{CollectionEntry, ContentOrder, Manifest, RepositoryError};
+
+/// The chunks of a backup.
+pub(super) struct Contents {
+    pub(super) vault: Arc<Vault>,
+    /// Each collection's chunks in order.
+    pub(super) collections: Vec<CollectionChunks>,
+    /// The ids of all chunks, sorted.
+    pub(super) wanted: Arc<Vec<[u8; 32]>>,
+    /// What is known to be sound, by position in `wanted`.
+    pub(super) sound: Vec<Option<SoundChunk>>,
+    /// At level structure: which chunks lie within what is there.
+    pub(super) present: Vec<bool>,
+    /// By position of the pack in the index.
+    pub(super) problems: BTreeMap<usize, Vec<String>>,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// The chunks of a collection, as far as its lists can be read.
+pub(super) struct CollectionChunks {
+    pub(super) chunks: Vec<ChunkRef>,
+    /// Whether all lists could be read.
+    complete: bool,
+}
+
+pub(super) struct ChunkRef {
+    pub(super) id: [u8; 32],
+    pub(super) documents: u32,
+    pub(super) raw_bytes: u32,
+}
+
+impl Contents {
+    /// Reads all chunk lists.
+    pub(super) async fn load(
+        vault: &Arc<Vault>,
+        manifest: &Manifest,
+        key: &str,
+        stop: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<Self, RepositoryError> {
+        let (mut collections, mut findings) = (Vec::new(), Vec::new());
+        for entry in &manifest.collections {
+            if stop() {
+                return Err(RepositoryError::Stopped);
+            }
+            collections.push(read_lists(vault, entry, key, &mut findings).await?);
+        }
+        let mut wanted: Vec<_> = collections
+            .iter()
+            .flat_map(|collection| &collection.chunks)
+            .map(|chunk| chunk.id)
+            .collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        Ok(Self {
+            vault: vault.clone(),
+            collections,
+            sound: vec![None; wanted.len()],
+            present: vec![false; wanted.len()],
+            wanted: Arc::new(wanted),
+            problems: BTreeMap::new(),
+            findings,
+        })
+    }
+
+    pub(super) fn wanted(&self) -> Arc<Vec<[u8; 32]>> {
+        self.wanted.clone()
+    }
+
+    /// Which packs hold a copy of a wanted chunk.
+    pub(super) fn involved_packs(&self, index: &Index) -> Vec<bool> {
+        let mut involved = vec![false; index.packs.len()];
+        for copy in self.wanted.iter().flat_map(|id| index.copies(id)) {
+            involved[copy.pack as usize] = true;
+        }
+        involved
+    }
+
+    /// Level structure: a chunk counts as sound if its record lies within a pack that is there.
+    pub(super) fn note_present(&mut self, index: &Index) {
+        let within = |copy: &Copy| {
+            let end = u64::from(copy.offset) + u64::from(copy.record_bytes);
+            index.pack(copy).present_bytes.is_some_and(|bytes| end <= bytes)
+        };
+        for (id, present) in self.wanted.iter().zip(&mut self.present) {
+            *present = index.copies(id).iter().any(within);
+        }
+    }
+
+    /// Level data: what reading a pack showed.
+    pub(super) fn note_read(&mut self, report: PackReport) {
+        for (position, chunk) in report.sound {
+            self.sound[position] = Some(chunk);
+            self.present[position] = true;
+        }
+        if !report.problems.is_empty() {
+            self.problems.insert(report.pack, report.problems);
+        }
+    }
+
+    /// Compares each collection whose chunks are all sound with the content hash in the manifest.
+    pub(super) async fn check_hashes(
+        &self,
+        reader: &BackupReader,
+        key: &str,
+        stop: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<Vec<Finding>, RepositoryError> {
+        let mut findings = Vec::new();
+        for (entry, chunks) in reader.manifest().collections.iter().zip(&self.collections) {
+            let Some(sound) = self.all_sound(chunks) else { continue };
+            let hash = match entry.content_order {
+                ContentOrder::Any => Some(self.hash_any(&sound)),
+                ContentOrder::Exact => self.hash_exact(reader, entry, stop, &mut findings).await?,
+            };
+            if hash.is_some_and(|hash| hash != entry.content.content_hash) {
+                let problem = "its documents don't have the content hash that the manifest says".into();
+                let collection = Some(entry.name.clone());
+                findings.push(Finding {
+                    object: key.into(),
+                    collection,
+                    problem,
+                    lost_documents: None,
+                });
+            }
+        }
+        Ok(findings)
+    }
+
+    fn hash_any(&self, sound: &[SoundChunk]) -> String {
+        let mut hasher = ContentHasher::new(self.vault.domain_keys().content.clone(), ContentOrder::Any);
+        for chunk in sound {
+            hasher.add(&ContentPart::Any(chunk.sum), chunk.documents);
+        }
+        hasher.finish()
+    }
+
+    /// Where order counts, the documents are read once more, in order.
+    async fn hash_exact(
+        &self,
+        reader: &BackupReader,
+        entry: &CollectionEntry,
+        stop: &(dyn Fn() -> bool + Send + Sync),
+        findings: &mut Vec<Finding>,
+    ) -> Result<Option<String>, RepositoryError> {
+        let mut hasher = ContentHasher::new(self.vault.domain_keys().content.clone(), ContentOrder::Exact);
+        let mut chunks = std::pin::pin!(reader.chunks(entry));
+        while let Some(chunk) = chunks.next().await {
+            if stop() {
+                return Err(RepositoryError::Stopped);
+            }
+            match chunk {
+                Ok(chunk) => chunk.documents().for_each(|document| hasher.push(document)),
+                Err(error) => {
+                    findings.push(Finding {
+                        collection: Some(entry.name.clone()),
+                        ..finding(error)?
+                    });
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(hasher.finish()))
+    }
+
+    fn all_sound(&self, collection: &CollectionChunks) -> Option<Vec<SoundChunk>> {
+        if !collection.complete {
+            return None;
+        }
+        collection
+            .chunks
+            .iter()
+            .map(|chunk| self.sound[self.position(&chunk.id)?])
+            .collect()
+    }
+
+    pub(super) fn position(&self, id: &[u8; 32]) -> Option<usize> {
+        self.wanted.binary_search(id).ok()
+    }
+}
+
+/// The chunks of one collection.
+async fn read_lists(
+    vault: &Vault,
+    entry: &CollectionEntry,
+    key: &str,
+    findings: &mut Vec<Finding>,
+) -> Result<CollectionChunks, RepositoryError> {
+    let mut out = CollectionChunks {
+        chunks: Vec::new(),
+        complete: true,
+    };
+    let (mut documents, mut raw_bytes) = (0, 0);
+    for list in &entry.content.chunk_lists {
+        match vault.read_list(list).await {
+            Ok(entries) => out.chunks.extend(entries.into_iter().map(|chunk| ChunkRef {
+                id: chunk.id,
+                documents: chunk.documents,
+                raw_bytes: chunk.raw_bytes,
+            })),
+            Err(error) => {
+                out.complete = false;
+                let lost_documents = Some(list.documents);
+                findings.push(Finding {
+                    collection: Some(entry.name.clone()),
+                    lost_documents,
+                    ..finding(error)?
+                });
+            }
+        }
+        documents += list.documents;
+        raw_bytes += list.raw_bytes;
+    }
+    if (documents, raw_bytes) != (entry.content.documents, entry.content.raw_bytes) {
+        let problem = "its counts don't agree with its chunk lists".into();
+        findings.push(Finding {
+            object: key.into(),
+            collection: Some(entry.name.clone()),
+            problem,
+            lost_documents: None,
+        });
+    }
+    Ok(out)
+}

@@ -1,0 +1,271 @@
+//! Writing one backup.
+//!
+//! Invariant: a manifest is written only if every chunk that it names is in a durable pack that an index object lists.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::Mutex;
+
+use crate::index::{self, Index, PackListing};
+use crate::ledger::WriteStats;
+use crate::list::List;
+use crate::object_name::{Folder, WriterNames};
+use crate::packer::Packer;
+use crate::record::RecordType;
+use crate::seal::Sealer;
+use crate::store::Created;
+use crate::vault::Vault;
+use crate::{
+    CollectionContent, CollectionWriter, Compression, ContentOrder, MANIFEST_FORMAT, Manifest, ManifestRef,
+    RepositoryError,
+};
+
+/// Packs per index object.
+const INDEX_PACKS: usize = 256;
+
+/// Writes one backup. A cheap handle: clone it, and use it from several tasks at once.
+#[derive(Clone)]
+pub struct BackupWriter {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    packer: Arc<Packer>,
+    /// What was there at the start.
+    index: Index,
+    job: String,
+    epoch: i64,
+    level: Option<i32>,
+    commit: Mutex<Commit>,
+}
+
+#[derive(Default)]
+struct Commit {
+    /// Index objects tried so far; a number is never used twice, as its bytes would differ.
+    index_objects: u32,
+    /// The one manifest of this writer: its body and its sealed bytes, to be sent again if a first attempt fails.
+    manifest: Option<(Vec<u8>, Bytes)>,
+}
+
+impl BackupWriter {
+    pub(crate) async fn begin(
+        vault: Arc<Vault>,
+        job: &str,
+        epoch: i64,
+        compression: Compression,
+    ) -> Result<Self, RepositoryError> {
+        compression.check()?;
+        let sealer = Arc::new(Sealer::new(vault.keys.clone(), vault.domain)?);
+        let names = WriterNames::new(vault.domain, job, epoch, sealer.writer())?;
+        vault.refuse_generations().await?;
+        let (index, found) = Index::load(&vault).await?;
+        let packer = Packer::new(vault, sealer, names);
+        // What a crashed predecessor left is listed by our index, so that the index heals itself.
+        packer.ledger().unlisted = found;
+        let (job, level) = (job.to_owned(), compression.level);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                packer,
+                index,
+                job,
+                epoch,
+                level,
+                commit: Mutex::default(),
+            }),
+        })
+    }
+
+    /// Starts a collection. Several may be written at once; their chunks share packs.
+    pub fn collection(&self, order: ContentOrder) -> CollectionWriter {
+        CollectionWriter::new(self.clone(), order)
+    }
+
+    /// Whether every chunk of this content, written by an earlier epoch or by this writer, is in a durable pack: then a
+    /// takeover may go on with it. False also where a chunk list is missing or damaged.
+    pub async fn holds(&self, content: &CollectionContent) -> Result<bool, RepositoryError> {
+        match self.why_not_held(content).await {
+            Ok(None) => Ok(true),
+            Ok(Some(_)) => Ok(false),
+            Err(error) if error.damage().is_some() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Stores the pack that is being filled. After it, what the [`CollectionContent`]s returned so far name will usually be found by a
+    /// successor (which must ask [`Self::holds`]), so this is the moment for a checkpoint. It may make a small pack: call it rarely.
+    pub async fn flush(&self) -> Result<(), RepositoryError> {
+        self.inner.packer.flush().await
+    }
+
+    /// Stores the pack that is being filled, and the index. Call it after the last collection, before
+    /// [`Self::write_manifest`]. May be called again.
+    pub async fn finish(&self) -> Result<(), RepositoryError> {
+        let mut commit = self.inner.commit.lock().await;
+        self.flush().await?;
+        loop {
+            let some: Vec<PackListing> = self
+                .packer()
+                .ledger()
+                .unlisted
+                .iter()
+                .take(INDEX_PACKS)
+                .cloned()
+                .collect();
+            if some.is_empty() {
+                return Ok(());
+            }
+            commit.index_objects += 1;
+            let object = self.packer().names.index(commit.index_objects);
+            let sealed = self
+                .seal_named(&object, RecordType::Index, index::encode(&some))
+                .await?;
+            self.vault()
+                .store
+                .create_own(&object, std::slice::from_ref(&sealed))
+                .await?;
+            let mut ledger = self.packer().ledger();
+            ledger.unlisted.retain(|listing| !some.contains(listing));
+            ledger.stats.stored_bytes += sealed.len() as u64;
+        }
+    }
+
+    /// Commits the backup: when this returns, the backup is complete and durable. Refuses a manifest of another job, epoch or
+    /// domain, one with a chunk that isn't durably stored, any before [`Self::finish`], and a second one that differs.
+    pub async fn write_manifest(&self, manifest: &Manifest) -> Result<ManifestRef, RepositoryError> {
+        let mut commit = self.inner.commit.lock().await;
+        self.check_manifest(manifest).await?;
+        let body = bson::serialize_to_vec(manifest).map_err(|error| bad_manifest(error.to_string()))?;
+        let key = self.packer().names.manifest();
+        let sealed = match &commit.manifest {
+            Some((first, sealed)) if *first == body => sealed.clone(),
+            Some(_) => return Err(bad_manifest("this writer has written another one; begin again".into())),
+            None => {
+                let sealed = self.seal_named(&key, RecordType::Manifest, body.clone()).await?;
+                commit.manifest = Some((body, sealed.clone()));
+                sealed
+            }
+        };
+        self.vault().refuse_generations().await?;
+        self.vault()
+            .store
+            .create_own(&key, std::slice::from_ref(&sealed))
+            .await?;
+        let stored_bytes = sealed.len() as u64;
+        self.packer().ledger().stats.stored_bytes += stored_bytes;
+        Ok(ManifestRef {
+            key,
+            hash: blake3::hash(&sealed).to_hex().to_string(),
+            stored_bytes,
+        })
+    }
+
+    /// What was done so far.
+    pub fn stats(&self) -> WriteStats {
+        self.packer().ledger().stats
+    }
+
+    pub(crate) fn packer(&self) -> &Arc<Packer> {
+        &self.inner.packer
+    }
+
+    pub(crate) fn vault(&self) -> &Arc<Vault> {
+        &self.inner.packer.vault
+    }
+
+    pub(crate) fn level(&self) -> Option<i32> {
+        self.inner.level
+    }
+
+    /// Whether the caller is to store this chunk; counts it either way.
+    pub(crate) fn claim(&self, id: &[u8; 32], raw_bytes: u32) -> bool {
+        let known = self.inner.index.holds(id);
+        let mut ledger = self.packer().ledger();
+        let new = !known && ledger.claim(id);
+        let stats = &mut ledger.stats;
+        stats.raw_bytes += u64::from(raw_bytes);
+        if new {
+            stats.chunks_new += 1;
+            stats.new_chunk_raw_bytes += u64::from(raw_bytes);
+        } else {
+            stats.chunks_known += 1;
+        }
+        new
+    }
+
+    /// Stores a chunk list that isn't inline. One of the same content may be there already; if it is damaged, it is replaced.
+    pub(crate) async fn store_list(&self, list: &List) -> Result<(), RepositoryError> {
+        let Some(body) = list.body.clone() else { return Ok(()) };
+        let object = Folder::Lists.object(self.vault().domain, &list.reference.id);
+        let sealed = [self.seal(RecordType::List, list.id, body).await?];
+        if self.vault().store.create(&object, &sealed).await? == Created::Exists {
+            match self.vault().read_list(&list.reference).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.damage().is_some() => {
+                    tracing::warn!(object, %error, "writing a damaged chunk list again");
+                    self.vault().store.replace(&object, &sealed).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.packer().ledger().stats.stored_bytes += sealed[0].len() as u64;
+        Ok(())
+    }
+
+    async fn check_manifest(&self, manifest: &Manifest) -> Result<(), RepositoryError> {
+        let ours = (
+            MANIFEST_FORMAT,
+            self.inner.job.as_str(),
+            self.inner.epoch,
+            self.vault().domain,
+        );
+        if (manifest.format, manifest.job.as_str(), manifest.epoch, manifest.domain) != ours {
+            return Err(bad_manifest(format!("format, job, epoch and domain must be {ours:?}")));
+        }
+        self.packer().ledger().check()?;
+        if !self.packer().is_flushed().await || !self.packer().ledger().unlisted.is_empty() {
+            return Err(bad_manifest("finish the writer first".into()));
+        }
+        for entry in &manifest.collections {
+            if let Some(reason) = self.why_not_held(&entry.content).await? {
+                return Err(bad_manifest(format!("collection {:?}: {reason}", entry.name)));
+            }
+        }
+        Ok(())
+    }
+
+    async fn why_not_held(&self, content: &CollectionContent) -> Result<Option<String>, RepositoryError> {
+        let (mut documents, mut raw_bytes) = (0, 0);
+        for list in &content.chunk_lists {
+            for entry in self.vault().read_list(list).await? {
+                if !self.inner.index.holds(&entry.id) && !self.packer().ledger().has_stored(&entry.id) {
+                    return Ok(Some("a chunk isn't stored".into()));
+                }
+                documents += u64::from(entry.documents);
+                raw_bytes += u64::from(entry.raw_bytes);
+            }
+        }
+        let agrees = (documents, raw_bytes) == (content.documents, content.raw_bytes);
+        Ok((!agrees).then(|| "its counts don't agree with its chunk lists".into()))
+    }
+
+    async fn seal_named(&self, object: &str, record_type: RecordType, body: Vec<u8>) -> Result<Bytes, RepositoryError> {
+        self.seal(record_type, self.vault().name_id(object), body).await
+    }
+
+    async fn seal(&self, record_type: RecordType, id: [u8; 32], body: Vec<u8>) -> Result<Bytes, RepositoryError> {
+        let sealer = &self.packer().sealer;
+        self.vault().seal_record(sealer, record_type, id, body).await
+    }
+}
+
+impl fmt::Debug for BackupWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BackupWriter({} epoch {})", self.inner.job, self.inner.epoch)
+    }
+}
+
+fn bad_manifest(reason: String) -> RepositoryError {
+    RepositoryError::BadManifest { reason }
+}

@@ -1,0 +1,166 @@
+//! A replica set, a repository and the handlers of one worker.
+
+use super::context::{Claim, Stored};
+use bson::Document;
+use lucid_embedded::{Deployment, Options};
+use lucid_handlers::{Environment, HandlerOptions, registry};
+use lucid_ports::{Handler, JobError};
+use lucid_repository::{InitOptions, Location, Repository, Unlock};
+use lucid_schemas::{
+    BackupSpec, JobId, Kind, ManifestName, RepositoryName, RestoreSpec, Spec, State, VerifyLevel, VerifySpec,
+};
+use mongodb::Client;
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+use tempfile::TempDir;
+
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// A replica set, a repository and the handlers of one worker.
+pub struct World {
+    pub client: Client,
+    pub repository: Repository,
+    pub folder: PathBuf,
+    /// Stops the set with this value; none where a set that runs anyhow is used.
+    pub deployment: Option<Deployment>,
+    handlers: Vec<Arc<dyn Handler>>,
+    name: RepositoryName,
+    _scratch: TempDir,
+}
+
+impl World {
+    /// A set of its own, or the one that `LUCID_TEST_MONGODB_URI` names, if one member will do.
+    pub async fn start(members: usize) -> Self {
+        let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter("lucid=debug").try_init();
+        let scratch = crate::support::world::scratch();
+        let (client, deployment) = match std::env::var("LUCID_TEST_MONGODB_URI") {
+            Ok(uri) if members == 1 => (Client::with_uri_str(uri).await.expect("a client"), None),
+            _ => {
+                let options = Options::new(scratch.path().join("mongod")).members(members);
+                let deployment = Deployment::start(options).await.expect("a replica set");
+                (deployment.client().expect("a client"), Some(deployment))
+            }
+        };
+        let folder = scratch.path().join("repository");
+        let location = Location::folder(&folder).expect("a location");
+        let unlock = Unlock::KeyFile(scratch.path().join("key"));
+        let options = InitOptions { allow_plain: true, ..InitOptions::default() };
+        let repository = Repository::init(&location, &unlock, &options).await.expect("a repository");
+        let environment = Environment {
+            client: client.clone(),
+            repositories: [("main".to_owned(), repository.clone())].into(),
+            ops_database: "lucid_ops".into(),
+            options: HandlerOptions { batch_bytes: 64 << 10, ..HandlerOptions::default() },
+        };
+        Self {
+            name: RepositoryName { name: "main".into(), id: repository.id().to_string() },
+            handlers: registry(&Arc::new(environment)),
+            client,
+            repository,
+            folder,
+            deployment,
+            _scratch: scratch,
+        }
+    }
+
+    /// A database name that no other test uses.
+    pub async fn database(&self, word: &str) -> String {
+        let name = format!("rt_{word}_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        self.client.database(&name).drop().await.expect("dropped");
+        name
+    }
+
+    /// The handler of a kind.
+    pub fn handler(&self, kind: Kind) -> Arc<dyn Handler> {
+        let found = self.handlers.iter().find(|handler| handler.kind() == kind);
+        Arc::clone(found.expect("a handler of each kind"))
+    }
+
+    /// A job that asks for this.
+    pub fn job(&self, spec: Spec) -> Arc<Stored> {
+        let id = format!("{}_20250109_020000_{:010}", spec.kind(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        Stored::new(&id, spec, self.name.clone())
+    }
+
+    /// Runs a claim, and ends the job with its result.
+    pub async fn run(&self, job: &Arc<Stored>, claim: &Claim) -> Result<Document, JobError> {
+        let kind = job.job().request.spec.kind();
+        let outcome = self.handler(kind).run(claim).await;
+        if let Ok(result) = &outcome {
+            assert!(result.to_vec().expect("BSON").len() < 16 << 10, "a result must fit an event");
+            job.end(State::Succeeded, Some(result.clone()));
+        }
+        outcome
+    }
+
+    /// Backs up everything, and expects it to go well.
+    pub async fn back_up(&self, database: &str) -> (Arc<Stored>, Document) {
+        let job = self.job(backup(database));
+        let result = self.run(&job, &job.claim()).await.expect("a backup");
+        (job, result)
+    }
+
+    /// Restores everything, replacing what is there.
+    pub async fn restore(&self, backup: &Stored, database: &str) -> Result<Document, JobError> {
+        let job = self.job(restore(backup, database));
+        self.run(&job, &job.claim()).await
+    }
+
+    /// Stops the set.
+    pub async fn stop(self) {
+        if let Some(deployment) = self.deployment {
+            deployment.stop().await.expect("stopped");
+        }
+    }
+
+    /// Names of staging collections that were left in a database.
+    pub async fn staging(&self, database: &str) -> Vec<String> {
+        let mut names = self.client.database(database).list_collection_names().await.expect("names");
+        names.retain(|name| name.contains("__lucid_staging_"));
+        names
+    }
+}
+
+/// A backup of everything.
+pub fn backup(database: &str) -> Spec {
+    Spec::Backup(BackupSpec {
+        database: database.into(),
+        collections: None,
+        compression: true,
+        encryption: true,
+        require_consistent: false,
+    })
+}
+
+/// The manifest that a backup job has named.
+pub fn named(backup: &Stored) -> (JobId, ManifestName) {
+    let job = backup.job();
+    let result = job.head.result.expect("a result");
+    let manifest = result.get_document("manifest").expect("a manifest");
+    let text = |field| manifest.get_str(field).expect("a text").to_owned();
+    (job.request.id, ManifestName { key: text("key"), hash: text("hash") })
+}
+
+/// A restore of everything, replacing what is there.
+pub fn restore(backup: &Stored, database: &str) -> Spec {
+    let (backup, manifest) = named(backup);
+    Spec::Restore(RestoreSpec {
+        backup,
+        manifest,
+        database: database.into(),
+        collections: None,
+        replace: true,
+        dry_run: false,
+    })
+}
+
+/// A verification.
+pub fn verify(backup: &Stored, level: VerifyLevel) -> Spec {
+    let (backup, manifest) = named(backup);
+    Spec::Verify(VerifySpec { backup, manifest, level })
+}
