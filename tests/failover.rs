@@ -6,12 +6,13 @@ use bson::doc;
 use serde_json::json;
 use std::time::Duration;
 
-const DOCUMENTS: u32 = 60_000;
+const DOCUMENTS: u32 = 40_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn backup_and_restore_survive_a_step_down() {
-    let world = World::start(3).await;
+    let world = World::start_with(|dir| data::with_fail_points(dir).members(3)).await;
     data::rows(&world, "much", DOCUMENTS).await;
+    data::slow_down(&world, "getMore", 500).await;
     let (_api_process, api) = world.api();
     let (_worker, _) = world.worker(&[]);
 
@@ -23,6 +24,7 @@ async fn backup_and_restore_survive_a_step_down() {
     let verify = api.accepted("/verify", &json!({ "backup": backup }));
     api.succeeded(&verify).await;
 
+    data::slow_down(&world, "insert", 500).await;
     let restore = api.accepted("/restore", &json!({ "backup": backup, "database": "again" }));
     api.await_job(&restore, Duration::from_secs(60), data::copying).await;
     world.deployment.step_down().await.expect("another primary");

@@ -32,7 +32,10 @@ async fn one_query_each_answers_what_failed_what_happened_and_what_ran_where() {
     let day = 86_400_000;
     let midnight = DateTime::from_millis(DateTime::now().timestamp_millis() / day * day);
     let failed_today = doc! { "state": "failed", "finished_at": { "$gte": midnight } };
-    assert_eq!(ids(&ops, "ops", failed_today, doc! { "_id": 1 }).await, [bad.clone()]);
+    assert_eq!(
+        ids(&ops, "ops", failed_today, doc! { "_id": 1 }).await,
+        std::slice::from_ref(&bad)
+    );
 
     let life = ids(&ops, "ops_events", doc! { "job": &good }, doc! { "seq": 1 }).await;
     let expected: Vec<_> = (1..=life.len()).map(|seq| format!("{good}:{seq}")).collect();

@@ -59,9 +59,13 @@ impl Handler for Scripted {
             .expect("no panic while locked")
             .pop_front()
             .unwrap_or(Act::Succeed);
-        let failed = |retryable| match retryable {
-            true => Err(JobError::retryable("scripted", "as the test wants")),
-            false => Err(JobError::permanent("scripted", "as the test wants")),
+        let failed = |retryable| {
+            let make = if retryable {
+                JobError::retryable
+            } else {
+                JobError::permanent
+            };
+            Err(make("scripted", "as the test wants".to_owned()))
         };
         match act {
             Act::Succeed => Ok(doc! { "$where": "a value that begins with $", "nested": { "a.b": 1 } }),

@@ -9,14 +9,18 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// Longer than the lease, the takeover and the successor's work.
-const RENAME_HELD_MS: u64 = LEASE_MS + 17_000;
+const RENAME_HELD_MS: u64 = LEASE_MS + 12_000;
+/// Renames of the probe that every restore makes on empty collections of its own before it swaps.
+const RENAMES_BEFORE_THE_SWAP: i32 = 3;
+const SLEEPER: &str = "sleeper";
 
-/// Lets the server hold the next rename before it does it: as if the worker had been stopped right before it.
-async fn hold_next_rename(client: &Client) {
+/// Lets the server hold the sleeper's renames before it does them: as if the worker had been stopped right before.
+async fn hold_renames_of_the_sleeper(client: &Client) {
     let fail_point = doc! {
         "configureFailPoint": "failCommand",
-        "mode": { "times": 1 },
+        "mode": { "skip": RENAMES_BEFORE_THE_SWAP },
         "data": {
+            "appName": SLEEPER,
             "failCommands": ["renameCollection"],
             "blockConnection": true,
             "blockTimeMS": i64::try_from(RENAME_HELD_MS).expect("small"),
@@ -42,11 +46,11 @@ async fn what_a_client_writes_after_the_swap_survives_a_worker_that_wakes_up_lat
     target.insert_one(doc! { "_id": "old" }).await.expect("inserted");
 
     let (_api_process, api) = world.api();
-    let (sleeper, sleeper_name) = world.worker(&[]);
+    let (sleeper, sleeper_name) = world.worker_called(SLEEPER);
     let backup = api.accepted("/backup", &json!({ "database": "source" }));
     api.succeeded(&backup).await;
 
-    hold_next_rename(&client).await;
+    hold_renames_of_the_sleeper(&client).await;
     let held = Instant::now();
     let body = json!({ "backup": backup, "database": "target", "replace": true });
     let restore = api.accepted("/restore", &body);

@@ -3,9 +3,7 @@
 use async_trait::async_trait;
 use bson::{DateTime, Document};
 use lucid_ports::{ContextError, Detail, JobContext};
-use lucid_schemas::{
-    Event, EventBody, Head, Job, Progress, RepositoryName, Request, Requires, Spec, Stamp, State,
-};
+use lucid_schemas::{Event, EventBody, Head, Job, Progress, RepositoryName, Request, Requires, Spec, Stamp, State};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -51,7 +49,10 @@ impl Stored {
             unique_key: None,
             priority: 0,
             max_attempts: 3,
-            requires: Requires { repository: Some(repository), labels: Vec::new() },
+            requires: Requires {
+                repository: Some(repository),
+                labels: Vec::new(),
+            },
         };
         let head = Head {
             state: State::Running,
@@ -66,8 +67,17 @@ impl Stored {
             result: None,
             error: None,
         };
-        let job = Job { request, head, lease: None, progress: None, events: Vec::new() };
-        Arc::new(Self { job: Mutex::new(job), details: Mutex::default() })
+        let job = Job {
+            request,
+            head,
+            lease: None,
+            progress: None,
+            events: Vec::new(),
+        };
+        Arc::new(Self {
+            job: Mutex::new(job),
+            details: Mutex::default(),
+        })
     }
 
     /// Claims the job, for the first time or over from whoever has it.
@@ -78,7 +88,11 @@ impl Stored {
             job.head.attempt += 1;
             job.head.epoch
         };
-        self.append(EventBody::Claimed { epoch, attempt: 1, takeover: epoch > 1 });
+        self.append(EventBody::Claimed {
+            epoch,
+            attempt: 1,
+            takeover: epoch > 1,
+        });
         Claim {
             stored: Arc::clone(self),
             epoch,
@@ -107,7 +121,13 @@ impl Stored {
         let mut job = self.job.lock().expect("unpoisoned");
         let seq = i64::try_from(job.events.len()).expect("few") + 1;
         job.head.version = seq;
-        job.events.push(Event { seq, at: Stamp::At(DateTime::now()), by: "test".into(), write: String::new(), body });
+        job.events.push(Event {
+            seq,
+            at: Stamp::At(DateTime::now()),
+            by: "test".into(),
+            write: String::new(),
+            body,
+        });
     }
 }
 
@@ -167,8 +187,17 @@ impl JobContext for Claim {
     async fn put_detail(&self, name: &str, data: Document) -> Result<String, ContextError> {
         let hash = format!("hash of {name}, {} bytes", data.to_vec().expect("BSON").len());
         let job = self.stored.job().request.id;
-        let detail = Detail { job, name: name.into(), hash: hash.clone(), data };
-        self.stored.details.lock().expect("unpoisoned").insert(name.into(), detail);
+        let detail = Detail {
+            job,
+            name: name.into(),
+            hash: hash.clone(),
+            data,
+        };
+        self.stored
+            .details
+            .lock()
+            .expect("unpoisoned")
+            .insert(name.into(), detail);
         Ok(hash)
     }
 

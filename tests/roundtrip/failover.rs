@@ -1,5 +1,7 @@
 //! The primary steps down in the middle: the job still ends well, and no document is lost or doubled.
 
+use lucid_embedded::Signal;
+
 use super::{
     sample::{assert_same, contents, make},
     world::{World, backup, restore},
@@ -9,18 +11,42 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// Makes the primary step down once, when so many documents are done.
-fn step_down_at(world: &Arc<World>, documents: usize) -> Box<dyn Fn(usize) + Send + Sync> {
+/// What happens to the primary.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    StepsDown,
+    /// It stays away until it is started again.
+    Dies,
+}
+
+/// Lets it happen once, when a count is reached.
+fn strike_at(world: &Arc<World>, count: usize, fate: Fate) -> Box<dyn Fn(usize) + Send + Sync> {
     let (world, done) = (Arc::clone(world), AtomicBool::new(false));
     Box::new(move |so_far| {
-        if so_far >= documents && !done.swap(true, Ordering::SeqCst) {
+        if so_far >= count && !done.swap(true, Ordering::SeqCst) {
             let deployment = world.deployment.as_ref().expect("a set of its own");
-            tokio::task::block_in_place(|| {
-                let stepped = tokio::runtime::Handle::current().block_on(deployment.step_down());
-                stepped.expect("another primary");
-            });
+            let strike = async {
+                let mut deployment = deployment.lock().await;
+                match fate {
+                    Fate::StepsDown => drop(deployment.step_down().await.expect("another primary")),
+                    Fate::Dies => {
+                        let primary = deployment.primary().await.expect("a primary");
+                        deployment.kill(primary, Signal::SIGKILL).await.expect("killed");
+                    }
+                }
+            };
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(strike));
         }
     })
+}
+
+async fn start_all(world: &World) {
+    let mut deployment = world.deployment.as_ref().expect("a set of its own").lock().await;
+    for member in 0..3 {
+        if deployment.members()[member].pid.is_none() {
+            deployment.restart(member).await.expect("it serves again");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -30,29 +56,37 @@ async fn a_new_primary_in_the_middle_costs_time_only() {
     make(&world.client, &source).await;
     let original = contents(&world.client, &source).await;
 
-    let job = world.job(backup(&source));
-    let mut claim = job.claim();
-    claim.at_report = step_down_at(&world, 2_000);
-    world.run(&job, &claim).await.expect("a backup");
-    drop(claim);
+    for fate in [Fate::StepsDown, Fate::Dies] {
+        let job = world.job(backup(&source));
+        let mut claim = job.claim();
+        claim.at_report = strike_at(&world, 2_000, fate);
+        let result = world.run(&job, &claim).await.expect("a backup");
+        drop(claim);
+        start_all(&world).await;
+        let expected: usize = original.values().map(|(_, _, documents)| documents.len()).sum();
+        // Measurements are counted by their buckets.
+        assert!(usize::try_from(result.get_i64("documents").expect("told")).expect("few") < expected);
 
-    let restoring = world.job(restore(&job, &target));
-    let mut claim = restoring.claim();
-    claim.at_report = step_down_at(&world, 2_000);
-    world.run(&restoring, &claim).await.expect("a restore");
-    drop(claim);
-    assert_same(&original, &contents(&world.client, &target).await);
-    assert!(world.staging(&target).await.is_empty());
-
-    // In the middle of the swap.
-    for look in [0, 3, 6] {
         let restoring = world.job(restore(&job, &target));
         let mut claim = restoring.claim();
-        let step_down = step_down_at(&world, look);
-        claim.at_look = Box::new(step_down);
-        world.run(&restoring, &claim).await.unwrap_or_else(|error| panic!("at look {look}: {error:?}"));
+        claim.at_report = strike_at(&world, 2_000, fate);
+        world.run(&restoring, &claim).await.expect("a restore");
         drop(claim);
+        start_all(&world).await;
         assert_same(&original, &contents(&world.client, &target).await);
+        assert!(world.staging(&target).await.is_empty());
+
+        // In the middle of the swap.
+        for look in [0, 3, 6] {
+            let restoring = world.job(restore(&job, &target));
+            let mut claim = restoring.claim();
+            claim.at_look = strike_at(&world, look, fate);
+            let outcome = world.run(&restoring, &claim).await;
+            outcome.unwrap_or_else(|error| panic!("at look {look}: {error:?}"));
+            drop(claim);
+            start_all(&world).await;
+            assert_same(&original, &contents(&world.client, &target).await);
+        }
     }
     Arc::into_inner(world).expect("nobody else").stop().await;
 }

@@ -1,11 +1,11 @@
 //! Backup, verify and restore on a real replica set, without the engine: what goes in comes out, and nobody who comes
 //! late or half-way does harm.
 
-mod context;
+pub mod context;
 mod damage;
 mod failover;
-mod sample;
+pub mod sample;
 mod snapshot;
 mod swap;
 mod whole;
-mod world;
+pub mod world;

@@ -27,7 +27,7 @@ pub struct World {
     pub repository: Repository,
     pub folder: PathBuf,
     /// Stops the set with this value; none where a set that runs anyhow is used.
-    pub deployment: Option<Deployment>,
+    pub deployment: Option<tokio::sync::Mutex<Deployment>>,
     handlers: Vec<Arc<dyn Handler>>,
     name: RepositoryName,
     _scratch: TempDir,
@@ -36,7 +36,10 @@ pub struct World {
 impl World {
     /// A set of its own, or the one that `LUCID_TEST_MONGODB_URI` names, if one member will do.
     pub async fn start(members: usize) -> Self {
-        let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter("lucid=debug").try_init();
+        let _ = tracing_subscriber::fmt()
+            .with_test_writer()
+            .with_env_filter("lucid=debug")
+            .try_init();
         let scratch = crate::support::world::scratch();
         let (client, deployment) = match std::env::var("LUCID_TEST_MONGODB_URI") {
             Ok(uri) if members == 1 => (Client::with_uri_str(uri).await.expect("a client"), None),
@@ -49,28 +52,43 @@ impl World {
         let folder = scratch.path().join("repository");
         let location = Location::folder(&folder).expect("a location");
         let unlock = Unlock::KeyFile(scratch.path().join("key"));
-        let options = InitOptions { allow_plain: true, ..InitOptions::default() };
-        let repository = Repository::init(&location, &unlock, &options).await.expect("a repository");
+        let options = InitOptions {
+            allow_plain: true,
+            ..InitOptions::default()
+        };
+        let repository = Repository::init(&location, &unlock, &options)
+            .await
+            .expect("a repository");
         let environment = Environment {
             client: client.clone(),
             repositories: [("main".to_owned(), repository.clone())].into(),
             ops_database: "lucid_ops".into(),
-            options: HandlerOptions { batch_bytes: 64 << 10, ..HandlerOptions::default() },
+            options: HandlerOptions {
+                batch_bytes: 64 << 10,
+                ..HandlerOptions::default()
+            },
         };
         Self {
-            name: RepositoryName { name: "main".into(), id: repository.id().to_string() },
+            name: RepositoryName {
+                name: "main".into(),
+                id: repository.id().to_string(),
+            },
             handlers: registry(&Arc::new(environment)),
             client,
             repository,
             folder,
-            deployment,
+            deployment: deployment.map(tokio::sync::Mutex::new),
             _scratch: scratch,
         }
     }
 
     /// A database name that no other test uses.
     pub async fn database(&self, word: &str) -> String {
-        let name = format!("rt_{word}_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "rt_{word}_{}_{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        );
         self.client.database(&name).drop().await.expect("dropped");
         name
     }
@@ -83,7 +101,11 @@ impl World {
 
     /// A job that asks for this.
     pub fn job(&self, spec: Spec) -> Arc<Stored> {
-        let id = format!("{}_20250109_020000_{:010}", spec.kind(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let id = format!(
+            "{}_20250109_020000_{:010}",
+            spec.kind(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        );
         Stored::new(&id, spec, self.name.clone())
     }
 
@@ -92,7 +114,10 @@ impl World {
         let kind = job.job().request.spec.kind();
         let outcome = self.handler(kind).run(claim).await;
         if let Ok(result) = &outcome {
-            assert!(result.to_vec().expect("BSON").len() < 16 << 10, "a result must fit an event");
+            assert!(
+                result.to_vec().expect("BSON").len() < 16 << 10,
+                "a result must fit an event"
+            );
             job.end(State::Succeeded, Some(result.clone()));
         }
         outcome
@@ -114,13 +139,18 @@ impl World {
     /// Stops the set.
     pub async fn stop(self) {
         if let Some(deployment) = self.deployment {
-            deployment.stop().await.expect("stopped");
+            deployment.into_inner().stop().await.expect("stopped");
         }
     }
 
     /// Names of staging collections that were left in a database.
     pub async fn staging(&self, database: &str) -> Vec<String> {
-        let mut names = self.client.database(database).list_collection_names().await.expect("names");
+        let mut names = self
+            .client
+            .database(database)
+            .list_collection_names()
+            .await
+            .expect("names");
         names.retain(|name| name.contains("__lucid_staging_"));
         names
     }
@@ -143,7 +173,13 @@ pub fn named(backup: &Stored) -> (JobId, ManifestName) {
     let result = job.head.result.expect("a result");
     let manifest = result.get_document("manifest").expect("a manifest");
     let text = |field| manifest.get_str(field).expect("a text").to_owned();
-    (job.request.id, ManifestName { key: text("key"), hash: text("hash") })
+    (
+        job.request.id,
+        ManifestName {
+            key: text("key"),
+            hash: text("hash"),
+        },
+    )
 }
 
 /// A restore of everything, replacing what is there.
@@ -162,5 +198,9 @@ pub fn restore(backup: &Stored, database: &str) -> Spec {
 /// A verification.
 pub fn verify(backup: &Stored, level: VerifyLevel) -> Spec {
     let (backup, manifest) = named(backup);
-    Spec::Verify(VerifySpec { backup, manifest, level })
+    Spec::Verify(VerifySpec {
+        backup,
+        manifest,
+        level,
+    })
 }

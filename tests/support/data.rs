@@ -1,21 +1,25 @@
-//! Data of the chapters, and when a job is in the middle of it.
+//! Data of the chapters, and a server slow enough to catch a job in the middle of it.
 
 use super::World;
-use bson::{Document, doc};
+use bson::{Binary, Bson, Document, doc, spec::BinarySubtype};
+use lucid_embedded::Options;
 use lucid_schemas::http::JobView;
+use std::path::PathBuf;
 
-/// Fills `database`.rows with so many documents of about 1.4 kB: 60,000 keep a backup of a debug build busy for seconds.
+const NOISE_BYTES: usize = 1_000;
+
+/// Options of a server that takes fail points.
+pub fn with_fail_points(dir: PathBuf) -> Options {
+    Options::new(dir).parameter("enableTestCommands", "1")
+}
+
+/// Fills `database`.rows with documents of about 1 kB that no compression makes smaller, so that packs fill.
 pub async fn rows(world: &World, database: &str, documents: u32) {
     let collection = world.client().database(database).collection::<Document>("rows");
-    let filler: String = ('a'..='z').cycle().take(1_000).collect();
     let mut batch = Vec::new();
     for number in 0..documents {
-        // Not compressible away: each document has noise of its own.
-        let noise: Vec<i64> = (0..40)
-            .map(|round| i64::from(number) * 2_654_435_761 % (1_000_003 + round))
-            .collect();
-        batch.push(doc! { "_id": number, "filler": &filler, "noise": noise });
-        if batch.len() == 2_000 {
+        batch.push(doc! { "_id": number, "noise": noise(number) });
+        if batch.len() == 4_000 {
             collection
                 .insert_many(std::mem::take(&mut batch))
                 .await
@@ -25,6 +29,36 @@ pub async fn rows(world: &World, database: &str, documents: u32) {
     if !batch.is_empty() {
         collection.insert_many(batch).await.expect("inserted");
     }
+}
+
+fn noise(seed: u32) -> Bson {
+    let mut state = u64::from(seed) << 1 | 1;
+    let bytes = std::iter::repeat_with(|| {
+        // xorshift64: noise enough for a compressor.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    Bson::Binary(Binary {
+        subtype: BinarySubtype::Generic,
+        bytes: bytes.flatten().take(NOISE_BYTES).collect(),
+    })
+}
+
+/// Lets the server take so long for each of these commands: a job stays in the middle of its work for seconds.
+pub async fn slow_down(world: &World, command: &str, each_ms: i32) {
+    let fail_point = doc! {
+        "configureFailPoint": "failCommand",
+        "mode": "alwaysOn",
+        "data": { "failCommands": [command], "blockConnection": true, "blockTimeMS": each_ms, "appName": "lucid-ops" },
+    };
+    world
+        .client()
+        .database("admin")
+        .run_command(fail_point)
+        .await
+        .expect("test commands are on");
 }
 
 /// Whether the job is running and has moved documents.

@@ -87,6 +87,15 @@ impl World {
 
     /// A worker process with a short lease, ready, and its name.
     pub fn worker(&self, more: &[&str]) -> (Process, String) {
+        self.worker_at(&self.uri(), more)
+    }
+
+    /// A worker whose connections the server knows by this application name.
+    pub fn worker_called(&self, app_name: &str) -> (Process, String) {
+        self.worker_at(&format!("{}&appName={app_name}", self.uri()), &[])
+    }
+
+    fn worker_at(&self, uri: &str, more: &[&str]) -> (Process, String) {
         let (repository, key_file) = (self.repository(), self.key_file());
         let lease_ms = LEASE_MS.to_string();
         let mut arguments = vec![
@@ -99,7 +108,7 @@ impl World {
             &lease_ms,
         ];
         arguments.extend(more);
-        let mut process = Process::start(&arguments, &self.uri());
+        let mut process = Process::start(&arguments, uri);
         let name = process.await_line("worker ");
         (process, name.trim_end_matches(" is ready").to_owned())
     }

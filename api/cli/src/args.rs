@@ -65,6 +65,10 @@ pub struct ApiArgs {
     /// Address to listen on; only loopback until the API has authentication.
     #[arg(long, env = "LUCID_LISTEN", default_value = "127.0.0.1:8089")]
     pub listen: SocketAddr,
+    /// A name under which clients reach the API through a proxy, besides addresses, localhost and this node's name; may
+    /// be repeated. Requests to any other name are refused, since a web page could have sent them.
+    #[arg(long = "host", env = "LUCID_HOSTS", value_delimiter = ',', value_name = "NAME")]
+    pub hosts: Vec<String>,
     /// Whether backups are compressed unless a request says otherwise.
     #[arg(long, env = "BACKUP_COMPRESSION", default_value_t = true, action = clap::ArgAction::Set)]
     pub compression: bool,

@@ -2,10 +2,10 @@
 
 use crate::{
     MongoCatalog, MongoFeed, MongoStore,
-    error::{code, describe, is_passing},
+    probe::{check_oplog, check_version, check_window, diagnose, window},
     set_up,
 };
-use bson::{Document, doc};
+use bson::doc;
 use lucid_ports::StoreError;
 use mongodb::{
     Client, Database,
@@ -13,12 +13,13 @@ use mongodb::{
     options::{Acknowledgment, ClientOptions, ServerAddress, WriteConcern},
 };
 use std::{sync::Arc, time::Duration};
+use tokio::task::JoinError;
 
 const SELECTION_PATIENCE: Duration = Duration::from_secs(10);
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
-const OLDEST_MAJOR: i32 = 6;
-const WINDOW_LEAST_S: i64 = 60;
-const OPLOG_LEAST_BYTES: i64 = 16 << 20;
+pub(crate) const OLDEST_MAJOR: i32 = 6;
+pub(crate) const WINDOW_LEAST_S: i64 = 60;
+pub(crate) const OPLOG_LEAST_MIB: i64 = 16;
 
 /// Why there is no connection. No text holds the connection string's password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +66,9 @@ pub enum ConnectError {
         seconds: i64,
     },
     /// Change streams would lose their place.
-    #[error("the oplog is too small: it holds {mib} MiB, at least 16 are needed, and days of changes are advised")]
+    #[error(
+        "the oplog is too small: it holds {mib} MiB, at least {OPLOG_LEAST_MIB} are needed, and days of changes are advised"
+    )]
     Oplog {
         /// Its size.
         mib: i64,
@@ -109,10 +112,26 @@ pub struct Connection {
 /// # Errors
 /// The first thing that is wrong, as one sentence.
 pub async fn connect(uri: &str, ops_database: &str) -> Result<Connection, ConnectError> {
+    let (uri, ops_database) = (uri.to_owned(), ops_database.to_owned());
+    to_its_end(async move { establish(&uri, &ops_database).await }).await
+}
+
+/// Driver futures are never dropped half-way, whatever becomes of the caller.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ConnectError>> + Send + 'static,
+) -> Result<T, ConnectError> {
+    let broken = |error: JoinError| ConnectError::Unreachable {
+        hosts: "the replica set".into(),
+        reason: format!("the call broke off: {error}"),
+    };
+    tokio::spawn(work).await.map_err(broken)?
+}
+
+async fn establish(uri: &str, ops_database: &str) -> Result<Connection, ConnectError> {
     let mut options = ClientOptions::parse(uri)
         .await
         .map_err(|error| unreadable(&error, uri))?;
-    options.app_name = Some("lucid-ops".into());
+    options.app_name.get_or_insert_with(|| "lucid-ops".into());
     options.server_selection_timeout = Some(SELECTION_PATIENCE);
     options.connect_timeout = Some(CONNECT_PATIENCE);
     // A default read concern would break snapshot reads; a default write concern must not weaken ours.
@@ -160,7 +179,8 @@ impl Connection {
     /// # Errors
     /// Where the server can't be asked.
     pub async fn snapshot_window_s(&self) -> Result<Option<i64>, ConnectError> {
-        window(&self.client, "the replica set").await
+        let client = self.client.clone();
+        to_its_end(async move { window(&client, "the replica set").await }).await
     }
 
     /// Makes collections, validators, indexes and the view of the engine's database, or brings them up to date.
@@ -187,107 +207,6 @@ impl Connection {
     /// The databases of the replica set.
     pub fn catalog(&self) -> Arc<MongoCatalog> {
         Arc::new(MongoCatalog::new(self.client.clone()))
-    }
-}
-
-async fn check_version(admin: &Database, hosts: &str) -> Result<(), ConnectError> {
-    let info = ask(admin, doc! { "buildInfo": 1 }, hosts).await?.unwrap_or_default();
-    let version = info.get_str("version").unwrap_or("unknown").to_owned();
-    let major = info
-        .get_array("versionArray")
-        .ok()
-        .and_then(|parts| parts.first())
-        .and_then(bson::Bson::as_i32);
-    match major {
-        Some(major) if major < OLDEST_MAJOR => Err(ConnectError::TooOld { version }),
-        _ => Ok(()),
-    }
-}
-
-async fn check_window(client: &Client, hosts: &str) -> Result<(), ConnectError> {
-    match window(client, hosts).await? {
-        Some(seconds) if seconds < WINDOW_LEAST_S => Err(ConnectError::SnapshotWindow { seconds }),
-        _ => Ok(()),
-    }
-}
-
-async fn window(client: &Client, hosts: &str) -> Result<Option<i64>, ConnectError> {
-    const NAME: &str = "minSnapshotHistoryWindowInSeconds";
-    let answer = ask(&client.database("admin"), doc! { "getParameter": 1, NAME: 1 }, hosts).await?;
-    Ok(answer.and_then(|answer| whole(&answer, NAME)))
-}
-
-async fn check_oplog(client: &Client, hosts: &str) -> Result<(), ConnectError> {
-    let answer = ask(&client.database("local"), doc! { "collStats": "oplog.rs" }, hosts).await?;
-    match answer.and_then(|answer| whole(&answer, "maxSize")) {
-        Some(bytes) if bytes < OPLOG_LEAST_BYTES => Err(ConnectError::Oplog { mib: bytes >> 20 }),
-        _ => Ok(()),
-    }
-}
-
-/// An answer; `None` where the user may not ask that, which is no reason to refuse to work.
-async fn ask(database: &Database, command: Document, hosts: &str) -> Result<Option<Document>, ConnectError> {
-    /// The second is how hosted services say it.
-    const NOT_ALLOWED: [i32; 2] = [13, 8000];
-    match database.run_command(command).await {
-        Ok(answer) => Ok(Some(answer)),
-        Err(error) if code(&error).is_some_and(|code| NOT_ALLOWED.contains(&code)) => {
-            tracing::warn!(
-                reason = describe(&error),
-                "a check is left out: the user may not read it"
-            );
-            Ok(None)
-        }
-        Err(error) => Err(refusal(&error, hosts.to_owned())),
-    }
-}
-
-fn whole(answer: &Document, field: &str) -> Option<i64> {
-    let value = answer.get(field)?;
-    value.as_i64().or_else(|| value.as_i32().map(i64::from)).or_else(|| {
-        #[allow(clippy::cast_possible_truncation)] // A size as a double: whole by nature.
-        value.as_f64().map(|number| number as i64)
-    })
-}
-
-/// Looks closer at a first answer that failed: a lone mongod is told from one that doesn't run.
-async fn diagnose(error: &mongodb::error::Error, mut options: ClientOptions, hosts: String) -> ConnectError {
-    if !matches!(error.kind.as_ref(), ErrorKind::ServerSelection { .. }) {
-        return refusal(error, hosts);
-    }
-    options.direct_connection = Some(true);
-    options.repl_set_name = None;
-    options.hosts.truncate(1);
-    let Ok(direct) = Client::with_options(options) else {
-        return refusal(error, hosts);
-    };
-    match direct.database("admin").run_command(doc! { "hello": 1 }).await {
-        Ok(hello) if hello.get_str("setName").is_err() => ConnectError::NotReplicaSet { hosts },
-        Ok(_) => ConnectError::Unreachable {
-            hosts,
-            reason: "the replica set has no primary, or its name isn't the one of the connection string".into(),
-        },
-        Err(closer) => refusal(&closer, hosts),
-    }
-}
-
-fn refusal(error: &mongodb::error::Error, hosts: String) -> ConnectError {
-    const AUTHENTICATION_FAILED: i32 = 18;
-    match error.kind.as_ref() {
-        ErrorKind::Authentication { .. } => ConnectError::Credentials { hosts },
-        _ if code(error) == Some(AUTHENTICATION_FAILED) => ConnectError::Credentials { hosts },
-        ErrorKind::ServerSelection { .. } => ConnectError::Unreachable {
-            hosts,
-            reason: "no server answers".into(),
-        },
-        _ if is_passing(error) => ConnectError::Unreachable {
-            hosts,
-            reason: describe(error),
-        },
-        _ => ConnectError::Refused {
-            hosts,
-            reason: describe(error),
-        },
     }
 }
 

@@ -10,6 +10,7 @@ mod detached;
 mod error;
 mod feed;
 mod pipeline;
+mod probe;
 mod query;
 mod read;
 mod registry;

@@ -6,6 +6,7 @@
 mod agreement;
 mod birth;
 mod chance;
+mod claiming;
 mod feed;
 mod guards;
 mod hostile;
@@ -62,10 +63,10 @@ pub const CHECKS: &[Check] = checks![
     renewal::a_lease_is_renewed_by_its_own_claim_only,
     renewal::a_lease_that_is_over_is_not_renewed,
     renewal::a_renewal_sees_a_cancel,
-    queries::claimable_is_what_is_due_and_in_reach_best_first,
-    queries::claimable_has_lost_jobs_with_attempts_left,
-    queries::expired_has_lost_jobs_without_attempts_left,
-    queries::the_next_due_time_is_the_soonest_to_come,
+    claiming::claimable_is_what_is_due_and_in_reach_best_first,
+    claiming::claimable_has_lost_jobs_with_attempts_left,
+    claiming::expired_has_lost_jobs_without_attempts_left,
+    claiming::the_next_due_time_is_the_soonest_to_come,
     queries::pages_of_a_list_join_without_gap_or_repetition,
     queries::open_jobs_are_counted_by_state,
     queries::ids_are_found_by_prefix,

@@ -55,6 +55,15 @@ impl Sum {
         }
     }
 
+    /// Of the documents of a chunk.
+    pub(crate) fn of_documents(key: &Key, chunk: &[u8]) -> Self {
+        let mut sum = Self::default();
+        for document in documents(chunk) {
+            sum.add(&Self::of(&blake3::keyed_hash(key, document)));
+        }
+        sum
+    }
+
     fn of(hash: &blake3::Hash) -> Self {
         let mut limbs = [0; 4];
         for (limb, bytes) in limbs.iter_mut().zip(hash.as_bytes().chunks_exact(8)) {
@@ -67,14 +76,12 @@ impl Sum {
 impl ContentPart {
     /// Of the documents of a chunk.
     pub(crate) fn of(key: &Key, order: ContentOrder, chunk: &[u8]) -> Self {
-        let hashes = documents(chunk).map(|document| blake3::keyed_hash(key, document));
         match order {
-            ContentOrder::Any => {
-                let mut sum = Sum::default();
-                hashes.for_each(|hash| sum.add(&Sum::of(&hash)));
-                Self::Any(sum)
+            ContentOrder::Any => Self::Any(Sum::of_documents(key, chunk)),
+            ContentOrder::Exact => {
+                let hashes = documents(chunk).map(|document| blake3::keyed_hash(key, document).into());
+                Self::Exact(hashes.collect())
             }
-            ContentOrder::Exact => Self::Exact(hashes.map(Into::into).collect()),
         }
     }
 }

@@ -100,7 +100,7 @@ pub enum RepositoryError {
         object: String,
     },
     /// The repository has no such domain.
-    #[error("this repository takes no {domain} backups: {reason}")]
+    #[error("this repository has no {domain} backups: {reason}")]
     DomainUnavailable {
         /// The domain asked for.
         domain: crate::Domain,

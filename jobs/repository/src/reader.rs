@@ -11,7 +11,7 @@ use crate::footer::PackEntry;
 use crate::index::{Copy, Index};
 use crate::list::ListEntry;
 use crate::record::RecordType;
-use crate::vault::Vault;
+use crate::vault::{Vault, refuse_generations};
 use crate::verify::{self, Finding, VerifyLevel, VerifyProgress};
 use crate::{CollectionEntry, Manifest, RawChunk, RepositoryError};
 
@@ -28,7 +28,7 @@ pub struct BackupReader {
 
 impl BackupReader {
     pub(crate) async fn open(vault: Arc<Vault>, manifest: &Manifest) -> Result<Self, RepositoryError> {
-        vault.refuse_generations().await?;
+        refuse_generations(&vault.store).await?;
         let (index, _) = Index::load(&vault).await?;
         Ok(Self {
             vault,

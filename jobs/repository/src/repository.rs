@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::config::Config;
 use crate::init::{self, Opened};
 use crate::keys::Keys;
 use crate::object_name::{Folder, ManifestName};
@@ -12,7 +11,7 @@ use crate::pool::Pool;
 use crate::record::RecordType;
 use crate::seal::Opener;
 use crate::store::Store;
-use crate::vault::Vault;
+use crate::vault::{Vault, refuse_generations};
 use crate::{
     BackupReader, BackupWriter, Compression, ContentHasher, ContentOrder, Domain, InitOptions, Location,
     MANIFEST_FORMAT, Manifest, ManifestEntry, ManifestRef, PassphraseCost, RepositoryError, RepositoryId, SlotInfo,
@@ -32,10 +31,10 @@ pub struct Repository {
 struct Inner {
     location: Location,
     store: Store,
-    config: Config,
     keys: Arc<Keys>,
     sealed: Option<Arc<Vault>>,
-    plain: Arc<Vault>,
+    /// None where plain backups aren't taken: what someone planted there is never looked at.
+    plain: Option<Arc<Vault>>,
 }
 
 impl Repository {
@@ -67,14 +66,14 @@ impl Repository {
                 chunk,
             })
         };
-        let (sealed, plain) = (config.encrypted.then(|| vault(Domain::Sealed)), vault(Domain::Plain));
+        let sealed = config.encrypted.then(|| vault(Domain::Sealed));
+        let plain = config.plain.then(|| vault(Domain::Plain));
         Self {
             inner: Arc::new(Inner {
                 location: location.clone(),
                 sealed,
                 plain,
                 store,
-                config,
                 keys,
             }),
         }
@@ -92,10 +91,7 @@ impl Repository {
 
     /// Whether backups of this domain can be made here.
     pub fn takes(&self, domain: Domain) -> bool {
-        match domain {
-            Domain::Sealed => self.inner.config.encrypted,
-            Domain::Plain => self.inner.config.plain,
-        }
+        self.vault(domain).is_ok()
     }
 
     /// Adds a key slot; a key file that doesn't exist is made. The slot is proven by opening it before this returns.
@@ -133,24 +129,14 @@ impl Repository {
         domain: Domain,
         compression: Compression,
     ) -> Result<BackupWriter, RepositoryError> {
-        if !self.takes(domain) {
-            let reason = match domain {
-                Domain::Sealed => "it has no key; make another one with a key file",
-                Domain::Plain => "it wasn't created to (allow_plain)",
-            };
-            return Err(RepositoryError::DomainUnavailable {
-                domain,
-                reason: reason.into(),
-            });
-        }
         BackupWriter::begin(self.vault(domain)?, job, epoch, compression).await
     }
 
     /// All manifests of all domains, by job and epoch. One that is damaged doesn't hide the others.
     pub async fn manifests(&self) -> Result<Vec<ManifestEntry>, RepositoryError> {
-        self.inner.plain.refuse_generations().await?;
+        refuse_generations(&self.inner.store).await?;
         let mut entries = Vec::new();
-        for vault in self.inner.sealed.iter().chain([&self.inner.plain]) {
+        for vault in self.inner.sealed.iter().chain(&self.inner.plain) {
             let names = vault.store.list(&Folder::Manifests.of(vault.domain)).await?;
             let reads = stream::iter(names)
                 .map(|(key, _)| list_manifest(vault.clone(), key))
@@ -165,7 +151,7 @@ impl Repository {
     /// One manifest by its key. Fails with `Missing`, `Damaged` or `BadName`.
     pub async fn read_manifest(&self, key: &str) -> Result<(Manifest, ManifestRef), RepositoryError> {
         let vault = self.vault(ManifestName::parse(key)?.domain)?;
-        vault.refuse_generations().await?;
+        refuse_generations(&vault.store).await?;
         read_manifest_in(&vault, key).await
     }
 
@@ -193,17 +179,15 @@ impl Repository {
     }
 
     fn vault(&self, domain: Domain) -> Result<Arc<Vault>, RepositoryError> {
-        match domain {
-            Domain::Plain => Ok(self.inner.plain.clone()),
-            Domain::Sealed => self
-                .inner
-                .sealed
-                .clone()
-                .ok_or_else(|| RepositoryError::DomainUnavailable {
-                    domain,
-                    reason: "it has no key".into(),
-                }),
-        }
+        let (vault, reason) = match domain {
+            Domain::Sealed => (&self.inner.sealed, "it has no key; make another one with a key file"),
+            Domain::Plain => (&self.inner.plain, "it wasn't created to (allow_plain)"),
+        };
+        let unavailable = || RepositoryError::DomainUnavailable {
+            domain,
+            reason: reason.into(),
+        };
+        vault.clone().ok_or_else(unavailable)
     }
 }
 

@@ -99,15 +99,15 @@ impl Vault {
         }
         list::decode(&body, reference).ok_or_else(|| damaged("it doesn't agree with what refers to it"))
     }
+}
 
-    /// Refuses a repository that a newer version has pruned: this one doesn't know what is doomed.
-    pub(crate) async fn refuse_generations(&self) -> Result<(), RepositoryError> {
-        match self.store.list(GENERATIONS).await?.into_iter().next() {
-            None => Ok(()),
-            Some((object, _)) => Err(RepositoryError::UnsupportedVersion {
-                object,
-                needs: "generations (prune)".into(),
-            }),
-        }
+/// Refuses a repository that a newer version has pruned: this one doesn't know what is doomed.
+pub(crate) async fn refuse_generations(store: &Store) -> Result<(), RepositoryError> {
+    match store.list(GENERATIONS).await?.into_iter().next() {
+        None => Ok(()),
+        Some((object, _)) => Err(RepositoryError::UnsupportedVersion {
+            object,
+            needs: "generations (prune)".into(),
+        }),
     }
 }

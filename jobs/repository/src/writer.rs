@@ -16,7 +16,7 @@ use crate::packer::Packer;
 use crate::record::RecordType;
 use crate::seal::Sealer;
 use crate::store::Created;
-use crate::vault::Vault;
+use crate::vault::{Vault, refuse_generations};
 use crate::{
     CollectionContent, CollectionWriter, Compression, ContentOrder, MANIFEST_FORMAT, Manifest, ManifestRef,
     RepositoryError,
@@ -59,7 +59,7 @@ impl BackupWriter {
         compression.check()?;
         let sealer = Arc::new(Sealer::new(vault.keys.clone(), vault.domain)?);
         let names = WriterNames::new(vault.domain, job, epoch, sealer.writer())?;
-        vault.refuse_generations().await?;
+        refuse_generations(&vault.store).await?;
         let (index, found) = Index::load(&vault).await?;
         let packer = Packer::new(vault, sealer, names);
         // What a crashed predecessor left is listed by our index, so that the index heals itself.
@@ -147,7 +147,7 @@ impl BackupWriter {
                 sealed
             }
         };
-        self.vault().refuse_generations().await?;
+        refuse_generations(&self.vault().store).await?;
         self.vault()
             .store
             .create_own(&key, std::slice::from_ref(&sealed))

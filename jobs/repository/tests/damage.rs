@@ -304,3 +304,34 @@ async fn verification_stops_when_told_and_reports_its_progress() {
     assert_eq!((last.packs_done, last.packs_total), (1, 1));
     assert!(last.bytes_done == last.bytes_total && last.bytes_total > 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_backups_planted_in_a_strict_repository_are_not_looked_at() {
+    let scratch = Scratch::new().await;
+    let people = documents(0..10, 64, "a");
+    let (manifest, reference, _) = back_up(
+        &scratch.repository,
+        "planted",
+        Domain::Plain,
+        &[("people", ContentOrder::Any, &people)],
+    )
+    .await;
+    let strict = scratch.folder.path().join("strict");
+    let location = Location::folder(&strict).expect("valid");
+    let repository = Repository::init(&location, &scratch.key(), &InitOptions::default())
+        .await
+        .expect("made");
+    for name in scratch.objects("plain") {
+        fs::create_dir_all(strict.join(&name).parent().expect("a folder")).expect("made");
+        fs::copy(scratch.path().join(&name), strict.join(&name)).expect("copied");
+    }
+    assert!(repository.manifests().await.expect("lists").is_empty());
+    assert!(matches!(
+        repository.read_manifest(&reference.key).await,
+        Err(RepositoryError::DomainUnavailable { .. })
+    ));
+    assert!(matches!(
+        repository.open_backup(&manifest).await,
+        Err(RepositoryError::DomainUnavailable { .. })
+    ));
+}

@@ -17,6 +17,7 @@ pub async fn run(args: ApiArgs) -> Result<(), Exit> {
     let options = ApiOptions {
         compression_default: args.compression,
         encryption_default: args.encryption,
+        hosts: args.hosts,
         ..ApiOptions::new(node(), ops_database.clone())
     };
     let listener = listen(args.listen)?;

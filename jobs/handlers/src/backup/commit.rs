@@ -45,7 +45,6 @@ pub(super) async fn commit(run: &Run<'_>, writer: &BackupWriter, copied: Copied)
         return Err(Error::Stopped);
     }
     let reference = writer.write_manifest(&manifest).await?;
-    delete_manifests_except(run.repository, &job, Some(&reference.key)).await?;
     let compression = run
         .spec
         .compression
@@ -63,8 +62,8 @@ pub(super) async fn commit(run: &Run<'_>, writer: &BackupWriter, copied: Copied)
     Ok(result)
 }
 
-/// Adopts the manifest of a predecessor that passed the point of no return, if a sound one is there; removes all others
-/// of this job.
+/// Adopts the manifest of a predecessor that passed the point of no return, if a sound one is there. Others stay until
+/// the job has ended: a worker that was stopped could otherwise remove the one that its successor has named.
 pub(super) async fn adopt(
     context: &dyn JobContext,
     repository_name: &str,
@@ -80,7 +79,6 @@ pub(super) async fn adopt(
             continue;
         }
         let (manifest, reference) = repository.read_manifest(&entry.key).await?;
-        delete_manifests_except(repository, &job, Some(&entry.key)).await?;
         tracing::info!(job = %job.id(), epoch = entry.epoch, "adopted the predecessor's manifest");
         let compression = match &job.request.spec {
             Spec::Backup(spec) if spec.compression => Compression::default(),
@@ -88,11 +86,10 @@ pub(super) async fn adopt(
         };
         return Ok(Some(result(repository_name, compression, &manifest, &reference)));
     }
-    delete_manifests_except(repository, &job, None).await?;
     Ok(None)
 }
 
-/// Removes all manifests of a job that its result doesn't name.
+/// Removes all manifests of a job that has ended, except the one that its result names.
 pub(super) async fn delete_void_manifests(repository: &Repository, job: &Job) -> Result<()> {
     let named = job
         .head
@@ -100,12 +97,8 @@ pub(super) async fn delete_void_manifests(repository: &Repository, job: &Job) ->
         .as_ref()
         .and_then(|result| result.get_document("manifest").ok())
         .and_then(|manifest| manifest.get_str("key").ok());
-    delete_manifests_except(repository, job, named).await
-}
-
-async fn delete_manifests_except(repository: &Repository, job: &Job, kept: Option<&str>) -> Result<()> {
     for entry in repository.manifests().await? {
-        if entry.job == job.id().as_str() && Some(entry.key.as_str()) != kept {
+        if entry.job == job.id().as_str() && Some(entry.key.as_str()) != named {
             repository.delete_manifest(&entry.key).await?;
         }
     }

@@ -81,6 +81,7 @@ impl BackupHandler {
             return Ok(result);
         }
         let server = Server::new(self.environment.client.clone(), context.stop().clone());
+        let facts = server.patiently(|| server.facts()).await?;
         snapshot::check_window(&server).await?;
         let run = Run {
             context,
@@ -89,7 +90,7 @@ impl BackupHandler {
             repository_name,
             repository,
             domain: if spec.encryption { Domain::Sealed } else { Domain::Plain },
-            facts: server.facts().await?,
+            facts,
             started_at: DateTime::now(),
             meter: Meter::new(context),
         };
@@ -109,9 +110,9 @@ impl Handler for BackupHandler {
 
     async fn abandon(&self, context: &dyn JobContext, ending: Ending) {
         let job = context.job();
-        // What the repository holds for this job counts for nothing unless the result names it; while another worker
-        // has the job, it may be about to name what is there.
-        if ending == Ending::Fenced && !job.head.state.is_terminal() {
+        // Before the point of no return there is no manifest. After it, any one may be adopted by whoever has the job,
+        // and even this look at the job may be an hour old: only once it has ended is it certain which ones are void.
+        if ending != Ending::Fenced || !job.head.state.is_terminal() {
             return;
         }
         let outcome = match self.environment.repository(&job.request) {
@@ -154,9 +155,8 @@ impl Run<'_> {
         // Ends the tasks of this instant without ending the job.
         let halt = self.context.stop().child_token();
         let server = Server::new(self.environment.client.clone(), halt.clone());
-        let snapshot = snapshot(self.context, &server, &self.spec.database, resume).await?;
-        let selected = plan::select(self.spec, &snapshot.catalog)?;
-        self.check_consistent(&selected)?;
+        let snapshot = snapshot(self.context, &server, self.spec, resume).await?;
+        self.check_consistent(&snapshot.selected)?;
         let job = self.context.job();
         let compression = Compression {
             level: self
@@ -168,7 +168,7 @@ impl Run<'_> {
             .repository
             .begin(job.id().as_str(), job.head.epoch, self.domain, compression)
             .await?;
-        let copied = self.copy(&server, &snapshot, &selected, &writer).await;
+        let copied = self.copy(&server, &snapshot, &writer).await;
         halt.cancel();
         let (collections, changed) = copied?;
         writer.finish().await?;
@@ -189,9 +189,9 @@ impl Run<'_> {
         &self,
         server: &Server,
         snapshot: &Snapshot,
-        selected: &BTreeMap<String, Entry>,
         writer: &BackupWriter,
     ) -> Result<(Vec<CollectionEntry>, Vec<String>)> {
+        let selected = &snapshot.selected;
         let sizes = self.sizes(server, selected).await?;
         self.meter.phase("copy", sizes.values().map(|size| size.bytes).sum());
         let source = Source {
@@ -204,12 +204,7 @@ impl Run<'_> {
             options: self.environment.options,
         };
         let mut read = read_all(&source, selected, &sizes).await?;
-        let after = server.catalog(&self.spec.database).await?;
-        let changed = selected
-            .iter()
-            .filter(|(name, entry)| after.entries.get(*name).is_none_or(|now| now != *entry))
-            .map(|(name, _)| name.clone())
-            .collect();
+        let changed = snapshot::changed(server, &self.spec.database, selected).await?;
         Ok((self.in_manifest_order(selected, &mut read, snapshot.time), changed))
     }
 
@@ -218,7 +213,8 @@ impl Run<'_> {
         for (name, entry) in selected {
             if entry.kind != CollectionKind::View {
                 let storage = crate::database::catalog::storage_name(name, entry.kind);
-                sizes.insert(name.clone(), server.size(&self.spec.database, &storage).await?);
+                let size = server.patiently(|| server.size(&self.spec.database, &storage)).await?;
+                sizes.insert(name.clone(), size);
             }
         }
         Ok(sizes)

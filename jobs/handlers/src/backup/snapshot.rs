@@ -1,13 +1,15 @@
 //! The instant at which a backup reads: recorded before any document is read, gone on with by a successor while the
 //! catalog is still what it was, else taken anew.
 
+use super::plan;
 use crate::{
-    database::{Catalog, Server},
+    database::{Entry, Server},
     error::{Error, Result},
 };
 use bson::{Bson, Document, Timestamp, doc};
 use lucid_ports::JobContext;
-use lucid_schemas::{EventBody, Job, State};
+use lucid_schemas::{BackupSpec, EventBody, Job, State};
+use std::collections::BTreeMap;
 
 /// The kept list that tells a successor what the database held at the snapshot time.
 const CATALOG: &str = "catalog";
@@ -17,19 +19,26 @@ const CATALOG: &str = "catalog";
 pub(crate) struct Snapshot {
     /// The instant.
     pub time: Timestamp,
-    /// What the database held then.
-    pub catalog: Catalog,
+    /// What is to be backed up, as it was then, by name.
+    pub selected: BTreeMap<String, Entry>,
 }
 
 /// Goes on with a predecessor's snapshot where `resume` allows it and nothing has changed since, else takes a new one.
 pub(crate) async fn snapshot(
     context: &dyn JobContext,
     server: &Server,
-    database: &str,
+    spec: &BackupSpec,
     resume: bool,
 ) -> Result<Snapshot> {
-    let catalog = server.stable_catalog(database).await?;
-    let fingerprint = fingerprint(&catalog);
+    let catalog = server.patiently(|| server.stable_names(&spec.database)).await?;
+    let mut selected = plan::select(spec, &catalog)?;
+    if let Some(name) = server.add_indexes(&spec.database, &mut selected).await?.first() {
+        return Err(Error::SnapshotLost {
+            why: format!("'{name}' was dropped while it was listed"),
+            too_old: false,
+        });
+    }
+    let fingerprint = fingerprint(&selected);
     let job = context.job();
     if resume
         && let Some(time) = recorded(&job)
@@ -38,7 +47,7 @@ pub(crate) async fn snapshot(
         && kept.data.get("entries") == Some(&fingerprint)
     {
         tracing::info!(job = %job.id(), %time, "going on at the predecessor's snapshot");
-        return Ok(Snapshot { time, catalog });
+        return Ok(Snapshot { time, selected });
     }
     let time = catalog.at;
     // Past the point of no return no fact can be added; the manifest tells the time.
@@ -47,7 +56,22 @@ pub(crate) async fn snapshot(
         context.put_detail(CATALOG, kept).await?;
         context.record(EventBody::SnapshotTaken { cluster_time: time }).await?;
     }
-    Ok(Snapshot { time, catalog })
+    Ok(Snapshot { time, selected })
+}
+
+/// Names of entries that are gone or defined otherwise by now.
+pub(crate) async fn changed(
+    server: &Server,
+    database: &str,
+    selected: &BTreeMap<String, Entry>,
+) -> Result<Vec<String>> {
+    let mut now = server.patiently(|| server.names(database)).await?.entries;
+    now.retain(|name, _| selected.contains_key(name));
+    for gone in server.add_indexes(database, &mut now).await? {
+        now.remove(&gone);
+    }
+    let differs = selected.iter().filter(|(name, entry)| now.get(*name) != Some(entry));
+    Ok(differs.map(|(name, _)| name.clone()).collect())
 }
 
 fn recorded(job: &Job) -> Option<Timestamp> {
@@ -57,11 +81,10 @@ fn recorded(job: &Job) -> Option<Timestamp> {
     })
 }
 
-fn fingerprint(catalog: &Catalog) -> Bson {
-    let entry = |(name, entry): (&String, &crate::database::Entry)| {
-        Bson::Document(doc! { "name": name, "fingerprint": entry.fingerprint() })
-    };
-    Bson::Array(catalog.entries.iter().map(entry).collect())
+fn fingerprint(selected: &BTreeMap<String, Entry>) -> Bson {
+    let entry =
+        |(name, entry): (&String, &Entry)| Bson::Document(doc! { "name": name, "fingerprint": entry.fingerprint() });
+    Bson::Array(selected.iter().map(entry).collect())
 }
 
 /// Refuses a snapshot window in which nothing can be read.

@@ -6,7 +6,7 @@ use bson::{Document, RawDocument, RawDocumentBuf, Timestamp, Uuid, doc};
 use lucid_repository::CollectionKind;
 use lucid_schemas::names::STAGING_PREFIX;
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, fmt::Write, time::Duration};
+use std::{collections::BTreeMap, fmt::Write};
 
 const BUCKETS: &str = "system.buckets.";
 const LIST_BATCH: u32 = 10_000;
@@ -32,7 +32,7 @@ pub(crate) struct Entry {
 pub(crate) struct Catalog {
     /// The set's time right after it was listed.
     pub at: Timestamp,
-    /// By name; without what belongs to the server, and without staging.
+    /// By name; without what belongs to the server, what is temporary, and staging.
     pub entries: BTreeMap<String, Entry>,
     /// Staging collections of restores, by their names.
     pub staging: BTreeMap<String, Entry>,
@@ -62,11 +62,12 @@ impl Entry {
 }
 
 impl Server {
-    /// Lists a database twice in a row until both agree, so that all of it was so at the returned time.
-    pub async fn stable_catalog(&self, database: &str) -> Result<Catalog> {
-        let mut before = self.catalog(database).await?;
+    /// Lists a database twice in a row until both lists agree, so that it held exactly this at the returned time. Without
+    /// indexes.
+    pub async fn stable_names(&self, database: &str) -> Result<Catalog> {
+        let mut before = self.names(database).await?;
         for _ in 0..TRIES {
-            let after = self.catalog(database).await?;
+            let after = self.names(database).await?;
             if before.entries == after.entries {
                 return Ok(before);
             }
@@ -74,38 +75,21 @@ impl Server {
         }
         Err(Error::again(
             "catalog_unstable",
-            format!("collections or indexes of {database} keep changing: try again when that is over"),
+            format!("collections of '{database}' keep being made and dropped: try again when that is over"),
         ))
     }
 
-    /// Lists a database, with indexes.
-    pub async fn catalog(&self, database: &str) -> Result<Catalog> {
-        for _ in 0..TRIES {
-            let mut catalog = self.names(database).await?;
-            if self.add_indexes(database, &mut catalog).await? {
-                return Ok(catalog);
-            }
-            self.pause(Duration::from_millis(50)).await?;
-        }
-        Err(Error::again(
-            "catalog_unstable",
-            format!("collections of {database} keep vanishing while they are listed: try again when that is over"),
-        ))
-    }
-
-    /// Adds the indexes; false where a collection has vanished meanwhile.
-    async fn add_indexes(&self, database: &str, catalog: &mut Catalog) -> Result<bool> {
-        for entry in catalog.entries.values_mut() {
-            if entry.kind == CollectionKind::View {
-                continue;
-            }
-            match self.indexes(database, &entry.name).await {
+    /// Adds their indexes to the entries; answers with the names of those that are gone.
+    pub async fn add_indexes(&self, database: &str, entries: &mut BTreeMap<String, Entry>) -> Result<Vec<String>> {
+        let mut gone = Vec::new();
+        for entry in entries.values_mut().filter(|entry| entry.kind != CollectionKind::View) {
+            match self.patiently(|| self.indexes(database, &entry.name)).await {
                 Ok(indexes) => entry.indexes = indexes,
-                Err(error) if error.server_code() == Some(code::NAMESPACE_NOT_FOUND) => return Ok(false),
+                Err(error) if error.server_code() == Some(code::NAMESPACE_NOT_FOUND) => gone.push(entry.name.clone()),
                 Err(error) => return Err(error),
             }
         }
-        Ok(true)
+        Ok(gone)
     }
 
     /// The indexes of a collection by its logical name.
@@ -177,6 +161,10 @@ fn parse(at: Timestamp, listed: &[RawDocumentBuf]) -> Option<Catalog> {
             continue;
         }
         let options = item.get_document("options").ok()?;
+        if options.get_bool("temp").unwrap_or_default() {
+            // Of an aggregation that is under way; it goes by itself.
+            continue;
+        }
         let kind = kind_of(item.get_str("type").ok()?, options)?;
         let uuid = identities.get(storage_name(name, kind).as_str()).copied();
         let entry = Entry {

@@ -9,7 +9,12 @@ use super::{
     queries::{Identified, command},
 };
 use crate::{error::Result, restore::staging::StagingName};
-use bson::{Binary, Bson, Document, RawArrayBuf, RawDocument, RawDocumentBuf, Uuid, doc, raw::cstr, rawdoc};
+use bson::{
+    Binary, Bson, Document, RawArrayBuf, RawDocument, RawDocumentBuf, Timestamp, Uuid, doc,
+    raw::{CStr, cstr},
+    rawdoc,
+    spec::ElementType,
+};
 use std::time::Duration;
 
 /// Where an answer waits for a majority, it does so for at most this long, and then reports trouble.
@@ -79,17 +84,12 @@ pub(crate) fn keep_zero_timestamps(into: &Identified, documents: &[RawDocumentBu
         equal.append(cstr!("$eq"), id);
         let mut query = RawDocumentBuf::new();
         query.append(cstr!("_id"), equal);
-        let mut literal = RawDocumentBuf::new();
-        literal.append(cstr!("$literal"), document.as_ref());
-        let mut root = RawDocumentBuf::new();
-        root.append(cstr!("newRoot"), literal);
-        let mut stage = RawDocumentBuf::new();
-        stage.append(cstr!("$replaceRoot"), root);
-        let mut pipeline = RawArrayBuf::new();
-        pipeline.push(stage);
         let mut update = RawDocumentBuf::new();
         update.append(cstr!("q"), query);
-        update.append(cstr!("u"), pipeline);
+        match set_zero_timestamps(document) {
+            Some(set) => update.append(cstr!("u"), set),
+            None => update.append(cstr!("u"), replace_whole(document)),
+        }
         updates.push(update);
     }
     let mut body = RawDocumentBuf::new();
@@ -104,6 +104,49 @@ pub(crate) fn keep_zero_timestamps(into: &Identified, documents: &[RawDocumentBu
         body,
         definitions: false,
     }
+}
+
+/// `$set` of each zero timestamp. It is replicated as a change of these fields, which secondaries apply as it is. `None`
+/// where a field's name would be read as a path.
+fn set_zero_timestamps(document: &RawDocument) -> Option<RawDocumentBuf> {
+    let mut fields = RawDocumentBuf::new();
+    for name in zero_timestamps(document) {
+        let text = name.as_str();
+        if text.is_empty() || text.starts_with('$') || text.contains('.') {
+            return None;
+        }
+        fields.append(name, ZERO);
+    }
+    let mut set = RawDocumentBuf::new();
+    set.append(cstr!("$set"), fields);
+    Some(set)
+}
+
+/// A pipeline that replaces the whole document, `_id` aside. A small document is replicated whole then, and secondaries
+/// put their own time in again (tried on 6.0.5): only for names that `$set` can't express.
+fn replace_whole(document: &RawDocument) -> RawArrayBuf {
+    let mut literal = RawDocumentBuf::new();
+    literal.append(cstr!("$literal"), document);
+    let mut root = RawDocumentBuf::new();
+    root.append(cstr!("newRoot"), literal);
+    let mut stage = RawDocumentBuf::new();
+    stage.append(cstr!("$replaceRoot"), root);
+    let mut pipeline = RawArrayBuf::new();
+    pipeline.push(stage);
+    pipeline
+}
+
+const ZERO: Timestamp = Timestamp { time: 0, increment: 0 };
+
+/// Names of the fields in which the server puts its own time when a document is inserted: zero timestamps at the top
+/// level, other than `_id`.
+pub(crate) fn zero_timestamps(document: &RawDocument) -> impl Iterator<Item = &CStr> {
+    document.iter_elements().flatten().filter_map(|element| {
+        let replaced = element.element_type() == ElementType::Timestamp
+            && element.key().as_str() != "_id"
+            && element.value().is_ok_and(|value| value.as_timestamp() == Some(ZERO));
+        replaced.then(|| element.key())
+    })
 }
 
 /// Builds indexes, all in one pass. Safe: the UUID names the collection. Without a time limit, as a build takes as long
@@ -251,5 +294,25 @@ pub(crate) fn remove_bucket_if_same(from: &Identified, bucket: &RawDocument, wit
         database: from.database.clone(),
         body,
         definitions: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_zero_timestamps_at_the_top_are_put_back() {
+        let some = Timestamp { time: 0, increment: 1 };
+        let set = |document: &Document| {
+            let raw = RawDocumentBuf::try_from(document).expect("BSON");
+            set_zero_timestamps(&raw).map(|set| Document::try_from(&set).expect("BSON"))
+        };
+        let document =
+            doc! { "_id": ZERO, "a": ZERO, "b": some, "n": { "t": ZERO }, "l": [Bson::from(ZERO)], "z": ZERO };
+        assert_eq!(set(&document), Some(doc! { "$set": { "a": ZERO, "z": ZERO } }));
+        for path in ["a.b", "$a", ""] {
+            assert_eq!(set(&doc! { path: ZERO }), None, "{path:?} would be read as a path");
+        }
     }
 }

@@ -9,8 +9,12 @@ use bytes::Bytes;
 use futures::StreamExt;
 use lucid_repository::DocumentBatch;
 use mongodb::Client;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A command, and what it is for. Not for logs: it may carry documents.
 pub(crate) struct Command {
@@ -92,8 +96,25 @@ impl Server {
         &self.stop
     }
 
+    /// Asks again while the trouble may pass: elections are sat out.
+    pub async fn patiently<T, Work>(&self, work: impl Fn() -> Work) -> Result<T>
+    where
+        Work: Future<Output = Result<T>>,
+    {
+        for _ in 1..TRIES {
+            match work().await {
+                Err(error) if error.is_passing() => {
+                    tracing::warn!(%error, "asking again");
+                    self.pause(PAUSE).await?;
+                }
+                outcome => return outcome,
+            }
+        }
+        work().await
+    }
+
     /// Waits, or ends with the job.
-    pub async fn pause(&self, time: std::time::Duration) -> Result<()> {
+    pub async fn pause(&self, time: Duration) -> Result<()> {
         tokio::select! {
             () = tokio::time::sleep(time) => Ok(()),
             () = self.stop.cancelled() => Err(Error::Stopped),

@@ -126,6 +126,11 @@ pub(crate) fn buckets_name(epoch: i64, entry: usize, part: i32) -> String {
     format!("swap_{epoch}_buckets_{entry}_{part}")
 }
 
+/// The mark of the target that was made for the time-series collection number `entry`.
+pub(crate) fn made_name(epoch: i64, entry: usize) -> String {
+    format!("swap_{epoch}_made_{entry}")
+}
+
 /// The mark that the time-series collection number `entry` is done.
 pub(crate) fn done_name(epoch: i64, entry: usize) -> String {
     format!("swap_{epoch}_done_{entry}")

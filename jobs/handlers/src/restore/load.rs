@@ -7,7 +7,7 @@ use crate::{
     },
     error::{Error, Result, code},
 };
-use bson::{Document, RawArrayBuf, RawDocument, RawDocumentBuf, Timestamp, spec::ElementType};
+use bson::{Document, RawArrayBuf, RawDocument, RawDocumentBuf, Timestamp};
 use futures::{Stream, StreamExt, pin_mut, stream::FuturesUnordered};
 
 /// The server takes more, but small batches are as fast.
@@ -124,21 +124,11 @@ impl Group {
     fn push(&mut self, document: &RawDocument) {
         self.count += 1;
         self.bytes += document.as_bytes().len();
-        if has_zero_timestamp(document) {
+        if commands::zero_timestamps(document).next().is_some() {
             self.zero_timestamps.push(document.to_owned());
         }
         self.documents.push(document);
     }
-}
-
-/// Whether the server would put its own time in: a zero timestamp at the top level, other than as `_id`.
-fn has_zero_timestamp(document: &RawDocument) -> bool {
-    const ZERO: Timestamp = Timestamp { time: 0, increment: 0 };
-    document.iter_elements().flatten().any(|element| {
-        element.element_type() == ElementType::Timestamp
-            && element.key().as_str() != "_id"
-            && element.value().is_ok_and(|value| value.as_timestamp() == Some(ZERO))
-    })
 }
 
 async fn put(server: &Server, into: &Identified, manner: Manner, group: Group) -> Result<(Loaded, usize)> {
@@ -192,18 +182,7 @@ pub(crate) fn check_write_errors(into: &Identified, reply: &Document, resumes: b
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bson::{Bson, doc};
-
-    #[test]
-    fn only_zero_timestamps_at_the_top_are_replaced_by_the_server() {
-        let zero = Timestamp { time: 0, increment: 0 };
-        let some = Timestamp { time: 0, increment: 1 };
-        let has = |document: &Document| has_zero_timestamp(&RawDocumentBuf::try_from(document).expect("BSON"));
-        assert!(has(&doc! { "_id": 1, "t": zero }));
-        assert!(!has(
-            &doc! { "_id": zero, "t": some, "n": { "t": zero }, "a": [Bson::from(zero)] }
-        ));
-    }
+    use bson::doc;
 
     #[test]
     fn what_is_there_already_counts_only_where_work_is_resumed() {

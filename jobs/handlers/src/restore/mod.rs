@@ -3,6 +3,7 @@
 //! Invariant: what was there before is untouched until all that replaces it is loaded and proven; past that point the
 //! swap only goes forward, by whichever worker holds the job.
 
+mod buckets;
 mod cleanup;
 mod list;
 mod load;
@@ -84,7 +85,7 @@ impl RestoreHandler {
         if job.head.state == State::Committing {
             return self.roll_forward(context, &server, spec).await;
         }
-        server.facts().await?;
+        server.patiently(|| server.facts()).await?;
         let (_, repository) = self.environment.repository(&job.request)?;
         let manifest = verify::read_manifest(repository, &spec.manifest, spec.backup.as_str()).await?;
         let run = Run {
@@ -98,7 +99,7 @@ impl RestoreHandler {
             manifest,
             meter: Meter::new(context),
         };
-        let target = server.catalog(&spec.database).await?;
+        let target = server.patiently(|| server.names(&spec.database)).await?;
         let plan = plan::plan(&spec.database, &run.entries, &target, spec.replace);
         let free = run.check_space(&plan).await?;
         if spec.dry_run {
@@ -180,7 +181,7 @@ impl Run<'_> {
         probe::check_identities(self.server, database, [&scratch[0], &scratch[1]]).await?;
         let staged = self.stage_all(&numbers).await?;
         self.meter.phase("preflight", 0);
-        let target = self.server.catalog(database).await?;
+        let target = self.server.patiently(|| self.server.names(database)).await?;
         let plan = plan::plan(database, &self.entries, &target, self.spec.replace);
         refuse(&plan)?;
         let list = self.swap_list(&plan, &target, &staged).await?;
@@ -317,7 +318,7 @@ impl Run<'_> {
             uuid,
         };
         let (staged, target) = (identified(&swap.staging, swap.staged), identified(&swap.name, target));
-        timeseries::keep_bucket_lists(self.context, self.server, self.job.head.epoch, number, &staged, &target).await
+        buckets::keep_lists(self.context, self.server, self.job.head.epoch, number, &staged, &target).await
     }
 }
 

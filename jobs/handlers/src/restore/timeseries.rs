@@ -6,6 +6,7 @@
 //! worker that comes late nor a step done twice can touch what was restored or written since.
 
 use super::{
+    buckets::{BATCH_BUCKETS, Gone, by_id, hash, id_of, unpacked},
     list::{self, SwapEntry},
     load::{Manner, load},
     probe::staging_uuid,
@@ -13,97 +14,24 @@ use super::{
 };
 use crate::{
     database::{
-        Batches, Server,
         catalog::storage_name,
         commands, definition,
         queries::{Identified, ReadAt},
     },
-    error::{Error, Result},
+    error::Result,
     restore::stage::decoded,
 };
-use bson::{Binary, Bson, Document, RawDocument, RawDocumentBuf, doc, oid::ObjectId, spec::BinarySubtype};
-use lucid_ports::JobContext;
+use bson::{Bson, Document, Uuid, doc, oid::ObjectId};
 use lucid_repository::CollectionKind;
-use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-const BUCKETS_PER_LIST: usize = 200_000;
 const BUCKETS_PER_COMMAND: usize = 2_000;
-/// Buckets hold up to 125 KB or so each.
-const BATCH_BUCKETS: u32 = 200;
-const HASH_BYTES: usize = 16;
-
-/// A bucket that goes; with hashes of what it is and of what it becomes where the backup has one with the same id.
-struct Gone {
-    id: ObjectId,
-    changed: Option<Change>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Change {
-    old: [u8; HASH_BYTES],
-    new: [u8; HASH_BYTES],
-}
-
-/// Keeps the lists of buckets that the target loses; answers with how many lists there are.
-pub(crate) async fn keep_bucket_lists(
-    context: &dyn JobContext,
-    server: &Server,
-    epoch: i64,
-    number: usize,
-    staged: &Identified,
-    target: &Identified,
-) -> Result<i32> {
-    let (mut new, mut old) = (by_id(server, staged)?, by_id(server, target)?);
-    let (mut gone, mut lists) = (Vec::new(), 0);
-    let mut coming = new.next().await?;
-    while let Some((id, bucket)) = old.next().await? {
-        while coming.as_ref().is_some_and(|(coming, _)| *coming < id) {
-            coming = new.next().await?;
-        }
-        match &coming {
-            Some((same, staged)) if *same == id => {
-                if staged.as_bytes() != bucket.as_bytes() {
-                    let changed = Change {
-                        old: hash(&bucket),
-                        new: hash(staged),
-                    };
-                    gone.push(Gone {
-                        id,
-                        changed: Some(changed),
-                    });
-                }
-            }
-            _ => gone.push(Gone { id, changed: None }),
-        }
-        if gone.len() == BUCKETS_PER_LIST {
-            context
-                .put_detail(&list::buckets_name(epoch, number, lists), packed(&gone))
-                .await?;
-            gone.clear();
-            lists += 1;
-        }
-    }
-    if !gone.is_empty() {
-        context
-            .put_detail(&list::buckets_name(epoch, number, lists), packed(&gone))
-            .await?;
-        lists += 1;
-    }
-    Ok(lists)
-}
 
 /// Makes the target hold what was staged.
 pub(crate) async fn merge(swap: &Swap<'_>, number: usize, entry: &SwapEntry) -> Result<Place> {
     let done = list::done_name(swap.list.epoch, number);
-    if let Some(kept) = swap.context.detail(&done).await? {
-        let uuid = kept.data.get("uuid").and_then(|uuid| match uuid {
-            Bson::Binary(binary) => binary.to_uuid().ok(),
-            _ => None,
-        });
-        return uuid
-            .map(Place::Done)
-            .ok_or_else(|| list::unreadable("a mark of its is no mark"));
+    if let Some(uuid) = marked(swap, &done).await? {
+        return Ok(Place::Done(uuid));
     }
     let staging = entry.staging(&swap.job)?;
     let staged = swap
@@ -112,7 +40,7 @@ pub(crate) async fn merge(swap: &Swap<'_>, number: usize, entry: &SwapEntry) -> 
     if staged != Some(entry.staged) {
         return Ok(Place::Elsewhere);
     }
-    let Some((target, fresh)) = target(swap, entry).await? else {
+    let Some((target, fresh)) = target(swap, number, entry).await? else {
         return Ok(Place::Blocked);
     };
     if !(fresh || remove_listed(swap, number, entry, &target).await?) {
@@ -121,15 +49,13 @@ pub(crate) async fn merge(swap: &Swap<'_>, number: usize, entry: &SwapEntry) -> 
     if !fill(swap, entry, &target).await? || !index(swap, entry, &target).await? {
         return Ok(Place::Blocked);
     }
-    swap.context
-        .put_detail(&done, doc! { "name": &entry.name, "uuid": target.uuid })
-        .await?;
+    swap.context.put_detail(&done, mark(entry, target.uuid)).await?;
     Ok(Place::Done(target.uuid))
 }
 
 /// The target, made where there is none, and whether it isn't the one that was listed; `None` where something else is
 /// in the way.
-async fn target(swap: &Swap<'_>, entry: &SwapEntry) -> Result<Option<(Identified, bool)>> {
+async fn target(swap: &Swap<'_>, number: usize, entry: &SwapEntry) -> Result<Option<(Identified, bool)>> {
     let database = &swap.list.database;
     let options = entry.options.clone().unwrap_or_default();
     let names = [entry.name.as_str()];
@@ -142,7 +68,7 @@ async fn target(swap: &Swap<'_>, entry: &SwapEntry) -> Result<Option<(Identified
                 return Ok(None);
             };
             let listed = entry.target == Some(uuid);
-            if !listed && !is_empty_or_ours(swap, entry, uuid).await? {
+            if !listed && !is_ours(swap, number, entry, uuid).await? {
                 return Ok(None);
             }
             if now.contains_key("expireAfterSeconds") && entry.expire_after.is_none() {
@@ -173,9 +99,40 @@ async fn target(swap: &Swap<'_>, entry: &SwapEntry) -> Result<Option<(Identified
     Ok(None)
 }
 
+/// Whether a time-series collection that wasn't listed is one that this job has made; marks it as such.
+async fn is_ours(swap: &Swap<'_>, number: usize, entry: &SwapEntry, uuid: Uuid) -> Result<bool> {
+    let made = list::made_name(swap.list.epoch, number);
+    if marked(swap, &made).await? == Some(uuid) {
+        return Ok(true);
+    }
+    let ours = is_empty_or_ours(swap, entry, uuid).await?;
+    if ours {
+        swap.context.put_detail(&made, mark(entry, uuid)).await?;
+    }
+    Ok(ours)
+}
+
+fn mark(entry: &SwapEntry, uuid: Uuid) -> Document {
+    doc! { "name": &entry.name, "uuid": uuid }
+}
+
+/// The identity in a kept mark.
+async fn marked(swap: &Swap<'_>, name: &str) -> Result<Option<Uuid>> {
+    let Some(kept) = swap.context.detail(name).await? else {
+        return Ok(None);
+    };
+    match kept.data.get("uuid") {
+        Some(Bson::Binary(binary)) => binary
+            .to_uuid()
+            .map(Some)
+            .map_err(|_| list::unreadable("a mark is no mark")),
+        _ => Err(list::unreadable("a mark is no mark")),
+    }
+}
+
 /// Whether a time-series collection that wasn't listed may be filled: it holds nothing, or nothing but staged buckets,
 /// as a predecessor has left it.
-async fn is_empty_or_ours(swap: &Swap<'_>, entry: &SwapEntry, uuid: bson::Uuid) -> Result<bool> {
+async fn is_empty_or_ours(swap: &Swap<'_>, entry: &SwapEntry, uuid: Uuid) -> Result<bool> {
     let identified = |name: &str, uuid| Identified {
         database: swap.list.database.clone(),
         storage: storage_name(name, entry.kind),
@@ -330,123 +287,5 @@ async fn write(
     match sent.await {
         Err(error) if is_overtaken(&error) => Ok(false),
         outcome => outcome.map(|_| true),
-    }
-}
-
-/// The buckets of a time-series collection in the order of their ids.
-fn by_id(server: &Server, what: &Identified) -> Result<Buckets> {
-    let batches = server.documents(
-        what,
-        ReadAt::Majority(None),
-        doc! { "sort": { "_id": 1 } },
-        BATCH_BUCKETS,
-    )?;
-    Ok(Buckets {
-        batches,
-        ready: VecDeque::new(),
-    })
-}
-
-/// The buckets of a cursor, one by one.
-struct Buckets {
-    batches: Batches,
-    ready: VecDeque<RawDocumentBuf>,
-}
-
-impl Buckets {
-    async fn next(&mut self) -> Result<Option<(ObjectId, RawDocumentBuf)>> {
-        loop {
-            if let Some(bucket) = self.ready.pop_front() {
-                return Ok(Some((id_of(&bucket)?, bucket)));
-            }
-            let Some(batch) = self.batches.next().await? else {
-                return Ok(None);
-            };
-            self.ready = batch.slices()?.into_iter().map(RawDocument::to_owned).collect();
-        }
-    }
-}
-
-fn id_of(bucket: &RawDocument) -> Result<ObjectId> {
-    bucket.get_object_id("_id").map_err(|_| {
-        Error::refused(
-            "odd_bucket",
-            "a time-series bucket has no ObjectId: restore into another database",
-        )
-    })
-}
-
-fn hash(bucket: &RawDocument) -> [u8; HASH_BYTES] {
-    let mut hash = [0; HASH_BYTES];
-    hash.copy_from_slice(&Sha256::digest(bucket.as_bytes())[..HASH_BYTES]);
-    hash
-}
-
-/// Per bucket 12 bytes of id, then 16 each of the old and the new hash: zeros where the backup has no such bucket.
-fn packed(gone: &[Gone]) -> Document {
-    let none = Change {
-        old: [0; HASH_BYTES],
-        new: [0; HASH_BYTES],
-    };
-    let bytes = gone
-        .iter()
-        .flat_map(|bucket| {
-            let change = bucket.changed.unwrap_or(none);
-            bucket.id.bytes().into_iter().chain(change.old).chain(change.new)
-        })
-        .collect();
-    doc! { "buckets": Binary { subtype: BinarySubtype::Generic, bytes } }
-}
-
-fn unpacked(kept: &Document) -> Option<Vec<Gone>> {
-    const BYTES: usize = 12 + 2 * HASH_BYTES;
-    let bytes = kept.get_binary_generic("buckets").ok()?;
-    let (buckets, rest) = bytes.as_chunks::<BYTES>();
-    let gone = |bucket: &[u8; BYTES]| {
-        let (id, hashes) = bucket.split_first_chunk::<12>()?;
-        let (old, new) = hashes.split_first_chunk::<HASH_BYTES>()?;
-        let change = Change {
-            old: *old,
-            new: new.try_into().ok()?,
-        };
-        let changed = (change.old != [0; HASH_BYTES]).then_some(change);
-        Some(Gone {
-            id: ObjectId::from_bytes(*id),
-            changed,
-        })
-    };
-    if rest.is_empty() {
-        buckets.iter().map(gone).collect()
-    } else {
-        None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_of_buckets_read_back_whole() {
-        let gone = [
-            Gone {
-                id: ObjectId::from_bytes([1; 12]),
-                changed: None,
-            },
-            Gone {
-                id: ObjectId::from_bytes([2; 12]),
-                changed: Some(Change {
-                    old: [3; HASH_BYTES],
-                    new: [4; HASH_BYTES],
-                }),
-            },
-        ];
-        let read = unpacked(&packed(&gone)).expect("a list");
-        assert_eq!(read.len(), 2);
-        assert_eq!((read[0].id, read[0].changed), (gone[0].id, None));
-        assert_eq!((read[1].id, read[1].changed), (gone[1].id, gone[1].changed));
-        assert!(
-            unpacked(&doc! { "buckets": Binary { subtype: BinarySubtype::Generic, bytes: vec![0; 43] } }).is_none()
-        );
     }
 }

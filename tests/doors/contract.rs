@@ -1,0 +1,152 @@
+//! The contract, and what only a server with indexes and validators can be asked for.
+
+use super::{LONG_MS, Set, backup, claim, make, reach};
+use bson::{Document, doc};
+use lucid_core::Command;
+use lucid_mongo::explainable_queries;
+use lucid_ports::{
+    JobFilter, Store,
+    conformance::{Bench, agree, run_all},
+};
+use lucid_schemas::collections::{OPS, OPS_EVENTS, indexes, validators};
+use std::collections::BTreeSet;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mongodb_keeps_the_contract() {
+    let set = Set::start(1).await;
+    run_all(|| set.bench()).await;
+    set.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_twin_and_mongodb_agree_on_whole_documents() {
+    let set = Set::start(1).await;
+    for seed in 0..10 {
+        agree(&Bench::twin(), &set.bench().await, seed, 50).await;
+    }
+    set.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_workers_look_for_is_found_by_index() {
+    let set = Set::start(1).await;
+    let (connection, database) = set.database().await;
+    let store = connection.store();
+    for number in 0..40 {
+        let job = store.enqueue(&backup(number)).await.expect("enqueued");
+        match number % 4 {
+            0 => {}
+            1 => drop(make(&*store, &job, &Command::RequestCancel, "api").await),
+            2 => drop(make(&*store, &job, &claim("w", LONG_MS), "w").await),
+            _ => drop(make(&*store, &job, &claim("w", -LONG_MS), "w").await),
+        }
+    }
+    for (name, command) in explainable_queries(&reach()) {
+        let explained = database
+            .run_command(doc! { "explain": command, "verbosity": "queryPlanner" })
+            .await;
+        let explained = explained.expect("explained").to_string();
+        assert!(explained.contains("IXSCAN"), "{name}: {explained}");
+        assert!(!explained.contains("COLLSCAN"), "{name}: {explained}");
+    }
+    set.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn set_up_is_repeatable_at_once_and_over_what_was_there() {
+    let set = Set::start(1).await;
+    let (connection, database) = set.bare().await;
+    // What an earlier version may have left: no validator, another view, an index more.
+    database.create_collection(OPS).await.expect("created");
+    database
+        .create_collection(OPS_EVENTS)
+        .view_on("elsewhere")
+        .await
+        .expect("created");
+    let many = (0..8).map(|_| {
+        let connection = connection.clone();
+        tokio::spawn(async move { connection.set_up().await })
+    });
+    for done in futures::future::join_all(many).await {
+        done.expect("no panic").expect("set up");
+    }
+    connection.set_up().await.expect("set up once more");
+    for definition in indexes() {
+        let names = database
+            .collection::<Document>(definition.collection)
+            .list_index_names()
+            .await
+            .expect("listed");
+        let name = definition.index.get_str("name").expect("a name").to_owned();
+        assert!(names.contains(&name), "{name} is not among {names:?}");
+    }
+    for definition in validators() {
+        let refused = database
+            .collection(definition.collection)
+            .insert_one(doc! { "odd": true })
+            .await;
+        assert!(refused.is_err(), "{} takes anything", definition.collection);
+    }
+    let store = connection.store();
+    let job = store.enqueue(&backup(0)).await.expect("enqueued");
+    make(&*store, &job, &claim("w", LONG_MS), "w").await;
+    let events = database.collection::<Document>(OPS_EVENTS);
+    let claimed = events
+        .find_one(doc! { "job": job.id().as_str(), "seq": 2_i64 })
+        .await
+        .expect("read");
+    let claimed = claimed.expect("the view shows every event");
+    let word = |field| claimed.get_str(field).unwrap_or_default().to_owned();
+    assert_eq!((word("type"), word("by")), ("claimed".to_owned(), "w".to_owned()));
+    set.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_a_later_program_hides_no_other() {
+    let set = Set::start(1).await;
+    let (connection, database) = set.database().await;
+    let store = connection.store();
+    let jobs = database.collection::<Document>(OPS);
+    let mut ids = BTreeSet::new();
+    for number in 0..3 {
+        let lost = store.enqueue(&backup(number)).await.expect("enqueued");
+        let lost = make(&*store, &lost, &claim("w", -LONG_MS), "w").await;
+        ids.insert(lost.id().clone());
+        ids.insert(
+            store
+                .enqueue(&backup(number + 10))
+                .await
+                .expect("enqueued")
+                .id()
+                .clone(),
+        );
+        // Later programs come first in every order.
+        for state in ["queued", "running"] {
+            let mut later = jobs
+                .find_one(doc! { "_id": lost.id().as_str() })
+                .await
+                .expect("read")
+                .expect("there");
+            later.extend(doc! {
+                "_id": format!("zz_{state}_{number}"), "schema": 2, "state": state, "priority": 99,
+                "unique_key": format!("later-{state}-{number}"), "created_at": bson::DateTime::MAX,
+                "lease": { "worker": "w", "token": "t", "expires_at": bson::DateTime::from_millis(0) },
+            });
+            jobs.insert_one(later).await.expect("inserted");
+        }
+    }
+    let found = store.claimable(&reach(), 4).await.expect("looked for");
+    let found: BTreeSet<_> = found.iter().map(|job| job.id().clone()).collect();
+    assert!(found.len() == 4 && found.is_subset(&ids), "{found:?}");
+    assert_eq!(store.expired(10).await.expect("looked for"), []);
+    let filter = JobFilter {
+        limit: 50,
+        ..Default::default()
+    };
+    let listed = store.list(&filter).await.expect("listed");
+    assert_eq!(listed.jobs.len(), ids.len(), "the list shows what can be read");
+    let later = "zz_queued_0".parse().expect("an id");
+    let unreadable = store.load(&later).await.expect_err("unreadable").to_string();
+    assert!(unreadable.contains("upgrade this node"), "{unreadable}");
+    set.end().await;
+}
