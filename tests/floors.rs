@@ -134,3 +134,37 @@ fn every_crate_obeys_the_lints_of_the_workspace() {
         );
     }
 }
+
+#[test]
+fn every_dependency_of_the_workspace_is_used_and_says_why() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace");
+    let workspace = std::fs::read_to_string(root.join("Cargo.toml")).expect("a manifest");
+    let declared = workspace
+        .split("[workspace.dependencies]")
+        .nth(1)
+        .and_then(|rest| rest.split("\n[").next())
+        .expect("a section of dependencies");
+    let manifests: String = metadata()["packages"]
+        .as_array()
+        .expect("packages")
+        .iter()
+        .map(|package| std::fs::read_to_string(package["manifest_path"].as_str().expect("a path")).expect("a manifest"))
+        .collect();
+    for line in declared
+        .lines()
+        .filter(|line| line.contains('=') && !line.starts_with('#'))
+    {
+        let name = line.split([' ', '=']).next().expect("a name");
+        let used = manifests.lines().any(|line| {
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with(".workspace") || rest.starts_with(" = {"))
+        });
+        assert!(used, "{name} is declared, but no crate uses it");
+        assert!(
+            line.contains("path = ") || line.contains(" # "),
+            "{name}: say in one line why it is there"
+        );
+    }
+}

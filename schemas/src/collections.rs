@@ -85,7 +85,7 @@ fn ops_schema() -> Document {
     }
 }
 
-/// Every index beyond `_id`.
+/// Every index beyond `_id`. One that changes takes another name: an existing one is never replaced under way.
 pub fn indexes() -> Vec<IndexDefinition> {
     let ops = |index| IndexDefinition { collection: OPS, index };
     let open = doc! { "open": true };

@@ -2,10 +2,10 @@
 
 use super::{LONG_MS, Set, backup, claim, make, reach};
 use bson::{Document, doc};
-use lucid_core::Command;
+use lucid_core::{Command, transition};
 use lucid_mongo::explainable_queries;
 use lucid_ports::{
-    JobFilter, Store,
+    JobFilter, Outcome, Store,
     conformance::{Bench, agree, run_all},
 };
 use lucid_schemas::collections::{OPS, OPS_EVENTS, indexes, validators};
@@ -148,5 +148,28 @@ async fn a_job_of_a_later_program_hides_no_other() {
     let later = "zz_queued_0".parse().expect("an id");
     let unreadable = store.load(&later).await.expect_err("unreadable").to_string();
     assert!(unreadable.contains("upgrade this node"), "{unreadable}");
+    set.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_not_whole_is_not_appended_to() {
+    let set = Set::start(1).await;
+    let (connection, database) = set.database().await;
+    let store = connection.store();
+    let job = store.enqueue(&backup(0)).await.expect("enqueued");
+    let job = make(&*store, &job, &claim("w", LONG_MS), "w").await;
+    let next = transition(&job, &Command::RequestCancel, "api", "late").expect("lawful");
+    let jobs = database.collection::<Document>(OPS);
+    let id = doc! { "_id": job.id().as_str() };
+    jobs.update_one(id.clone(), doc! { "$pop": { "events": 1 } })
+        .await
+        .expect("damaged");
+    let damaged = jobs.find_one(id.clone()).await.expect("read");
+    assert!(matches!(store.apply(&next).await, Ok(Outcome::Lost(Some(_)))));
+    assert_eq!(
+        jobs.find_one(id).await.expect("read"),
+        damaged,
+        "left as it is, for people to look at"
+    );
     set.end().await;
 }

@@ -184,3 +184,49 @@ async fn a_successor_goes_on_and_one_manifest_counts() {
     assert_eq!((left.len(), &left[0].key), (1, &named));
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_written_together_is_backed_up_together() {
+    let world = World::start(1).await;
+    let (source, target) = (world.database("source").await, world.database("target").await);
+    make(&world.client, &source).await;
+    let database = world.client.database(&source);
+    for name in ["debit", "credit"] {
+        database.create_collection(name).await.expect("made");
+    }
+    let (client, name) = (world.client.clone(), source.clone());
+    let writing = tokio_util::sync::CancellationToken::new();
+    let stop = writing.clone();
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let writer = tokio::spawn(async move {
+        let database = client.database(&name);
+        let mut begun = Some(begun);
+        for number in 0_i64.. {
+            let mut session = client.start_session().await.expect("a session");
+            session.start_transaction().await.expect("begun");
+            for side in ["debit", "credit"] {
+                let document = doc! { "_id": number, "pad": "x".repeat(500) };
+                let side = database.collection(side);
+                side.insert_one(document).session(&mut session).await.expect("inserted");
+            }
+            session.commit_transaction().await.expect("committed");
+            if number == 100 {
+                begun.take().map(|begun| begun.send(()));
+            }
+            if stop.is_cancelled() {
+                return number;
+            }
+        }
+        0
+    });
+    has_begun.await.expect("it writes");
+    let (job, _) = world.back_up(&source).await;
+    writing.cancel();
+    let last = writer.await.expect("no panic");
+    world.restore(&job, &target).await.expect("a restore");
+    let found = contents(&world.client, &target).await;
+    let (debit, credit) = (&found["debit"].2, &found["credit"].2);
+    assert!(debit == credit, "{} debits, {} credits", debit.len(), credit.len());
+    assert!(debit.len() > 100 && i64::try_from(debit.len()).expect("few") <= last);
+    world.stop().await;
+}

@@ -7,8 +7,18 @@ use super::{
 };
 use bson::{Document, doc};
 use lucid_ports::{Ending, JobError};
-use lucid_schemas::{Kind, State};
+use lucid_schemas::{Kind, Spec, State};
 use std::sync::{Arc, mpsc};
+
+/// A restore of a few collections, one of each kind of step: these tests do it over and over again.
+fn restore_some(backup: &Stored, database: &str) -> Spec {
+    let Spec::Restore(mut spec) = restore(backup, database) else {
+        unreachable!("it is a restore");
+    };
+    let names = ["users", "odd", "words", "metrics", "empty", "grown_view", "adults_view"];
+    spec.collections = Some(names.map(Into::into).to_vec());
+    Spec::Restore(spec)
+}
 
 /// Changes the target, so that there is something to replace.
 async fn change(world: &World, database: &str) {
@@ -42,7 +52,7 @@ async fn a_swap_that_breaks_off_anywhere_is_rolled_forward() {
     let mut broken_off = 0;
     for looks in 0.. {
         change(&world, &source).await;
-        let job = world.job(restore(&backup, &source));
+        let job = world.job(restore_some(&backup, &source));
         let mut claim = job.claim();
         claim.lease_looks = looks;
         match world.run(&job, &claim).await {
@@ -110,7 +120,7 @@ async fn a_worker_that_was_stopped_before_any_command_harms_nobody_later() {
     let client = world.client.database(&source);
     for look in 0.. {
         change(&world, &source).await;
-        let job = world.job(restore(&backup, &source));
+        let job = world.job(restore_some(&backup, &source));
         let Some(stopped) = stop_at(&world, &job, look).await else {
             break;
         };
@@ -120,7 +130,7 @@ async fn a_worker_that_was_stopped_before_any_command_harms_nobody_later() {
             .await
             .unwrap_or_else(|error| panic!("at look {look}: {error:?}"));
         assert_same(&original, &contents(&world.client, &source).await);
-        for name in ["users", "odd", "sessions", "words"] {
+        for name in ["users", "odd", "words"] {
             let written = doc! { "_id": format!("after the restore {look}"), "mail": "new@example.org" };
             client.collection(name).insert_one(written).await.expect("inserted");
         }

@@ -156,6 +156,7 @@ pub struct ClientArgs {
 
 /// `lucid-ops backup`.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)] // Flags of a command line are bools.
 pub struct BackupArgs {
     /// The database.
     pub database: String,

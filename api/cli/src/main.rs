@@ -12,7 +12,9 @@ mod verb;
 use args::{Cli, Command};
 use clap::Parser;
 use exit::Exit;
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
+
+const HUNG_CALLS_PATIENCE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
@@ -44,9 +46,12 @@ fn run(cli: Cli) -> Result<(), Exit> {
 
 fn service(log_json: bool, work: impl Future<Output = Result<(), Exit>>) -> Result<(), Exit> {
     logging::start(log_json);
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Exit::failed(format!("no async runtime: {error}")))?
-        .block_on(work)
+        .map_err(|error| Exit::failed(format!("no async runtime: {error}")))?;
+    let outcome = runtime.block_on(work);
+    // A call to a file system that hangs must not keep a stopped service alive.
+    runtime.shutdown_timeout(HUNG_CALLS_PATIENCE);
+    outcome
 }

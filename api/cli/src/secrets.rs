@@ -23,7 +23,8 @@ pub fn check_arguments(arguments: &[String]) -> Result<(), Exit> {
 fn shows_password(argument: &str) -> bool {
     ["mongodb://", "mongodb+srv://"].iter().any(|scheme| {
         argument.split_once(scheme).is_some_and(|(_, rest)| {
-            let authority = rest.split(['/', '?']).next().unwrap_or(rest);
+            // A password may hold a '/', though it should not.
+            let authority = rest.split('?').next().unwrap_or(rest);
             authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
         })
     })
@@ -59,10 +60,15 @@ mod tests {
             "mongodb://lucid:secret@pi-1:27017/",
             "--mongodb-uri=mongodb://lucid:p%40ss@pi-1,pi-2/?replicaSet=rs0",
             "mongodb+srv://a:b@cluster",
+            "mongodb://lucid:sec/ret@pi-1",
         ] {
             assert!(shows_password(argument), "{argument}");
         }
-        for argument in ["mongodb://pi-1:27017,pi-2:27018/a@b", "mongodb://lucid@pi-1", "backup"] {
+        for argument in [
+            "mongodb://pi-1:27017,pi-2:27018/?x=a@b",
+            "mongodb://lucid@pi-1",
+            "backup",
+        ] {
             assert!(!shows_password(argument), "{argument}");
         }
     }

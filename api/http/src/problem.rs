@@ -142,6 +142,7 @@ fn law(refusal: &Refusal) -> (StatusCode, &'static str, &'static str) {
         | Refusal::WrongState { .. }
         | Refusal::Fenced { .. }
         | Refusal::AttemptsExhausted { .. }
+        | Refusal::StreamFull { .. }
         | Refusal::WrongFact { .. } => "wrong-state",
     };
     (StatusCode::CONFLICT, kind, "The job's state does not allow it")

@@ -10,6 +10,12 @@ mod hold;
 use crate::{Command, Refusal};
 use lucid_schemas::{EventBody, Job, State};
 
+/// A stream is bounded: a job with so many events gets no further attempt. Short of the validator's 1,000, so that there
+/// is always room for an end.
+pub const EVENTS_MAX: i64 = 900;
+/// Beyond this not even an operator's `resume` is taken.
+const EVENTS_MAX_RESUMED: i64 = 980;
+
 /// A condition on time that the store judges by `$$NOW` in the write's own filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guard {

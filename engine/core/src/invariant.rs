@@ -1,4 +1,5 @@
-//! What is true of every job at every moment, numbered. Stores assert these in debug builds, the judge after every test.
+//! What is true of every job at every moment, numbered. Workers check it after each transition that they make: they
+//! assert in debug builds and log in others; the judge checks after every test.
 
 use crate::evolve::fold;
 use lucid_schemas::{EventBody, Job, State};

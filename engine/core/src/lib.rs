@@ -15,7 +15,7 @@ pub mod table;
 pub mod transition;
 
 pub use command::Command;
-pub use decide::{Decision, Guard, LeaseChange, decide};
+pub use decide::{Decision, EVENTS_MAX, Guard, LeaseChange, decide};
 pub use evolve::{birth, evolve, fold};
 pub use refusal::Refusal;
 pub use transition::{Transition, transition};

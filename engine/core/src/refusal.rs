@@ -35,6 +35,12 @@ pub enum Refusal {
     /// The cancel was asked for before; it is under way.
     #[error("the job is being canceled already")]
     AlreadyCanceling,
+    /// The job's stream is as long as it may be.
+    #[error("the job has {events} events, as many as a job may have: it can't be tried again")]
+    StreamFull {
+        /// How many there are.
+        events: i64,
+    },
     /// No attempt is left; only a sweeper may end the job.
     #[error("all {max_attempts} attempts are used up")]
     AttemptsExhausted {

@@ -29,7 +29,7 @@ const fn row(from: State, command: &'static str, event: &'static str, to: State)
 }
 
 /// Every legal move.
-pub const MOVES: [Move; 22] = {
+pub const MOVES: [Move; 25] = {
     use State::{Blocked, Canceled, Canceling, Committing, Failed, Queued, Running, Succeeded};
     [
         row(Queued, "claim", "claimed", Running),
@@ -48,12 +48,16 @@ pub const MOVES: [Move; 22] = {
         row(Canceling, "release", "released", Canceling),
         row(Canceling, "confirm_cancel", "canceled", Canceled),
         row(Canceling, "fail", "canceled", Canceled),
+        row(Canceling, "expire", "canceled", Canceled),
         row(Committing, "claim", "claimed", Committing),
         row(Committing, "release", "released", Committing),
         row(Committing, "fail", "attempt_failed", Committing),
         row(Committing, "fail", "blocked", Blocked),
+        row(Committing, "expire", "blocked", Blocked),
         row(Committing, "succeed", "succeeded", Succeeded),
         row(Blocked, "resume", "resumed", Committing),
+        // Backups only: see `request_cancel`.
+        row(Blocked, "request_cancel", "canceled", Canceled),
     ]
 };
 

@@ -32,7 +32,11 @@ pub fn is_passing(error: &Error) -> bool {
         ErrorKind::Io(_)
         | ErrorKind::ServerSelection { .. }
         | ErrorKind::ConnectionPoolCleared { .. }
-        | ErrorKind::DnsResolve { .. } => true,
+        | ErrorKind::DnsResolve { .. }
+        // What a server that is going down sends last.
+        | ErrorKind::InvalidResponse { .. }
+        | ErrorKind::Internal { .. }
+        | ErrorKind::Shutdown => true,
         ErrorKind::Command(command) => is_passing_code(command.code),
         _ => code(error).is_some_and(is_passing_code) || error.contains_label("RetryableWriteError"),
     }

@@ -4,7 +4,7 @@ use crate::{
     connect::{ConnectError, OLDEST_MAJOR, OPLOG_LEAST_MIB, WINDOW_LEAST_S},
     error::{code, describe, is_passing},
 };
-use bson::{Document, doc};
+use bson::{Bson, Document, doc};
 use mongodb::{Client, Database, error::ErrorKind, options::ClientOptions};
 use std::time::Duration;
 
@@ -13,15 +13,16 @@ const CLOSER_LOOK: Duration = Duration::from_secs(2);
 
 /// Versions that this program is right for.
 pub async fn check_version(admin: &Database, hosts: &str) -> Result<(), ConnectError> {
-    let info = ask(admin, doc! { "buildInfo": 1 }, hosts).await?.unwrap_or_default();
-    let version = info.get_str("version").unwrap_or("unknown").to_owned();
-    let major = info
-        .get_array("versionArray")
-        .ok()
-        .and_then(|parts| parts.first())
-        .and_then(bson::Bson::as_i32);
-    match major {
-        Some(major) if major < OLDEST_MAJOR => Err(ConnectError::TooOld { version }),
+    let info = ask(admin, doc! { "buildInfo": 1 }, hosts).await?;
+    info.map_or(Ok(()), |info| version_suits(&info))
+}
+
+fn version_suits(info: &Document) -> Result<(), ConnectError> {
+    let parts = info.get_array("versionArray").map(Vec::as_slice).unwrap_or_default();
+    match parts.first().and_then(Bson::as_i32) {
+        Some(major) if major < OLDEST_MAJOR => Err(ConnectError::TooOld {
+            version: info.get_str("version").unwrap_or("unknown").to_owned(),
+        }),
         _ => Ok(()),
     }
 }
@@ -114,5 +115,21 @@ fn refusal(error: &mongodb::error::Error, hosts: String) -> ConnectError {
             hosts,
             reason: describe(error),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_servers_are_refused_by_their_number() {
+        let info = |version: &str, major: i32| doc! { "version": version, "versionArray": [major, 4, 28, 0] };
+        let old = ConnectError::TooOld {
+            version: "4.4.28".into(),
+        };
+        assert_eq!(version_suits(&info("4.4.28", 4)), Err(old));
+        assert_eq!(version_suits(&info("6.0.5", 6)), Ok(()));
+        assert_eq!(version_suits(&info("10.0.0", 10)), Ok(()));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::pipeline::guard_expression;
 use bson::{Bson, Document, doc};
-use lucid_core::Guard;
+use lucid_core::{EVENTS_MAX, Guard};
 use lucid_ports::{JobFilter, Reach};
 use lucid_schemas::{JOB_SCHEMA, Kind, State, collections::OPS};
 
@@ -43,13 +43,19 @@ pub fn lost(reach: &Reach) -> Document {
     filter
 }
 
-/// Running jobs without attempts left whose lease is over.
+/// Held jobs that no claim may take over any more, and whose lease is over.
 pub fn expired() -> Document {
+    let states = [State::Running, State::Canceling, State::Committing].map(State::as_str);
+    let attempts_used_up = doc! { "$and": [
+        { "$eq": ["$state", State::Running.as_str()] },
+        { "$gte": ["$attempt", "$max_attempts"] },
+    ] };
+    let stream_full = doc! { "$gte": ["$version", EVENTS_MAX] };
     doc! {
         "schema": JOB_SCHEMA,
         "open": true,
-        "state": State::Running.as_str(),
-        "$expr": { "$and": [guard_expression(Guard::LeaseOver), { "$gte": ["$attempt", "$max_attempts"] }] },
+        "state": { "$in": states.as_slice() },
+        "$expr": { "$and": [guard_expression(Guard::LeaseOver), { "$or": [attempts_used_up, stream_full] }] },
     }
 }
 

@@ -89,11 +89,16 @@ where
 {
     let until = Instant::now() + patience;
     let mut pause = PAUSE_FIRST;
+    let mut unknown = false;
     loop {
-        let reason = match attempt().await? {
-            Ok(known) => return Ok(known),
-            Err(reason) => reason,
+        let reason = match attempt().await {
+            Ok(Ok(known)) => return Ok(known),
+            Ok(Err(reason)) => reason,
+            // An earlier try may have happened: this refusal doesn't tell.
+            Err(StoreError::Rejected(reason)) if unknown => return Err(StoreError::Unavailable(reason)),
+            Err(error) => return Err(error),
         };
+        unknown = true;
         if Instant::now() + pause >= until {
             return Err(StoreError::Unavailable(reason));
         }

@@ -49,7 +49,7 @@ pub trait Handler: Send + Sync + 'static {
     /// past the point of no return: then it rolls forward.
     async fn run(&self, context: &dyn JobContext) -> Result<Document, JobError>;
 
-    /// Removes what was left outside the store, before the job goes on without this attempt.
+    /// Removes what was left outside the store, as the job goes on without this attempt.
     ///
     /// Never called past the point of no return, except for [`Ending::Fenced`]: then `context.job()` is the job as it
     /// is now, another worker may be at work on it or have finished it, and only what provably nobody uses may go.
@@ -61,7 +61,8 @@ pub trait Handler: Send + Sync + 'static {
 pub enum Ending {
     /// The job was canceled; this worker still holds it, and nobody comes after it.
     Canceled,
-    /// The attempt failed or was interrupted; this worker still holds the job, and the next attempt starts afresh.
+    /// The attempt failed or was interrupted, and the transition that says so is made: the next attempt may have begun,
+    /// afresh and with a higher epoch. Only what epochs up to this claim's own left may go.
     Failed,
     /// The job isn't this worker's any more. A restore leaves its staging to the successor; a backup deletes its own
     /// manifest only where the job has ended and names another one, or none.

@@ -222,7 +222,7 @@ pub trait Store: Send + Sync + 'static {
     /// How long until the next job that isn't claimable yet may become so: `run_at` or a lease's end. `None`: unknown.
     async fn next_due_in(&self, reach: &Reach) -> Result<Option<Duration>, StoreError>;
 
-    /// Running jobs without attempts left whose lease is over.
+    /// Held jobs that no claim may take over any more (no attempts left, or a full stream), and whose lease is over.
     async fn expired(&self, limit: u32) -> Result<Vec<Job>, StoreError>;
 
     /// A page of jobs.

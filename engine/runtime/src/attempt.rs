@@ -16,11 +16,15 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How long the ending itself is tried where the store can't be reached; after that the lease ends and a successor comes.
-const ENDING_PATIENCE: Duration = Duration::from_mins(1);
+const ENDING_PATIENCE: Duration = Duration::from_secs(60);
+/// How long cleaning up is waited for; it goes on after that, and harms nobody.
+const ABANDON_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the handler under a heartbeat, then records how it ended.
 pub async fn attempt(claim: Arc<Claim>, handler: Arc<dyn Handler>) {
     let ended = CancellationToken::new();
+    // Whatever breaks off below, a heart that went on beating would keep the job from every successor.
+    let _stops_heart = ended.clone().drop_guard();
     let heart = tokio::spawn(beat(Arc::clone(&claim), ended.clone()));
     let job = claim.job();
     tracing::info!(job = %claim.id, epoch = claim.epoch, attempt = job.head.attempt, "started");
@@ -86,7 +90,7 @@ async fn record(
         Err(JobError::Stopped) => stop(claim, handler).await,
     };
     if let Err(StepError::Refused { job, .. }) = &ended
-        && job.head.epoch != claim.epoch
+        && (job.head.epoch != claim.epoch || job.lease.is_none())
     {
         claim.stop_because(StopReason::Lost);
         fenced(claim, handler).await;
@@ -113,21 +117,20 @@ async fn fail(claim: &Arc<Claim>, handler: &Arc<dyn Handler>, error: Failure) ->
     };
     tracing::warn!(job = %claim.id, epoch, code = error.code, message = error.message, "attempt failed");
     let job = refresh(claim).await?;
-    if job.head.epoch == epoch && matches!(job.head.state, State::Running | State::Canceling) {
-        handler.abandon(&**claim, Ending::Failed).await;
-    }
     let seed = format!("{}/{epoch}", claim.id);
     let retry_in_ms = retry_delay_ms(job.head.attempt, &seed);
-    claim
-        .step(
-            &Command::Fail {
-                epoch,
-                error,
-                retry_in_ms,
-            },
-            deadline(),
-        )
-        .await
+    let command = Command::Fail {
+        epoch,
+        error,
+        retry_in_ms,
+    };
+    // First the transition: it settles whether a commit that was under way came through. What it leaves behind is this
+    // epoch's, which no successor uses.
+    let job = claim.step(&command, deadline()).await?;
+    if matches!(job.head.state, State::Queued | State::Failed | State::Canceled) {
+        abandon(claim, handler, Ending::Failed).await;
+    }
+    Ok(job)
 }
 
 async fn stop(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) -> Result<Job, StepError> {
@@ -141,28 +144,42 @@ async fn stop(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) -> Result<Job, Ste
     match job.head.state {
         State::Canceling => confirm_cancel(claim, handler).await,
         State::Running | State::Committing => {
-            if job.head.state == State::Running {
-                handler.abandon(&**claim, Ending::Failed).await;
-            }
             let reason = "the worker was asked to stop".to_owned();
-            claim.step(&Command::Release { epoch, reason }, deadline()).await
+            let job = claim.step(&Command::Release { epoch, reason }, deadline()).await?;
+            if job.head.state == State::Queued {
+                abandon(claim, handler, Ending::Failed).await;
+            }
+            Ok(job)
         }
         State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => Ok(job),
     }
 }
 
 async fn confirm_cancel(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) -> Result<Job, StepError> {
-    handler.abandon(&**claim, Ending::Canceled).await;
+    abandon(claim, handler, Ending::Canceled).await;
     let epoch = claim.epoch;
     claim.step(&Command::ConfirmCancel { epoch }, deadline()).await
 }
 
 async fn fenced(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) {
     match refresh(claim).await {
-        Ok(_) => handler.abandon(&**claim, Ending::Fenced).await,
+        Ok(_) => abandon(claim, handler, Ending::Fenced).await,
         Err(error) => {
             tracing::warn!(job = %claim.id, epoch = claim.epoch, %error, "nothing cleaned up");
         }
+    }
+}
+
+/// Lets the handler clean up; neither its panic nor its patience keeps the job from its end.
+pub async fn abandon(claim: &Arc<Claim>, handler: &Arc<dyn Handler>, ending: Ending) {
+    let work = {
+        let (claim, handler) = (Arc::clone(claim), Arc::clone(handler));
+        tokio::spawn(async move { handler.abandon(&*claim, ending).await })
+    };
+    match timeout(ABANDON_PATIENCE, work).await {
+        Ok(Ok(())) => {}
+        Ok(Err(panic)) => tracing::error!(job = %claim.id, epoch = claim.epoch, %panic, "cleaning up panicked"),
+        Err(_) => tracing::error!(job = %claim.id, epoch = claim.epoch, "cleaning up takes too long: left to itself"),
     }
 }
 

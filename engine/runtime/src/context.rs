@@ -54,8 +54,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Claim {
-    /// The claim that `job`'s last event made; `claimed_from` is a moment before it was sent.
-    pub fn new(store: Arc<dyn Store>, options: Arc<WorkerOptions>, job: Job, claimed_from: Instant) -> Arc<Self> {
+    /// The claim that `job`'s last event made; `claimed_from` is a moment before it was sent; `stop` fires with the worker's.
+    pub fn new(
+        store: Arc<dyn Store>,
+        options: Arc<WorkerOptions>,
+        job: Job,
+        claimed_from: Instant,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
         let token = job.lease.as_ref().map(|lease| lease.token.clone()).unwrap_or_default();
         Arc::new(Self {
             id: job.id().clone(),
@@ -64,7 +70,7 @@ impl Claim {
             poke: Notify::new(),
             progress: Mutex::new(None),
             work_until: Mutex::new(claimed_from + options.working_lease()),
-            stop: CancellationToken::new(),
+            stop,
             stop_reason: Mutex::new(None),
             transitions: tokio::sync::Mutex::new(()),
             job: Mutex::new(job),
@@ -83,8 +89,10 @@ impl Claim {
         self.stop.cancel();
     }
 
+    /// Why work has to stop; a stop that nobody gave a reason for came down from the worker's own.
     pub fn stop_reason(&self) -> Option<StopReason> {
-        *lock(&self.stop_reason)
+        let told = *lock(&self.stop_reason);
+        told.or_else(|| self.stop.is_cancelled().then_some(StopReason::Shutdown))
     }
 
     /// The lease was renewed by a call sent at `sent`.
@@ -110,8 +118,9 @@ impl Claim {
         let outcome = step(&self.store, self.job(), command, &self.options.name, deadline).await;
         match &outcome {
             Ok(job) => self.see(job.clone()),
-            Err(StepError::Refused { job, .. }) => self.see((**job).clone()),
-            Err(StepError::NotNow | StepError::Gone | StepError::Store(_)) => {}
+            // Another epoch's job is seen only by what cleans up after being fenced.
+            Err(StepError::Refused { job, .. }) if job.head.epoch == self.epoch => self.see((**job).clone()),
+            Err(_) => {}
         }
         outcome
     }

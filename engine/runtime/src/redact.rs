@@ -9,8 +9,9 @@ pub fn redact(text: &str) -> String {
     while let Some(scheme_end) = rest.find("://") {
         let (before, after) = rest.split_at(scheme_end + 3);
         clean.push_str(before);
+        // A password may hold a '/', though it should not: what stands before the last '@' goes.
         let authority_end = after
-            .find(|c: char| c == '/' || c == '?' || c.is_whitespace() || c == '"' || c == '\'')
+            .find(|c: char| c == '?' || c.is_whitespace() || c == '"' || c == '\'')
             .unwrap_or(after.len());
         rest = match after[..authority_end].rfind('@') {
             Some(at) => {

@@ -1,6 +1,6 @@
 //! One transition made true: decide, compare and set, decide again where somebody was faster.
 
-use lucid_core::{Command, Refusal, transition};
+use lucid_core::{Command, Refusal, invariant::violations, transition};
 use lucid_ports::{Outcome, Store, StoreError};
 use lucid_schemas::Job;
 use std::{sync::Arc, time::Duration};
@@ -51,12 +51,15 @@ pub async fn step(
             }
         };
         match store.apply(&next).await {
-            Ok(Outcome::Won(job)) => return Ok(*job),
+            Ok(Outcome::Won(job)) => {
+                for violation in violations(&job) {
+                    tracing::error!(%violation, "an invariant is broken, which is a defect");
+                    debug_assert!(false, "{violation}");
+                }
+                return Ok(*job);
+            }
             Ok(Outcome::Lost(None)) => return Err(StepError::Gone),
             Ok(Outcome::Lost(Some(current))) => {
-                if current.events.iter().any(|event| event.write == write) {
-                    return Ok(*current);
-                }
                 if current.head.version == job.head.version {
                     return Err(StepError::NotNow);
                 }

@@ -1,27 +1,33 @@
-//! Ends running jobs whose worker was lost on their last attempt. Everything else that is lost is taken over by a claim.
+//! Ends held jobs whose worker was lost and that no claim may take over any more. Everything else that is lost is taken over by a claim.
 
 use crate::step::step;
 use lucid_core::Command;
 use lucid_ports::Store;
+use lucid_schemas::Job;
 use std::sync::Arc;
 use tokio::time::Instant;
 
 const BATCH: u32 = 20;
 
-/// Sweeps once; what another sweeper did first is left alone.
-pub async fn sweep(store: &Arc<dyn Store>, by: &str) {
+/// Sweeps once, and gives the jobs that it ended; what another sweeper did first is left alone.
+pub async fn sweep(store: &Arc<dyn Store>, by: &str) -> Vec<Job> {
     let lost = match store.expired(BATCH).await {
         Ok(lost) => lost,
         Err(error) => {
             tracing::warn!(%error, "sweep skipped");
-            return;
+            return Vec::new();
         }
     };
+    let mut ended = Vec::new();
     for job in lost {
         let id = job.id().clone();
         match step(store, job, &Command::Expire, by, Instant::now()).await {
-            Ok(_) => tracing::warn!(job = %id, "failed: its worker was lost on the last attempt"),
+            Ok(job) => {
+                tracing::warn!(job = %id, state = %job.head.state, "its worker was lost, and no attempt is left");
+                ended.push(job);
+            }
             Err(error) => tracing::debug!(job = %id, %error, "not expired"),
         }
     }
+    ended
 }

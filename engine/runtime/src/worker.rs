@@ -1,23 +1,26 @@
 //! The worker: looks for jobs that it can run, claims them, and keeps its slots busy.
 
 use crate::{
-    attempt::attempt,
+    attempt::{abandon, attempt},
     backoff::spread,
     context::{Claim, StopReason},
     options::{OptionsError, WorkerOptions},
-    step::step,
+    step::{StepError, step},
     sweeper::sweep,
 };
 use lucid_core::Command;
-use lucid_ports::{Feed, Handler, Reach, Store, Wake, WorkerCard};
+use lucid_ports::{Ending, Feed, Handler, Reach, Store, Wake, WorkerCard};
 use lucid_schemas::{Job, JobId, Kind, State};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
     sync::broadcast,
-    task::{JoinError, JoinHandle, JoinSet},
+    task::{Id, JoinError, JoinHandle, JoinSet},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
+
+/// So many jobs that this worker can't claim may stand before those that it can.
+const HIDDEN_AT_MOST: u32 = 16;
 
 /// A worker that was started; it works until it is stopped.
 #[derive(Debug)]
@@ -27,6 +30,11 @@ pub struct WorkerHandle {
 }
 
 impl WorkerHandle {
+    /// Returns when the worker has ended by itself, which it should not.
+    pub async fn ended(&mut self) -> Result<(), JoinError> {
+        (&mut self.done).await
+    }
+
     /// Gives back what it holds, unharmed, and waits until that is done.
     ///
     /// # Errors
@@ -45,7 +53,10 @@ pub struct Worker {
     reach: Reach,
     options: Arc<WorkerOptions>,
     running: HashMap<JobId, Arc<Claim>>,
-    attempts: JoinSet<JobId>,
+    attempts: JoinSet<()>,
+    /// Which job an attempt's task is about; a task that broke off can't tell any more.
+    jobs: HashMap<Id, JobId>,
+    stop: CancellationToken,
     next_poll: Instant,
     next_announce: Instant,
     polls: u64,
@@ -69,6 +80,7 @@ impl Worker {
             .into_iter()
             .filter(|kind| handlers.contains_key(kind))
             .collect();
+        let stop = CancellationToken::new();
         let worker = Self {
             store,
             // Before the first look, so that nothing falls between the two.
@@ -78,31 +90,32 @@ impl Worker {
             options: Arc::new(options),
             running: HashMap::new(),
             attempts: JoinSet::new(),
+            jobs: HashMap::new(),
+            stop: stop.clone(),
             next_poll: Instant::now(),
             next_announce: Instant::now(),
             polls: 0,
         };
-        let stop = CancellationToken::new();
-        let done = tokio::spawn(worker.work(stop.clone()));
+        let done = tokio::spawn(worker.work());
         Ok(WorkerHandle { stop, done })
     }
 
-    async fn work(mut self, stop: CancellationToken) {
+    async fn work(mut self) {
         tracing::info!(worker = self.options.name, slots = self.options.slots, "worker started");
-        while !stop.is_cancelled() {
+        while !self.stop.is_cancelled() {
             if Instant::now() >= self.next_announce {
                 self.announce().await;
             }
             if Instant::now() >= self.next_poll {
-                sweep(&self.store, &self.options.name).await;
+                self.sweep().await;
                 self.reconcile().await;
                 self.plan_next_poll().await;
             }
             let until = self.next_poll.min(self.next_announce);
             tokio::select! {
-                () = stop.cancelled() => {}
+                () = self.stop.cancelled() => {}
                 () = sleep_until(until) => {}
-                Some(ended) = self.attempts.join_next() => self.slot_freed(ended),
+                Some(ended) = self.attempts.join_next_with_id() => self.slot_freed(ended),
                 wake = self.wakes.recv() => self.wake(wake).await,
             }
         }
@@ -113,15 +126,34 @@ impl Worker {
         self.options.slots.saturating_sub(self.running.len())
     }
 
-    fn slot_freed(&mut self, ended: Result<JobId, JoinError>) {
-        match ended {
-            Ok(id) => drop(self.running.remove(&id)),
-            Err(panic) => {
-                tracing::error!(%panic, "an attempt broke off: its lease will end");
-                self.running.retain(|_, claim| Arc::strong_count(claim) > 1);
+    fn slot_freed(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let task = match ended {
+            Ok((task, ())) => task,
+            Err(broken) => {
+                tracing::error!(%broken, "an attempt broke off: its lease will end");
+                broken.id()
             }
+        };
+        if let Some(id) = self.jobs.remove(&task) {
+            self.running.remove(&id);
         }
         self.next_poll = Instant::now();
+    }
+
+    /// Ends what nobody can take over, and cleans up after it.
+    async fn sweep(&self) {
+        for job in sweep(&self.store, &self.options.name).await {
+            if let Some(handler) = self.handlers.get(&job.kind()).map(Arc::clone) {
+                let claim = self.claim_of(job, Instant::now());
+                tokio::spawn(async move { abandon(&claim, &handler, Ending::Fenced).await });
+            }
+        }
+    }
+
+    fn claim_of(&self, job: Job, claimed_from: Instant) -> Arc<Claim> {
+        let (store, options) = (Arc::clone(&self.store), Arc::clone(&self.options));
+        // Handlers are told to stop the moment that the worker is, whatever it is waiting for itself.
+        Claim::new(store, options, job, claimed_from, self.stop.child_token())
     }
 
     async fn wake(&mut self, wake: Result<Wake, broadcast::error::RecvError>) {
@@ -148,9 +180,12 @@ impl Worker {
     async fn look_at(&mut self, id: &JobId) {
         match self.store.load(id).await {
             Ok(Some(job)) if self.reach.covers(&job.request) && claimable_at_once(job.head.state) => {
-                self.claim(job).await;
-                // It may be due in a moment only.
-                self.plan_next_poll().await;
+                let planned = self.next_poll;
+                if !self.claim(job).await {
+                    // It may be due in a moment only; what was planned before stays planned.
+                    self.plan_next_poll().await;
+                    self.next_poll = self.next_poll.min(planned);
+                }
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(job = %id, %error, "not looked at"),
@@ -160,7 +195,10 @@ impl Worker {
     /// Claims until the slots are full or nothing is left.
     async fn reconcile(&mut self) {
         while self.free_slots() > 0 {
-            let limit = u32::try_from(self.free_slots()).unwrap_or(u32::MAX);
+            // More than there is room for: some may be this worker's own, or not to be claimed for whatever reason, and
+            // must not hide the others.
+            let limit = u32::try_from(self.free_slots() + self.running.len()).unwrap_or(u32::MAX);
+            let limit = limit.saturating_add(HIDDEN_AT_MOST);
             let jobs = match self.store.claimable(&self.reach, limit).await {
                 Ok(jobs) => jobs,
                 Err(error) => {
@@ -173,6 +211,9 @@ impl Worker {
             }
             let mut won = false;
             for job in jobs {
+                if self.free_slots() == 0 || self.stop.is_cancelled() {
+                    return;
+                }
                 won |= self.claim(job).await;
             }
             if !won {
@@ -195,17 +236,19 @@ impl Worker {
             lease_ms: self.options.lease_ms,
         };
         let claimed_from = Instant::now();
-        match step(&self.store, job, &command, &self.options.name, claimed_from).await {
-            // So late an answer that another worker has taken it over already.
-            Ok(job) if job.lease.as_ref().is_none_or(|lease| lease.worker != self.options.name) => false,
+        // A claim whose outcome is unknown is asked about again: given up, it would cost a lease and an attempt.
+        let patience = claimed_from + self.options.working_lease();
+        match step(&self.store, job, &command, &self.options.name, patience).await {
             Ok(job) => {
-                let claim = Claim::new(Arc::clone(&self.store), Arc::clone(&self.options), job, claimed_from);
+                let claim = self.claim_of(job, claimed_from);
                 self.running.insert(id.clone(), Arc::clone(&claim));
-                self.attempts.spawn(async move {
-                    attempt(claim, handler).await;
-                    id
-                });
+                let task = self.attempts.spawn(attempt(claim, handler));
+                self.jobs.insert(task.id(), id);
                 true
+            }
+            Err(error @ StepError::Store(_)) => {
+                tracing::warn!(job = %id, %error, "not claimed");
+                false
             }
             Err(error) => {
                 tracing::debug!(job = %id, %error, "not claimed");

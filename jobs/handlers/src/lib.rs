@@ -5,6 +5,7 @@
 //! the identity of what it expects (server commands, all of them in `database::commands`).
 
 mod backup;
+mod bounded;
 mod database;
 mod environment;
 mod error;

@@ -73,7 +73,7 @@ pub use reader::BackupReader;
 pub use repository::Repository;
 pub use secret::Secret;
 pub use verify::{Finding, VerifyLevel, VerifyProgress};
-pub use writer::BackupWriter;
+pub use writer::{BackupWriter, PreparedManifest};
 
 #[cfg(test)]
 extern crate self as lucid_repository;

@@ -134,12 +134,31 @@ impl Repository {
 
     /// All manifests of all domains, by job and epoch. One that is damaged doesn't hide the others.
     pub async fn manifests(&self) -> Result<Vec<ManifestEntry>, RepositoryError> {
+        self.list_manifests(|_| true).await
+    }
+
+    /// The manifests of one job, by epoch; those of others aren't read. One that is damaged doesn't hide the others.
+    pub async fn manifests_of(&self, job: &str) -> Result<Vec<ManifestEntry>, RepositoryError> {
+        self.list_manifests(|name| name.job == job).await
+    }
+
+    async fn list_manifests(
+        &self,
+        wanted: impl Fn(&ManifestName) -> bool,
+    ) -> Result<Vec<ManifestEntry>, RepositoryError> {
         refuse_generations(&self.inner.store).await?;
         let mut entries = Vec::new();
         for vault in self.inner.sealed.iter().chain(&self.inner.plain) {
-            let names = vault.store.list(&Folder::Manifests.of(vault.domain)).await?;
+            let mut names = Vec::new();
+            for (key, _) in vault.store.list(&Folder::Manifests.of(vault.domain)).await? {
+                match ManifestName::parse(&key) {
+                    Ok(name) if wanted(&name) => names.push((key, name)),
+                    Ok(_) => {}
+                    Err(_) => tracing::warn!(key, "not the name of a manifest; ignored"),
+                }
+            }
             let reads = stream::iter(names)
-                .map(|(key, _)| list_manifest(vault.clone(), key))
+                .map(|(key, name)| list_manifest(vault.clone(), key, name))
                 .buffered(READS);
             let found: Vec<Option<ManifestEntry>> = reads.try_collect().await?;
             entries.extend(found.into_iter().flatten());
@@ -221,12 +240,12 @@ pub(crate) async fn read_manifest_in(vault: &Vault, key: &str) -> Result<(Manife
     ))
 }
 
-/// A row of the list of manifests; none for a stray file, or one that is deleted meanwhile.
-async fn list_manifest(vault: Arc<Vault>, key: String) -> Result<Option<ManifestEntry>, RepositoryError> {
-    let Ok(ManifestName { job, epoch, .. }) = ManifestName::parse(&key) else {
-        tracing::warn!(key, "not the name of a manifest; ignored");
-        return Ok(None);
-    };
+/// A row of the list of manifests; none for one that is deleted meanwhile.
+async fn list_manifest(
+    vault: Arc<Vault>,
+    key: String,
+    name: ManifestName,
+) -> Result<Option<ManifestEntry>, RepositoryError> {
     let manifest = match read_manifest_in(&vault, &key).await {
         Ok((manifest, _)) => Ok(manifest),
         Err(RepositoryError::Missing { .. }) => return Ok(None),
@@ -241,8 +260,8 @@ async fn list_manifest(vault: Arc<Vault>, key: String) -> Result<Option<Manifest
     };
     Ok(Some(ManifestEntry {
         key,
-        job,
-        epoch,
+        job: name.job,
+        epoch: name.epoch,
         manifest,
     }))
 }

@@ -49,6 +49,20 @@ struct Commit {
     manifest: Option<(Vec<u8>, Bytes)>,
 }
 
+/// A manifest that is checked and sealed: writing it is all that is left to do.
+#[derive(Clone, Debug)]
+pub struct PreparedManifest {
+    reference: ManifestRef,
+    sealed: Bytes,
+}
+
+impl PreparedManifest {
+    /// Where it will be stored, and the hash of what will be there.
+    pub fn reference(&self) -> &ManifestRef {
+        &self.reference
+    }
+}
+
 impl BackupWriter {
     pub(crate) async fn begin(
         vault: Arc<Vault>,
@@ -131,9 +145,15 @@ impl BackupWriter {
         }
     }
 
-    /// Commits the backup: when this returns, the backup is complete and durable. Refuses a manifest of another job, epoch or
-    /// domain, one with a chunk that isn't durably stored, any before [`Self::finish`], and a second one that differs.
+    /// Commits the backup: [`Self::prepare_manifest`], then [`Self::write_prepared`].
     pub async fn write_manifest(&self, manifest: &Manifest) -> Result<ManifestRef, RepositoryError> {
+        let ready = self.prepare_manifest(manifest).await?;
+        self.write_prepared(ready).await
+    }
+
+    /// Does everything of a commit that may be refused; nothing is committed yet. Refuses a manifest of another job, epoch or
+    /// domain, one with a chunk that isn't durably stored, any before [`Self::finish`], and a second one that differs.
+    pub async fn prepare_manifest(&self, manifest: &Manifest) -> Result<PreparedManifest, RepositoryError> {
         let mut commit = self.inner.commit.lock().await;
         self.check_manifest(manifest).await?;
         let body = bson::serialize_to_vec(manifest).map_err(|error| bad_manifest(error.to_string()))?;
@@ -148,17 +168,28 @@ impl BackupWriter {
             }
         };
         refuse_generations(&self.vault().store).await?;
-        self.vault()
-            .store
-            .create_own(&key, std::slice::from_ref(&sealed))
-            .await?;
-        let stored_bytes = sealed.len() as u64;
-        self.packer().ledger().stats.stored_bytes += stored_bytes;
-        Ok(ManifestRef {
+        let reference = ManifestRef {
             key,
             hash: blake3::hash(&sealed).to_hex().to_string(),
-            stored_bytes,
-        })
+            stored_bytes: sealed.len() as u64,
+        };
+        Ok(PreparedManifest { reference, sealed })
+    }
+
+    /// Commits the backup by creating one object: when this returns, the backup is complete and durable. Refuses what another
+    /// writer has prepared. After a failure the backup may be committed or not; call it again with a clone to know.
+    pub async fn write_prepared(&self, ready: PreparedManifest) -> Result<ManifestRef, RepositoryError> {
+        let PreparedManifest { reference, sealed } = ready;
+        if reference.key != self.packer().names.manifest() {
+            return Err(bad_manifest("another writer has prepared it".into()));
+        }
+        let _commit = self.inner.commit.lock().await;
+        self.vault()
+            .store
+            .create_own(&reference.key, std::slice::from_ref(&sealed))
+            .await?;
+        self.packer().ledger().stats.stored_bytes += reference.stored_bytes;
+        Ok(reference)
     }
 
     /// What was done so far.

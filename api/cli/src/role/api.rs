@@ -24,10 +24,17 @@ pub async fn run(args: ApiArgs) -> Result<(), Exit> {
     // For scripts that let the system choose the port.
     println!("listening on http://{}", listener.local_addr().map_err(Exit::failed)?);
     let stop = CancellationToken::new();
-    let served = tokio::spawn(serve(connection, options, listener, stop.clone()));
-    shutdown.came().await;
+    let mut served = tokio::spawn(serve(connection, options, listener, stop.clone()));
+    let ended_early = tokio::select! {
+        () = shutdown.came() => None,
+        ended = &mut served => Some(ended),
+    };
     stop.cancel();
-    served.await.map_err(Exit::failed)?
+    match ended_early {
+        Some(ended) => ended,
+        None => served.await,
+    }
+    .map_err(Exit::failed)?
 }
 
 /// Takes the port.

@@ -26,10 +26,12 @@ pub async fn run(args: WorkerArgs) -> Result<(), Exit> {
         ..WorkerOptions::new(format!("{}/{}", node(), std::process::id())).with_lease_ms(args.lease_ms)
     };
     let name = options.name.clone();
-    let worker = start(&connection, &args.mongo.ops_database, &named, options).await?;
+    let mut worker = start(&connection, &args.mongo.ops_database, &named, options).await?;
     println!("worker {name} is ready");
-    shutdown.came().await;
-    worker.stop().await
+    tokio::select! {
+        () = shutdown.came() => worker.stop().await,
+        broken = worker.worker.ended() => Err(Exit::failed(format!("the worker broke off, which is a defect: {broken:?}"))),
+    }
 }
 
 /// A worker with all that it holds.

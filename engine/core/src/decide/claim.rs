@@ -1,6 +1,6 @@
 //! Taking a job: for the first time, again, or over from a worker that was lost.
 
-use super::{Decision, Guard, LeaseChange, wrong_state};
+use super::{Decision, EVENTS_MAX, Guard, LeaseChange, wrong_state};
 use crate::Refusal;
 use lucid_schemas::{EventBody, Failure, Job, State};
 
@@ -16,6 +16,10 @@ pub(super) fn claim(job: &Job, worker: &str, lease_ms: i64) -> Result<Decision, 
             return Err(Refusal::AlreadyEnded { state: head.state });
         }
     };
+    // A job that nobody holds was let go on by a person, or given back: its claim is what leads to its end.
+    if head.version >= EVENTS_MAX && job.lease.is_some() {
+        return Err(Refusal::StreamFull { events: head.version });
+    }
     if head.state == State::Running && attempts_used_up(job) {
         return Err(Refusal::AttemptsExhausted {
             max_attempts: job.request.max_attempts,
@@ -35,26 +39,15 @@ pub(super) fn claim(job: &Job, worker: &str, lease_ms: i64) -> Result<Decision, 
     })
 }
 
-/// Ends a running job whose last worker was lost on the last attempt.
+/// Ends what no claim may take over any more: a running job whose worker was lost on its last attempt, and any held job
+/// whose stream is full.
 pub(super) fn expire(job: &Job) -> Result<Decision, Refusal> {
     let head = &job.head;
-    match head.state {
-        State::Running if attempts_used_up(job) => Ok(Decision {
-            guards: vec![Guard::LeaseOver],
-            events: vec![EventBody::Failed {
-                error: Failure {
-                    code: "worker_lost".into(),
-                    message: format!(
-                        "the worker was lost on attempt {} of {}; look at the log of {}",
-                        head.attempt,
-                        job.request.max_attempts,
-                        head.worker.as_deref().unwrap_or("its node"),
-                    ),
-                    retryable: false,
-                },
-            }],
-            lease: LeaseChange::Drop,
-        }),
+    let full = head.version >= EVENTS_MAX;
+    let event = match head.state {
+        State::Running if full || attempts_used_up(job) => EventBody::Failed { error: lost(job) },
+        State::Canceling if full => EventBody::Canceled {},
+        State::Committing if full => EventBody::Blocked { error: lost(job) },
         State::Running
         | State::Queued
         | State::Canceling
@@ -62,7 +55,26 @@ pub(super) fn expire(job: &Job) -> Result<Decision, Refusal> {
         | State::Blocked
         | State::Succeeded
         | State::Failed
-        | State::Canceled => Err(wrong_state(head.state, "expire")),
+        | State::Canceled => return Err(wrong_state(head.state, "expire")),
+    };
+    Ok(Decision {
+        guards: vec![Guard::LeaseOver],
+        events: vec![event],
+        lease: LeaseChange::Drop,
+    })
+}
+
+fn lost(job: &Job) -> Failure {
+    let head = &job.head;
+    Failure {
+        code: "worker_lost".into(),
+        message: format!(
+            "the worker was lost on attempt {} of {}; look at the log of {}",
+            head.attempt,
+            job.request.max_attempts,
+            head.worker.as_deref().unwrap_or("its node"),
+        ),
+        retryable: false,
     }
 }
 

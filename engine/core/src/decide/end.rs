@@ -1,12 +1,9 @@
 //! The ways a job ends: well, badly, or because somebody asked for it.
 
-use super::{Decision, LeaseChange, wrong_state};
+use super::{Decision, EVENTS_MAX, LeaseChange, wrong_state};
 use crate::Refusal;
 use bson::Document;
-use lucid_schemas::{EventBody, Failure, Job, State};
-
-/// Short of the validator's 1,000, so that there is always room for an end.
-const EVENTS_MAX: i64 = 900;
+use lucid_schemas::{EventBody, Failure, Job, Kind, State};
 
 pub(super) fn succeed(job: &Job, result: &Document) -> Result<Decision, Refusal> {
     match job.head.state {
@@ -50,6 +47,8 @@ pub(super) fn request_cancel(job: &Job) -> Result<Decision, Refusal> {
         State::Queued => Ok(Decision::of(EventBody::Canceled {}, LeaseChange::Drop)),
         State::Running => Ok(Decision::of(EventBody::CancelRequested {}, LeaseChange::Keep)),
         State::Canceling => Err(Refusal::AlreadyCanceling),
+        // A manifest that no result names is void, so a backup that is stuck leaves nothing half-done.
+        State::Blocked if job.kind() == Kind::Backup => Ok(Decision::of(EventBody::Canceled {}, LeaseChange::Drop)),
         State::Committing | State::Blocked => Err(Refusal::PastPointOfNoReturn),
         State::Succeeded | State::Failed | State::Canceled => Err(Refusal::AlreadyEnded { state: job.head.state }),
     }

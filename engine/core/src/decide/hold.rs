@@ -1,6 +1,6 @@
 //! What a holder may do short of ending the job, and letting a blocked one go on.
 
-use super::{Decision, LeaseChange, wrong_state};
+use super::{Decision, EVENTS_MAX_RESUMED, LeaseChange, wrong_state};
 use crate::Refusal;
 use lucid_schemas::{EventBody, Job, State};
 
@@ -78,6 +78,11 @@ pub(super) fn commit(job: &Job, fact: &EventBody) -> Result<Decision, Refusal> {
 }
 
 pub(super) fn resume(job: &Job) -> Result<Decision, Refusal> {
+    if job.head.version >= EVENTS_MAX_RESUMED {
+        return Err(Refusal::StreamFull {
+            events: job.head.version,
+        });
+    }
     match job.head.state {
         State::Blocked => Ok(Decision::of(EventBody::Resumed {}, LeaseChange::Keep)),
         State::Queued

@@ -1,9 +1,11 @@
 //! The table, `decide` and `evolve` say the same; random histories keep every invariant.
 
 use super::*;
-use crate::{Command, LeaseChange, Refusal, birth, invariant::violations, transition};
+use crate::{Command, EVENTS_MAX, LeaseChange, Refusal, birth, invariant::violations, transition};
 use bson::{DateTime, doc};
-use lucid_schemas::{BackupSpec, Event, EventBody, Failure, Job, Lease, Request, Requires, Spec, Stamp};
+use lucid_schemas::{
+    BackupSpec, Event, EventBody, Failure, Job, Lease, ManifestName, Request, Requires, RestoreSpec, Spec, Stamp,
+};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -127,7 +129,8 @@ fn explore() -> (Vec<Job>, BTreeSet<Move>) {
     let mut moves = BTreeSet::new();
     let mut frontier = vec![queued()];
     while let Some(job) = frontier.pop() {
-        let key = |job: &Job| (job.head.state, job.head.attempt, job.lease.is_some());
+        let full = |job: &Job| job.head.version >= EVENTS_MAX;
+        let key = |job: &Job| (job.head.state, job.head.attempt, job.lease.is_some(), full(job));
         if job.head.epoch > 5 || seen.iter().any(|other| key(other) == key(&job)) {
             continue;
         }
@@ -141,6 +144,11 @@ fn explore() -> (Vec<Job>, BTreeSet<Move>) {
                 });
                 frontier.push(next);
             }
+        }
+        if !full(&job) {
+            let mut long = job.clone();
+            long.head.version = EVENTS_MAX;
+            frontier.push(long);
         }
         seen.push(job);
     }
@@ -202,18 +210,50 @@ fn a_worker_that_gave_the_job_back_can_do_nothing_more() {
 #[test]
 fn past_the_point_of_no_return_a_job_is_never_failed_or_canceled() {
     let (jobs, _) = explore();
-    for job in jobs
-        .iter()
-        .filter(|job| matches!(job.head.state, State::Committing | State::Blocked))
-    {
+    for mut job in jobs {
+        job.request.spec = Spec::Restore(RestoreSpec {
+            backup: job.id().clone(),
+            manifest: ManifestName {
+                key: "k".into(),
+                hash: "h".into(),
+            },
+            database: "lucid".into(),
+            collections: None,
+            replace: false,
+            dry_run: false,
+        });
+        if !matches!(job.head.state, State::Committing | State::Blocked) {
+            continue;
+        }
         for command in commands(job.head.epoch) {
-            if let Ok(next) = perform(job, &command, "w") {
-                assert!(!matches!(
-                    next.head.state,
-                    State::Failed | State::Canceled | State::Queued
-                ));
+            if let Ok(next) = perform(&job, &command, "w") {
+                let after = next.head.state;
+                assert!(
+                    !matches!(after, State::Failed | State::Canceled | State::Queued),
+                    "{command:?}: {after}"
+                );
             }
         }
+    }
+}
+
+#[test]
+fn a_full_stream_always_has_room_for_an_end() {
+    let (jobs, _) = explore();
+    for job in jobs
+        .iter()
+        .filter(|job| job.head.version >= EVENTS_MAX && job.lease.is_some())
+    {
+        assert!(
+            matches!(perform(job, &commands(0)[0], "w"), Err(Refusal::StreamFull { .. })),
+            "{:?}",
+            job.head
+        );
+        let ended = perform(job, &Command::Expire, "w")
+            .expect("a sweeper may end it")
+            .head
+            .state;
+        assert!(ended.is_terminal() || ended == State::Blocked);
     }
 }
 

@@ -22,7 +22,7 @@ pub async fn agree(one: &Bench, other: &Bench, seed: u64, steps: u32) {
     let mut chance = Chance(seed);
     let mut jobs: Vec<JobId> = Vec::new();
     for step in 0..steps {
-        let write = format!("{seed}-{step}");
+        let write = format!("${seed}-{step}");
         let about = if jobs.len() < JOBS || chance.one_in(10) {
             let born = birth(&mut chance, &write);
             for bench in [one, other] {

@@ -47,7 +47,7 @@ pub(super) async fn requests_are_stored_literally(bench: Bench) {
             spec.collections = Some(vec![word.into(), "$$NOW".into()]);
         }
         let mut enqueue = enqueue(asked.clone());
-        enqueue.write.push_str(word);
+        enqueue.write = format!("{word}{}", enqueue.write);
         let job = bench.put(&enqueue).await;
         assert_eq!(job.request, asked, "{word:?}");
         assert_eq!(

@@ -2,6 +2,7 @@
 
 use crate::{JobFilter, ListPage, Reach};
 use bson::DateTime;
+use lucid_core::{Command, decide};
 use lucid_schemas::{Job, JobId, Stamp, State};
 use std::{cmp::Reverse, time::Duration};
 
@@ -40,9 +41,9 @@ pub(super) fn next_due_in(jobs: &[Job], reach: &Reach, now: DateTime) -> Option<
     Some(Duration::from_millis(u64::try_from(soonest_ms).unwrap_or(0)))
 }
 
-/// Running jobs without attempts left whose lease is over.
+/// Held jobs that no claim may take over any more, and whose lease is over.
 pub(super) fn expired(mut jobs: Vec<Job>, now: DateTime, limit: u32) -> Vec<Job> {
-    jobs.retain(|job| job.head.state == State::Running && lease_is_over(job, now) && !attempts_left(job));
+    jobs.retain(|job| lease_is_over(job, now) && decide(job, &Command::Expire).is_ok());
     jobs.sort_by_key(lease_end);
     jobs.truncate(limit as usize);
     jobs

@@ -1,7 +1,10 @@
 //! The commit of a backup: point of no return, manifest, and what a successor makes of one that it finds.
 
 use super::Run;
-use crate::error::{Error, Result};
+use crate::{
+    bounded::{names_that_fit, that_fit},
+    error::{Error, Result},
+};
 use bson::{DateTime, Document, Timestamp, doc};
 use lucid_ports::JobContext;
 use lucid_repository::{
@@ -9,9 +12,6 @@ use lucid_repository::{
     Repository, VerifyLevel, WriteStats,
 };
 use lucid_schemas::{Job, Spec};
-
-/// A result is part of an event, so lists in it are cut off here.
-const NAMES_BYTES_MAX: usize = 3_000;
 
 /// What was read at one instant.
 pub(super) struct Copied {
@@ -57,7 +57,10 @@ pub(super) async fn commit(run: &Run<'_>, writer: &BackupWriter, copied: Copied)
     );
     result.extend(stats(&writer.stats()));
     if !copied.changed.is_empty() {
-        result.insert("changed_meanwhile", bounded(copied.changed.iter().map(String::as_str)));
+        result.insert(
+            "changed_meanwhile",
+            names_that_fit(copied.changed.iter().map(String::as_str)),
+        );
     }
     Ok(result)
 }
@@ -129,11 +132,9 @@ async fn is_sound(context: &dyn JobContext, repository: &Repository, manifest: &
 fn result(repository: &str, compression: Compression, manifest: &Manifest, reference: &ManifestRef) -> Document {
     let is_view = |entry: &&CollectionEntry| entry.kind == CollectionKind::View;
     let views = manifest.collections.iter().filter(is_view).count();
-    let late: Vec<Document> = manifest
-        .collections
-        .iter()
-        .filter(|entry| !entry.at_snapshot)
-        .take(50)
+    let late = manifest.collections.iter().filter(|entry| !entry.at_snapshot);
+    let late: Vec<Document> = that_fit(late, |entry| &entry.name)
+        .into_iter()
         .map(|entry| doc! { "name": &entry.name, "read_at": entry.read_at })
         .collect();
     let sum = |field: fn(&CollectionEntry) -> u64| {
@@ -146,7 +147,7 @@ fn result(repository: &str, compression: Compression, manifest: &Manifest, refer
         "database": &manifest.database,
         "collections": i32::try_from(manifest.collections.len() - views).unwrap_or(i32::MAX),
         "views": i32::try_from(views).unwrap_or(i32::MAX),
-        "collection_names": bounded(manifest.collections.iter().map(|entry| entry.name.as_str())),
+        "collection_names": names_that_fit(manifest.collections.iter().map(|entry| entry.name.as_str())),
         "documents": sum(|entry| entry.content.documents),
         "raw_bytes": sum(|entry| entry.content.raw_bytes),
         "snapshot_time": manifest.snapshot_time,
@@ -171,28 +172,4 @@ fn stats(stats: &WriteStats) -> Document {
 
 fn whole(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// As many names as fit.
-fn bounded<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut bytes = 0;
-    names
-        .take_while(|name| {
-            bytes += name.len() + 16;
-            bytes <= NAMES_BYTES_MAX
-        })
-        .map(str::to_owned)
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_in_a_result_are_bounded() {
-        let name = "x".repeat(200);
-        let names = bounded(std::iter::repeat_n(name.as_str(), 1_000));
-        assert!(names.len() > 5 && names.len() < 20);
-    }
 }

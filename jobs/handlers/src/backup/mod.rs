@@ -9,6 +9,7 @@ mod snapshot;
 
 use crate::{
     Environment,
+    bounded::names_that_fit,
     database::{
         Entry, Server,
         queries::{ServerFacts, Size},
@@ -271,7 +272,7 @@ impl Run<'_> {
 
     fn check_consistent(&self, selected: &BTreeMap<String, Entry>) -> Result<()> {
         let capped = selected.values().filter(|entry| entry.kind == CollectionKind::Capped);
-        let names: Vec<_> = capped.map(|entry| entry.name.as_str()).collect();
+        let names = names_that_fit(capped.map(|entry| entry.name.as_str()));
         if !self.spec.require_consistent || self.facts.snapshots_capped() || names.is_empty() {
             return Ok(());
         }

@@ -7,15 +7,15 @@ use super::plan;
 use crate::{
     HandlerOptions,
     database::{
-        Entry, Server,
+        Batches, Entry, Server,
         catalog::storage_name,
         queries::{Identified, ReadAt, Size, snapshot_error, vanished},
     },
     error::{Error, Result, code},
     progress::Meter,
 };
-use bson::{Timestamp, doc};
-use lucid_repository::{BackupWriter, CollectionContent, CollectionEntry, CollectionKind, ReadOrder};
+use bson::{Bson, RawDocumentBuf, Timestamp, doc};
+use lucid_repository::{BackupWriter, CollectionContent, CollectionEntry, CollectionKind, CollectionWriter, ReadOrder};
 use std::time::Duration;
 
 /// With the pauses between, elections are sat out.
@@ -80,6 +80,13 @@ impl Source<'_> {
         }
         match self.read_once(entry, &what, size).await {
             Ok(Some(reading)) => Ok(self.entry(entry, reading)),
+            Err(error) if error.server_code() == Some(code::CAPPED_POSITION_LOST) => Err(Error::again(
+                "capped_too_busy",
+                format!(
+                    "'{}' is written faster than it can be read: leave it out, or make it larger",
+                    entry.name
+                ),
+            )),
             Ok(None) => Err(Error::again(
                 "count_mismatch",
                 format!(
@@ -138,10 +145,11 @@ impl Source<'_> {
         }
         let end = |direction: i32| {
             let order = doc! { "sort": { "_id": direction }, "hint": { "_id": 1 } };
-            self.server.first_id(what, self.snapshot, order)
+            self.server.first_id(what, ReadAt::Snapshot(self.snapshot), order)
         };
+        let id = |found: Option<RawDocumentBuf>| Bson::try_from(found?.get("_id").ok()??).ok();
         let ids = match (end(1).await, end(-1).await) {
-            (Ok(first), Ok(last)) => first.zip(last),
+            (Ok((first, _)), Ok((last, _))) => id(first).zip(id(last)),
             // It has no index on `_id`, as some old capped or system collections.
             (Err(error), _) | (_, Err(error)) if error.server_code() == Some(code::BAD_VALUE) => None,
             (Err(error), _) | (_, Err(error)) => return Err(error),
@@ -156,37 +164,71 @@ impl Source<'_> {
         what: &Identified,
         (at, order): (ReadAt, ReadOrder),
         size: Size,
-        (documents, bytes): (&mut i64, &mut i64),
+        done: (&mut i64, &mut i64),
     ) -> Result<Reading> {
         let batch_documents = plan::batch_documents(self.options.batch_bytes, size.mean_bytes);
         let fields = plan::order_fields(entry.kind, order);
-        let mut batches = self.server.documents(what, at, fields, batch_documents)?;
         let mut writer = self.writer.collection(plan::content_order(entry.kind));
-        let (mut first, mut read_at) = (true, None);
-        while let Some(batch) = batches.next().await? {
-            if std::mem::take(&mut first) {
-                match at {
-                    ReadAt::Snapshot(time) if batch.at_cluster_time() != Some(time) => return Err(vanished(what)),
-                    ReadAt::Snapshot(_) => {}
-                    ReadAt::Majority(_) => read_at = batch.operation_time(),
-                }
+        let read_at = match at {
+            ReadAt::Snapshot(time) => {
+                let batches = self.server.documents(what, at, fields, batch_documents)?;
+                self.drain(batches, Some((what, time)), None, &mut writer, done).await?;
+                None
             }
-            let batch = batch.into_documents()?;
+            ReadAt::Majority(_) => {
+                // As of now: what is written while it is read isn't part of it, so it never is more than fits in it.
+                let newest = doc! { "sort": { "$natural": -1 } };
+                let (last, now) = self.server.first_id(what, at, newest).await?;
+                if let Some(last) = last {
+                    let batches = self.server.documents(what, at, fields, batch_documents)?;
+                    self.drain(batches, None, Some(last), &mut writer, done).await?;
+                }
+                Some(now.unwrap_or(self.snapshot))
+            }
+        };
+        Ok(Reading {
+            content: writer.finish().await?,
+            order,
+            read_at,
+        })
+    }
+
+    /// Hands the documents of a cursor to the repository, up to the one with the `_id` of `last`, if that is given. A
+    /// snapshot read must have been at its very instant.
+    async fn drain(
+        &self,
+        mut batches: Batches,
+        snapshot: Option<(&Identified, Timestamp)>,
+        last: Option<RawDocumentBuf>,
+        writer: &mut CollectionWriter,
+        (documents, bytes): (&mut i64, &mut i64),
+    ) -> Result<()> {
+        let mut unseen = snapshot;
+        while let Some(batch) = batches.next().await? {
+            if let Some((what, time)) = unseen.take()
+                && batch.at_cluster_time() != Some(time)
+            {
+                return Err(vanished(what));
+            }
+            let place = last.as_ref().map(|last| batch.place_of(last)).transpose()?.flatten();
+            let mut batch = batch.into_documents()?;
+            if let Some(place) = place {
+                batch.offsets.truncate(place + 1);
+            }
             let batch_bytes: i64 = batch.offsets.iter().map(|(_, length)| i64::from(*length)).sum();
             let count = i64::try_from(batch.offsets.len()).unwrap_or(i64::MAX);
             writer.push(batch).await?;
             *documents += count;
             *bytes += batch_bytes;
             self.meter.add(count, batch_bytes);
+            if place.is_some() {
+                return Ok(());
+            }
         }
-        if first {
-            return Err(Error::unreachable("read a collection", "the cursor had no first batch"));
+        if last.is_some() || unseen.is_some() {
+            return Err(Error::unreachable("read a collection", "the cursor ended too early"));
         }
-        Ok(Reading {
-            content: writer.finish().await?,
-            order,
-            read_at,
-        })
+        Ok(())
     }
 }
 

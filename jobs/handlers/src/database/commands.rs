@@ -2,7 +2,8 @@
 //!
 //! A worker may be stopped for an hour right before it sends one of these, while a successor finishes the job and users
 //! write again. So each names the identity (UUID) of what it expects: the server refuses it with code 361 if anything
-//! else is there by then. What can't name an identity can't harm either, as its comment says.
+//! else is there by then. What can't name an identity can't harm either, as its comment says. Commands on the target also
+//! end within the lease (`maxTimeMS`); those on staging may take as long as they need.
 
 use super::{
     Command,

@@ -117,26 +117,26 @@ impl Server {
         Ok(u64::try_from(counted).unwrap_or_default())
     }
 
-    /// The first document of an order, at a snapshot; `None` where there is none.
-    pub async fn first_id(&self, what: &Identified, at: Timestamp, order: Document) -> Result<Option<Bson>> {
+    /// The `_id` of the first document of an order as `{_id: ...}`, empty where there is none, and the set's time then.
+    pub async fn first_id(
+        &self,
+        what: &Identified,
+        at: ReadAt,
+        order: Document,
+    ) -> Result<(Option<RawDocumentBuf>, Option<Timestamp>)> {
         let mut body = doc! {
             "find": &what.storage,
             "collectionUUID": what.uuid,
-            "readConcern": ReadAt::Snapshot(at).concern(),
+            "readConcern": at.concern(),
             "limit": 1,
             "singleBatch": true,
             "projection": { "_id": 1 },
         };
         body.extend(order);
         let doing = format!("look into {}.{}", what.database, what.storage);
-        let (documents, _) = self
-            .batches(command(&what.database, doing, false, &body)?, 1)
-            .all()
-            .await?;
-        let id = documents
-            .first()
-            .and_then(|document| document.get("_id").ok().flatten());
-        Ok(id.and_then(|id| Bson::try_from(id).ok()))
+        let found = self.batches(command(&what.database, doing, false, &body)?, 1).all();
+        let (documents, at) = found.await?;
+        Ok((documents.into_iter().next(), at))
     }
 
     /// The size of a collection; zeros where the server doesn't say.

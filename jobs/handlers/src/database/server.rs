@@ -4,7 +4,7 @@
 //! leaves the task behind, which comes to its end by itself.
 
 use crate::error::{Error, Result};
-use bson::{Document, RawBsonRef, RawDocument, RawDocumentBuf, Timestamp};
+use bson::{Document, RawBson, RawBsonRef, RawDocument, RawDocumentBuf, Timestamp};
 use bytes::Bytes;
 use futures::StreamExt;
 use lucid_repository::DocumentBatch;
@@ -243,6 +243,13 @@ impl Batch {
             _ => Err(self.unreadable()),
         };
         documents.into_iter().map(document).collect()
+    }
+
+    /// Where the document with the same `_id` as this one is.
+    pub fn place_of(&self, document: &RawDocument) -> Result<Option<usize>> {
+        let id = |document: &RawDocument| document.get("_id").ok().flatten().map(RawBson::from);
+        let sought = id(document);
+        Ok(self.slices()?.into_iter().position(|document| id(document) == sought))
     }
 
     /// The cluster time that a snapshot read really read at; absent where the collection has vanished.

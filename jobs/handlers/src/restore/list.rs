@@ -35,6 +35,8 @@ pub(crate) struct SwapEntry {
     pub bucket_lists: i32,
     /// Documents.
     pub documents: i64,
+    /// Documents of the backup that don't fit: the oldest ones of a capped collection whose size was changed.
+    pub left_out: i64,
     /// Their bytes.
     pub raw_bytes: i64,
 }
@@ -88,6 +90,7 @@ impl SwapEntry {
             indexes: Vec::new(),
             bucket_lists: 0,
             documents: 0,
+            left_out: 0,
             raw_bytes: 0,
         }
     }
@@ -182,6 +185,7 @@ mod tests {
                 indexes: vec![doc! { "key": { "t": 1 }, "name": "t" }],
                 bucket_lists: 1,
                 documents: 1,
+                left_out: 0,
                 raw_bytes: 2,
             }],
             views: vec![SwapView {

@@ -17,6 +17,7 @@ mod views;
 
 use crate::{
     Environment,
+    bounded::names_that_fit,
     database::{Catalog, Server, catalog::storage_name, definition, queries::Identified},
     error::{Error, Result},
     progress::Meter,
@@ -37,7 +38,6 @@ use swap::Swap;
 
 /// Documents rarely take less room on disk than this part of their bytes.
 const COMPRESSION_AT_BEST: u64 = 8;
-const NAMES_TOLD_MAX: usize = 50;
 
 /// Runs restore jobs.
 #[derive(Debug)]
@@ -298,7 +298,9 @@ impl Run<'_> {
                 .collect::<Result<_>>()?;
             let expiry = definition::expiry(&options, &indexes);
             let mut swap = SwapEntry::new(staged, entry.kind, step.target, expiry);
-            swap.documents = i64::try_from(entry.content.documents).unwrap_or(i64::MAX);
+            swap.documents = i64::try_from(staged.documents).unwrap_or(i64::MAX);
+            let left_out = entry.content.documents.saturating_sub(staged.documents);
+            swap.left_out = i64::try_from(left_out).unwrap_or(i64::MAX);
             swap.raw_bytes = i64::try_from(entry.content.raw_bytes).unwrap_or(i64::MAX);
             if entry.kind == CollectionKind::TimeSeries {
                 swap.bucket_lists = self.bucket_lists(list.entries.len(), &swap).await?;
@@ -353,11 +355,9 @@ fn refuse(plan: &Plan) -> Result<()> {
 
 /// What the job says about a restore; stays below what an event may hold.
 fn result(spec: &RestoreSpec, list: &SwapList, left_alone: &[String]) -> Document {
-    let replaced = list
-        .entries
-        .iter()
-        .filter(|entry| entry.target.is_some())
-        .map(|entry| entry.name.as_str());
+    let names = |which: fn(&&SwapEntry) -> bool| {
+        names_that_fit(list.entries.iter().filter(which).map(|entry| entry.name.as_str()))
+    };
     let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
     doc! {
         "backup": spec.backup.as_str(),
@@ -366,7 +366,8 @@ fn result(spec: &RestoreSpec, list: &SwapList, left_alone: &[String]) -> Documen
         "views": count(list.views.len()),
         "documents": list.entries.iter().map(|entry| entry.documents).fold(0_i64, i64::saturating_add),
         "raw_bytes": list.entries.iter().map(|entry| entry.raw_bytes).fold(0_i64, i64::saturating_add),
-        "replaced": replaced.take(NAMES_TOLD_MAX).collect::<Vec<_>>(),
-        "left_alone": left_alone.iter().map(String::as_str).take(NAMES_TOLD_MAX).collect::<Vec<_>>(),
+        "replaced": names(|entry| entry.target.is_some()),
+        "trimmed": names(|entry| entry.left_out > 0),
+        "left_alone": names_that_fit(left_alone.iter().map(String::as_str)),
     }
 }

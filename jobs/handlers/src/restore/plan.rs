@@ -1,6 +1,9 @@
 //! What a restore will do to its target, and why it can't. Pure; also what a dry run answers.
 
-use crate::database::{Catalog, Entry};
+use crate::{
+    bounded::names_that_fit,
+    database::{Catalog, Entry},
+};
 use bson::{Document, Uuid, doc};
 use lucid_repository::{CollectionEntry, CollectionKind};
 use lucid_schemas::names::check_collection;
@@ -8,7 +11,6 @@ use lucid_schemas::names::check_collection;
 /// `system.buckets.` before the name of what stores a time-series collection.
 const BUCKETS_PREFIX_BYTES: usize = 15;
 const NAMESPACE_BYTES_MAX: usize = 255;
-const NAMES_TOLD_MAX: usize = 100;
 
 /// What will be done about one collection or view.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +130,7 @@ impl Plan {
     pub fn to_document(&self) -> Document {
         let names = |replaces: bool| -> Vec<&str> {
             let steps = self.steps.iter().filter(|step| step.replaces == replaces);
-            steps.map(|step| step.name.as_str()).take(NAMES_TOLD_MAX).collect()
+            names_that_fit(steps.map(|step| step.name.as_str()))
         };
         let merged = self
             .steps
@@ -137,8 +139,8 @@ impl Plan {
         doc! {
             "created": names(false),
             "replaced": names(true),
-            "kept": self.kept.iter().map(String::as_str).take(NAMES_TOLD_MAX).collect::<Vec<_>>(),
-            "problems": self.problems.iter().take(20).map(|problem| problem.message.as_str()).collect::<Vec<_>>(),
+            "kept": names_that_fit(self.kept.iter().map(String::as_str)),
+            "problems": names_that_fit(self.problems.iter().map(|problem| problem.message.as_str())),
             "raw_bytes": i64::try_from(self.raw_bytes).unwrap_or(i64::MAX),
             "notes": notes(merged),
         }

@@ -21,7 +21,7 @@ use crate::{
     progress::Meter,
 };
 use bson::{Document, Timestamp, Uuid, doc};
-use futures::StreamExt;
+use futures::{StreamExt, pin_mut};
 use lucid_repository::{BackupReader, CollectionEntry, CollectionKind, Domain, Repository};
 use lucid_schemas::JobId;
 use std::{
@@ -41,6 +41,8 @@ pub(crate) struct Staged {
     pub staging: StagingName,
     /// Identity of what stores its documents.
     pub uuid: Uuid,
+    /// How many they are.
+    pub documents: u64,
 }
 
 /// What staging any collection of a restore needs.
@@ -131,9 +133,10 @@ impl Stage<'_> {
                 .ask(commands::create_indexes(self.database, name.as_str(), uuid, built)?)
                 .await?;
         }
-        if let Some(difference) = self.content_difference(entry, &into, at).await? {
-            return Ok(Err(difference));
-        }
+        let documents = match self.prove_content(entry, &into, at).await? {
+            Ok(documents) => documents,
+            Err(difference) => return Ok(Err(difference)),
+        };
         if let Some(difference) = self.definition_difference(name, &options, &indexes).await? {
             return Err(Error::refused(
                 "definition_mismatch",
@@ -144,6 +147,7 @@ impl Stage<'_> {
             name: entry.name.clone(),
             staging: name.clone(),
             uuid,
+            documents,
         }))
     }
 
@@ -168,13 +172,13 @@ impl Stage<'_> {
         Ok(loaded?.at)
     }
 
-    /// Reads back what a majority has, at least up to the last insert.
-    async fn content_difference(
+    /// Reads back what a majority has, at least up to the last insert; says how many documents, or what differs.
+    async fn prove_content(
         &self,
         entry: &CollectionEntry,
         what: &Identified,
         at: Option<Timestamp>,
-    ) -> Result<Option<String>> {
+    ) -> Result<std::result::Result<u64, String>> {
         let order = doc! { "hint": { "$natural": 1 } };
         let mean = entry
             .content
@@ -198,11 +202,41 @@ impl Stage<'_> {
             }
         }
         let expected = &entry.content;
-        if counted != expected.documents {
-            return Ok(Some(format!("{counted} of {} documents arrived", expected.documents)));
+        let hash = hasher.finish();
+        if counted == expected.documents {
+            let same = hash == expected.content_hash;
+            return Ok(same
+                .then_some(counted)
+                .ok_or_else(|| "its documents differ from the backup's".to_owned()));
         }
-        let same = hasher.finish() == expected.content_hash;
-        Ok((!same).then(|| "its documents differ from the backup's".to_owned()))
+        let some_fit = entry.kind == CollectionKind::Capped && counted > 0;
+        if some_fit && self.newest_hash(entry, counted).await? == Some(hash) {
+            // Its size was changed after they were written, so that they don't all fit any more.
+            let (fit, all) = (counted, expected.documents);
+            tracing::warn!(collection = entry.name, fit, all, "only the newest documents fit");
+            return Ok(Ok(counted));
+        }
+        Ok(Err(format!("{counted} of {} documents arrived", expected.documents)))
+    }
+
+    /// The content hash of the newest documents of the backup, if it has so many.
+    async fn newest_hash(&self, entry: &CollectionEntry, newest: u64) -> Result<Option<String>> {
+        let Some(mut older) = entry.content.documents.checked_sub(newest) else {
+            return Ok(None);
+        };
+        let mut hasher = self.repository.content_hasher(self.domain, entry.content_order);
+        let chunks = self.reader.chunks(entry);
+        pin_mut!(chunks);
+        while let Some(chunk) = chunks.next().await {
+            for document in chunk?.documents() {
+                if older == 0 {
+                    hasher.push(document);
+                } else {
+                    older -= 1;
+                }
+            }
+        }
+        Ok(Some(hasher.finish()))
     }
 
     async fn definition_difference(
