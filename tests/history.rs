@@ -46,15 +46,25 @@ async fn one_query_each_answers_what_failed_what_happened_and_what_ran_where() {
     );
 
     let node = name.split('/').next().expect("host/process");
-    let ran = doc! { "worker": bson::Regex { pattern: cstring(&format!("^{node}/")), options: cstring("") } };
-    assert_eq!(ids(&ops, "ops", ran, doc! { "started_at": -1 }).await, [bad, good]);
+    let by = bson::Regex {
+        pattern: cstring(&format!("^{node}/")),
+        options: cstring(""),
+    };
+    let ran = ids(
+        &ops,
+        "ops_events",
+        doc! { "type": "claimed", "by": by },
+        doc! { "at": -1 },
+    )
+    .await;
+    assert_eq!(ran, [format!("{bad}:2"), format!("{good}:2")]);
 
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
     let readme = std::fs::read_to_string(readme).expect("a README");
     for query in [
         "state: \"failed\", finished_at: { $gte:",
         "db.ops_events.find({ job:",
-        "db.ops.find({ worker: /^pi-2",
+        "db.ops_events.find({ type: \"claimed\", by: /^pi-2",
     ] {
         assert!(readme.contains(query), "the README has lost the query {query}");
     }

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and nothing of what it does.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
+use lucid_schemas::{Kind, State};
 use std::{net::SocketAddr, path::PathBuf};
 
 /// Durable backup jobs for MongoDB: encrypted, verified, restorable.
@@ -15,7 +16,7 @@ pub struct Cli {
     pub log_json: bool,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed (the job, or the service); 2 wrong usage or a refused request; \
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed (the job, or the service), canceled or blocked; 2 wrong usage or a refused request; \
                           3 not reachable (API or MongoDB); 130 interrupted.";
 
 /// What to do.
@@ -104,8 +105,8 @@ pub struct WorkerArgs {
     #[command(flatten)]
     pub repository: RepositoryArgs,
     /// How many jobs run at once.
-    #[arg(long, env = "LUCID_SLOTS", default_value_t = 2)]
-    pub slots: usize,
+    #[arg(long, env = "LUCID_SLOTS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    pub slots: u16,
     /// Lease of a claimed job in milliseconds; a lost worker's job is taken over after that.
     #[arg(long, env = "LUCID_LEASE_MS", default_value_t = 30_000)]
     pub lease_ms: u32,
@@ -263,10 +264,10 @@ pub enum JobsCommand {
     /// List jobs, newest first.
     List {
         /// Only of this kind.
-        #[arg(long)]
+        #[arg(long, value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::as_str)))]
         kind: Option<String>,
         /// Only in this state.
-        #[arg(long)]
+        #[arg(long, value_parser = PossibleValuesParser::new(State::ALL.map(State::as_str)))]
         state: Option<String>,
         /// At most so many.
         #[arg(long, default_value_t = 50)]

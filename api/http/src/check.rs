@@ -77,7 +77,8 @@ pub(crate) async fn restore(state: &ApiState, spec: &RestoreSpec, source: &Sourc
         let there = state.catalog.collections(&spec.database).await?;
         if there.iter().any(|name| !name.starts_with(STAGING_PREFIX)) {
             let problem = format!(
-                "'{}' exists; pass replace: true to replace its collections of the same names, or name another database",
+                "'{}' exists; pass replace: true (--replace) to replace its collections of the same names, or name another \
+                 database (--to)",
                 spec.database
             );
             errors.push(FieldError::new("database", problem));
@@ -103,9 +104,11 @@ impl Source {
     pub(crate) async fn find(state: &ApiState, given: &str) -> Result<Self, ApiError> {
         let job = match lookup::job(state, given, Some(Kind::Backup)).await {
             Ok(job) => job,
-            Err(error @ (ApiError::NotFound(_) | ApiError::Ambiguous { .. })) => {
-                return Err(ApiError::field("backup", error.to_string()));
+            Err(ApiError::NotFound(problem)) => {
+                let advice = "if the history was lost, 'lucid-ops repo list' shows what a repository still holds";
+                return Err(ApiError::field("backup", format!("{problem}; {advice}")));
             }
+            Err(error @ ApiError::Ambiguous { .. }) => return Err(ApiError::field("backup", error.to_string())),
             Err(error) => return Err(error),
         };
         if job.head.state != State::Succeeded {

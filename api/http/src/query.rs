@@ -24,13 +24,13 @@ pub(crate) fn job_filter(query: &str, known: &[&str]) -> Result<JobFilter, ApiEr
     };
     for (name, value) in &pairs {
         let read = match name.as_str() {
-            "kind" => value.parse().map(|kind| filter.kind = Some(kind)),
-            "state" => value.parse().map(|state| filter.state = Some(state)),
+            "kind" => shortened(value).parse().map(|kind| filter.kind = Some(kind)),
+            "state" => shortened(value).parse().map(|state| filter.state = Some(state)),
             "after" => JobId::from_str(value).map(|id| filter.after = Some(id)),
             _ => limit(value).map(|limit| filter.limit = limit),
         };
         if let Err(problem) = read {
-            errors.push(FieldError::new(name, shortened(&problem)));
+            errors.push(FieldError::new(name, problem));
         }
     }
     if errors.is_empty() {

@@ -58,6 +58,10 @@ pub fn describe(error: &Error) -> String {
                 command.code
             )
         }
+        // The driver would print its whole picture of the topology.
+        ErrorKind::ServerSelection { .. } => {
+            "no primary answers: is mongod running, and has the set elected one?".into()
+        }
         kind => without_values(&kind.to_string()),
     }
 }

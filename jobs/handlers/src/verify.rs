@@ -104,6 +104,7 @@ fn found_by(error: RepositoryError) -> Result<Finding> {
         collection: None,
         problem,
         lost_documents: None,
+        needed: true,
     })
 }
 
@@ -151,8 +152,24 @@ pub(crate) fn damaged(findings: &[Finding]) -> Error {
     };
     Error::refused(
         "backup_damaged",
-        format!("the backup is damaged: {}{more}; use another backup", told.join("; ")),
+        format!("the backup is damaged: {}{more}; {}", told.join("; "), remedy(findings)),
     )
+}
+
+/// What to do: writers trust a pack of the right size, so a damaged one must go before its content is stored anew.
+fn remedy(findings: &[Finding]) -> String {
+    let mut packs: Vec<&str> = findings.iter().map(|finding| finding.object.as_str()).collect();
+    packs.retain(|object| object.contains("/packs/"));
+    packs.sort_unstable();
+    packs.dedup();
+    let others = if packs.len() > 1 { " and every other damaged pack" } else { "" };
+    match packs.first() {
+        Some(pack) => format!(
+            "move {pack}{others} out of the repository and back up again: what the source still has is stored anew; until then \
+             use another backup"
+        ),
+        None => "back up again, or use another backup".into(),
+    }
 }
 
 fn tell(finding: &Finding) -> String {
@@ -175,6 +192,7 @@ fn kept(findings: &[Finding]) -> Document {
                 "object": &finding.object,
                 "collection": &finding.collection,
                 "problem": &finding.problem,
+                "needed": finding.needed,
                 "lost_documents": finding.lost_documents.map(|lost| i64::try_from(lost).unwrap_or(i64::MAX)),
             }
         })
@@ -196,14 +214,15 @@ mod tests {
     #[test]
     fn damage_names_object_and_collection_and_stays_short() {
         let finding = Finding {
-            object: "packs/a".into(),
+            object: "sealed/packs/a".into(),
             collection: Some("users".into()),
             problem: "authentication fails".into(),
             lost_documents: Some(3),
+            needed: true,
         };
         let text = damaged(&vec![finding; 500]).to_string();
         assert!(
-            text.contains("packs/a") && text.contains("users") && text.contains("495 more"),
+            text.contains("move sealed/packs/a out") && text.contains("users") && text.contains("495 more"),
             "{text}"
         );
         assert!(text.len() < 2_000);

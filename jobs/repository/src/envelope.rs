@@ -3,6 +3,7 @@
 use bson::RawDocument;
 
 use crate::RepositoryError;
+use crate::limits::{self, UNSEALED_BYTES, UNSEALED_DEPTH};
 
 const MAGIC: &[u8; 4] = b"LUCO";
 const VERSION: u8 = 1;
@@ -29,13 +30,16 @@ pub(crate) fn wrap(kind: EnvelopeType, body: &RawDocument) -> Vec<u8> {
     out
 }
 
-/// The body of an envelope whose checksum holds.
+/// The body of an envelope whose checksum holds, small and shallow enough to be parsed.
 pub(crate) fn unwrap<'a>(
     object: &str,
     kind: EnvelopeType,
     bytes: &'a [u8],
 ) -> Result<&'a RawDocument, RepositoryError> {
     let damaged = |problem: &str| RepositoryError::damaged(object, problem);
+    if bytes.len() as u64 > UNSEALED_BYTES {
+        return Err(damaged("it is larger than any config or slot"));
+    }
     let (content, checksum) = bytes.split_last_chunk::<32>().ok_or_else(|| damaged("too short"))?;
     if blake3::hash(content) != *checksum {
         return Err(damaged("its checksum doesn't match"));
@@ -56,5 +60,10 @@ pub(crate) fn unwrap<'a>(
     if header[5] != kind as u8 || header[8..12] != u32::try_from(body.len()).unwrap_or(0).to_le_bytes() {
         return Err(damaged("its header doesn't match"));
     }
-    RawDocument::from_bytes(body).map_err(|_| damaged("its body isn't BSON"))
+    let body = RawDocument::from_bytes(body).map_err(|_| damaged("its body isn't BSON"))?;
+    if limits::is_shallow(body, UNSEALED_DEPTH) {
+        Ok(body)
+    } else {
+        Err(damaged("its body isn't BSON, or nested too deeply"))
+    }
 }

@@ -137,6 +137,14 @@ pub enum RepositoryError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Something is larger than the format allows.
+    #[error("this {what} would be larger than {limit_bytes} bytes, the most that the archive format allows; back up fewer collections at once")]
+    TooLarge {
+        /// What was to be written.
+        what: &'static str,
+        /// The most that is possible.
+        limit_bytes: u64,
+    },
     /// The last key slot would be lost, or there are too many, or similar.
     #[error("key slot: {reason}")]
     Slot {

@@ -1,7 +1,7 @@
 //! Storage that fails, lies or dies: what is there afterwards is complete or absent, and a successor finishes the work.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
@@ -34,6 +34,7 @@ struct Faulty {
     inner: LocalStorage,
     fault: Fault,
     writes: AtomicUsize,
+    synced: Mutex<Vec<String>>,
 }
 
 fn lost() -> Error {
@@ -91,6 +92,11 @@ impl Storage for Faulty {
         self.inner.list(folder).await
     }
 
+    async fn sync(&self, names: &[String]) -> Result<(), Error> {
+        self.synced.lock().expect("no panic").extend_from_slice(names);
+        self.inner.sync(names).await
+    }
+
     async fn delete(&self, name: &str) -> Result<(), Error> {
         self.inner.delete(name).await
     }
@@ -121,6 +127,7 @@ impl Bench {
             inner,
             fault,
             writes: AtomicUsize::new(0),
+            synced: Mutex::default(),
         })
     }
 

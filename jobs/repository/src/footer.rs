@@ -1,6 +1,7 @@
 //! The footer of a pack: which chunks it holds (format, section 6).
 
 use crate::bytes_reader::BytesReader;
+use crate::limits::CHUNK_RECORD_BYTES;
 
 /// Bytes after the footer record.
 pub(crate) const TRAILER_BYTES: usize = 8;
@@ -35,7 +36,7 @@ pub(crate) fn encode(entries: &[PackEntry]) -> Vec<u8> {
     out
 }
 
-/// Reads a footer's body. Entries must follow each other without gaps.
+/// Reads a footer's body. Entries must follow each other without gaps, and be of a possible size.
 pub(crate) fn decode(bytes: &mut BytesReader<'_>) -> Option<Vec<PackEntry>> {
     let count = usize::try_from(bytes.u32()?).ok()?;
     let mut entries = Vec::with_capacity(count.min(bytes.0.len() / ENTRY_BYTES));
@@ -53,7 +54,8 @@ pub(crate) fn decode(bytes: &mut BytesReader<'_>) -> Option<Vec<PackEntry>> {
             documents: bytes.u32()?,
         };
         let base = bytes.array::<32>()?;
-        if (kind, depth, base) != (FULL, 0, [0; 32]) || entry.offset != end {
+        let possible = entry.offset == end && entry.record_bytes <= CHUNK_RECORD_BYTES;
+        if (kind, depth, base) != (FULL, 0, [0; 32]) || !possible {
             return None;
         }
         end = end.checked_add(entry.record_bytes)?;
@@ -101,6 +103,11 @@ mod tests {
         assert_eq!(decode(&mut BytesReader(&encode(&entries))), Some(entries));
         assert_eq!(decode(&mut BytesReader(&encode(&[entry(1, 1)]))), None);
         assert_eq!(decode(&mut BytesReader(&encode(&[entry(1, 0), entry(2, 11)]))), None);
+        let huge = PackEntry {
+            record_bytes: CHUNK_RECORD_BYTES + 1,
+            ..entry(1, 0)
+        };
+        assert_eq!(decode(&mut BytesReader(&encode(&[huge]))), None);
         assert_eq!(decode(&mut BytesReader(&[255; 4])), None);
         assert_eq!(read_trailer(&trailer(77)), Some(77));
         assert_eq!(read_trailer(b"\0\0\0\0LUCX"), None);

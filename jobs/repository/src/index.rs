@@ -9,7 +9,8 @@ use futures::{StreamExt, stream};
 
 use crate::bytes_reader::BytesReader;
 use crate::footer::{self, PackEntry, TRAILER_BYTES};
-use crate::object_name::Folder;
+use crate::limits::FOOTER_RECORD_BYTES;
+use crate::object_name::{Folder, is_writers_own};
 use crate::record::RecordType;
 use crate::vault::Vault;
 use crate::{Damage, RepositoryError};
@@ -100,7 +101,7 @@ impl Index {
     /// Returns also the listings made from footers.
     pub(crate) async fn load(vault: &Arc<Vault>) -> Result<(Self, Vec<PackListing>), RepositoryError> {
         // Index before packs: whatever the index lists was there before.
-        let objects = vault.store.list(&Folder::Index.of(vault.domain)).await?;
+        let objects = ours(vault.store.list(&Folder::Index.of(vault.domain)).await?);
         let mut gather = Gather::default();
         let mut reads = stream::iter(objects)
             .map(|(object, _)| read_index(vault.clone(), object))
@@ -110,7 +111,7 @@ impl Index {
                 gather.add(vault, listing, true, &object);
             }
         }
-        let present = vault.store.list(&Folder::Packs.of(vault.domain)).await?;
+        let present = ours(vault.store.list(&Folder::Packs.of(vault.domain)).await?);
         for (object, bytes) in &present {
             if let Some(position) = gather.known.get(object.as_str()) {
                 gather.index.packs[*position].present_bytes = Some(*bytes);
@@ -206,6 +207,18 @@ impl Gather {
     }
 }
 
+/// Without what isn't named as packs and index objects are, such as the droppings of a file manager.
+fn ours(mut objects: Vec<(String, u64)>) -> Vec<(String, u64)> {
+    objects.retain(|(object, _)| {
+        let ours = is_writers_own(object);
+        if !ours {
+            tracing::warn!(object, "not the name of a pack or index object; ignored");
+        }
+        ours
+    });
+    objects
+}
+
 /// The body of an index object.
 pub(crate) fn encode(listings: &[PackListing]) -> Vec<u8> {
     let count = u32::try_from(listings.len()).expect("a few hundred packs");
@@ -258,6 +271,10 @@ async fn footer_of(vault: &Vault, object: &str, stored_bytes: u64) -> Result<Pac
         .ok_or_else(|| damaged("it is truncated"))?;
     let trailer = vault.store.read_range(object, trailer_start..stored_bytes).await?;
     let length = footer::read_trailer(&trailer).ok_or_else(|| damaged("it doesn't end as a pack"))?;
+    // Nothing vouches for the trailer: bound what it makes us read.
+    if length > FOOTER_RECORD_BYTES {
+        return Err(damaged("its trailer doesn't match"));
+    }
     let start = trailer_start
         .checked_sub(u64::from(length))
         .ok_or_else(|| damaged("its trailer doesn't match"))?;

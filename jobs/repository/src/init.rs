@@ -12,9 +12,10 @@ use bytes::Bytes;
 use crate::config::{CONFIG, Config, StoredConfig};
 use crate::key_file::{self, sync_folder};
 use crate::keys::{KeyRing, Keys};
+use crate::limits::UNSEALED_BYTES;
 use crate::names::hex;
 use crate::pool::Pool;
-use crate::slot::{SLOTS, Slot, SlotSecret, StoredSlot};
+use crate::slot::{SLOTS, Slot, SlotSecret, StoredSlot, is_slot_name};
 use crate::storage::{LocalStorage, Storage};
 use crate::store::{Created, Store};
 use crate::{InitOptions, Location, PassphraseCost, RepositoryError, RepositoryId, Unlock};
@@ -105,7 +106,7 @@ pub(crate) async fn open_on(
     unlock: &Unlock,
 ) -> Result<Opened, RepositoryError> {
     let store = Store::new(storage, true);
-    let stored = match store.read(CONFIG).await {
+    let stored = match store.read(CONFIG, UNSEALED_BYTES).await {
         Err(RepositoryError::Missing { .. }) => {
             return Err(RepositoryError::NotInitialised {
                 location: location.to_string(),
@@ -150,7 +151,7 @@ pub(crate) async fn add_slot(
     let copy = KeyRing::decode(&ring.encode()).expect("what was encoded decodes");
     let sealed = Pool::new().run(move || new.seal(&key, &copy)).await??;
     store.create_own(&slot.name(), &[Bytes::from(sealed)]).await?;
-    let stored = StoredSlot::read(&slot.name(), &store.read(&slot.name()).await?)?;
+    let stored = StoredSlot::read(&slot.name(), &store.read(&slot.name(), UNSEALED_BYTES).await?)?;
     let proven = Pool::new().run(move || stored.open(&secret)).await??;
     if proven.is_none_or(|proven| proven.root != ring.root) {
         return Err(RepositoryError::Slot {
@@ -167,11 +168,11 @@ pub(crate) async fn read_slots(
 ) -> Result<(Vec<StoredSlot>, Option<RepositoryError>), RepositoryError> {
     let (mut slots, mut damaged) = (Vec::new(), None);
     for (name, _) in store.list(SLOTS).await? {
-        match store
-            .read(&name)
-            .await
-            .and_then(|bytes| StoredSlot::read(&name, &bytes))
-        {
+        if !is_slot_name(&name) {
+            tracing::warn!(name, "not the name of a key slot; ignored");
+            continue;
+        }
+        match read_slot(store, &name).await {
             Ok(slot) if slot.is_of(repository) => slots.push(slot),
             Ok(_) => {}
             Err(error @ RepositoryError::Storage { .. }) => return Err(error),
@@ -182,6 +183,11 @@ pub(crate) async fn read_slots(
         }
     }
     Ok((slots, damaged))
+}
+
+/// One slot whose checksum holds.
+pub(crate) async fn read_slot(store: &Store, name: &str) -> Result<StoredSlot, RepositoryError> {
+    StoredSlot::read(name, &store.read(name, UNSEALED_BYTES).await?)
 }
 
 /// What a person gave, as a slot's secret. Makes a key file that doesn't exist if asked to.
@@ -227,11 +233,17 @@ async fn open_ring(
     location: &Location,
     secret: SlotSecret,
 ) -> Result<KeyRing, RepositoryError> {
-    let (slots, damaged) = read_slots(store, repository).await?;
-    for slot in slots.into_iter().take(MAX_SLOTS) {
+    let (slots, mut damaged) = read_slots(store, repository).await?;
+    let fitting = slots.into_iter().filter(|slot| slot.is_for(&secret));
+    for slot in fitting.take(MAX_SLOTS) {
         let secret = secret.clone();
-        if let Some(ring) = Pool::new().run(move || slot.open(&secret)).await?? {
-            return Ok(ring);
+        match Pool::new().run(move || slot.open(&secret)).await? {
+            Ok(Some(ring)) => return Ok(ring),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(%error, "a key slot can't be used");
+                damaged.get_or_insert(error);
+            }
         }
     }
     // A damaged slot may have been the right one, so don't blame the key.

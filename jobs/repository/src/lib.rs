@@ -37,6 +37,7 @@ mod init;
 mod key_file;
 mod keys;
 mod ledger;
+mod limits;
 mod list;
 mod location;
 mod manifest;

@@ -109,6 +109,15 @@ impl ManifestName {
     }
 }
 
+/// Whether the last part of this name is one that a writer gives to packs and index objects.
+pub(crate) fn is_writers_own(object: &str) -> bool {
+    let parts: Vec<&str> = object.rsplit('/').next().unwrap_or_default().split('.').collect();
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let hex = |text: &str| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    matches!(parts[..], [job, epoch, writer, number]
+        if is_job(job) && digits(epoch) && hex(writer) && digits(number) && number.len() >= 6)
+}
+
 fn is_job(job: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     (1..=MAX_JOB_BYTES).contains(&job.len()) && job.bytes().all(fits)
@@ -121,6 +130,10 @@ mod tests {
     #[test]
     fn a_manifest_is_known_by_its_name() {
         let names = WriterNames::new(Domain::Sealed, "backup_20250109_020000_7k3f", 3, &[0xab; 32]).expect("good");
+        assert!(is_writers_own(&names.index(1)) && is_writers_own(&names.pack(1_234_567)));
+        for stray in [".DS_Store", "sealed/packs/x", &names.manifest(), &format!("{}.bak", names.index(1))] {
+            assert!(!is_writers_own(stray), "{stray}");
+        }
         let parsed = ManifestName::parse(&names.manifest()).expect("its own");
         assert_eq!(
             (parsed.job.as_str(), parsed.epoch, parsed.domain),

@@ -20,6 +20,19 @@ pub(crate) enum RecordType {
     Manifest = 6,
 }
 
+impl RecordType {
+    /// What people call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Chunk => "chunk",
+            Self::Footer => "pack footer",
+            Self::Index => "index object",
+            Self::List => "chunk list",
+            Self::Manifest => "manifest",
+        }
+    }
+}
+
 /// How a record is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Suite {

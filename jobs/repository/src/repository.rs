@@ -15,7 +15,7 @@ use crate::vault::{Vault, refuse_generations};
 use crate::{
     BackupReader, BackupWriter, Compression, ContentHasher, ContentOrder, Domain, InitOptions, Location,
     MANIFEST_FORMAT, Manifest, ManifestEntry, ManifestRef, PassphraseCost, RepositoryError, RepositoryId, SlotInfo,
-    Unlock,
+    Unlock, limits,
 };
 
 /// Manifests read at once.
@@ -215,15 +215,17 @@ pub(crate) async fn read_manifest_in(vault: &Vault, key: &str) -> Result<(Manife
     let name = ManifestName::parse(key)?;
     let (body, stored) = vault.read_named(key, RecordType::Manifest).await?;
     let damaged = |problem: String| RepositoryError::damaged(key, problem);
-    let format = bson::RawDocument::from_bytes(&body)
-        .ok()
-        .and_then(|raw| raw.get_i32("format").ok());
+    let raw = bson::RawDocument::from_bytes(&body).map_err(|error| damaged(error.to_string()))?;
+    let format = raw.get_i32("format").ok();
     if format != Some(MANIFEST_FORMAT) {
         let needs = format!("manifest format {}", format.unwrap_or_default());
         return Err(RepositoryError::UnsupportedVersion {
             object: key.into(),
             needs,
         });
+    }
+    if !limits::is_shallow(raw, limits::MANIFEST_DEPTH) {
+        return Err(damaged("it isn't BSON, or nested too deeply".into()));
     }
     let manifest: Manifest = bson::deserialize_from_slice(&body).map_err(|error| damaged(error.to_string()))?;
     if (&manifest.job, manifest.epoch, manifest.domain) != (&name.job, name.epoch, name.domain) {

@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 
 use crate::keys::{Keys, random};
 use crate::record::{BodyCompression, HEADER_BYTES, Header, OVERHEAD_BYTES, RecordType, Suite, TAG_BYTES};
-use crate::{Domain, RepositoryError};
+use crate::{Domain, RepositoryError, limits};
 
 /// Records per writer key.
 const LIMIT: u64 = 1 << 32;
@@ -73,7 +73,13 @@ impl Sealer {
         raw: &[u8],
         level: Option<i32>,
     ) -> Result<Vec<u8>, RepositoryError> {
-        let raw_bytes = u32::try_from(raw.len()).map_err(|_| no_key("a record of 4 GiB or more"))?;
+        // What readers would refuse isn't written.
+        let limit = limits::raw_bytes(record_type);
+        let raw_bytes = u32::try_from(raw.len()).ok().filter(|bytes| *bytes <= limit);
+        let raw_bytes = raw_bytes.ok_or_else(|| RepositoryError::TooLarge {
+            what: record_type.name(),
+            limit_bytes: limit.into(),
+        })?;
         let compressed = compress(raw, level)?;
         let body = compressed.as_deref().unwrap_or(raw);
         let header = Header {
@@ -159,6 +165,9 @@ impl Opener {
         }
         if header.record_type != record_type || header.id != *id {
             return Err("another record is in its place".into());
+        }
+        if header.raw_bytes > limits::raw_bytes(record_type) {
+            return Err(format!("it claims {} bytes, more than are possible", header.raw_bytes));
         }
         let (encoded, rest) = record.split_at(HEADER_BYTES);
         let (body, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or("too short for a record")?;
@@ -331,6 +340,25 @@ mod tests {
             sealer.writer(),
             Sealer::new(keys, Domain::Sealed).expect("keys").writer()
         );
+    }
+
+    #[test]
+    fn what_claims_to_be_huge_is_not_decompressed_and_not_written() {
+        let keys = keys();
+        let sealer = Sealer::new(keys.clone(), Domain::Plain).expect("keys");
+        let opener = Opener::new(keys.clone(), Domain::Plain);
+        let limit = limits::raw_bytes(RecordType::Chunk);
+        let huge = vec![0; limit as usize + 1];
+        let refused = sealer.seal(RecordType::Chunk, &[1; 32], &huge, Some(3));
+        assert!(matches!(refused, Err(RepositoryError::TooLarge { .. })));
+        // Anyone can make a record of the plain domain: its check key is no secret.
+        let mut record = sealer.seal(RecordType::Index, &[1; 32], &huge, Some(3)).expect("fits");
+        record[5] = RecordType::Chunk as u8;
+        let end = record.len() - TAG_BYTES;
+        let tag = check(&keys, &associated(&keys, &record[..HEADER_BYTES]), &record[HEADER_BYTES..end]);
+        record[end..].copy_from_slice(&tag);
+        let problem = opener.open(&record, RecordType::Chunk, &[1; 32]).expect_err("refused");
+        assert!(problem.contains("more than are possible"), "{problem}");
     }
 
     #[test]

@@ -10,7 +10,8 @@ use zeroize::Zeroizing;
 use crate::config::binary;
 use crate::envelope::{self, EnvelopeType};
 use crate::keys::{Key, KeyRing, derive, random};
-use crate::names::hex;
+use crate::limits::LABEL_BYTES;
+use crate::names::{hex, unhex};
 use crate::{PassphraseCost, RepositoryError, RepositoryId, Secret, SlotInfo, SlotKind};
 
 /// Folder of the slots.
@@ -44,6 +45,13 @@ pub(crate) struct StoredSlot {
     wrapped: Vec<u8>,
 }
 
+/// Whether this is the full name of a slot; whatever else lies in the folder isn't ours.
+pub(crate) fn is_slot_name(name: &str) -> bool {
+    name.strip_prefix(SLOTS)
+        .and_then(|name| name.strip_prefix('/'))
+        .is_some_and(|id| unhex::<8>(id).is_some())
+}
+
 impl SlotSecret {
     fn kind(&self) -> SlotKind {
         match self {
@@ -66,6 +74,11 @@ impl Slot {
         {
             return Err(RepositoryError::Slot {
                 reason: "the passphrase is empty".into(),
+            });
+        }
+        if label.len() > LABEL_BYTES {
+            return Err(RepositoryError::Slot {
+                reason: format!("the label is longer than {LABEL_BYTES} bytes"),
             });
         }
         Ok(Self {
@@ -130,7 +143,8 @@ impl Slot {
     fn stretch(&self, passphrase: &Secret) -> Result<Key, String> {
         let cost = self.argon2id.ok_or("no cost for the passphrase")?;
         // The cost is read before anything is authenticated: bound it, or a planted slot eats the machine.
-        if cost.memory_kib > 2 << 20 || cost.iterations > 64 || cost.lanes > 64 {
+        let work = u64::from(cost.memory_kib) * u64::from(cost.iterations);
+        if cost.memory_kib > 2 << 20 || cost.iterations > 64 || cost.lanes > 64 || work > 8 << 20 {
             return Err(format!("a passphrase cost of {cost:?} is out of bounds"));
         }
         let params = Params::new(cost.memory_kib, cost.iterations, cost.lanes, Some(32));
@@ -168,6 +182,11 @@ impl StoredSlot {
         })
     }
 
+    /// Whether it is one for a secret of this kind.
+    pub(crate) fn is_for(&self, secret: &SlotSecret) -> bool {
+        self.slot.kind == secret.kind()
+    }
+
     pub(crate) fn slot(&self) -> &Slot {
         &self.slot
     }
@@ -179,7 +198,7 @@ impl StoredSlot {
 
     /// The ring, if this secret opens the slot. Slow for a passphrase.
     pub(crate) fn open(&self, secret: &SlotSecret) -> Result<Option<KeyRing>, RepositoryError> {
-        if self.slot.kind != secret.kind() {
+        if !self.is_for(secret) {
             return Ok(None);
         }
         let key = self

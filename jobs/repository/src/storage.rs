@@ -3,7 +3,9 @@
 //! Invariant: an object that [`Storage::create`] or [`Storage::replace`] reported as written is durable and complete, and one that
 //! they didn't is either that or absent.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +32,8 @@ pub(crate) trait Storage: fmt::Debug + Send + Sync {
     async fn size(&self, name: &str) -> Result<u64, Error>;
     /// Names and sizes of the objects of a folder.
     async fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, Error>;
+    /// Makes objects durable that are there, whoever wrote them; where every write that is seen is durable, there is nothing to do.
+    async fn sync(&self, names: &[String]) -> Result<(), Error>;
     /// Removes an object; `NotFound` if there is none.
     async fn delete(&self, name: &str) -> Result<(), Error>;
 }
@@ -90,6 +94,15 @@ impl Storage for LocalStorage {
             .await
     }
 
+    async fn sync(&self, names: &[String]) -> Result<(), Error> {
+        let (root, names) = (self.folder.clone(), names.to_vec());
+        let synced = tokio::task::spawn_blocking(move || sync_files(&root, &names)).await?;
+        synced.map_err(|source| Error::Generic {
+            store: "LocalFileSystem",
+            source: source.into(),
+        })
+    }
+
     async fn delete(&self, name: &str) -> Result<(), Error> {
         self.files.delete(&path(name)).await?;
         // The crate syncs what it writes, not what it deletes; a deleted manifest must not come back after a power cut.
@@ -100,6 +113,18 @@ impl Storage for LocalStorage {
             source: source.into(),
         })
     }
+}
+
+/// Syncs files, then each folder between them and the root once: its entry may be new, too.
+fn sync_files(root: &Path, names: &[String]) -> std::io::Result<()> {
+    let mut folders = BTreeSet::new();
+    for name in names {
+        let file = root.join(name);
+        File::open(&file)?.sync_all()?;
+        let above = file.ancestors().skip(1).take_while(|folder| folder.starts_with(root));
+        folders.extend(above.map(Path::to_path_buf));
+    }
+    folders.iter().try_for_each(|folder| sync_folder(Some(folder)))
 }
 
 fn path(name: &str) -> object_store::path::Path {
@@ -135,6 +160,8 @@ mod tests {
         // What an interrupted write leaves behind is no object.
         std::fs::write(scratch.path().join("a/c#1"), "half").expect("written");
         assert_eq!(storage.list("a").await.expect("listed"), [("a/b".to_owned(), 1)]);
+        storage.sync(&["a/b".into()]).await.expect("durable");
+        assert!(storage.sync(&["a/none".into()]).await.is_err());
         storage.delete("a/b").await.expect("deleted");
         assert!(matches!(storage.delete("a/b").await, Err(Error::NotFound { .. })));
         assert!(matches!(storage.read("a/b").await, Err(Error::NotFound { .. })));

@@ -51,8 +51,8 @@ impl Store {
         match self.create(name, parts).await? {
             Created::New => Ok(()),
             Created::Exists => {
-                let there = self.read(name).await?;
-                if there == parts.concat() {
+                let ours = parts.concat();
+                if self.size(name).await? == Some(ours.len() as u64) && self.read(name, ours.len() as u64).await? == ours {
                     // An earlier attempt of ours that reported a failure; write again, so that it is surely durable.
                     return self.replace(name, parts).await;
                 }
@@ -90,8 +90,14 @@ impl Store {
             .map_err(|source| failed("write", name, source))
     }
 
-    /// A whole object.
-    pub(crate) async fn read(&self, name: &str) -> Result<Bytes, RepositoryError> {
+    /// A whole object; `Damaged`, and not read, if it is larger than anything of its kind can be.
+    pub(crate) async fn read(&self, name: &str, limit_bytes: u64) -> Result<Bytes, RepositoryError> {
+        let size = self.size(name).await?;
+        let size = size.ok_or_else(|| RepositoryError::Missing { object: name.into() })?;
+        if size > limit_bytes {
+            let problem = format!("it has {size} bytes; {limit_bytes} are the most that are possible");
+            return Err(RepositoryError::damaged(name, problem));
+        }
         retry(|| self.storage.read(name))
             .await
             .map_err(|source| failed("read", name, source))
@@ -125,6 +131,12 @@ impl Store {
             .map_err(|source| failed("list", folder, source))?;
         found.sort();
         Ok(found)
+    }
+
+    /// Makes objects durable that another writer wrote, perhaps one that died before it could.
+    pub(crate) async fn sync(&self, names: &[String]) -> Result<(), RepositoryError> {
+        let failed = |source| failed("sync", names.first().map_or("", String::as_str), source);
+        retry(|| self.storage.sync(names)).await.map_err(failed)
     }
 
     /// Removes an object if it is there.

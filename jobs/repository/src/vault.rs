@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::keys::{DomainKeys, Keys};
+use crate::limits::RECORD_OBJECT_BYTES;
 use crate::list::{self, ListEntry};
 use crate::names::unhex;
 use crate::object_name::{Folder, GENERATIONS};
@@ -75,7 +76,7 @@ impl Vault {
         object: &str,
         record_type: RecordType,
     ) -> Result<(Vec<u8>, Bytes), RepositoryError> {
-        let stored = self.store.read(object).await?;
+        let stored = self.store.read(object, RECORD_OBJECT_BYTES).await?;
         let raw = self
             .open_record(object, stored.clone(), record_type, self.name_id(object))
             .await?;
@@ -90,8 +91,8 @@ impl Vault {
         let body = match &reference.inline {
             Some(inline) => inline.bytes.clone(),
             None => {
-                self.open_record(&object, self.store.read(&object).await?, RecordType::List, id)
-                    .await?
+                let stored = self.store.read(&object, RECORD_OBJECT_BYTES).await?;
+                self.open_record(&object, stored, RecordType::List, id).await?
             }
         };
         if list::list_id(&self.domain_keys().list_id, &body) != id {

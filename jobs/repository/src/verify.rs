@@ -55,6 +55,9 @@ pub struct Finding {
     pub problem: String,
     /// How many documents of that collection can't be read any more, where it can be told.
     pub lost_documents: Option<u64>,
+    /// Whether the backup depends on the object. If not, the repository needs care, but every document of this backup can be read:
+    /// index objects (packs say the same), key slots, and packs whose part in this backup has a sound copy elsewhere.
+    pub needed: bool,
 }
 
 impl From<Damage> for Finding {
@@ -64,7 +67,15 @@ impl From<Damage> for Finding {
             collection: None,
             problem: damage.problem,
             lost_documents: None,
+            needed: true,
         }
+    }
+}
+
+impl Finding {
+    /// The same of an object that the backup doesn't depend on.
+    fn unneeded(self) -> Self {
+        Self { needed: false, ..self }
     }
 }
 
@@ -82,7 +93,9 @@ pub(crate) async fn verify(
 ) -> Result<Vec<Finding>, RepositoryError> {
     let (key, mut findings) = foundation::check(vault, manifest).await?;
     let (mut index, _) = Index::load(vault).await?;
-    findings.extend(index.damage.drain(..).map(Finding::from));
+    // What the backup needs of a pack whose footer or index is lost is told by its chunks.
+    let damage = index.damage.drain(..).map(Finding::from);
+    findings.extend(damage.map(Finding::unneeded));
     let index = Arc::new(index);
     let mut contents = Contents::load(vault, manifest, &key, stop).await?;
     findings.append(&mut contents.findings);

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bson::RawDocument;
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
@@ -19,7 +20,7 @@ use crate::store::Created;
 use crate::vault::{Vault, refuse_generations};
 use crate::{
     CollectionContent, CollectionWriter, Compression, ContentOrder, MANIFEST_FORMAT, Manifest, ManifestRef,
-    RepositoryError,
+    RepositoryError, limits,
 };
 
 /// Packs per index object.
@@ -75,6 +76,12 @@ impl BackupWriter {
         let names = WriterNames::new(vault.domain, job, epoch, sealer.writer())?;
         refuse_generations(&vault.store).await?;
         let (index, found) = Index::load(&vault).await?;
+        // Their writer may have died before they were durable, and our manifest may build on them.
+        let names: Vec<_> = found
+            .iter()
+            .map(|listing| Folder::Packs.object(vault.domain, &listing.name))
+            .collect();
+        vault.store.sync(&names).await?;
         let packer = Packer::new(vault, sealer, names);
         // What a crashed predecessor left is listed by our index, so that the index heals itself.
         packer.ledger().unlisted = found;
@@ -157,6 +164,10 @@ impl BackupWriter {
         let mut commit = self.inner.commit.lock().await;
         self.check_manifest(manifest).await?;
         let body = bson::serialize_to_vec(manifest).map_err(|error| bad_manifest(error.to_string()))?;
+        let raw = RawDocument::from_bytes(&body).map_err(|error| bad_manifest(error.to_string()))?;
+        if !limits::is_shallow(raw, limits::MANIFEST_DEPTH) {
+            return Err(bad_manifest("options or an index are nested too deeply".into()));
+        }
         let key = self.packer().names.manifest();
         let sealed = match &commit.manifest {
             Some((first, sealed)) if *first == body => sealed.clone(),
@@ -232,7 +243,8 @@ impl BackupWriter {
         let sealed = [self.seal(RecordType::List, list.id, body).await?];
         if self.vault().store.create(&object, &sealed).await? == Created::Exists {
             match self.vault().read_list(&list.reference).await {
-                Ok(_) => return Ok(()),
+                // Whoever wrote it may have died before it was durable.
+                Ok(_) => return self.vault().store.sync(&[object]).await,
                 Err(error) if error.damage().is_some() => {
                     tracing::warn!(object, %error, "writing a damaged chunk list again");
                     self.vault().store.replace(&object, &sealed).await?;

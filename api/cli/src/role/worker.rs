@@ -22,7 +22,7 @@ pub async fn run(args: WorkerArgs) -> Result<(), Exit> {
     let uri = mongodb_uri(&args.mongo)?;
     let connection = connect(&uri, &args.mongo.ops_database, args.mongo.replica_set.as_deref()).await?;
     let options = WorkerOptions {
-        slots: args.slots,
+        slots: usize::from(args.slots),
         ..WorkerOptions::new(format!("{}/{}", node(), std::process::id())).with_lease_ms(args.lease_ms)
     };
     let name = options.name.clone();

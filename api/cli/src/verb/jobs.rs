@@ -1,11 +1,11 @@
 //! Looking at jobs, following them, ending them.
 
-use super::{client, failed, finish, print};
+use super::{client, failed, finish, follow, print};
 use crate::{
     args::{BackupsArgs, ClientArgs, JobsCommand},
-    exit::{Exit, FAILED},
+    exit::{Exit, FAILED, UNREACHABLE},
 };
-use lucid_client::{JobQuery, render, sink_for_stderr, watch};
+use lucid_client::{JobQuery, render};
 use serde::Serialize;
 
 /// `lucid-ops jobs ...`.
@@ -31,7 +31,7 @@ pub fn run(command: JobsCommand) -> Result<(), Exit> {
         JobsCommand::Watch(args) => {
             let client = client(&args.client)?;
             let job = client.job(&args.job).map_err(|error| failed(&error))?;
-            let ended = watch(&client, &job.job_id, &mut *sink_for_stderr()).map_err(|error| failed(&error))?;
+            let ended = follow(&client, &job.job_id)?;
             finish(&args.client, &ended)
         }
         JobsCommand::Cancel(args) => {
@@ -66,10 +66,10 @@ pub fn backups(args: &BackupsArgs) -> Result<(), Exit> {
 pub fn health(args: &ClientArgs) -> Result<(), Exit> {
     let health = client(args)?.health().map_err(|error| failed(&error))?;
     print(args, &health, render::health);
-    if health.status == "ok" {
-        Ok(())
-    } else {
-        Err(Exit::new(FAILED, ""))
+    match health.status.as_str() {
+        "ok" => Ok(()),
+        "down" => Err(Exit::new(UNREACHABLE, "")),
+        _ => Err(Exit::new(FAILED, "")),
     }
 }
 

@@ -8,9 +8,12 @@ use crate::{
     args::ClientArgs,
     exit::{Exit, FAILED, UNREACHABLE, USAGE},
 };
-use lucid_client::{Client, ClientError, render};
+use lucid_client::{Client, ClientError, render, sink_for_stderr, watch};
 use lucid_schemas::http::JobView;
 use serde::Serialize;
+
+/// As shells number the end by an interrupt.
+const INTERRUPTED: i32 = 130;
 
 fn client(args: &ClientArgs) -> Result<Client, Exit> {
     Client::new(&args.api).map_err(|error| failed(&error))
@@ -33,10 +36,26 @@ fn print<T: Serialize>(args: &ClientArgs, view: &T, text: impl FnOnce(&T) -> Str
     print!("{}", if args.json { render::json(view) } else { text(view) });
 }
 
-/// Shows how a job ended; anything but success is a failure.
+/// Follows a job to its end. Ctrl-C stops the following, not the job, and says so.
+fn follow(client: &Client, job_id: &str) -> Result<JobView, Exit> {
+    let id = job_id.to_owned();
+    std::thread::spawn(move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+            return;
+        };
+        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+            eprintln!("\nstopped watching; {id} goes on. Follow it: lucid-ops jobs watch {id}");
+            eprintln!("End it: lucid-ops jobs cancel {id}");
+            std::process::exit(INTERRUPTED);
+        }
+    });
+    watch(client, job_id, &mut *sink_for_stderr()).map_err(|error| failed(&error))
+}
+
+/// Shows how a job ended; anything but success is a failure, and so is a dry run that found what would stop the restore.
 fn finish(args: &ClientArgs, ended: &JobView) -> Result<(), Exit> {
     print(args, ended, render::ending);
-    if ended.state == "succeeded" {
+    if ended.state == "succeeded" && !render::has_problems(ended) {
         Ok(())
     } else {
         Err(Exit::new(FAILED, ""))

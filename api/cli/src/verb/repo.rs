@@ -5,7 +5,7 @@ use crate::{
     exit::Exit,
     repositories::{self, refused},
 };
-use lucid_repository::{InitOptions, ManifestEntry, Repository};
+use lucid_repository::{Domain, InitOptions, ManifestEntry, Repository};
 use serde_json::{Value, json};
 
 /// Runs the verb.
@@ -17,6 +17,12 @@ pub async fn run(command: RepoCommand) -> Result<(), Exit> {
             json,
         } => {
             let named = repositories::read(&repository)?;
+            if repository.key_file.is_none() && !allow_plain {
+                return Err(Exit::usage(
+                    "give --key-file FILE (it is made where there is none), or --allow-plain for a repository without \
+                     encryption",
+                ));
+            }
             let options = InitOptions {
                 allow_plain,
                 ..InitOptions::default()
@@ -49,6 +55,9 @@ async fn list(named: &repositories::Named, json: bool) -> Result<(), Exit> {
     for (name, repository) in repositories::open(named).await? {
         let entries = repository.manifests().await.map_err(|error| refused(&name, &error))?;
         damaged += entries.iter().filter(|entry| entry.manifest.is_err()).count();
+        if entries.is_empty() && !json {
+            println!("no backups in '{name}'");
+        }
         for entry in &entries {
             if json {
                 println!("{}", as_json(&name, entry));
@@ -68,10 +77,19 @@ fn as_line(name: &str, entry: &ManifestEntry) -> String {
         Ok(manifest) => {
             let documents: u64 = manifest.collections.iter().map(|entry| entry.content.documents).sum();
             format!(
-                "{name}  {}  {}  {} collections  {documents} documents",
+                "{name}  {}  {}  {}  {}  {documents} documents",
                 manifest.job,
                 manifest.database,
-                manifest.collections.len(),
+                if matches!(manifest.domain, Domain::Sealed) {
+                    "encrypted"
+                } else {
+                    "not encrypted"
+                },
+                if manifest.consistent {
+                    "one instant"
+                } else {
+                    "not one instant"
+                },
             )
         }
         Err(damage) => format!("{name}  {}  DAMAGED: {damage}", entry.job),

@@ -1,11 +1,11 @@
 //! Asking for backups, restores and verifications, and waiting for them.
 
-use super::{client, failed, finish, print};
+use super::{client, failed, finish, follow, print};
 use crate::{
     args::{BackupArgs, ClientArgs, Level, RestoreArgs, VerifyArgs},
     exit::Exit,
 };
-use lucid_client::{ClientError, sink_for_stderr, watch};
+use lucid_client::ClientError;
 use lucid_schemas::http::{BackupBody, JobView, RestoreBody, VerifyBody};
 
 /// `lucid-ops backup`.
@@ -61,6 +61,6 @@ fn ask(
     if !args.json {
         eprintln!("{}", job.job_id);
     }
-    let ended = watch(&client, &job.job_id, &mut *sink_for_stderr()).map_err(|error| failed(&error))?;
+    let ended = follow(&client, &job.job_id)?;
     finish(args, &ended)
 }

@@ -17,6 +17,7 @@ pub fn backups(page: &BackupPage) -> String {
         ">SIZE",
         ">NEWLY STORED",
         "ONE INSTANT",
+        "ENCRYPTED",
         "REPOSITORY",
     ]);
     for backup in &page.backups {
@@ -25,15 +26,19 @@ pub fn backups(page: &BackupPage) -> String {
     table.text() + &more(page.next.as_deref())
 }
 
-fn row(backup: &BackupView) -> [String; 9] {
+fn row(backup: &BackupView) -> [String; 10] {
     let job = &backup.job;
     let stored = job
         .result
         .as_ref()
         .and_then(|result| result.get("stored_bytes")?.as_i64());
-    let one_instant = backup
-        .consistent
-        .map_or("", |consistent| if consistent { "yes" } else { "no" });
+    let yes_or_no = |yes: bool| if yes { "yes" } else { "no" };
+    let one_instant = backup.consistent.map_or("", yes_or_no);
+    let encrypted = job
+        .spec
+        .get("encryption")
+        .and_then(serde_json::Value::as_bool)
+        .map_or("", yes_or_no);
     [
         job.job_id.clone(),
         backup.database.clone(),
@@ -43,6 +48,7 @@ fn row(backup: &BackupView) -> [String; 9] {
         backup.raw_bytes.map(units::bytes).unwrap_or_default(),
         stored.map(units::bytes).unwrap_or_default(),
         one_instant.to_owned(),
+        encrypted.to_owned(),
         job.repository.clone().unwrap_or_default(),
     ]
 }
@@ -75,9 +81,9 @@ mod tests {
         assert_eq!(
             backups(&page),
             "\
-BACKUP                             DATABASE  STATE      ASKED FOR (UTC)      DOCUMENTS      SIZE  NEWLY STORED  ONE INSTANT  REPOSITORY
-backup_20250109_020000_7k3fq2m8ab  lucid     queued     2025-01-09 02:00:00                                                  main
-backup_20250109_020000_7k3fq2m8ab  lucid     succeeded  2025-01-09 02:00:00    120,000  32.4 MiB       9.5 MiB  yes          main
+BACKUP                             DATABASE  STATE      ASKED FOR (UTC)      DOCUMENTS      SIZE  NEWLY STORED  ONE INSTANT  ENCRYPTED  REPOSITORY
+backup_20250109_020000_7k3fq2m8ab  lucid     queued     2025-01-09 02:00:00                                                             main
+backup_20250109_020000_7k3fq2m8ab  lucid     succeeded  2025-01-09 02:00:00    120,000  32.4 MiB       9.5 MiB  yes                     main
 "
         );
     }

@@ -58,9 +58,60 @@ pub fn ending(job: &JobView) -> String {
         Some(parts.join(", ")),
         why.map(|error| error.message.clone()),
         job.waiting_for.clone(),
+        caveat(job),
     ];
     let told: Vec<_> = sentences.into_iter().flatten().collect();
     clean(&told.join(": ")) + "\n"
+}
+
+/// Whether this was a dry run, which changed nothing.
+pub fn is_dry_run(job: &JobView) -> bool {
+    job.spec.get("dry_run").and_then(Value::as_bool).unwrap_or(false)
+}
+
+/// Whether a dry run found what would stop the restore.
+pub fn has_problems(job: &JobView) -> bool {
+    let problems = job
+        .result
+        .as_ref()
+        .and_then(|result| result.get("problems")?.as_array());
+    problems.is_some_and(|problems| !problems.is_empty())
+}
+
+/// What a person would regret not to have been told.
+fn caveat(job: &JobView) -> Option<String> {
+    let result = job.result.as_ref()?;
+    let list = |name: &str| {
+        let words: Vec<_> = result
+            .get(name)?
+            .as_array()?
+            .iter()
+            .map(|value| brief(name, value))
+            .collect();
+        (!words.is_empty()).then(|| words.join(", "))
+    };
+    let told = |label: &str, name: &str| list(name).map(|words| format!("{label}: {words}"));
+    if is_dry_run(job) {
+        let plan = [
+            told("would create", "created"),
+            told("would replace", "replaced"),
+            told("would keep", "kept"),
+            told("can't be done", "problems"),
+            told("note", "notes"),
+        ];
+        let plan: Vec<_> = plan.into_iter().flatten().collect();
+        return Some(format!("nothing was changed; {}", plan.join("; ")));
+    }
+    let level = job.spec.get("level").and_then(Value::as_str);
+    let caveats = [
+        (level == Some("structure")).then(|| "only the structure: contents were not read".to_owned()),
+        told("not read at the same instant as the rest", "inconsistent"),
+        told("left out", "left_out"),
+        told("changed by somebody else meanwhile, so left alone", "left_alone"),
+        told("only the newest that fit were restored of", "trimmed"),
+    ];
+    let caveats: Vec<_> = caveats.into_iter().flatten().collect();
+    (!caveats.is_empty()).then(|| caveats.join("; "))
 }
 
 fn progress(progress: &ProgressView) -> String {

@@ -1,6 +1,6 @@
 //! The list of jobs.
 
-use super::{brief, cut, table::Table, time, units};
+use super::{brief, cut, job::is_dry_run, table::Table, time, units};
 use lucid_schemas::http::{JobPage, JobView};
 
 const NOTE_CHARACTERS: usize = 70;
@@ -34,6 +34,7 @@ pub(super) fn more(next: Option<&str>) -> String {
 pub(super) fn subject(job: &JobView) -> String {
     let word = |name: &str| job.spec.get(name).map(|value| brief(name, value));
     match (word("backup"), word("database")) {
+        (Some(backup), Some(target)) if is_dry_run(job) => format!("{backup} -> {target} (dry run)"),
         (Some(backup), Some(target)) => format!("{backup} -> {target}"),
         (Some(one), None) | (None, Some(one)) => one,
         (None, None) => String::new(),

@@ -14,7 +14,7 @@ pub mod units;
 pub use backups::backups;
 pub use events::events;
 pub use health::health;
-pub use job::{ending, job};
+pub use job::{ending, has_problems, is_dry_run, job};
 pub use jobs::jobs;
 
 use serde::Serialize;

@@ -1,6 +1,8 @@
 //! The commit of a backup: point of no return, manifest, and what a successor makes of one that it finds.
+//!
+//! Invariant: past the point of no return nothing is left that could be refused for good, only one object to be created.
 
-use super::Run;
+use super::{Run, snapshot};
 use crate::{
     bounded::{names_that_fit, that_fit},
     error::{Error, Result},
@@ -19,9 +21,11 @@ pub(super) struct Copied {
     pub collections: Vec<CollectionEntry>,
     /// Collections whose definition has changed, or that were dropped, while they were read.
     pub changed: Vec<String>,
+    /// What would belong to it but can't be backed up, by name.
+    pub left_out: Vec<String>,
 }
 
-/// Passes the point of no return and writes the manifest.
+/// Prepares the manifest, passes the point of no return, and writes it.
 pub(super) async fn commit(run: &Run<'_>, writer: &BackupWriter, copied: Copied) -> Result<Document> {
     let job = run.context.job();
     let manifest = Manifest {
@@ -40,11 +44,12 @@ pub(super) async fn commit(run: &Run<'_>, writer: &BackupWriter, copied: Copied)
         collections: copied.collections,
     };
     run.meter.phase("commit", 0);
+    let ready = writer.prepare_manifest(&manifest).await?;
     run.pass_point_of_no_return().await?;
     if run.context.lease_left().is_zero() {
         return Err(Error::Stopped);
     }
-    let reference = writer.write_manifest(&manifest).await?;
+    let reference = writer.write_prepared(ready).await?;
     let compression = run
         .spec
         .compression
@@ -56,13 +61,16 @@ pub(super) async fn commit(run: &Run<'_>, writer: &BackupWriter, copied: Copied)
         &reference,
     );
     result.extend(stats(&writer.stats()));
-    if !copied.changed.is_empty() {
-        result.insert(
-            "changed_meanwhile",
-            names_that_fit(copied.changed.iter().map(String::as_str)),
-        );
-    }
+    name(&mut result, "changed_meanwhile", &copied.changed);
+    name(&mut result, "left_out", &copied.left_out);
     Ok(result)
+}
+
+/// Adds names, if there are any.
+fn name(result: &mut Document, field: &str, names: &[String]) {
+    if !names.is_empty() {
+        result.insert(field, names_that_fit(names.iter().map(String::as_str)));
+    }
 }
 
 /// Adopts the manifest of a predecessor that passed the point of no return, if a sound one is there. Others stay until
@@ -73,8 +81,7 @@ pub(super) async fn adopt(
     repository: &Repository,
 ) -> Result<Option<Document>> {
     let job = context.job();
-    let mut found: Vec<_> = repository.manifests().await?;
-    found.retain(|entry| entry.job == job.id().as_str());
+    let mut found = repository.manifests_of(job.id().as_str()).await?;
     found.sort_by_key(|entry| std::cmp::Reverse(entry.epoch));
     for entry in found {
         let Ok(manifest) = &entry.manifest else { continue };
@@ -87,7 +94,10 @@ pub(super) async fn adopt(
             Spec::Backup(spec) if spec.compression => Compression::default(),
             _ => Compression { level: None },
         };
-        return Ok(Some(result(repository_name, compression, &manifest, &reference)));
+        let mut result = result(repository_name, compression, &manifest, &reference);
+        let left_out = snapshot::left_out(context, manifest.epoch, manifest.snapshot_time).await?;
+        name(&mut result, "left_out", &left_out);
+        return Ok(Some(result));
     }
     Ok(None)
 }
@@ -100,8 +110,8 @@ pub(super) async fn delete_void_manifests(repository: &Repository, job: &Job) ->
         .as_ref()
         .and_then(|result| result.get_document("manifest").ok())
         .and_then(|manifest| manifest.get_str("key").ok());
-    for entry in repository.manifests().await? {
-        if entry.job == job.id().as_str() && Some(entry.key.as_str()) != named {
+    for entry in repository.manifests_of(job.id().as_str()).await? {
+        if Some(entry.key.as_str()) != named {
             repository.delete_manifest(&entry.key).await?;
         }
     }

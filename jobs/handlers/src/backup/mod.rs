@@ -129,13 +129,16 @@ impl Handler for BackupHandler {
 impl Run<'_> {
     /// Takes an instant after another until one could be read whole.
     async fn until_consistent(&self) -> Result<Document> {
+        let server = Server::new(self.environment.client.clone(), self.context.stop().clone());
         let mut too_old_before = false;
         for number in 1..=SNAPSHOTS_MAX {
-            match self.at_one_instant(number == 1).await {
+            let snapshot = snapshot(self.context, &server, self.spec, number == 1).await?;
+            match self.at_one_instant(&snapshot).await {
                 Err(Error::SnapshotLost { why, too_old }) => {
+                    // How long a predecessor's was read before says nothing about the window.
+                    let too_old = too_old && snapshot.own;
                     tracing::warn!(job = %self.context.job().id(), why, "taking another snapshot");
                     if too_old && too_old_before {
-                        let server = Server::new(self.environment.client.clone(), self.context.stop().clone());
                         return Err(snapshot::window_too_small(server.snapshot_window_seconds().await?));
                     }
                     too_old_before |= too_old;
@@ -152,12 +155,11 @@ impl Run<'_> {
         ))
     }
 
-    async fn at_one_instant(&self, resume: bool) -> Result<Document> {
+    async fn at_one_instant(&self, snapshot: &Snapshot) -> Result<Document> {
         // Ends the tasks of this instant without ending the job.
         let halt = self.context.stop().child_token();
         let server = Server::new(self.environment.client.clone(), halt.clone());
-        let snapshot = snapshot(self.context, &server, self.spec, resume).await?;
-        self.check_consistent(&snapshot.selected)?;
+        self.check_consistent(snapshot)?;
         let job = self.context.job();
         let compression = Compression {
             level: self
@@ -169,7 +171,7 @@ impl Run<'_> {
             .repository
             .begin(job.id().as_str(), job.head.epoch, self.domain, compression)
             .await?;
-        let copied = self.copy(&server, &snapshot, &writer).await;
+        let copied = self.copy(&server, snapshot, &writer).await;
         halt.cancel();
         let (collections, changed) = copied?;
         writer.finish().await?;
@@ -180,6 +182,7 @@ impl Run<'_> {
                 time: snapshot.time,
                 collections,
                 changed,
+                left_out: snapshot.left_out.clone(),
             },
         )
         .await
@@ -270,8 +273,19 @@ impl Run<'_> {
         }
     }
 
-    fn check_consistent(&self, selected: &BTreeMap<String, Entry>) -> Result<()> {
-        let capped = selected.values().filter(|entry| entry.kind == CollectionKind::Capped);
+    fn check_consistent(&self, snapshot: &Snapshot) -> Result<()> {
+        let left_out = names_that_fit(snapshot.left_out.iter().map(String::as_str));
+        if self.spec.require_consistent && !left_out.is_empty() {
+            return Err(Error::refused(
+                "not_complete",
+                format!(
+                    "{} in '{}' can't be backed up: name the collections to back up, or allow an inconsistent backup",
+                    left_out.join(", "),
+                    self.spec.database
+                ),
+            ));
+        }
+        let capped = snapshot.selected.values().filter(|entry| entry.kind == CollectionKind::Capped);
         let names = names_that_fit(capped.map(|entry| entry.name.as_str()));
         if !self.spec.require_consistent || self.facts.snapshots_capped() || names.is_empty() {
             return Ok(());

@@ -1,5 +1,11 @@
 //! The instant at which a backup reads: recorded before any document is read, gone on with by a successor while the
 //! catalog is still what it was, else taken anew.
+//!
+//! Invariant: collections and indexes of a snapshot are those of its very instant. They are listed twice in a row, and
+//! the instant is the set's time at the end of the first list: whatever the first list shows was read by then, and the
+//! second one, which shows the same, was read after it. So an index that is made or finished after the instant is in
+//! neither list or in the second one only, and its rules (unique, geo, ...) are never paired with older documents. What
+//! two lists can't tell is an index that was dropped and built again, the same, between its two readings.
 
 use super::plan;
 use crate::{
@@ -11,8 +17,14 @@ use lucid_ports::JobContext;
 use lucid_schemas::{BackupSpec, EventBody, Job, State};
 use std::collections::BTreeMap;
 
-/// The kept list that tells a successor what the database held at the snapshot time.
-const CATALOG: &str = "catalog";
+/// So often both lists may differ.
+const TRIES: u32 = 8;
+
+/// Under which name a claim keeps what the database held at its snapshot time: by epoch, so that a worker that was
+/// stopped can't overwrite what its successor keeps.
+fn detail_name(epoch: i64) -> String {
+    format!("catalog_{epoch}")
+}
 
 /// A database at one instant.
 #[derive(Debug, Clone)]
@@ -21,6 +33,10 @@ pub(crate) struct Snapshot {
     pub time: Timestamp,
     /// What is to be backed up, as it was then, by name.
     pub selected: BTreeMap<String, Entry>,
+    /// What would belong to the whole database but can't be backed up, by name.
+    pub left_out: Vec<String>,
+    /// Whether this attempt took it itself.
+    pub own: bool,
 }
 
 /// Goes on with a predecessor's snapshot where `resume` allows it and nothing has changed since, else takes a new one.
@@ -30,33 +46,90 @@ pub(crate) async fn snapshot(
     spec: &BackupSpec,
     resume: bool,
 ) -> Result<Snapshot> {
-    let catalog = server.patiently(|| server.stable_names(&spec.database)).await?;
-    let mut selected = plan::select(spec, &catalog)?;
-    if let Some(name) = server.add_indexes(&spec.database, &mut selected).await?.first() {
-        return Err(Error::SnapshotLost {
-            why: format!("'{name}' was dropped while it was listed"),
-            too_old: false,
-        });
-    }
-    let fingerprint = fingerprint(&selected);
+    let mut taken = server.patiently(|| stable(server, spec)).await?;
+    let fingerprint = fingerprint(&taken.selected);
     let job = context.job();
     if resume
-        && let Some(time) = recorded(&job)
-        && let Some(kept) = context.detail(CATALOG).await?
-        && kept.data.get_timestamp("cluster_time").is_ok_and(|kept| kept == time)
+        && let Some((epoch, time)) = recorded(&job)
+        && let Some(kept) = context.detail(&detail_name(epoch)).await?
+        && is_of(&kept.data, time)
         && kept.data.get("entries") == Some(&fingerprint)
     {
         tracing::info!(job = %job.id(), %time, "going on at the predecessor's snapshot");
-        return Ok(Snapshot { time, selected });
+        taken.time = time;
+        taken.own = false;
+        return Ok(taken);
     }
-    let time = catalog.at;
+    let time = taken.time;
+    let kept: Document = doc! { "cluster_time": time, "entries": fingerprint, "left_out": &taken.left_out };
+    context.put_detail(&detail_name(job.head.epoch), kept).await?;
     // Past the point of no return no fact can be added; the manifest tells the time.
     if job.head.state != State::Committing {
-        let kept: Document = doc! { "cluster_time": time, "entries": fingerprint };
-        context.put_detail(CATALOG, kept).await?;
         context.record(EventBody::SnapshotTaken { cluster_time: time }).await?;
     }
-    Ok(Snapshot { time, selected })
+    Ok(taken)
+}
+
+/// Lists twice in a row until both lists agree.
+async fn stable(server: &Server, spec: &BackupSpec) -> Result<Snapshot> {
+    let mut before = None;
+    for _ in 0..=TRIES {
+        let now = listed(server, spec).await?;
+        if let (Some(before), Some(now)) = (before.take(), &now)
+            && same(&before, now)
+        {
+            return Ok(before);
+        }
+        before = now;
+    }
+    Err(Error::again(
+        "catalog_unstable",
+        format!(
+            "collections or indexes of '{}' keep being made and dropped: try again when that is over",
+            spec.database
+        ),
+    ))
+}
+
+/// Lists once, indexes last; `None` where something was dropped while it was listed. Its time is that of the last answer.
+async fn listed(server: &Server, spec: &BackupSpec) -> Result<Option<Snapshot>> {
+    let catalog = server.names(&spec.database).await?;
+    let mut selected = plan::select(spec, &catalog)?;
+    let (gone, at) = server.add_indexes(&spec.database, &mut selected).await?;
+    if !gone.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Snapshot {
+        time: at.map_or(catalog.at, |at| at.max(catalog.at)),
+        selected,
+        // Who asks for some collections knows what is not among them.
+        left_out: spec.collections.is_none().then_some(catalog.left_out).unwrap_or_default(),
+        own: true,
+    }))
+}
+
+fn same(before: &Snapshot, now: &Snapshot) -> bool {
+    before.selected == now.selected && before.left_out == now.left_out
+}
+
+/// What the claim number `epoch` has left out of its snapshot at this time, as far as it is known.
+pub(crate) async fn left_out(context: &dyn JobContext, epoch: i64, time: Option<Timestamp>) -> Result<Vec<String>> {
+    // Its own snapshot, or the one that it went on at.
+    let took = recorded(&context.job()).map_or(epoch, |(took, _)| took);
+    for epoch in [epoch, took] {
+        if let Some(kept) = context.detail(&detail_name(epoch)).await?
+            && time.is_some_and(|time| is_of(&kept.data, time))
+            && let Ok(names) = kept.data.get_array("left_out")
+        {
+            let names = names.iter().filter_map(|name| name.as_str());
+            return Ok(names.map(str::to_owned).collect());
+        }
+    }
+    Ok(Vec::new())
+}
+
+fn is_of(kept: &Document, time: Timestamp) -> bool {
+    kept.get_timestamp("cluster_time").is_ok_and(|kept| kept == time)
 }
 
 /// Names of entries that are gone or defined otherwise by now.
@@ -65,20 +138,31 @@ pub(crate) async fn changed(
     database: &str,
     selected: &BTreeMap<String, Entry>,
 ) -> Result<Vec<String>> {
-    let mut now = server.patiently(|| server.names(database)).await?.entries;
-    now.retain(|name, _| selected.contains_key(name));
-    for gone in server.add_indexes(database, &mut now).await? {
-        now.remove(&gone);
-    }
+    let now = server
+        .patiently(|| async {
+            let mut now = server.names(database).await?.entries;
+            now.retain(|name, _| selected.contains_key(name));
+            for gone in server.add_indexes(database, &mut now).await?.0 {
+                now.remove(&gone);
+            }
+            Ok(now)
+        })
+        .await?;
     let differs = selected.iter().filter(|(name, entry)| now.get(*name) != Some(entry));
     Ok(differs.map(|(name, _)| name.clone()).collect())
 }
 
-fn recorded(job: &Job) -> Option<Timestamp> {
-    job.events.iter().rev().find_map(|event| match event.body {
-        EventBody::SnapshotTaken { cluster_time } => Some(cluster_time),
-        _ => None,
-    })
+/// The snapshot that counts, and the claim that took it.
+fn recorded(job: &Job) -> Option<(i64, Timestamp)> {
+    let (mut epoch, mut found) = (0, None);
+    for event in &job.events {
+        match event.body {
+            EventBody::Claimed { epoch: claimed, .. } => epoch = claimed,
+            EventBody::SnapshotTaken { cluster_time } => found = Some((epoch, cluster_time)),
+            _ => {}
+        }
+    }
+    found
 }
 
 fn fingerprint(selected: &BTreeMap<String, Entry>) -> Bson {

@@ -6,11 +6,13 @@ use bson::{Document, RawDocument, RawDocumentBuf, Timestamp, Uuid, doc};
 use lucid_repository::CollectionKind;
 use lucid_schemas::names::STAGING_PREFIX;
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, fmt::Write};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
 
 const BUCKETS: &str = "system.buckets.";
 const LIST_BATCH: u32 = 10_000;
-const TRIES: u32 = 8;
 
 /// One collection or view.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +25,7 @@ pub(crate) struct Entry {
     pub options: RawDocumentBuf,
     /// Identity of what stores its documents: of its buckets where it is a time-series collection. Views have none.
     pub uuid: Option<Uuid>,
-    /// As listed.
+    /// As listed; finished ones only.
     pub indexes: Vec<RawDocumentBuf>,
 }
 
@@ -36,6 +38,9 @@ pub(crate) struct Catalog {
     pub entries: BTreeMap<String, Entry>,
     /// Staging collections of restores, by their names.
     pub staging: BTreeMap<String, Entry>,
+    /// Names of what only looks like the server's own, such as `system.js`, or buckets without their time-series
+    /// collection: it holds users' data that can't be named in a request. Says nothing where only some names were listed.
+    pub left_out: Vec<String>,
 }
 
 /// The name under which the documents are stored.
@@ -62,41 +67,49 @@ impl Entry {
 }
 
 impl Server {
-    /// Lists a database twice in a row until both lists agree, so that it held exactly this at the returned time. Without
-    /// indexes.
-    pub async fn stable_names(&self, database: &str) -> Result<Catalog> {
-        let mut before = self.names(database).await?;
-        for _ in 0..TRIES {
-            let after = self.names(database).await?;
-            if before.entries == after.entries {
-                return Ok(before);
-            }
-            before = after;
-        }
-        Err(Error::again(
-            "catalog_unstable",
-            format!("collections of '{database}' keep being made and dropped: try again when that is over"),
-        ))
-    }
-
-    /// Adds their indexes to the entries; answers with the names of those that are gone.
-    pub async fn add_indexes(&self, database: &str, entries: &mut BTreeMap<String, Entry>) -> Result<Vec<String>> {
-        let mut gone = Vec::new();
+    /// Adds their indexes to the entries; answers with the names of those that are gone, and the set's time after the last
+    /// answer, if there was one.
+    pub async fn add_indexes(
+        &self,
+        database: &str,
+        entries: &mut BTreeMap<String, Entry>,
+    ) -> Result<(Vec<String>, Option<Timestamp>)> {
+        let (mut gone, mut latest) = (Vec::new(), None);
         for entry in entries.values_mut().filter(|entry| entry.kind != CollectionKind::View) {
-            match self.patiently(|| self.indexes(database, &entry.name)).await {
-                Ok(indexes) => entry.indexes = indexes,
+            match self.indexes_at(database, &entry.name).await {
+                Ok((indexes, at)) => {
+                    entry.indexes = indexes;
+                    latest = latest.max(at);
+                }
                 Err(error) if error.server_code() == Some(code::NAMESPACE_NOT_FOUND) => gone.push(entry.name.clone()),
                 Err(error) => return Err(error),
             }
         }
-        Ok(gone)
+        Ok((gone, latest))
     }
 
-    /// The indexes of a collection by its logical name.
+    /// The finished indexes of a collection by its logical name.
     pub async fn indexes(&self, database: &str, name: &str) -> Result<Vec<RawDocumentBuf>> {
-        let body = doc! { "listIndexes": name, "cursor": { "batchSize": i64::from(LIST_BATCH) } };
-        let command = command(database, format!("list the indexes of {database}.{name}"), true, &body)?;
-        Ok(self.batches(command, LIST_BATCH).all().await?.0)
+        Ok(self.indexes_at(database, name).await?.0)
+    }
+
+    async fn indexes_at(&self, database: &str, name: &str) -> Result<(Vec<RawDocumentBuf>, Option<Timestamp>)> {
+        // Without the UUIDs of builds, an index that is still being built is listed just like a finished one.
+        let body = doc! {
+            "listIndexes": name,
+            "includeBuildUUIDs": true,
+            "cursor": { "batchSize": i64::from(LIST_BATCH) },
+        };
+        let doing = format!("list the indexes of {database}.{name}");
+        let (listed, at) = self
+            .batches(command(database, &doing, true, &body)?, LIST_BATCH)
+            .all()
+            .await?;
+        let finished = listed.into_iter().filter_map(finished).collect::<Option<_>>();
+        Ok((
+            finished.ok_or_else(|| Error::unreachable(&doing, "its answer can't be read"))?,
+            at,
+        ))
     }
 
     /// Lists a database without indexes.
@@ -147,6 +160,19 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// An index as listed with the UUIDs of builds: a finished one comes as it is (6.0.5) or wrapped as `{spec}`, an unfinished
+/// one, which is none, as `{spec, buildUUID}`. `Some(None)` is something else.
+fn finished(listed: RawDocumentBuf) -> Option<Option<RawDocumentBuf>> {
+    let has = |field: &str| matches!(listed.get(field), Ok(Some(_)));
+    if has("buildUUID") || has("indexBuildInfo") {
+        return None;
+    }
+    if has("key") {
+        return Some(Some(listed));
+    }
+    Some(listed.get_document("spec").ok().map(RawDocument::to_owned))
+}
+
 fn parse(at: Timestamp, listed: &[RawDocumentBuf]) -> Option<Catalog> {
     let mut identities = BTreeMap::new();
     for item in listed {
@@ -154,10 +180,18 @@ fn parse(at: Timestamp, listed: &[RawDocumentBuf]) -> Option<Catalog> {
             identities.insert(item.get_str("name").ok()?, uuid);
         }
     }
-    let (mut entries, mut staging) = (BTreeMap::new(), BTreeMap::new());
+    let series: BTreeSet<&str> = listed
+        .iter()
+        .filter(|item| item.get_str("type").is_ok_and(|kind| kind == "timeseries"))
+        .filter_map(|item| item.get_str("name").ok())
+        .collect();
+    let (mut entries, mut staging, mut left_out) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     for item in listed {
         let name = item.get_str("name").ok()?;
         if name.starts_with("system.") {
+            if !is_derived(name, &series) {
+                left_out.push(name.to_owned());
+            }
             continue;
         }
         let options = item.get_document("options").ok()?;
@@ -181,7 +215,19 @@ fn parse(at: Timestamp, listed: &[RawDocumentBuf]) -> Option<Catalog> {
         };
         place.insert(name.to_owned(), entry);
     }
-    Some(Catalog { at, entries, staging })
+    left_out.sort();
+    Some(Catalog {
+        at,
+        entries,
+        staging,
+        left_out,
+    })
+}
+
+/// Whether the server makes it by itself out of what is backed up, or, as the profile, for itself.
+fn is_derived(name: &str, series: &BTreeSet<&str>) -> bool {
+    let buckets_of = name.strip_prefix(BUCKETS);
+    matches!(name, "system.views" | "system.profile") || buckets_of.is_some_and(|owner| series.contains(owner))
 }
 
 fn uuid_of(item: &RawDocument) -> Option<Uuid> {
@@ -231,5 +277,38 @@ mod tests {
         assert_eq!(catalog.entries.keys().collect::<Vec<_>>(), ["ts"]);
         assert_eq!(catalog.entries["ts"].uuid, Some(uuid));
         assert_eq!(catalog.staging.len(), 1);
+        assert!(catalog.left_out.is_empty());
+    }
+
+    #[test]
+    fn what_holds_data_of_users_is_not_left_out_without_a_word() {
+        let item = |name: &str, kind: &str| raw(&doc! { "name": name, "type": kind, "options": {}, "info": {} });
+        let listed = [
+            item("system.views", "collection"),
+            item("system.profile", "collection"),
+            item("system.js", "collection"),
+            item("system.buckets.orphan", "collection"),
+            item("system.buckets.plain", "collection"),
+            item("plain", "collection"),
+            item("system.buckets.ts", "collection"),
+            item("ts", "timeseries"),
+        ];
+        let at = Timestamp { time: 1, increment: 1 };
+        let catalog = parse(at, &listed).expect("a catalog");
+        assert_eq!(
+            catalog.left_out,
+            ["system.buckets.orphan", "system.buckets.plain", "system.js"]
+        );
+        assert_eq!(catalog.entries.keys().collect::<Vec<_>>(), ["plain", "ts"]);
+    }
+
+    #[test]
+    fn an_index_that_is_being_built_is_none() {
+        let spec = doc! { "v": 2, "key": { "a": 1 }, "name": "a" };
+        let uuid = Uuid::from_bytes([7; 16]);
+        assert_eq!(finished(raw(&spec)), Some(Some(raw(&spec))));
+        assert_eq!(finished(raw(&doc! { "spec": &spec })), Some(Some(raw(&spec))));
+        assert_eq!(finished(raw(&doc! { "spec": &spec, "buildUUID": uuid })), None);
+        assert_eq!(finished(raw(&doc! { "odd": 1 })), Some(None));
     }
 }

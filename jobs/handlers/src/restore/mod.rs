@@ -198,9 +198,13 @@ impl Run<'_> {
 
     /// Proves what will be used; damage elsewhere in the backup doesn't matter here.
     async fn prove_backup(&self) -> Result<()> {
-        let mut findings = verify::prove(self.context, self.repository, &self.manifest, VerifyLevel::Data).await?;
+        let findings = verify::prove(self.context, self.repository, &self.manifest, VerifyLevel::Data).await?;
         let used = |name: &String| self.entries.iter().any(|entry| entry.name == *name);
-        findings.retain(|finding| finding.collection.as_ref().is_none_or(used));
+        let matters = |finding: &Finding| finding.needed && finding.collection.as_ref().is_none_or(used);
+        let (findings, elsewhere): (Vec<_>, Vec<_>) = findings.into_iter().partition(matters);
+        for Finding { object, problem, .. } in elsewhere {
+            tracing::warn!(object, problem, "the repository needs care, but this restore doesn't depend on it");
+        }
         if findings.is_empty() {
             Ok(())
         } else {

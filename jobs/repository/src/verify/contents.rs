@@ -22,11 +22,39 @@ pub(super) struct Contents {
     pub(super) wanted: Arc<Vec<[u8; 32]>>,
     /// What is known to be sound, by position in `wanted`.
     pub(super) sound: Vec<Option<SoundChunk>>,
-    /// At level structure: which chunks lie within what is there.
-    pub(super) present: Vec<bool>,
+    /// Where that is so, by position in `wanted`. (At level structure: where it lies within what is there.)
+    pub(super) sound_in: Vec<SoundIn>,
     /// By position of the pack in the index.
     pub(super) problems: BTreeMap<usize, Vec<String>>,
     pub(super) findings: Vec<Finding>,
+}
+
+/// Which packs hold a sound copy of a chunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum SoundIn {
+    #[default]
+    Nowhere,
+    One(usize),
+    Many,
+}
+
+impl SoundIn {
+    fn note(&mut self, pack: usize) {
+        *self = match *self {
+            Self::Nowhere => Self::One(pack),
+            Self::One(one) if one == pack => Self::One(one),
+            _ => Self::Many,
+        };
+    }
+
+    /// Whether there is one in another pack than this.
+    pub(super) fn is_elsewhere(self, pack: usize) -> bool {
+        match self {
+            Self::Nowhere => false,
+            Self::One(one) => one != pack,
+            Self::Many => true,
+        }
+    }
 }
 
 /// The chunks of a collection, as far as its lists can be read.
@@ -68,7 +96,7 @@ impl Contents {
             vault: vault.clone(),
             collections,
             sound: vec![None; wanted.len()],
-            present: vec![false; wanted.len()],
+            sound_in: vec![SoundIn::Nowhere; wanted.len()],
             wanted: Arc::new(wanted),
             problems: BTreeMap::new(),
             findings,
@@ -94,8 +122,10 @@ impl Contents {
             let end = u64::from(copy.offset) + u64::from(copy.record_bytes);
             index.pack(copy).present_bytes.is_some_and(|bytes| end <= bytes)
         };
-        for (id, present) in self.wanted.iter().zip(&mut self.present) {
-            *present = index.copies(id).iter().any(within);
+        for (id, sound_in) in self.wanted.iter().zip(&mut self.sound_in) {
+            for copy in index.copies(id).iter().filter(|copy| within(copy)) {
+                sound_in.note(copy.pack as usize);
+            }
         }
     }
 
@@ -103,7 +133,7 @@ impl Contents {
     pub(super) fn note_read(&mut self, report: PackReport) {
         for (position, chunk) in report.sound {
             self.sound[position] = Some(chunk);
-            self.present[position] = true;
+            self.sound_in[position].note(report.pack);
         }
         if !report.problems.is_empty() {
             self.problems.insert(report.pack, report.problems);
@@ -132,6 +162,7 @@ impl Contents {
                     collection,
                     problem,
                     lost_documents: None,
+                    needed: true,
                 });
             }
         }
@@ -229,6 +260,7 @@ async fn read_lists(
             collection: Some(entry.name.clone()),
             problem,
             lost_documents: None,
+            needed: true,
         });
     }
     Ok(out)

@@ -1,9 +1,11 @@
 //! What every backup of a repository stands on: config, key slots, and the manifest itself.
 
 use crate::config::{CONFIG, StoredConfig};
+use crate::init::read_slot;
+use crate::limits::UNSEALED_BYTES;
 use crate::object_name::{Folder, ManifestName};
 use crate::repository::read_manifest_in;
-use crate::slot::{SLOTS, StoredSlot};
+use crate::slot::{SLOTS, is_slot_name};
 use crate::vault::Vault;
 use crate::verify::{Finding, finding};
 use crate::{Manifest, RepositoryError};
@@ -15,21 +17,20 @@ pub(super) async fn check(vault: &Vault, manifest: &Manifest) -> Result<(String,
         findings.push(finding(error)?);
     }
     for (name, _) in vault.store.list(SLOTS).await? {
-        let read = vault
-            .store
-            .read(&name)
-            .await
-            .and_then(|bytes| StoredSlot::read(&name, &bytes));
-        if let Err(error) = read {
-            findings.push(finding(error)?);
+        if !is_slot_name(&name) {
+            continue;
+        }
+        if let Err(error) = read_slot(&vault.store, &name).await {
+            findings.push(finding(error)?.unneeded());
         }
     }
-    let key = check_manifest(vault, manifest, &mut findings).await?;
+    let (key, of_manifest) = check_manifest(vault, manifest).await?;
+    findings.extend(of_manifest);
     Ok((key, findings))
 }
 
 async fn check_config(vault: &Vault) -> Result<(), RepositoryError> {
-    let stored = StoredConfig::read(&vault.store.read(CONFIG).await?)?;
+    let stored = StoredConfig::read(&vault.store.read(CONFIG, UNSEALED_BYTES).await?)?;
     if stored.repository != vault.keys.repository {
         return Err(RepositoryError::damaged(CONFIG, "it is another repository's"));
     }
@@ -37,11 +38,8 @@ async fn check_config(vault: &Vault) -> Result<(), RepositoryError> {
 }
 
 /// Reads the manifests of the same job and epoch (more than one only after a takeover within an epoch); ours must be among them.
-async fn check_manifest(
-    vault: &Vault,
-    manifest: &Manifest,
-    findings: &mut Vec<Finding>,
-) -> Result<String, RepositoryError> {
+async fn check_manifest(vault: &Vault, manifest: &Manifest) -> Result<(String, Vec<Finding>), RepositoryError> {
+    let mut findings = Vec::new();
     let folder = Folder::Manifests.of(vault.domain);
     let mut key = None;
     let mut nearest = format!("{folder}/{}.{}", manifest.job, manifest.epoch);
@@ -60,14 +58,19 @@ async fn check_manifest(
             }
         }
     }
-    if key.is_none() && findings.iter().all(|finding| finding.object != nearest) {
+    if let Some(key) = key {
+        // Another attempt's manifest may be damaged as it likes.
+        return Ok((key, findings.into_iter().map(Finding::unneeded).collect()));
+    }
+    if findings.iter().all(|finding| finding.object != nearest) {
         let problem = "the manifest is missing".into();
         findings.push(Finding {
             object: nearest.clone(),
             collection: None,
             problem,
             lost_documents: None,
+            needed: true,
         });
     }
-    Ok(key.unwrap_or(nearest))
+    Ok((nearest, findings))
 }

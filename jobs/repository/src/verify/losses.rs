@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::Manifest;
 use crate::index::Index;
 use crate::object_name::Folder;
-use crate::verify::contents::{ChunkRef, Contents};
+use crate::verify::contents::{ChunkRef, Contents, SoundIn};
 use crate::verify::{Finding, VerifyLevel};
 
 /// Which collections have chunks in a pack.
@@ -37,6 +37,7 @@ impl Contents {
         level: VerifyLevel,
     ) -> Vec<Finding> {
         self.note_pack_states(index, involved);
+        let needed = self.needed_packs(index);
         let Losses { users, lost, nowhere } = self.losses(index);
         let name = |collection: usize| Some(manifest.collections[collection].name.clone());
         let mut findings = Vec::new();
@@ -49,14 +50,21 @@ impl Contents {
                 collection: name(*collection),
                 problem: summary(&self.problems[pack]),
                 lost_documents: Some(*documents),
+                needed: true,
             });
         }
         for (pack, problems) in &self.problems {
             if lost.range((*pack, 0)..=(*pack, usize::MAX)).next().is_some() {
                 continue;
             }
+            let object = index.packs[*pack].object.to_string();
+            // What writers can see to be lost they store anew, and so it was: nobody builds on this pack any more.
+            if !needed[*pack] && !index.packs[*pack].is_whole() {
+                tracing::warn!(object, problem = summary(problems), "of no use, but this backup has all it needs elsewhere");
+                continue;
+            }
             findings.push(Finding {
-                object: index.packs[*pack].object.to_string(),
+                object,
                 collection: if let Users::One(collection) = users[*pack] {
                     name(collection)
                 } else {
@@ -64,6 +72,7 @@ impl Contents {
                 },
                 problem: summary(problems),
                 lost_documents: (level == VerifyLevel::Data).then_some(0),
+                needed: needed[*pack],
             });
         }
         findings.extend(nowhere.into_iter().map(|(collection, documents)| Finding {
@@ -71,8 +80,20 @@ impl Contents {
             collection: name(collection),
             problem: "no pack holds some of its chunks: packs and index objects are missing".into(),
             lost_documents: Some(documents),
+            needed: true,
         }));
         findings
+    }
+
+    /// Packs that hold a wanted chunk of which no other pack has a sound copy.
+    fn needed_packs(&self, index: &Index) -> Vec<bool> {
+        let mut out = vec![false; index.packs.len()];
+        for (id, sound_in) in self.wanted.iter().zip(&self.sound_in) {
+            for pack in index.copies(id).iter().map(|copy| copy.pack as usize) {
+                out[pack] |= !sound_in.is_elsewhere(pack);
+            }
+        }
+        out
     }
 
     fn note_pack_states(&mut self, index: &Index, involved: &[bool]) {
@@ -98,7 +119,7 @@ impl Contents {
                 Some(_) => {}
             }
             if only_unlisted[position] {
-                problems.push("no index object lists it: one is missing or damaged".to_owned());
+                problems.push("no index object lists it: one is missing or damaged; the next backup lists it again".to_owned());
             }
             if !problems.is_empty() {
                 problems.extend(self.problems.remove(&position).unwrap_or_default());
@@ -107,14 +128,14 @@ impl Contents {
         }
     }
 
-    /// Packs that hold a wanted chunk of which no listed pack has a copy. (A running or crashed writer's packs aren't listed
+    /// Packs that hold a wanted chunk of which no pack that is listed and whole has a copy. (A running or crashed writer's packs aren't listed
     /// either, but what they hold of ours is there twice.)
     fn only_in_unlisted(&self, index: &Index) -> Vec<bool> {
         let mut out = vec![false; index.packs.len()];
         for copies in self.wanted.iter().map(|id| index.copies(id)) {
-            if !copies.iter().any(|copy| index.pack(copy).listed) {
+            if !copies.iter().any(|copy| index.pack(copy).listed && index.pack(copy).is_whole()) {
                 for copy in copies {
-                    out[copy.pack as usize] = true;
+                    out[copy.pack as usize] |= !index.pack(copy).listed;
                 }
             }
         }
@@ -158,7 +179,7 @@ impl Contents {
         };
         match self.sound[position] {
             Some(read) => (read.documents, read.raw_bytes) == (chunk.documents, chunk.raw_bytes),
-            None => self.present[position],
+            None => self.sound_in[position] != SoundIn::Nowhere,
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::bytes_reader::BytesReader;
 use crate::content::Sum;
 use crate::footer::{self, PackEntry, TRAILER_BYTES};
 use crate::index::{Index, Pack};
+use crate::limits::FOOTER_RECORD_BYTES;
 use crate::reader::open_chunk;
 use crate::record::RecordType;
 use crate::vault::Vault;
@@ -63,7 +64,9 @@ pub(super) async fn check(
         report.sound.extend(sound);
     }
     let end = footer::chunks_end(&entries).min(present_bytes)..present_bytes;
-    if let Some(stored) = read(&vault, known, end, &mut report).await?
+    if end.end - end.start > u64::from(FOOTER_RECORD_BYTES) + TRAILER_BYTES as u64 {
+        report.problems.push("it goes on after its end".into());
+    } else if let Some(stored) = read(&vault, known, end, &mut report).await?
         && let Err(problem) = check_footer(&vault, &known.object, &stored, &entries)
     {
         report.problems.push(problem);
