@@ -26,10 +26,7 @@ fn objects(root: &Path, kind: &str) -> Vec<PathBuf> {
 }
 
 async fn ended(api: &Api, id: &str) -> JobView {
-    api.await_job(id, Duration::from_secs(60), |job| {
-        matches!(job.state.as_str(), "succeeded" | "failed")
-    })
-    .await
+    api.await_job(id, Duration::from_secs(60), |job| matches!(job.state.as_str(), "succeeded" | "failed")).await
 }
 
 /// Verifies and restores; both must fail, and the target must be untouched.
@@ -40,11 +37,7 @@ async fn both_refuse(world: &World, api: &Api, backup: &str, object: &Path, dama
         if level == "structure" && damage == "flip" && object.to_string_lossy().contains("packs") {
             continue;
         }
-        let verify = ended(
-            api,
-            &api.accepted("/verify", &json!({ "backup": backup, "level": level })),
-        )
-        .await;
+        let verify = ended(api, &api.accepted("/verify", &json!({ "backup": backup, "level": level }))).await;
         assert_eq!(verify.state, "failed", "{damage} {name} at level {level}");
         let message = verify.error.expect("an error").message;
         assert!(message.contains(&name), "{damage} {name} at level {level}: {message}");
@@ -57,22 +50,11 @@ async fn both_refuse(world: &World, api: &Api, backup: &str, object: &Path, dama
     if restore.state == "failed" {
         assert_eq!(count, 1, "{damage} {name}: the target was touched");
     } else {
-        assert!(
-            name.contains("index") || object.to_string_lossy().contains("index"),
-            "{damage} {name}: {restore:#?}"
-        );
+        assert!(name.contains("index") || object.to_string_lossy().contains("index"), "{damage} {name}: {restore:#?}");
         assert_eq!(count, 3_000);
-        target
-            .delete_many(doc! { "_id": { "$ne": 0 } })
-            .await
-            .expect("back to one");
+        target.delete_many(doc! { "_id": { "$ne": 0 } }).await.expect("back to one");
     }
-    let staging = world
-        .client()
-        .database("target")
-        .list_collection_names()
-        .await
-        .expect("names");
+    let staging = world.client().database("target").list_collection_names().await.expect("names");
     assert_eq!(staging, ["rows"], "{damage} {name}: staging is left");
 }
 
@@ -93,11 +75,9 @@ async fn every_kind_of_damage_is_found_and_stops_a_restore() {
         let whole = fs::read(&object).expect("readable");
         let mut flipped = whole.clone();
         flipped[whole.len() / 2] ^= 1;
-        for (damage, bytes) in [
-            ("flip", Some(flipped)),
-            ("truncate", Some(whole[..whole.len() - 7].to_vec())),
-            ("remove", None),
-        ] {
+        for (damage, bytes) in
+            [("flip", Some(flipped)), ("truncate", Some(whole[..whole.len() - 7].to_vec())), ("remove", None)]
+        {
             // Objects are write-once and read-only: they are replaced, not changed.
             fs::remove_file(&object).expect("removed");
             if let Some(bytes) = bytes {

@@ -40,11 +40,7 @@ impl Set {
             let deployment = deployment.expect("a replica set starts");
             (deployment.uri(), Some((deployment, dir)))
         };
-        Self {
-            uri,
-            made: AtomicU32::new(0),
-            deployment,
-        }
+        Self { uri, made: AtomicU32::new(0), deployment }
     }
 
     /// A database of its own, not set up.
@@ -90,11 +86,7 @@ impl Set {
 }
 
 fn backup(number: u64) -> Enqueue {
-    let id = JobId::compose(
-        Kind::Backup,
-        bson::DateTime::now(),
-        uuid::Uuid::new_v4().as_u64_pair().0,
-    );
+    let id = JobId::compose(Kind::Backup, bson::DateTime::now(), uuid::Uuid::new_v4().as_u64_pair().0);
     Enqueue {
         request: Request {
             id,
@@ -117,17 +109,11 @@ fn backup(number: u64) -> Enqueue {
 }
 
 fn reach() -> Reach {
-    Reach {
-        kinds: Kind::ALL.to_vec(),
-        ..Reach::default()
-    }
+    Reach { kinds: Kind::ALL.to_vec(), ..Reach::default() }
 }
 
 fn claim(worker: &str, lease_ms: i64) -> Command {
-    Command::Claim {
-        worker: worker.into(),
-        lease_ms,
-    }
+    Command::Claim { worker: worker.into(), lease_ms }
 }
 
 /// Makes a command true; it must win.

@@ -31,12 +31,6 @@ async fn backup_and_restore_survive_a_step_down() {
     api.succeeded(&restore).await;
     let client = world.client();
     let restored = client.database("again").collection::<bson::Document>("rows");
-    assert_eq!(
-        restored.count_documents(doc! {}).await.expect("a count"),
-        u64::from(DOCUMENTS)
-    );
-    assert_eq!(
-        lucid_sample::compare(&client, "much", "again").await.expect("compared"),
-        vec![]
-    );
+    assert_eq!(restored.count_documents(doc! {}).await.expect("a count"), u64::from(DOCUMENTS));
+    assert_eq!(lucid_sample::compare(&client, "much", "again").await.expect("compared"), vec![]);
 }

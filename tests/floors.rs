@@ -9,44 +9,14 @@ const ALLOWED: [(&str, &[&str], &[&str]); 13] = [
     (
         "lucid-core",
         &["lucid-schemas"],
-        &[
-            "tokio",
-            "mongodb",
-            "actix-web",
-            "chrono",
-            "getrandom",
-            "rand",
-            "uuid",
-            "tracing",
-            "futures",
-        ],
+        &["tokio", "mongodb", "actix-web", "chrono", "getrandom", "rand", "uuid", "tracing", "futures"],
     ),
-    (
-        "lucid-ports",
-        &["lucid-schemas", "lucid-core"],
-        &["mongodb", "actix-web"],
-    ),
+    ("lucid-ports", &["lucid-schemas", "lucid-core"], &["mongodb", "actix-web"]),
     ("lucid-repository", &[], &["mongodb", "actix-web"]),
-    (
-        "lucid-mongo",
-        &["lucid-schemas", "lucid-core", "lucid-ports"],
-        &["actix-web"],
-    ),
-    (
-        "lucid-runtime",
-        &["lucid-schemas", "lucid-core", "lucid-ports"],
-        &["mongodb", "actix-web"],
-    ),
-    (
-        "lucid-handlers",
-        &["lucid-schemas", "lucid-ports", "lucid-repository"],
-        &["actix-web"],
-    ),
-    (
-        "lucid-http",
-        &["lucid-schemas", "lucid-core", "lucid-ports"],
-        &["mongodb"],
-    ),
+    ("lucid-mongo", &["lucid-schemas", "lucid-core", "lucid-ports"], &["actix-web"]),
+    ("lucid-runtime", &["lucid-schemas", "lucid-core", "lucid-ports"], &["mongodb", "actix-web"]),
+    ("lucid-handlers", &["lucid-schemas", "lucid-ports", "lucid-repository"], &["actix-web"]),
+    ("lucid-http", &["lucid-schemas", "lucid-core", "lucid-ports"], &["mongodb"]),
     ("lucid-client", &["lucid-schemas"], &["mongodb", "tokio", "actix-web"]),
     ("lucid-embedded", &[], &["actix-web"]),
     ("lucid-sample", &[], &["actix-web"]),
@@ -122,14 +92,9 @@ fn every_crate_obeys_the_lints_of_the_workspace() {
     for package in metadata()["packages"].as_array().expect("packages") {
         let manifest = package["manifest_path"].as_str().expect("a path");
         let text = std::fs::read_to_string(manifest).expect("a manifest");
+        assert!(text.contains("[lints]\nworkspace = true"), "{manifest} has lints of its own");
         assert!(
-            text.contains("[lints]\nworkspace = true"),
-            "{manifest} has lints of its own"
-        );
-        assert!(
-            !text
-                .lines()
-                .any(|line| line.contains("version = \"") && line.contains("features")),
+            !text.lines().any(|line| line.contains("version = \"") && line.contains("features")),
             "{manifest} declares a version that belongs into the workspace's Cargo.toml"
         );
     }
@@ -137,9 +102,7 @@ fn every_crate_obeys_the_lints_of_the_workspace() {
 
 #[test]
 fn every_dependency_of_the_workspace_is_used_and_says_why() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the workspace");
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let workspace = std::fs::read_to_string(root.join("Cargo.toml")).expect("a manifest");
     let declared = workspace
         .split("[workspace.dependencies]")
@@ -152,19 +115,12 @@ fn every_dependency_of_the_workspace_is_used_and_says_why() {
         .iter()
         .map(|package| std::fs::read_to_string(package["manifest_path"].as_str().expect("a path")).expect("a manifest"))
         .collect();
-    for line in declared
-        .lines()
-        .filter(|line| line.contains('=') && !line.starts_with('#'))
-    {
+    for line in declared.lines().filter(|line| line.contains('=') && !line.starts_with('#')) {
         let name = line.split([' ', '=']).next().expect("a name");
         let used = manifests.lines().any(|line| {
-            line.strip_prefix(name)
-                .is_some_and(|rest| rest.starts_with(".workspace") || rest.starts_with(" = {"))
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(".workspace") || rest.starts_with(" = {"))
         });
         assert!(used, "{name} is declared, but no crate uses it");
-        assert!(
-            line.contains("path = ") || line.contains(" # "),
-            "{name}: say in one line why it is there"
-        );
+        assert!(line.contains("path = ") || line.contains(" # "), "{name}: say in one line why it is there");
     }
 }

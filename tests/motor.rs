@@ -53,18 +53,9 @@ impl Handler for Scripted {
     async fn run(&self, context: &dyn JobContext) -> Result<Document, JobError> {
         let epoch = context.job().head.epoch;
         let _ = self.said.send(Said::Started { epoch });
-        let act = self
-            .acts
-            .lock()
-            .expect("no panic while locked")
-            .pop_front()
-            .unwrap_or(Act::Succeed);
+        let act = self.acts.lock().expect("no panic while locked").pop_front().unwrap_or(Act::Succeed);
         let failed = |retryable| {
-            let make = if retryable {
-                JobError::retryable
-            } else {
-                JobError::permanent
-            };
+            let make = if retryable { JobError::retryable } else { JobError::permanent };
             Err(make("scripted", "as the test wants".to_owned()))
         };
         match act {
@@ -101,35 +92,18 @@ struct Stage {
 impl Stage {
     async fn set() -> Self {
         let world = World::bare(Options::new).await;
-        let connection: Connection = lucid_mongo::connect(&world.uri(), "lucid_ops")
-            .await
-            .expect("connected");
+        let connection: Connection = lucid_mongo::connect(&world.uri(), "lucid_ops").await.expect("connected");
         connection.set_up().await.expect("set up");
         connection.set_up().await.expect("set up once more");
         let (say, heard) = mpsc::unbounded_channel();
-        Self {
-            store: connection.store(),
-            feed: connection.feed().await.expect("a feed"),
-            heard,
-            say,
-            _world: world,
-        }
+        Self { store: connection.store(), feed: connection.feed().await.expect("a feed"), heard, say, _world: world }
     }
 
     fn worker(&self, name: &str, acts: &[Act]) -> WorkerHandle {
-        let handler = Scripted {
-            acts: Mutex::new(acts.iter().cloned().collect()),
-            said: self.say.clone(),
-        };
+        let handler = Scripted { acts: Mutex::new(acts.iter().cloned().collect()), said: self.say.clone() };
         let options = WorkerOptions::new(name).with_lease_ms(3_000);
-        Worker::start(
-            Arc::clone(&self.store),
-            &*self.feed,
-            vec![Arc::new(handler)],
-            Reach::default(),
-            options,
-        )
-        .expect("a worker")
+        Worker::start(Arc::clone(&self.store), &*self.feed, vec![Arc::new(handler)], Reach::default(), options)
+            .expect("a worker")
     }
 
     async fn enqueue(&self, max_attempts: i32) -> JobId {
@@ -150,17 +124,9 @@ impl Stage {
             requires: Requires::default(),
         };
         let write = uuid::Uuid::new_v4().to_string();
-        let enqueue = Enqueue {
-            request,
-            delay_ms: 0,
-            write,
-        };
+        let enqueue = Enqueue { request, delay_ms: 0, write };
         let first = self.store.enqueue(&enqueue).await.expect("enqueued");
-        let second = self
-            .store
-            .enqueue(&enqueue)
-            .await
-            .expect("enqueued once more, which is the same");
+        let second = self.store.enqueue(&enqueue).await.expect("enqueued once more, which is the same");
         assert_eq!(first.events[0], second.events[0]);
         first.id().clone()
     }
@@ -184,10 +150,7 @@ impl Stage {
     }
 
     async fn hear(&mut self) -> Said {
-        tokio::time::timeout(Duration::from_secs(30), self.heard.recv())
-            .await
-            .expect("in time")
-            .expect("a handler")
+        tokio::time::timeout(Duration::from_secs(30), self.heard.recv()).await.expect("in time").expect("a handler")
     }
 
     async fn ask(&self, id: &JobId, command: &Command) {
@@ -209,22 +172,10 @@ async fn failures_are_tried_again_until_the_attempts_are_used_up() {
     let job = stage.until(&id, State::Succeeded).await;
     assert_eq!(
         names(&job),
-        [
-            "enqueued",
-            "claimed",
-            "attempt_failed",
-            "claimed",
-            "attempt_failed",
-            "claimed",
-            "succeeded"
-        ]
+        ["enqueued", "claimed", "attempt_failed", "claimed", "attempt_failed", "claimed", "succeeded"]
     );
     let result = job.head.result.expect("a result");
-    assert_eq!(
-        result.get_str("$where").ok(),
-        Some("a value that begins with $"),
-        "nothing of it was evaluated"
-    );
+    assert_eq!(result.get_str("$where").ok(), Some("a value that begins with $"), "nothing of it was evaluated");
     assert_eq!(job.head.error, None, "an old error doesn't outlive success");
     assert_eq!(stage.hear().await, Said::Started { epoch: 1 });
     assert_eq!(stage.hear().await, Said::Abandoned { ending: Ending::Failed });
@@ -233,20 +184,13 @@ async fn failures_are_tried_again_until_the_attempts_are_used_up() {
     let worker = stage.worker("w2", &[Act::Fail { retryable: true }, Act::Fail { retryable: true }]);
     let id = stage.enqueue(2).await;
     let job = stage.until(&id, State::Failed).await;
-    assert_eq!(
-        names(&job),
-        ["enqueued", "claimed", "attempt_failed", "claimed", "failed"]
-    );
+    assert_eq!(names(&job), ["enqueued", "claimed", "attempt_failed", "claimed", "failed"]);
     worker.stop().await.expect("stopped");
 
     let worker = stage.worker("w3", &[Act::Fail { retryable: false }]);
     let id = stage.enqueue(5).await;
     let job = stage.until(&id, State::Failed).await;
-    assert_eq!(
-        names(&job),
-        ["enqueued", "claimed", "failed"],
-        "a permanent failure isn't tried again"
-    );
+    assert_eq!(names(&job), ["enqueued", "claimed", "failed"], "a permanent failure isn't tried again");
     worker.stop().await.expect("stopped");
 }
 
@@ -259,17 +203,9 @@ async fn a_running_job_is_canceled_at_once_and_cleaned_up() {
     let asked = Instant::now();
     stage.ask(&id, &Command::RequestCancel).await;
     let job = stage.until(&id, State::Canceled).await;
-    assert!(
-        asked.elapsed() < Duration::from_secs(1),
-        "by the feed, not by the next heartbeat or poll"
-    );
+    assert!(asked.elapsed() < Duration::from_secs(1), "by the feed, not by the next heartbeat or poll");
     assert_eq!(names(&job), ["enqueued", "claimed", "cancel_requested", "canceled"]);
-    assert_eq!(
-        stage.hear().await,
-        Said::Abandoned {
-            ending: Ending::Canceled
-        }
-    );
+    assert_eq!(stage.hear().await, Said::Abandoned { ending: Ending::Canceled });
     worker.stop().await.expect("stopped");
 }
 
@@ -278,31 +214,13 @@ async fn a_job_past_its_point_of_no_return_is_carried_through_or_blocked() {
     let mut stage = Stage::set().await;
     let worker = stage.worker(
         "w",
-        &[
-            Act::CommitThenFail { retryable: true },
-            Act::CommitThenFail { retryable: false },
-            Act::Succeed,
-        ],
+        &[Act::CommitThenFail { retryable: true }, Act::CommitThenFail { retryable: false }, Act::Succeed],
     );
     let id = stage.enqueue(1).await;
     let job = stage.until(&id, State::Blocked).await;
-    assert_eq!(
-        names(&job),
-        [
-            "enqueued",
-            "claimed",
-            "commit_started",
-            "attempt_failed",
-            "claimed",
-            "blocked"
-        ]
-    );
+    assert_eq!(names(&job), ["enqueued", "claimed", "commit_started", "attempt_failed", "claimed", "blocked"]);
     assert_eq!(stage.hear().await, Said::Started { epoch: 1 });
-    assert_eq!(
-        stage.hear().await,
-        Said::Started { epoch: 2 },
-        "nothing is abandoned past that point"
-    );
+    assert_eq!(stage.hear().await, Said::Started { epoch: 2 }, "nothing is abandoned past that point");
     stage.ask(&id, &Command::Resume).await;
     let job = stage.until(&id, State::Succeeded).await;
     assert_eq!(names(&job)[6..], ["resumed", "claimed", "succeeded"]);
@@ -317,20 +235,12 @@ async fn a_stopping_worker_gives_its_job_to_the_next() {
     assert_eq!(stage.hear().await, Said::Started { epoch: 1 });
     first.stop().await.expect("stopped");
     let job = stage.load(&id).await;
-    assert_eq!(
-        (job.head.state, job.head.attempt),
-        (State::Queued, 0),
-        "an interrupted attempt doesn't count"
-    );
+    assert_eq!((job.head.state, job.head.attempt), (State::Queued, 0), "an interrupted attempt doesn't count");
     let second = stage.worker("second", &[]);
     let job = stage.until(&id, State::Succeeded).await;
     assert_eq!(names(&job), ["enqueued", "claimed", "released", "claimed", "succeeded"]);
     second.stop().await.expect("stopped");
-    assert_eq!(
-        stage.store.workers(Duration::from_secs(60)).await.expect("readable"),
-        vec![],
-        "both have left"
-    );
+    assert_eq!(stage.store.workers(Duration::from_secs(60)).await.expect("readable"), vec![], "both have left");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -338,10 +248,7 @@ async fn a_job_whose_worker_was_lost_on_its_last_attempt_fails() {
     let stage = Stage::set().await;
     let id = stage.enqueue(1).await;
     // A worker that claims and is never heard of again.
-    let claim = Command::Claim {
-        worker: "lost".into(),
-        lease_ms: 300,
-    };
+    let claim = Command::Claim { worker: "lost".into(), lease_ms: 300 };
     stage.ask(&id, &claim).await;
     let worker = stage.worker("w", &[]);
     let job = stage.until(&id, State::Failed).await;

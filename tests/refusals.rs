@@ -19,10 +19,7 @@ fn refused(output: &Output, words: &[&str]) {
 
 fn worker(world: &World, key_file: &str, uri: &str) -> Output {
     let repository = world.repository();
-    run(
-        &["worker", "--repository", &repository, "--key-file", key_file],
-        &[("MONGODB_URI", uri)],
-    )
+    run(&["worker", "--repository", &repository, "--key-file", key_file], &[("MONGODB_URI", uri)])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,52 +44,29 @@ async fn wrong_passwords_keys_and_folders_are_refused_in_one_sentence() {
     assert!(!said(&output).contains("not-the-password"), "the password is shown");
 
     refused(
-        &run(
-            &["api", "--listen", "127.0.0.1:0"],
-            &[("MONGODB_URI", "mongodb://127.0.0.1:1/?replicaSet=rs0")],
-        ),
+        &run(&["api", "--listen", "127.0.0.1:0"], &[("MONGODB_URI", "mongodb://127.0.0.1:1/?replicaSet=rs0")]),
         &["127.0.0.1:1"],
     );
 
     let other_key = world.dir().join("other-key").display().to_string();
     let other = format!("other=file://{}", world.dir().join("other").display());
-    assert!(
-        run(&["repo", "init", "--repository", &other, "--key-file", &other_key], &[])
-            .status
-            .success()
-    );
+    assert!(run(&["repo", "init", "--repository", &other, "--key-file", &other_key], &[]).status.success());
     refused(&worker(&world, &other_key, &uri), &["wrong key"]);
     let repository = world.repository();
-    refused(
-        &run(
-            &["repo", "list", "--repository", &repository, "--key-file", &other_key],
-            &[],
-        ),
-        &["wrong key"],
-    );
+    refused(&run(&["repo", "list", "--repository", &repository, "--key-file", &other_key], &[]), &["wrong key"]);
 
     let empty = world.dir().join("empty");
     std::fs::create_dir(&empty).expect("a folder");
     let place = format!("main=file://{}", empty.display());
     let key_file = world.key_file();
-    let output = run(
-        &["worker", "--repository", &place, "--key-file", &key_file],
-        &[("MONGODB_URI", &uri)],
-    );
+    let output = run(&["worker", "--repository", &place, "--key-file", &key_file], &[("MONGODB_URI", &uri)]);
     refused(&output, &["not initialised or not mounted"]);
-    assert_eq!(
-        std::fs::read_dir(&empty).expect("readable").count(),
-        0,
-        "nothing was put there"
-    );
+    assert_eq!(std::fs::read_dir(&empty).expect("readable").count(), 0, "nothing was put there");
 
     // The name is taken by the repository that a worker announced first.
     let (_worker, _) = world.worker(&[]);
     let place = format!("main=file://{}", world.dir().join("other").display());
-    let output = run(
-        &["worker", "--repository", &place, "--key-file", &other_key],
-        &[("MONGODB_URI", &uri)],
-    );
+    let output = run(&["worker", "--repository", &place, "--key-file", &other_key], &[("MONGODB_URI", &uri)]);
     refused(&output, &["belongs to repository"]);
 }
 
@@ -106,17 +80,11 @@ fn a_password_on_the_command_line_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_window_that_is_too_small_is_refused() {
     let world = World::start_with(|dir| Options::new(dir).parameter("minSnapshotHistoryWindowInSeconds", "1")).await;
-    refused(
-        &worker(&world, &world.key_file(), &world.uri()),
-        &["minSnapshotHistoryWindowInSeconds"],
-    );
+    refused(&worker(&world, &world.key_file(), &world.uri()), &["minSnapshotHistoryWindowInSeconds"]);
 }
 
 #[test]
 fn a_public_address_is_refused_without_authentication() {
-    let output = run(
-        &["api", "--listen", "0.0.0.0:0"],
-        &[("MONGODB_URI", "mongodb://127.0.0.1:1/")],
-    );
+    let output = run(&["api", "--listen", "0.0.0.0:0"], &[("MONGODB_URI", "mongodb://127.0.0.1:1/")]);
     refused(&output, &["authentication"]);
 }

@@ -13,16 +13,9 @@ async fn jobs(world: &World) -> u64 {
 fn refused(api: &Api, path: &str, body: &Value, status: u16, field: &str) {
     let (got, problem) = api.call("POST", path, Some(body));
     assert_eq!(got, status, "{path} {body}: {problem}");
-    let fields: Vec<_> = problem["errors"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|error| error["field"].clone())
-        .collect();
-    assert!(
-        fields.contains(&json!(field)),
-        "{path} {body}: no '{field}' in {problem}"
-    );
+    let fields: Vec<_> =
+        problem["errors"].as_array().into_iter().flatten().map(|error| error["field"].clone()).collect();
+    assert!(fields.contains(&json!(field)), "{path} {body}: no '{field}' in {problem}");
     assert_eq!(problem["status"], status, "{problem}");
 }
 
@@ -30,12 +23,7 @@ fn refused(api: &Api, path: &str, body: &Value, status: u16, field: &str) {
 async fn bad_requests_name_the_field_and_change_nothing() {
     let world = World::start(1).await;
     let client = world.client();
-    client
-        .database("here")
-        .collection("rows")
-        .insert_one(doc! { "_id": 1 })
-        .await
-        .expect("inserted");
+    client.database("here").collection("rows").insert_one(doc! { "_id": 1 }).await.expect("inserted");
     let (_api_process, api) = world.api();
 
     // Nobody has made the repository known yet.
@@ -52,67 +40,20 @@ async fn bad_requests_name_the_field_and_change_nothing() {
 }
 
 fn bad_backups(api: &Api) {
-    for name in [
-        "",
-        "../x",
-        "a$b",
-        "a\0b",
-        "admin",
-        "local",
-        "config",
-        "lucid_ops",
-        "LUCID_OPS",
-        "nowhere",
-    ] {
+    for name in ["", "../x", "a$b", "a\0b", "admin", "local", "config", "lucid_ops", "LUCID_OPS", "nowhere"] {
         refused(api, "/backup", &json!({ "database": name }), 422, "database");
     }
     refused(api, "/backup", &json!({ "database": "x".repeat(300) }), 422, "database");
     for name in ["", "../x", "a$b", "a\0b", "system.users", "missing"] {
-        refused(
-            api,
-            "/backup",
-            &json!({ "database": "here", "collections": ["rows", name] }),
-            422,
-            "collections[1]",
-        );
+        refused(api, "/backup", &json!({ "database": "here", "collections": ["rows", name] }), 422, "collections[1]");
     }
-    refused(
-        api,
-        "/backup",
-        &json!({ "database": "here", "collections": ["x".repeat(300)] }),
-        422,
-        "collections[0]",
-    );
-    refused(
-        api,
-        "/backup",
-        &json!({ "database": "here", "collections": [] }),
-        422,
-        "collections",
-    );
-    refused(
-        api,
-        "/backup",
-        &json!({ "database": "here", "colections": ["rows"] }),
-        422,
-        "colections",
-    );
+    refused(api, "/backup", &json!({ "database": "here", "collections": ["x".repeat(300)] }), 422, "collections[0]");
+    refused(api, "/backup", &json!({ "database": "here", "collections": [] }), 422, "collections");
+    refused(api, "/backup", &json!({ "database": "here", "colections": ["rows"] }), 422, "colections");
     refused(api, "/backup", &json!({ "database": 5 }), 422, "database");
     refused(api, "/backup", &json!({}), 422, "database");
-    refused(
-        api,
-        "/backup",
-        &json!({ "database": "here", "compression": "yes" }),
-        422,
-        "compression",
-    );
-    refused(
-        api,
-        "/backup",
-        &json!({ "database": "here", "repository": "other" }),
-        422,
-        "repository",
-    );
+    refused(api, "/backup", &json!({ "database": "here", "compression": "yes" }), 422, "compression");
+    refused(api, "/backup", &json!({ "database": "here", "repository": "other" }), 422, "repository");
 }
 
 fn bad_restores(api: &Api, backup: &str) {
@@ -122,35 +63,20 @@ fn bad_restores(api: &Api, backup: &str) {
         let body = json!({ "backup": backup, "database": name, "replace": true });
         refused(api, "/restore", &body, 422, "database");
     }
-    refused(
-        api,
-        "/verify",
-        &json!({ "backup": backup, "level": "deep" }),
-        422,
-        "level",
-    );
+    refused(api, "/verify", &json!({ "backup": backup, "level": "deep" }), 422, "level");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_whose_repository_nobody_reaches_waits_and_says_so() {
     let world = World::start(1).await;
-    world
-        .client()
-        .database("here")
-        .collection("rows")
-        .insert_one(doc! { "_id": 1 })
-        .await
-        .expect("inserted");
+    world.client().database("here").collection("rows").insert_one(doc! { "_id": 1 }).await.expect("inserted");
     let (_api_process, api) = world.api();
     let (worker, _) = world.worker(&[]);
     assert!(worker.stop().success());
     let id = api.accepted("/backup", &json!({ "database": "here" }));
     let job = api.job(&id);
     assert_eq!(job.state, "queued");
-    assert!(
-        job.waiting_for.as_deref().is_some_and(|why| why.contains("worker")),
-        "{job:#?}"
-    );
+    assert!(job.waiting_for.as_deref().is_some_and(|why| why.contains("worker")), "{job:#?}");
     let (_, health) = api.get("/health");
     assert_eq!(health["status"], "degraded", "{health}");
     let (status, _) = api.call("DELETE", &format!("/backup/{id}"), None);
@@ -162,11 +88,7 @@ async fn the_missions_own_requests_work_as_written() {
     let world = World::start(1).await;
     let lucid = world.client().database("lucid");
     for name in ["sessions", "authentication", "other"] {
-        lucid
-            .collection(name)
-            .insert_one(doc! { "_id": name })
-            .await
-            .expect("inserted");
+        lucid.collection(name).insert_one(doc! { "_id": name }).await.expect("inserted");
     }
     let (_api_process, api) = world.api();
     let (_worker, _) = world.worker(&[]);
@@ -189,9 +111,5 @@ async fn the_missions_own_requests_work_as_written() {
     assert_eq!((status, &listed["backups"][0]["job_id"]), (200, &json!(id)), "{listed}");
     assert_eq!(api.get("/health").1["status"], "ok");
     assert_eq!(api.get("/backup/backup_19990101").0, 404);
-    assert_eq!(
-        api.call("DELETE", &format!("/backup/{id}"), None).0,
-        409,
-        "it has ended"
-    );
+    assert_eq!(api.call("DELETE", &format!("/backup/{id}"), None).0, 409, "it has ended");
 }

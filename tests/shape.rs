@@ -10,10 +10,7 @@ const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 60;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the workspace")
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
 }
 
 /// Files of the project with this ending: tracked ones and new ones, not what git ignores.
@@ -78,10 +75,7 @@ fn is_function_head(line: &str) -> bool {
 
 #[test]
 fn every_source_file_says_what_it_is_for() {
-    let silent: Vec<_> = files(".rs")
-        .into_iter()
-        .filter(|path| !text(path).starts_with("//!"))
-        .collect();
+    let silent: Vec<_> = files(".rs").into_iter().filter(|path| !text(path).starts_with("//!")).collect();
     assert!(silent.is_empty(), "no module doc in {silent:?}");
 }
 
@@ -127,19 +121,10 @@ fn the_state_picture_is_the_table() {
 #[test]
 fn no_machine_paths_and_no_unfinished_marks() {
     // Put together here, so that this file doesn't find itself.
-    let marks = [
-        ["TO", "DO"].concat(),
-        ["FIX", "ME"].concat(),
-        ["todo", "!("].concat(),
-        ["unimplemented", "!("].concat(),
-    ];
+    let marks =
+        [["TO", "DO"].concat(), ["FIX", "ME"].concat(), ["todo", "!("].concat(), ["unimplemented", "!("].concat()];
     let homes = [["/wo", "rk/"].concat(), ["/ro", "ot/"].concat()];
-    for path in files(".rs")
-        .into_iter()
-        .chain(files(".md"))
-        .chain(files("run"))
-        .chain(files("quickstart"))
-    {
+    for path in files(".rs").into_iter().chain(files(".md")).chain(files("run")).chain(files("quickstart")) {
         let text = text(&path);
         for mark in marks.iter().chain(&homes) {
             assert!(!text.contains(mark.as_str()), "{}: {mark}", path.display());
@@ -149,28 +134,11 @@ fn no_machine_paths_and_no_unfinished_marks() {
 
 #[test]
 fn the_top_level_is_the_prescribed_one() {
-    const PRESCRIBED: [&str; 10] = [
-        "Cargo.toml",
-        "Cargo.lock",
-        "engine",
-        "api",
-        "jobs",
-        "schemas",
-        "deploy",
-        "tests",
-        "README.md",
-        "LICENSE",
-    ];
-    let output = Command::new("git")
-        .args(["ls-files"])
-        .current_dir(root())
-        .output()
-        .expect("git runs");
+    const PRESCRIBED: [&str; 10] =
+        ["Cargo.toml", "Cargo.lock", "engine", "api", "jobs", "schemas", "deploy", "tests", "README.md", "LICENSE"];
+    let output = Command::new("git").args(["ls-files"]).current_dir(root()).output().expect("git runs");
     let listed = String::from_utf8(output.stdout).expect("names are UTF-8");
     for name in listed.lines().filter_map(|name| name.split('/').next()) {
-        assert!(
-            name.starts_with('.') || PRESCRIBED.contains(&name),
-            "{name} is not of the top level"
-        );
+        assert!(name.starts_with('.') || PRESCRIBED.contains(&name), "{name} is not of the top level");
     }
 }

@@ -26,11 +26,7 @@ async fn hold_renames_of_the_sleeper(client: &Client) {
             "blockTimeMS": i64::try_from(RENAME_HELD_MS).expect("small"),
         },
     };
-    client
-        .database("admin")
-        .run_command(fail_point)
-        .await
-        .expect("test commands are on");
+    client.database("admin").run_command(fail_point).await.expect("test commands are on");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,10 +34,7 @@ async fn what_a_client_writes_after_the_swap_survives_a_worker_that_wakes_up_lat
     let world = World::start_with(|dir| Options::new(dir).parameter("enableTestCommands", "1")).await;
     let client = world.client();
     let source = client.database("source").collection::<Document>("rows");
-    source
-        .insert_many((0..500).map(|number| doc! { "_id": number }))
-        .await
-        .expect("inserted");
+    source.insert_many((0..500).map(|number| doc! { "_id": number })).await.expect("inserted");
     let target = client.database("target").collection::<Document>("rows");
     target.insert_one(doc! { "_id": "old" }).await.expect("inserted");
 
@@ -54,27 +47,16 @@ async fn what_a_client_writes_after_the_swap_survives_a_worker_that_wakes_up_lat
     let held = Instant::now();
     let body = json!({ "backup": backup, "database": "target", "replace": true });
     let restore = api.accepted("/restore", &body);
-    api.await_job(&restore, Duration::from_secs(30), |job| job.state == "committing")
-        .await;
+    api.await_job(&restore, Duration::from_secs(30), |job| job.state == "committing").await;
     sleeper.signal(Signal::SIGSTOP);
-    assert_eq!(
-        target.count_documents(doc! { "_id": "old" }).await.expect("a count"),
-        1,
-        "not swapped yet"
-    );
+    assert_eq!(target.count_documents(doc! { "_id": "old" }).await.expect("a count"), 1, "not swapped yet");
 
     let (_successor, successor_name) = world.worker(&[]);
     let done = api.succeeded(&restore).await;
-    assert!(
-        held.elapsed() < Duration::from_millis(RENAME_HELD_MS),
-        "the successor was too slow for this test"
-    );
+    assert!(held.elapsed() < Duration::from_millis(RENAME_HELD_MS), "the successor was too slow for this test");
     assert_ne!(done.worker.as_deref(), Some(sleeper_name.as_str()));
     assert_eq!(done.worker, Some(successor_name));
-    target
-        .insert_one(doc! { "_id": "mine" })
-        .await
-        .expect("a client writes");
+    target.insert_one(doc! { "_id": "mine" }).await.expect("a client writes");
 
     // The server lets the old rename go, and the old worker wakes up.
     tokio::time::sleep(Duration::from_millis(RENAME_HELD_MS).saturating_sub(held.elapsed())).await;

@@ -21,17 +21,11 @@ async fn slow_world() -> World {
 
 fn claims(api: &Api, id: &str) -> Vec<String> {
     let events = api.events(id).events;
-    events
-        .into_iter()
-        .filter(|event| event.kind == "claimed")
-        .map(|event| event.by)
-        .collect()
+    events.into_iter().filter(|event| event.kind == "claimed").map(|event| event.by).collect()
 }
 
 fn number(result: Option<&Value>, field: &str) -> i64 {
-    result
-        .and_then(|result| result[field].as_i64())
-        .unwrap_or_else(|| panic!("no {field} in {result:?}"))
+    result.and_then(|result| result[field].as_i64()).unwrap_or_else(|| panic!("no {field} in {result:?}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,29 +41,18 @@ async fn a_killed_worker_is_taken_over_and_its_chunks_are_not_stored_again() {
         assert!(begun.elapsed() < Duration::from_secs(60), "no pack was finished");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert!(
-        running_or_committing(&api.job(&id)),
-        "the test data is too small to catch a backup at work"
-    );
+    assert!(running_or_committing(&api.job(&id)), "the test data is too small to catch a backup at work");
     first.signal(Signal::SIGKILL);
     let died = Instant::now();
     let (_second, second_name) = world.worker(&[]);
 
-    api.await_job(&id, TAKEOVER_WITHIN + Duration::from_secs(2), |job| job.epoch == 2)
-        .await;
-    assert!(
-        died.elapsed() < TAKEOVER_WITHIN,
-        "taken over after {:?}",
-        died.elapsed()
-    );
+    api.await_job(&id, TAKEOVER_WITHIN + Duration::from_secs(2), |job| job.epoch == 2).await;
+    assert!(died.elapsed() < TAKEOVER_WITHIN, "taken over after {:?}", died.elapsed());
     let done = api.succeeded(&id).await;
     assert_eq!(claims(&api, &id), [first_name, second_name]);
     let result = done.result.as_ref();
     assert_eq!(number(result, "documents"), i64::from(DOCUMENTS));
-    assert!(
-        number(result, "chunks_known") > 0,
-        "the finished pack was found: {result:?}"
-    );
+    assert!(number(result, "chunks_known") > 0, "the finished pack was found: {result:?}");
     let verify = api.accepted("/verify", &json!({ "backup": id }));
     api.succeeded(&verify).await;
 }
@@ -110,22 +93,10 @@ async fn a_worker_that_slept_beyond_its_lease_is_fenced_and_leaves_no_second_man
     // It has had its say when it has ended by itself after being asked to.
     assert!(sleeper.stop().success());
     let after = api.job(&id);
-    assert_eq!(
-        (after.version, after.state.as_str()),
-        (version, "succeeded"),
-        "nothing was added to the job"
-    );
+    assert_eq!((after.version, after.state.as_str()), (version, "succeeded"), "nothing was added to the job");
     let (repository, key_file) = (world.repository(), world.key_file());
     let listed = crate::support::process::run(
-        &[
-            "repo",
-            "list",
-            "--json",
-            "--repository",
-            &repository,
-            "--key-file",
-            &key_file,
-        ],
+        &["repo", "list", "--json", "--repository", &repository, "--key-file", &key_file],
         &[],
     );
     let listed = String::from_utf8(listed.stdout).expect("text");
@@ -142,18 +113,8 @@ async fn a_worker_that_is_asked_to_stop_gives_its_job_back() {
     api.await_job(&id, Duration::from_secs(60), data::copying).await;
     assert!(first.stop().success());
     let released = api.job(&id);
-    assert_eq!(
-        (released.state.as_str(), released.attempt),
-        ("queued", 0),
-        "{released:#?}"
-    );
-    assert!(
-        released
-            .waiting_for
-            .as_deref()
-            .is_some_and(|why| why.contains("worker")),
-        "{released:#?}"
-    );
+    assert_eq!((released.state.as_str(), released.attempt), ("queued", 0), "{released:#?}");
+    assert!(released.waiting_for.as_deref().is_some_and(|why| why.contains("worker")), "{released:#?}");
     let (_second, _) = world.worker(&[]);
     assert_eq!(api.succeeded(&id).await.attempt, 1);
 }
@@ -169,18 +130,10 @@ async fn a_running_backup_is_canceled_through_another_api_within_two_seconds() {
     let asked = Instant::now();
     let (status, answer) = second.call("DELETE", &format!("/backup/{id}"), None);
     assert_eq!(status, 202, "{answer}");
-    first
-        .await_job(&id, Duration::from_secs(10), |job| job.state == "canceled")
-        .await;
-    assert!(
-        asked.elapsed() < Duration::from_secs(2),
-        "canceled after {:?}",
-        asked.elapsed()
-    );
+    first.await_job(&id, Duration::from_secs(10), |job| job.state == "canceled").await;
+    assert!(asked.elapsed() < Duration::from_secs(2), "canceled after {:?}", asked.elapsed());
     let (repository, key_file) = (world.repository(), world.key_file());
-    let listed = crate::support::process::run(
-        &["repo", "list", "--repository", &repository, "--key-file", &key_file],
-        &[],
-    );
+    let listed =
+        crate::support::process::run(&["repo", "list", "--repository", &repository, "--key-file", &key_file], &[]);
     assert_eq!(String::from_utf8_lossy(&listed.stdout), "", "no manifest counts");
 }

@@ -36,20 +36,12 @@ pub struct ValidatorDefinition {
 
 /// Every validator.
 pub fn validators() -> Vec<ValidatorDefinition> {
-    let define = |collection, schema: Document| ValidatorDefinition {
-        collection,
-        validator: doc! { "$jsonSchema": schema },
-    };
+    let define =
+        |collection, schema: Document| ValidatorDefinition { collection, validator: doc! { "$jsonSchema": schema } };
     vec![
         define(OPS, ops_schema()),
-        define(
-            OPS_DETAILS,
-            doc! { "bsonType": "object", "required": ["_id", "job", "name", "hash", "data"] },
-        ),
-        define(
-            WORKERS,
-            doc! { "bsonType": "object", "required": ["_id", "seen_at", "capacity", "repositories"] },
-        ),
+        define(OPS_DETAILS, doc! { "bsonType": "object", "required": ["_id", "job", "name", "hash", "data"] }),
+        define(WORKERS, doc! { "bsonType": "object", "required": ["_id", "seen_at", "capacity", "repositories"] }),
         define(REPOSITORIES, doc! { "bsonType": "object", "required": ["_id", "id"] }),
     ]
 }
@@ -91,17 +83,13 @@ pub fn indexes() -> Vec<IndexDefinition> {
     let open = doc! { "open": true };
     vec![
         // What is due, best first: the claim's query.
-        ops(
-            doc! { "name": "due", "key": { "state": 1, "priority": -1, "run_at": 1 },
-            "partialFilterExpression": &open },
-        ),
+        ops(doc! { "name": "due", "key": { "state": 1, "priority": -1, "run_at": 1 },
+        "partialFilterExpression": &open }),
         // What becomes due next: the timer's query.
         ops(doc! { "name": "next_due", "key": { "state": 1, "run_at": 1 }, "partialFilterExpression": &open }),
         // Leases that end: the takeover's query.
-        ops(
-            doc! { "name": "lease_end", "key": { "state": 1, "lease.expires_at": 1 },
-            "partialFilterExpression": open },
-        ),
+        ops(doc! { "name": "lease_end", "key": { "state": 1, "lease.expires_at": 1 },
+        "partialFilterExpression": open }),
         ops(doc! { "name": "unique_key", "key": { "unique_key": 1 }, "unique": true,
         "partialFilterExpression": { "open": true, "unique_key": { "$exists": true } } }),
         ops(doc! { "name": "holds", "key": { "holds": 1 }, "unique": true,
@@ -112,10 +100,7 @@ pub fn indexes() -> Vec<IndexDefinition> {
         // "What failed today", "what ran on node X".
         ops(doc! { "name": "ended", "key": { "state": 1, "finished_at": -1 } }),
         ops(doc! { "name": "by_worker", "key": { "worker": 1, "started_at": -1 } }),
-        IndexDefinition {
-            collection: OPS_DETAILS,
-            index: doc! { "name": "job", "key": { "job": 1 } },
-        },
+        IndexDefinition { collection: OPS_DETAILS, index: doc! { "name": "job", "key": { "job": 1 } } },
     ]
 }
 
@@ -142,10 +127,8 @@ mod tests {
 
     #[test]
     fn every_index_has_a_name_of_its_own() {
-        let mut names: Vec<_> = indexes()
-            .iter()
-            .map(|definition| definition.index.get_str("name").expect("a name").to_owned())
-            .collect();
+        let mut names: Vec<_> =
+            indexes().iter().map(|definition| definition.index.get_str("name").expect("a name").to_owned()).collect();
         names.sort();
         names.dedup();
         assert_eq!(names.len(), indexes().len());

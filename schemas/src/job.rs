@@ -209,19 +209,8 @@ impl Request {
 impl Head {
     /// Every head field with the value to store, in stored order. Shared by all stores, so that none forgets one.
     pub fn fields(&self) -> Vec<(&'static str, FieldValue)> {
-        let Self {
-            state,
-            version,
-            epoch,
-            attempt,
-            worker,
-            run_at,
-            created_at,
-            started_at,
-            finished_at,
-            result,
-            error,
-        } = self;
+        let Self { state, version, epoch, attempt, worker, run_at, created_at, started_at, finished_at, result, error } =
+            self;
         let stamp = |stamp: &Option<Stamp>| stamp.map_or(FieldValue::Absent, FieldValue::Stamp);
         vec![
             ("state", FieldValue::Literal(state.as_str().into())),
@@ -268,9 +257,7 @@ impl Job {
             events: Vec<Event>,
         }
         let unreadable = |reason: String| UnreadableJob {
-            id: document
-                .get("_id")
-                .map_or_else(|| "without _id".into(), ToString::to_string),
+            id: document.get("_id").map_or_else(|| "without _id".into(), ToString::to_string),
             reason,
         };
         match document.get("schema") {
@@ -328,28 +315,14 @@ mod tests {
         };
         let at = DateTime::from_millis(1_736_388_000_000);
         let bodies = [
-            EventBody::Enqueued {
-                request_hash: request.hash().expect("a hash"),
-                delay_ms: 0,
-            },
-            EventBody::SnapshotTaken {
-                cluster_time: bson::Timestamp {
-                    time: 1_736_388_001,
-                    increment: 7,
-                },
-            },
+            EventBody::Enqueued { request_hash: request.hash().expect("a hash"), delay_ms: 0 },
+            EventBody::SnapshotTaken { cluster_time: bson::Timestamp { time: 1_736_388_001, increment: 7 } },
             EventBody::CommitStarted {},
         ];
         let events: Vec<_> = bodies
             .into_iter()
             .zip(1..)
-            .map(|(body, seq)| Event {
-                seq,
-                at: Stamp::At(at),
-                by: "api:pi-1".into(),
-                write: "w".into(),
-                body,
-            })
+            .map(|(body, seq)| Event { seq, at: Stamp::At(at), by: "api:pi-1".into(), write: "w".into(), body })
             .collect();
         let mut document = request.to_document().expect("a document");
         document.extend(doc! {

@@ -125,12 +125,8 @@ impl Spec {
     pub fn check(&self, ops_database: &str) -> Vec<FieldError> {
         let mut errors = Vec::new();
         match self {
-            Self::Backup(BackupSpec {
-                database, collections, ..
-            })
-            | Self::Restore(RestoreSpec {
-                database, collections, ..
-            }) => {
+            Self::Backup(BackupSpec { database, collections, .. })
+            | Self::Restore(RestoreSpec { database, collections, .. }) => {
                 if let Err(problem) = names::check_user_database(database, ops_database) {
                     errors.push(FieldError::new("database", problem));
                 }
@@ -147,10 +143,7 @@ fn check_collections(database: &str, collections: Option<&[String]>, errors: &mu
         return;
     };
     if collections.is_empty() {
-        errors.push(FieldError::new(
-            "collections",
-            "must name at least one collection; leave it out to mean all",
-        ));
+        errors.push(FieldError::new("collections", "must name at least one collection; leave it out to mean all"));
     }
     for (place, name) in collections.iter().enumerate() {
         let field = format!("collections[{place}]");

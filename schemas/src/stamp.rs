@@ -27,9 +27,7 @@ impl Stamp {
     pub fn plus(self, delay_ms: i64) -> Self {
         match self {
             Self::At(at) => Self::At(DateTime::from_millis(at.timestamp_millis().saturating_add(delay_ms))),
-            Self::Now { plus_ms } => Self::Now {
-                plus_ms: plus_ms.saturating_add(delay_ms),
-            },
+            Self::Now { plus_ms } => Self::Now { plus_ms: plus_ms.saturating_add(delay_ms) },
         }
     }
 

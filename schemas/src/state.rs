@@ -71,12 +71,9 @@ impl FromStr for State {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|state| state.as_str() == word)
-            .ok_or_else(|| {
-                let known: Vec<_> = Self::ALL.iter().map(|state| state.as_str()).collect();
-                format!("unknown state '{word}': expected one of {}", known.join(", "))
-            })
+        Self::ALL.into_iter().find(|state| state.as_str() == word).ok_or_else(|| {
+            let known: Vec<_> = Self::ALL.iter().map(|state| state.as_str()).collect();
+            format!("unknown state '{word}': expected one of {}", known.join(", "))
+        })
     }
 }

@@ -12,10 +12,7 @@ use tokio::{sync::broadcast::Receiver, time::timeout};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn next_wake(wakes: &mut Receiver<Wake>) -> Wake {
-    timeout(PATIENCE, wakes.recv())
-        .await
-        .expect("a wake-up in time")
-        .expect("a feed that runs")
+    timeout(PATIENCE, wakes.recv()).await.expect("a wake-up in time").expect("a feed that runs")
 }
 
 /// Makes the server fail the next `times` commands of our program in this way.
@@ -24,19 +21,12 @@ async fn fail_commands(set: &Set, commands: &[&str], times: i32, how: Document) 
     data.extend(how);
     let failpoint = doc! { "configureFailPoint": "failCommand", "mode": { "times": times }, "data": data };
     let client = Client::with_uri_str(&set.uri).await.expect("a client");
-    client
-        .database("admin")
-        .run_command(failpoint)
-        .await
-        .expect("a failpoint");
+    client.database("admin").run_command(failpoint).await.expect("a failpoint");
 }
 
 async fn birth(store: &dyn Store, wakes: &mut Receiver<Wake>, what: &str) {
     let job = store.enqueue(&backup(0)).await.expect("enqueued");
-    let born = Wake::Changed {
-        id: job.id().clone(),
-        state: Some(State::Queued),
-    };
+    let born = Wake::Changed { id: job.id().clone(), state: Some(State::Queued) };
     assert_eq!(next_wake(wakes).await, born, "{what}");
 }
 
@@ -97,23 +87,14 @@ async fn a_lost_answer_makes_nothing_happen_twice_or_not_at_all() {
         assert_eq!(renewal, Renewal::Renewed { state: State::Running }, "{what}");
         // Somebody else was faster, and the loser learns it through the same noise.
         let late = transition(&job, &Command::RequestCancel, "api", "late").expect("lawful");
-        let done = Command::Succeed {
-            epoch: 1,
-            result: doc! {},
-        };
+        let done = Command::Succeed { epoch: 1, result: doc! {} };
         make(&*store, &job, &done, "w").await;
         fail_commands(&set, &["update", "find"], 2, how).await;
         let lost = store.apply(&late).await.expect(what);
-        assert!(
-            matches!(&lost, Outcome::Lost(Some(now)) if now.head.state == State::Succeeded),
-            "{what}: {lost:?}"
-        );
+        assert!(matches!(&lost, Outcome::Lost(Some(now)) if now.head.state == State::Succeeded), "{what}: {lost:?}");
         let stored = store.load(job.id()).await.expect("loaded").expect("there");
         assert_eq!((violations(&stored), stored.events.len()), (vec![], 3), "{what}");
-        let repository = |id: &str| RepositoryName {
-            name: what.into(),
-            id: id.into(),
-        };
+        let repository = |id: &str| RepositoryName { name: what.into(), id: id.into() };
         fail_commands(&set, &["update"], 2, doc! { "closeConnection": true }).await;
         store.bind_repository(&repository("one")).await.expect(what);
         store.bind_repository(&repository("two")).await.expect_err(what);
@@ -137,16 +118,7 @@ async fn nothing_is_lost_or_doubled_when_primaries_change() {
             let job = make(&*store, &job, &claim("w", LONG_MS), "w").await;
             let token = job.lease.clone().expect("a lease").token;
             store.renew(job.id(), 1, &token, LONG_MS, None).await.expect("renewed");
-            make(
-                &*store,
-                &job,
-                &Command::Succeed {
-                    epoch: 1,
-                    result: doc! { "number": 1 },
-                },
-                "w",
-            )
-            .await
+            make(&*store, &job, &Command::Succeed { epoch: 1, result: doc! { "number": 1 } }, "w").await
         })
     });
     let lives: Vec<_> = lives.collect();
@@ -158,10 +130,7 @@ async fn nothing_is_lost_or_doubled_when_primaries_change() {
         let job = life.await.expect("every write came through");
         let stored = store.load(job.id()).await.expect("loaded");
         assert_eq!(stored.as_ref(), Some(&job));
-        assert_eq!(
-            (violations(&job), job.events.len(), job.head.state),
-            (vec![], 3, State::Succeeded)
-        );
+        assert_eq!((violations(&job), job.events.len(), job.head.state), (vec![], 3, State::Succeeded));
     }
     set.end().await;
 }

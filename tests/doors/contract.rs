@@ -42,9 +42,7 @@ async fn what_workers_look_for_is_found_by_index() {
         }
     }
     for (name, command) in explainable_queries(&reach()) {
-        let explained = database
-            .run_command(doc! { "explain": command, "verbosity": "queryPlanner" })
-            .await;
+        let explained = database.run_command(doc! { "explain": command, "verbosity": "queryPlanner" }).await;
         let explained = explained.expect("explained").to_string();
         assert!(explained.contains("IXSCAN"), "{name}: {explained}");
         assert!(!explained.contains("COLLSCAN"), "{name}: {explained}");
@@ -58,11 +56,7 @@ async fn set_up_is_repeatable_at_once_and_over_what_was_there() {
     let (connection, database) = set.bare().await;
     // What an earlier version may have left: no validator, another view, an index more.
     database.create_collection(OPS).await.expect("created");
-    database
-        .create_collection(OPS_EVENTS)
-        .view_on("elsewhere")
-        .await
-        .expect("created");
+    database.create_collection(OPS_EVENTS).view_on("elsewhere").await.expect("created");
     let many = (0..8).map(|_| {
         let connection = connection.clone();
         tokio::spawn(async move { connection.set_up().await })
@@ -72,29 +66,19 @@ async fn set_up_is_repeatable_at_once_and_over_what_was_there() {
     }
     connection.set_up().await.expect("set up once more");
     for definition in indexes() {
-        let names = database
-            .collection::<Document>(definition.collection)
-            .list_index_names()
-            .await
-            .expect("listed");
+        let names = database.collection::<Document>(definition.collection).list_index_names().await.expect("listed");
         let name = definition.index.get_str("name").expect("a name").to_owned();
         assert!(names.contains(&name), "{name} is not among {names:?}");
     }
     for definition in validators() {
-        let refused = database
-            .collection(definition.collection)
-            .insert_one(doc! { "odd": true })
-            .await;
+        let refused = database.collection(definition.collection).insert_one(doc! { "odd": true }).await;
         assert!(refused.is_err(), "{} takes anything", definition.collection);
     }
     let store = connection.store();
     let job = store.enqueue(&backup(0)).await.expect("enqueued");
     make(&*store, &job, &claim("w", LONG_MS), "w").await;
     let events = database.collection::<Document>(OPS_EVENTS);
-    let claimed = events
-        .find_one(doc! { "job": job.id().as_str(), "seq": 2_i64 })
-        .await
-        .expect("read");
+    let claimed = events.find_one(doc! { "job": job.id().as_str(), "seq": 2_i64 }).await.expect("read");
     let claimed = claimed.expect("the view shows every event");
     let word = |field| claimed.get_str(field).unwrap_or_default().to_owned();
     assert_eq!((word("type"), word("by")), ("claimed".to_owned(), "w".to_owned()));
@@ -112,21 +96,10 @@ async fn a_job_of_a_later_program_hides_no_other() {
         let lost = store.enqueue(&backup(number)).await.expect("enqueued");
         let lost = make(&*store, &lost, &claim("w", -LONG_MS), "w").await;
         ids.insert(lost.id().clone());
-        ids.insert(
-            store
-                .enqueue(&backup(number + 10))
-                .await
-                .expect("enqueued")
-                .id()
-                .clone(),
-        );
+        ids.insert(store.enqueue(&backup(number + 10)).await.expect("enqueued").id().clone());
         // Later programs come first in every order.
         for state in ["queued", "running"] {
-            let mut later = jobs
-                .find_one(doc! { "_id": lost.id().as_str() })
-                .await
-                .expect("read")
-                .expect("there");
+            let mut later = jobs.find_one(doc! { "_id": lost.id().as_str() }).await.expect("read").expect("there");
             later.extend(doc! {
                 "_id": format!("zz_{state}_{number}"), "schema": 2, "state": state, "priority": 99,
                 "unique_key": format!("later-{state}-{number}"), "created_at": bson::DateTime::MAX,
@@ -139,10 +112,7 @@ async fn a_job_of_a_later_program_hides_no_other() {
     let found: BTreeSet<_> = found.iter().map(|job| job.id().clone()).collect();
     assert!(found.len() == 4 && found.is_subset(&ids), "{found:?}");
     assert_eq!(store.expired(10).await.expect("looked for"), []);
-    let filter = JobFilter {
-        limit: 50,
-        ..Default::default()
-    };
+    let filter = JobFilter { limit: 50, ..Default::default() };
     let listed = store.list(&filter).await.expect("listed");
     assert_eq!(listed.jobs.len(), ids.len(), "the list shows what can be read");
     let later = "zz_queued_0".parse().expect("an id");
@@ -161,15 +131,9 @@ async fn a_stream_that_is_not_whole_is_not_appended_to() {
     let next = transition(&job, &Command::RequestCancel, "api", "late").expect("lawful");
     let jobs = database.collection::<Document>(OPS);
     let id = doc! { "_id": job.id().as_str() };
-    jobs.update_one(id.clone(), doc! { "$pop": { "events": 1 } })
-        .await
-        .expect("damaged");
+    jobs.update_one(id.clone(), doc! { "$pop": { "events": 1 } }).await.expect("damaged");
     let damaged = jobs.find_one(id.clone()).await.expect("read");
     assert!(matches!(store.apply(&next).await, Ok(Outcome::Lost(Some(_)))));
-    assert_eq!(
-        jobs.find_one(id).await.expect("read"),
-        damaged,
-        "left as it is, for people to look at"
-    );
+    assert_eq!(jobs.find_one(id).await.expect("read"), damaged, "left as it is, for people to look at");
     set.end().await;
 }

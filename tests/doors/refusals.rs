@@ -17,17 +17,12 @@ async fn refusals_of_the_server_quote_no_document() {
     // Two jobs with one slot, which only a defect could bring about: the index refuses the second.
     let jobs = database.collection::<Document>(OPS);
     let held = doc! { "$set": { "holds": ["a-very-private-slot"] } };
-    jobs.update_one(doc! { "_id": job.id().as_str() }, held)
-        .await
-        .expect("updated");
+    jobs.update_one(doc! { "_id": job.id().as_str() }, held).await.expect("updated");
     let command = doc! { "update": OPS, "updates": [
         { "q": { "_id": "x" }, "u": { "$set": { "holds": ["a-very-private-slot"] } }, "upsert": true },
     ] };
     let raw = database.run_command(command).await.expect("answered").to_string();
-    assert!(
-        raw.contains("writeErrors") && raw.contains("Document failed validation"),
-        "{raw}"
-    );
+    assert!(raw.contains("writeErrors") && raw.contains("Document failed validation"), "{raw}");
     let mut large = backup(0);
     large.request.requested_by = "private ".repeat(3_000_000);
     let refused = store.enqueue(&large).await.expect_err("too large").to_string();
@@ -41,10 +36,7 @@ async fn why_there_is_no_connection_is_one_sentence_without_the_password() {
     let (_, rest) = set.uri.split_once('@').expect("a password");
     let wrong = format!("mongodb://lucid:hunter2@{rest}");
     let error = connect(&wrong, "lucid_ops").await.expect_err("refused");
-    assert!(
-        matches!(error, ConnectError::Credentials { .. }) && !error.is_retryable(),
-        "{error}"
-    );
+    assert!(matches!(error, ConnectError::Credentials { .. }) && !error.is_retryable(), "{error}");
     assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
     let other_set = set.uri.replace("replicaSet=rs0", "replicaSet=rs7");
     let nobody = "mongodb://lucid:hunter2@127.0.0.1:9/?replicaSet=rs0";
@@ -52,24 +44,12 @@ async fn why_there_is_no_connection_is_one_sentence_without_the_password() {
     let error = other.expect_err("refused");
     assert!(error.to_string().contains("its name isn't the one"), "{error}");
     let error = unreachable.expect_err("refused");
-    assert!(
-        error.is_retryable() && error.to_string().contains("127.0.0.1:9"),
-        "{error}"
-    );
+    assert!(error.is_retryable() && error.to_string().contains("127.0.0.1:9"), "{error}");
     assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
     let (connection, _) = set.database().await;
     assert_eq!(connection.replica_set(), "rs0");
-    assert!(
-        connection
-            .snapshot_window_s()
-            .await
-            .expect("asked")
-            .is_some_and(|seconds| seconds >= 60)
-    );
-    assert!(
-        !format!("{connection:?}").contains(password(&set.uri)),
-        "a password in Debug output"
-    );
+    assert!(connection.snapshot_window_s().await.expect("asked").is_some_and(|seconds| seconds >= 60));
+    assert!(!format!("{connection:?}").contains(password(&set.uri)), "a password in Debug output");
     set.end().await;
 }
 

@@ -23,9 +23,7 @@ async fn a_capped_collection_that_is_written_all_the_time_fits_again() {
     let writer = tokio::spawn(async move {
         let mut begun = Some(begun);
         for round in 0.. {
-            log.insert_many(lines(round * 500..(round + 1) * 500))
-                .await
-                .expect("inserted");
+            log.insert_many(lines(round * 500..(round + 1) * 500)).await.expect("inserted");
             if round == 20 {
                 begun.take().map(|begun| begun.send(()));
             }
@@ -53,11 +51,7 @@ async fn what_no_longer_fits_is_told() {
         let create = doc! { "create": name, "capped": true, "size": 1_000_000 };
         database.run_command(create).await.expect("made");
     }
-    database
-        .collection("log")
-        .insert_many(lines(0..1_000))
-        .await
-        .expect("inserted");
+    database.collection("log").insert_many(lines(0..1_000)).await.expect("inserted");
     let shrink = doc! { "collMod": "log", "cappedSize": 200_000 };
     database.run_command(shrink).await.expect("shrunk");
     let (backup, _) = world.back_up(&source).await;
@@ -69,9 +63,6 @@ async fn what_no_longer_fits_is_told() {
         let log = world.client.database(name).collection("log");
         log.insert_one(newest.clone()).await.expect("inserted");
     }
-    assert_same(
-        &contents(&world.client, &source).await,
-        &contents(&world.client, &target).await,
-    );
+    assert_same(&contents(&world.client, &source).await, &contents(&world.client, &target).await);
     world.stop().await;
 }

@@ -21,6 +21,7 @@ pub struct Stored {
 }
 
 type Hook = Box<dyn Fn(usize) + Send + Sync>;
+type Named = Box<dyn Fn(&str) + Send + Sync>;
 
 /// One claim. Every look at the lease and every report is a point where a test may step in.
 pub struct Claim {
@@ -36,6 +37,10 @@ pub struct Claim {
     pub at_report: Hook,
     /// Called after a fact was recorded.
     pub at_record: Hook,
+    /// Called at each report of progress, with the phase.
+    pub at_phase: Named,
+    /// Called before a list is kept, with its name.
+    pub at_put: Named,
 }
 
 impl Stored {
@@ -49,10 +54,7 @@ impl Stored {
             unique_key: None,
             priority: 0,
             max_attempts: 3,
-            requires: Requires {
-                repository: Some(repository),
-                labels: Vec::new(),
-            },
+            requires: Requires { repository: Some(repository), labels: Vec::new() },
         };
         let head = Head {
             state: State::Running,
@@ -67,17 +69,8 @@ impl Stored {
             result: None,
             error: None,
         };
-        let job = Job {
-            request,
-            head,
-            lease: None,
-            progress: None,
-            events: Vec::new(),
-        };
-        Arc::new(Self {
-            job: Mutex::new(job),
-            details: Mutex::default(),
-        })
+        let job = Job { request, head, lease: None, progress: None, events: Vec::new() };
+        Arc::new(Self { job: Mutex::new(job), details: Mutex::default() })
     }
 
     /// Claims the job, for the first time or over from whoever has it.
@@ -88,11 +81,7 @@ impl Stored {
             job.head.attempt += 1;
             job.head.epoch
         };
-        self.append(EventBody::Claimed {
-            epoch,
-            attempt: 1,
-            takeover: epoch > 1,
-        });
+        self.append(EventBody::Claimed { epoch, attempt: 1, takeover: epoch > 1 });
         Claim {
             stored: Arc::clone(self),
             epoch,
@@ -102,6 +91,8 @@ impl Stored {
             at_look: Box::new(|_| ()),
             at_report: Box::new(|_| ()),
             at_record: Box::new(|_| ()),
+            at_phase: Box::new(|_| ()),
+            at_put: Box::new(|_| ()),
         }
     }
 
@@ -121,13 +112,7 @@ impl Stored {
         let mut job = self.job.lock().expect("unpoisoned");
         let seq = i64::try_from(job.events.len()).expect("few") + 1;
         job.head.version = seq;
-        job.events.push(Event {
-            seq,
-            at: Stamp::At(DateTime::now()),
-            by: "test".into(),
-            write: String::new(),
-            body,
-        });
+        job.events.push(Event { seq, at: Stamp::At(DateTime::now()), by: "test".into(), write: String::new(), body });
     }
 }
 
@@ -167,6 +152,7 @@ impl JobContext for Claim {
     }
 
     fn report(&self, progress: Progress) {
+        (self.at_phase)(&progress.phase);
         (self.at_report)(usize::try_from(progress.documents).unwrap_or_default());
     }
 
@@ -185,19 +171,11 @@ impl JobContext for Claim {
     }
 
     async fn put_detail(&self, name: &str, data: Document) -> Result<String, ContextError> {
+        (self.at_put)(name);
         let hash = format!("hash of {name}, {} bytes", data.to_vec().expect("BSON").len());
         let job = self.stored.job().request.id;
-        let detail = Detail {
-            job,
-            name: name.into(),
-            hash: hash.clone(),
-            data,
-        };
-        self.stored
-            .details
-            .lock()
-            .expect("unpoisoned")
-            .insert(name.into(), detail);
+        let detail = Detail { job, name: name.into(), hash: hash.clone(), data };
+        self.stored.details.lock().expect("unpoisoned").insert(name.into(), detail);
         Ok(hash)
     }
 

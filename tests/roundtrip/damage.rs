@@ -27,11 +27,8 @@ async fn one_flipped_byte_anywhere_is_found_and_never_restored() {
     let (backup, _) = world.back_up(&source).await;
     let mut objects = Vec::new();
     files(&world.folder, &mut objects);
-    let is_about_data = |path: &PathBuf| {
-        ["packs", "index", "manifests"]
-            .iter()
-            .any(|word| path.to_string_lossy().contains(word))
-    };
+    let is_about_data =
+        |path: &PathBuf| ["packs", "index", "manifests"].iter().any(|word| path.to_string_lossy().contains(word));
     objects.retain(is_about_data);
     assert!(objects.len() >= 3, "{objects:?}");
     let mut collections_named = 0;
@@ -48,30 +45,16 @@ async fn one_flipped_byte_anywhere_is_found_and_never_restored() {
             assert_eq!(failure.code, "backup_damaged");
             assert!(!failure.retryable);
             let object = path.file_name().expect("a name").to_string_lossy();
-            assert!(
-                failure.message.contains(&*object),
-                "{} isn't named: {}",
-                object,
-                failure.message
-            );
+            assert!(failure.message.contains(&*object), "{} isn't named: {}", object, failure.message);
             collections_named += usize::from(failure.message.contains("collection '"));
         }
         fs::remove_file(path).expect("removed");
         let job = world.job(restore(&backup, &target));
-        assert!(
-            world.run(&job, &job.claim()).await.is_err(),
-            "{} is missing",
-            path.display()
-        );
+        assert!(world.run(&job, &job.claim()).await.is_err(), "{} is missing", path.display());
         fs::write(path, &sound).expect("written");
     }
     assert!(collections_named > 0, "damage in a pack names a collection");
-    let names = world
-        .client
-        .database(&target)
-        .list_collection_names()
-        .await
-        .expect("names");
+    let names = world.client.database(&target).list_collection_names().await.expect("names");
     assert!(names.is_empty(), "the target was touched: {names:?}");
     world.restore(&backup, &target).await.expect("all is well again");
     world.stop().await;

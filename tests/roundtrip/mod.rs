@@ -2,8 +2,10 @@
 //! late or half-way does harm.
 
 mod capped;
+mod catalog;
 mod context;
 mod damage;
+mod expiry;
 mod failover;
 mod sample;
 mod snapshot;

@@ -13,11 +13,7 @@ async fn run(database: &Database, command: Document) {
 }
 
 async fn insert(database: &Database, name: &str, documents: Vec<Document>) {
-    database
-        .collection(name)
-        .insert_many(documents)
-        .await
-        .expect("inserted");
+    database.collection(name).insert_many(documents).await.expect("inserted");
 }
 
 /// Makes the database.
@@ -28,44 +24,20 @@ pub async fn make(client: &Client, name: &str) {
     insert(
         database,
         "sessions",
-        (0..1_000)
-            .map(|n| doc! { "_id": uuid_id(n), "n": n, "pad": "x".repeat(300) })
-            .collect(),
+        (0..1_000).map(|n| doc! { "_id": uuid_id(n), "n": n, "pad": "x".repeat(300) }).collect(),
     )
     .await;
-    run(
-        database,
-        doc! { "create": "log", "capped": true, "size": 1 << 20, "max": 5_000 },
-    )
-    .await;
-    insert(
-        database,
-        "log",
-        (0..500)
-            .map(|n| doc! { "_id": 1_000 - n, "line": format!("line {n}") })
-            .collect(),
-    )
-    .await;
+    run(database, doc! { "create": "log", "capped": true, "size": 1 << 20, "max": 5_000 }).await;
+    insert(database, "log", (0..500).map(|n| doc! { "_id": 1_000 - n, "line": format!("line {n}") }).collect()).await;
     run(database, doc! { "create": "blocks", "clusteredIndex": { "key": { "_id": 1 }, "unique": true }, "expireAfterSeconds": 1_000_000_000_i64 }).await;
     insert(
         database,
         "blocks",
-        (0..400)
-            .map(|n| doc! { "_id": DateTime::from_millis(4_000_000_000_000 + n), "n": n })
-            .collect(),
+        (0..400).map(|n| doc! { "_id": DateTime::from_millis(4_000_000_000_000 + n), "n": n }).collect(),
     )
     .await;
-    run(
-        database,
-        doc! { "create": "words", "collation": { "locale": "de", "strength": 2 } },
-    )
-    .await;
-    insert(
-        database,
-        "words",
-        vec![doc! { "_id": "Ärger", "w": "a" }, doc! { "_id": "zorn", "w": "b" }],
-    )
-    .await;
+    run(database, doc! { "create": "words", "collation": { "locale": "de", "strength": 2 } }).await;
+    insert(database, "words", vec![doc! { "_id": "Ärger", "w": "a" }, doc! { "_id": "zorn", "w": "b" }]).await;
     run(
         database,
         doc! { "createIndexes": "words", "indexes": [
@@ -123,22 +95,12 @@ async fn odd(database: &Database) {
         doc! { "_id": 1.5, "a.b": 1, "$c": 2, "": 3, "ü": Bson::MinKey, "k": Bson::MaxKey },
         doc! { "_id": 7_i64, "u": Bson::Undefined, "js": Bson::JavaScriptCode("x()".into()), "s": Bson::Symbol("s".into()) },
     ];
-    let raw: Vec<RawDocumentBuf> = odd
-        .iter()
-        .map(|document| RawDocumentBuf::try_from(document).expect("BSON"))
-        .collect();
-    database
-        .collection::<RawDocumentBuf>("odd")
-        .insert_many(raw)
-        .await
-        .expect("inserted");
+    let raw: Vec<RawDocumentBuf> =
+        odd.iter().map(|document| RawDocumentBuf::try_from(document).expect("BSON")).collect();
+    database.collection::<RawDocumentBuf>("odd").insert_many(raw).await.expect("inserted");
     // Not by replacing the document: secondaries would put their own time in again.
     let update = doc! { "$set": { "t": ZERO } };
-    database
-        .collection::<Document>("odd")
-        .update_one(doc! { "_id": "zero" }, update)
-        .await
-        .expect("updated");
+    database.collection::<Document>("odd").update_one(doc! { "_id": "zero" }, update).await.expect("updated");
 }
 
 /// A time-series collection with secondary index and expiry.
@@ -152,11 +114,8 @@ pub async fn series(database: &Database, name: &str) {
     )
     .await;
     measure(database, name, 0..600).await;
-    run(
-        database,
-        doc! { "createIndexes": name, "indexes": [{ "key": { "m.s": 1, "t": -1 }, "name": "by_sensor" }] },
-    )
-    .await;
+    run(database, doc! { "createIndexes": name, "indexes": [{ "key": { "m.s": 1, "t": -1 }, "name": "by_sensor" }] })
+        .await;
 }
 
 /// More measurements.
@@ -178,16 +137,10 @@ pub type Contents = BTreeMap<String, (Vec<u8>, Vec<Vec<u8>>, Vec<Vec<u8>>)>;
 /// Reads everything, `uuid` aside; documents of capped collections in order, all others sorted.
 pub async fn contents(client: &Client, name: &str) -> Contents {
     let database = client.database(name);
-    let listed = database
-        .run_command(doc! { "listCollections": 1, "cursor": { "batchSize": 1_000 } })
-        .await
-        .expect("listed");
+    let listed =
+        database.run_command(doc! { "listCollections": 1, "cursor": { "batchSize": 1_000 } }).await.expect("listed");
     let mut contents = Contents::new();
-    for item in listed
-        .get_document("cursor")
-        .and_then(|cursor| cursor.get_array("firstBatch"))
-        .expect("a batch")
-    {
+    for item in listed.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch")).expect("a batch") {
         let item = item.as_document().expect("a document");
         let collection = item.get_str("name").expect("a name");
         let options = item.get_document("options").expect("options");
@@ -195,32 +148,20 @@ pub async fn contents(client: &Client, name: &str) -> Contents {
         if collection == "system.views" {
             continue;
         }
-        let indexes = if is_view {
-            Vec::new()
-        } else {
-            indexes(&database, collection).await
-        };
-        let documents = if is_view {
-            Vec::new()
-        } else {
-            documents(&database, collection, options.contains_key("capped")).await
-        };
+        let indexes = if is_view { Vec::new() } else { indexes(&database, collection).await };
+        let documents =
+            if is_view { Vec::new() } else { documents(&database, collection, options.contains_key("capped")).await };
         contents.insert(collection.to_owned(), (sorted(options), indexes, documents));
     }
     contents
 }
 
-async fn indexes(database: &Database, name: &str) -> Vec<Vec<u8>> {
+/// The indexes of a collection, in comparable form.
+pub async fn indexes(database: &Database, name: &str) -> Vec<Vec<u8>> {
     let command = doc! { "listIndexes": name, "cursor": { "batchSize": 1_000 } };
     let listed = database.run_command(command).await.expect("listed");
-    let batch = listed
-        .get_document("cursor")
-        .and_then(|cursor| cursor.get_array("firstBatch"))
-        .expect("a batch");
-    let mut indexes: Vec<_> = batch
-        .iter()
-        .map(|index| sorted(index.as_document().expect("a document")))
-        .collect();
+    let batch = listed.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch")).expect("a batch");
+    let mut indexes: Vec<_> = batch.iter().map(|index| sorted(index.as_document().expect("a document"))).collect();
     indexes.sort();
     indexes
 }
@@ -238,10 +179,7 @@ async fn documents(database: &Database, name: &str, ordered: bool) -> Vec<Vec<u8
 }
 
 fn sorted(document: &Document) -> Vec<u8> {
-    let fields: BTreeMap<_, _> = document
-        .iter()
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
+    let fields: BTreeMap<_, _> = document.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     fields.into_iter().collect::<Document>().to_vec().expect("BSON")
 }
 
@@ -256,12 +194,7 @@ pub fn assert_same(expected: &Contents, found: &Contents) {
         assert_eq!(all(indexes), all(found_indexes), "indexes of {name}");
         assert_eq!(documents.len(), found_documents.len(), "number of documents of {name}");
         for (expected, found) in documents.iter().zip(found_documents) {
-            assert!(
-                expected == found,
-                "{name}: {:?} became {:?}",
-                readable(expected),
-                readable(found)
-            );
+            assert!(expected == found, "{name}: {:?} became {:?}", readable(expected), readable(found));
         }
     }
 }

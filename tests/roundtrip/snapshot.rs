@@ -9,13 +9,13 @@ use lucid_ports::{Ending, JobError};
 use lucid_schemas::{EventBody, Kind, State};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-fn snapshots(job: &super::context::Stored) -> usize {
+pub fn snapshots(job: &super::context::Stored) -> usize {
     let taken = |event: &&lucid_schemas::Event| matches!(event.body, EventBody::SnapshotTaken { .. });
     job.job().events.iter().filter(taken).count()
 }
 
 /// Runs work inside a hook, which isn't async, while other threads go on.
-fn wait_for(work: impl Future<Output = ()>) {
+pub fn wait_for(work: impl Future<Output = ()>) {
     tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work));
 }
 
@@ -26,12 +26,7 @@ async fn what_happens_after_the_instant_is_not_in_the_backup() {
     make(&world.client, &source).await;
     let client = world.client.clone();
     // Capped collections are read late; everything else is as of the instant.
-    client
-        .database(&source)
-        .collection::<Document>("log")
-        .drop()
-        .await
-        .expect("dropped");
+    client.database(&source).collection::<Document>("log").drop().await.expect("dropped");
     let original = contents(&client, &source).await;
     let job = world.job(backup(&source));
     let mut claim = job.claim();
@@ -39,21 +34,9 @@ async fn what_happens_after_the_instant_is_not_in_the_backup() {
     claim.at_record = Box::new(move |_| {
         wait_for(async {
             let database = hooked.database(&name);
-            database
-                .collection::<Document>("users")
-                .delete_many(doc! {})
-                .await
-                .expect("deleted");
-            database
-                .collection("sessions")
-                .insert_one(doc! { "_id": 1 })
-                .await
-                .expect("inserted");
-            database
-                .collection("later")
-                .insert_one(doc! { "_id": 1 })
-                .await
-                .expect("inserted");
+            database.collection::<Document>("users").delete_many(doc! {}).await.expect("deleted");
+            database.collection("sessions").insert_one(doc! { "_id": 1 }).await.expect("inserted");
+            database.collection("later").insert_one(doc! { "_id": 1 }).await.expect("inserted");
             super::sample::measure(&database, "metrics", 600..700).await;
         });
     });
@@ -78,16 +61,8 @@ async fn a_collection_made_anew_meanwhile_leads_to_another_instant() {
         if calls.fetch_add(1, Ordering::SeqCst) == 0 {
             wait_for(async {
                 let database = hooked.database(&name);
-                database
-                    .collection::<Document>("sessions")
-                    .drop()
-                    .await
-                    .expect("dropped");
-                database
-                    .collection("sessions")
-                    .insert_one(doc! { "_id": "other" })
-                    .await
-                    .expect("inserted");
+                database.collection::<Document>("sessions").drop().await.expect("dropped");
+                database.collection("sessions").insert_one(doc! { "_id": "other" }).await.expect("inserted");
                 database.collection::<Document>("words").drop().await.expect("dropped");
             });
         }
@@ -95,10 +70,7 @@ async fn a_collection_made_anew_meanwhile_leads_to_another_instant() {
     world.run(&job, &claim).await.expect("a backup");
     assert_eq!(snapshots(&job), 2);
     world.restore(&job, &target).await.expect("a restore");
-    assert_same(
-        &contents(&world.client, &source).await,
-        &contents(&world.client, &target).await,
-    );
+    assert_same(&contents(&world.client, &source).await, &contents(&world.client, &target).await);
     world.stop().await;
 }
 
@@ -145,23 +117,13 @@ async fn a_successor_goes_on_and_one_manifest_counts() {
     };
     assert!(manifests().await.is_empty());
     let result = world.run(&job, &job.claim()).await.expect("a backup");
-    let named = result
-        .get_document("manifest")
-        .and_then(|manifest| manifest.get_str("key"))
-        .expect("a key")
-        .to_owned();
+    let named = result.get_document("manifest").and_then(|manifest| manifest.get_str("key")).expect("a key").to_owned();
     assert_eq!(manifests().await.len(), 1);
 
     // Lost right after the manifest: the successor adopts it.
     job.end(State::Committing, None);
     let result = world.run(&job, &job.claim()).await.expect("a backup");
-    assert_eq!(
-        result
-            .get_document("manifest")
-            .and_then(|manifest| manifest.get_str("key"))
-            .expect("a key"),
-        named
-    );
+    assert_eq!(result.get_document("manifest").and_then(|manifest| manifest.get_str("key")).expect("a key"), named);
 
     // Awake again: a manifest that nobody names goes.
     let late = world

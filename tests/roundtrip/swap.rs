@@ -23,22 +23,10 @@ fn restore_some(backup: &Stored, database: &str) -> Spec {
 /// Changes the target, so that there is something to replace.
 async fn change(world: &World, database: &str) {
     let database = world.client.database(database);
-    database
-        .collection::<Document>("users")
-        .delete_many(doc! { "age": { "$lt": 40 } })
-        .await
-        .expect("deleted");
-    database
-        .collection("odd")
-        .insert_one(doc! { "_id": "mine" })
-        .await
-        .expect("inserted");
+    database.collection::<Document>("users").delete_many(doc! { "age": { "$lt": 40 } }).await.expect("deleted");
+    database.collection("odd").insert_one(doc! { "_id": "mine" }).await.expect("inserted");
     database.collection::<Document>("words").drop().await.expect("dropped");
-    database
-        .collection::<Document>("adults_view")
-        .drop()
-        .await
-        .expect("dropped");
+    database.collection::<Document>("adults_view").drop().await.expect("dropped");
     measure(&database, "metrics", 300..1_000).await;
 }
 
@@ -65,14 +53,8 @@ async fn a_swap_that_breaks_off_anywhere_is_rolled_forward() {
         let mut second = job.claim();
         second.lease_looks = 1;
         let _ = world.run(&job, &second).await;
-        let result = world
-            .run(&job, &job.claim())
-            .await
-            .unwrap_or_else(|error| panic!("at look {looks}: {error:?}"));
-        assert!(
-            result.get_array("left_alone").expect("told").is_empty(),
-            "at look {looks}"
-        );
+        let result = world.run(&job, &job.claim()).await.unwrap_or_else(|error| panic!("at look {looks}: {error:?}"));
+        assert!(result.get_array("left_alone").expect("told").is_empty(), "at look {looks}");
         assert_same(&original, &contents(&world.client, &source).await);
         assert!(world.staging(&source).await.is_empty());
     }
@@ -125,10 +107,7 @@ async fn a_worker_that_was_stopped_before_any_command_harms_nobody_later() {
             break;
         };
         // The successor does the whole swap, and clients write again.
-        world
-            .run(&job, &job.claim())
-            .await
-            .unwrap_or_else(|error| panic!("at look {look}: {error:?}"));
+        world.run(&job, &job.claim()).await.unwrap_or_else(|error| panic!("at look {look}: {error:?}"));
         assert_same(&original, &contents(&world.client, &source).await);
         for name in ["users", "odd", "words"] {
             let written = doc! { "_id": format!("after the restore {look}"), "mail": "new@example.org" };
@@ -136,11 +115,7 @@ async fn a_worker_that_was_stopped_before_any_command_harms_nobody_later() {
         }
         measure(&client, "metrics", 600..650).await;
         client.collection::<Document>("empty").drop().await.expect("dropped");
-        client
-            .collection("empty")
-            .insert_one(doc! { "_id": "somebody else's" })
-            .await
-            .expect("inserted");
+        client.collection("empty").insert_one(doc! { "_id": "somebody else's" }).await.expect("inserted");
         let before = contents(&world.client, &source).await;
         stopped.go_on.send(()).expect("it waits");
         let outcome = stopped.done.await.expect("no panic");
@@ -158,55 +133,25 @@ async fn what_somebody_else_has_made_meanwhile_is_left_alone() {
     make(&world.client, &source).await;
     let (backup, _) = world.back_up(&source).await;
     let client = world.client.database(&target);
-    client
-        .collection("users")
-        .insert_one(doc! { "_id": "old" })
-        .await
-        .expect("inserted");
+    client.collection("users").insert_one(doc! { "_id": "old" }).await.expect("inserted");
 
     let job = world.job(restore(&backup, &target));
     let mut claim = job.claim();
     claim.lease_looks = 0;
     assert_eq!(world.run(&job, &claim).await, Err(JobError::Stopped));
     client.collection::<Document>("users").drop().await.expect("dropped");
-    client
-        .collection("users")
-        .insert_one(doc! { "_id": "somebody else's" })
-        .await
-        .expect("inserted");
-    client
-        .collection("words")
-        .insert_one(doc! { "_id": "somebody else's, too" })
-        .await
-        .expect("inserted");
+    client.collection("users").insert_one(doc! { "_id": "somebody else's" }).await.expect("inserted");
+    client.collection("words").insert_one(doc! { "_id": "somebody else's, too" }).await.expect("inserted");
 
     let Err(JobError::Failed(failure)) = world.run(&job, &job.claim()).await else {
         panic!("it must be told");
     };
     assert_eq!((failure.code.as_str(), failure.retryable), ("changed_by_others", false));
-    assert!(
-        failure.message.contains("users") && failure.message.contains("words"),
-        "{}",
-        failure.message
-    );
+    assert!(failure.message.contains("users") && failure.message.contains("words"), "{}", failure.message);
     for name in ["users", "words"] {
-        assert_eq!(
-            client
-                .collection::<Document>(name)
-                .count_documents(doc! {})
-                .await
-                .expect("counted"),
-            1
-        );
+        assert_eq!(client.collection::<Document>(name).count_documents(doc! {}).await.expect("counted"), 1);
     }
-    assert_eq!(
-        client
-            .collection::<Document>("sessions")
-            .count_documents(doc! {})
-            .await
-            .expect("counted"),
-        1_000
-    );
+    assert_eq!(client.collection::<Document>("sessions").count_documents(doc! {}).await.expect("counted"), 1_000);
 
     // The operator makes room, and the job is resumed.
     client.collection::<Document>("words").drop().await.expect("dropped");
@@ -238,10 +183,7 @@ async fn a_restore_that_ends_before_its_swap_leaves_nothing() {
     // Lost: the successor clears away what it finds, and does it all.
     world.run(&job, &job.claim()).await.expect("a restore");
     assert!(world.staging(&target).await.is_empty());
-    assert_same(
-        &contents(&world.client, &source).await,
-        &contents(&world.client, &target).await,
-    );
+    assert_same(&contents(&world.client, &source).await, &contents(&world.client, &target).await);
 
     let other = world.database("other").await;
     let job = world.job(restore(&backup, &other));
@@ -254,12 +196,7 @@ async fn a_restore_that_ends_before_its_swap_leaves_nothing() {
     });
     assert_eq!(world.run(&job, &claim).await, Err(JobError::Stopped));
     world.handler(Kind::Restore).abandon(&claim, Ending::Canceled).await;
-    let left = world
-        .client
-        .database(&other)
-        .list_collection_names()
-        .await
-        .expect("names");
+    let left = world.client.database(&other).list_collection_names().await.expect("names");
     assert!(left.iter().all(|name| name == "system.views"), "{left:?}");
     world.stop().await;
 }

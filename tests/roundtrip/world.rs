@@ -9,17 +9,25 @@ use lucid_repository::{InitOptions, Location, Repository, Unlock};
 use lucid_schemas::{
     BackupSpec, JobId, Kind, ManifestName, RepositoryName, RestoreSpec, Spec, State, VerifyLevel, VerifySpec,
 };
-use mongodb::Client;
+use mongodb::{
+    Client,
+    event::{EventHandler, command::CommandEvent},
+    options::ClientOptions,
+};
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 use tempfile::TempDir;
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// Called before each command that the handlers send, with its name.
+type AtCommand = Arc<Mutex<Option<Box<dyn Fn(&str) + Send>>>>;
 
 /// A replica set, a repository and the handlers of one worker.
 pub struct World {
@@ -28,6 +36,8 @@ pub struct World {
     pub folder: PathBuf,
     /// Stops the set with this value; none where a set that runs anyhow is used.
     pub deployment: Option<tokio::sync::Mutex<Deployment>>,
+    /// Stops the handlers right before they send a command; the test's own client isn't concerned.
+    pub at_command: AtCommand,
     handlers: Vec<Arc<dyn Handler>>,
     name: RepositoryName,
     _scratch: TempDir,
@@ -36,45 +46,37 @@ pub struct World {
 impl World {
     /// A set of its own, or the one that `LUCID_TEST_MONGODB_URI` names, if one member will do.
     pub async fn start(members: usize) -> Self {
-        let _ = tracing_subscriber::fmt()
-            .with_test_writer()
-            .with_env_filter("lucid=debug")
-            .try_init();
+        let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter("lucid=debug").try_init();
         let scratch = crate::support::world::scratch();
-        let (client, deployment) = match std::env::var("LUCID_TEST_MONGODB_URI") {
-            Ok(uri) if members == 1 => (Client::with_uri_str(uri).await.expect("a client"), None),
+        let (uri, deployment) = match std::env::var("LUCID_TEST_MONGODB_URI") {
+            Ok(uri) if members == 1 => (uri, None),
             _ => {
                 let options = Options::new(scratch.path().join("mongod")).members(members);
                 let deployment = Deployment::start(options).await.expect("a replica set");
-                (deployment.client().expect("a client"), Some(deployment))
+                (deployment.uri(), Some(deployment))
             }
         };
+        let client = match &deployment {
+            Some(deployment) => deployment.client().expect("a client"),
+            None => Client::with_uri_str(&uri).await.expect("a client"),
+        };
+        let at_command = AtCommand::default();
         let folder = scratch.path().join("repository");
         let location = Location::folder(&folder).expect("a location");
         let unlock = Unlock::KeyFile(scratch.path().join("key"));
-        let options = InitOptions {
-            allow_plain: true,
-            ..InitOptions::default()
-        };
-        let repository = Repository::init(&location, &unlock, &options)
-            .await
-            .expect("a repository");
+        let options = InitOptions { allow_plain: true, ..InitOptions::default() };
+        let repository = Repository::init(&location, &unlock, &options).await.expect("a repository");
         let environment = Environment {
-            client: client.clone(),
+            client: watched(&uri, &at_command).await,
             repositories: [("main".to_owned(), repository.clone())].into(),
             ops_database: "lucid_ops".into(),
-            options: HandlerOptions {
-                batch_bytes: 64 << 10,
-                ..HandlerOptions::default()
-            },
+            options: HandlerOptions { batch_bytes: 64 << 10, ..HandlerOptions::default() },
         };
         Self {
-            name: RepositoryName {
-                name: "main".into(),
-                id: repository.id().to_string(),
-            },
+            name: RepositoryName { name: "main".into(), id: repository.id().to_string() },
             handlers: registry(&Arc::new(environment)),
             client,
+            at_command,
             repository,
             folder,
             deployment: deployment.map(tokio::sync::Mutex::new),
@@ -84,11 +86,7 @@ impl World {
 
     /// A database name that no other test uses.
     pub async fn database(&self, word: &str) -> String {
-        let name = format!(
-            "rt_{word}_{}_{}",
-            std::process::id(),
-            NUMBER.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("rt_{word}_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         self.client.database(&name).drop().await.expect("dropped");
         name
     }
@@ -101,11 +99,7 @@ impl World {
 
     /// A job that asks for this.
     pub fn job(&self, spec: Spec) -> Arc<Stored> {
-        let id = format!(
-            "{}_20250109_020000_{:010}",
-            spec.kind(),
-            NUMBER.fetch_add(1, Ordering::Relaxed)
-        );
+        let id = format!("{}_20250109_020000_{:010}", spec.kind(), NUMBER.fetch_add(1, Ordering::Relaxed));
         Stored::new(&id, spec, self.name.clone())
     }
 
@@ -114,10 +108,7 @@ impl World {
         let kind = job.job().request.spec.kind();
         let outcome = self.handler(kind).run(claim).await;
         if let Ok(result) = &outcome {
-            assert!(
-                result.to_vec().expect("BSON").len() < 16 << 10,
-                "a result must fit an event"
-            );
+            assert!(result.to_vec().expect("BSON").len() < 16 << 10, "a result must fit an event");
             job.end(State::Succeeded, Some(result.clone()));
         }
         outcome
@@ -145,15 +136,27 @@ impl World {
 
     /// Names of staging collections that were left in a database.
     pub async fn staging(&self, database: &str) -> Vec<String> {
-        let mut names = self
-            .client
-            .database(database)
-            .list_collection_names()
-            .await
-            .expect("names");
+        let mut names = self.client.database(database).list_collection_names().await.expect("names");
         names.retain(|name| name.contains("__lucid_staging_"));
         names
     }
+}
+
+/// A client that tells its commands.
+async fn watched(uri: &str, at_command: &AtCommand) -> Client {
+    let mut options = ClientOptions::parse(uri).await.expect("options");
+    // As short as those of the set's own clients: where a member dies, cursors on it are given up after this.
+    options.server_selection_timeout = Some(Duration::from_secs(10));
+    options.connect_timeout = Some(Duration::from_secs(5));
+    let at_command = Arc::clone(at_command);
+    options.command_event_handler = Some(EventHandler::callback(move |event| {
+        if let CommandEvent::Started(event) = event
+            && let Some(hook) = &*at_command.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            hook(&event.command_name);
+        }
+    }));
+    Client::with_options(options).expect("a client")
 }
 
 /// A backup of everything.
@@ -173,13 +176,7 @@ pub fn named(backup: &Stored) -> (JobId, ManifestName) {
     let result = job.head.result.expect("a result");
     let manifest = result.get_document("manifest").expect("a manifest");
     let text = |field| manifest.get_str(field).expect("a text").to_owned();
-    (
-        job.request.id,
-        ManifestName {
-            key: text("key"),
-            hash: text("hash"),
-        },
-    )
+    (job.request.id, ManifestName { key: text("key"), hash: text("hash") })
 }
 
 /// A restore of everything, replacing what is there.
@@ -198,9 +195,5 @@ pub fn restore(backup: &Stored, database: &str) -> Spec {
 /// A verification.
 pub fn verify(backup: &Stored, level: VerifyLevel) -> Spec {
     let (backup, manifest) = named(backup);
-    Spec::Verify(VerifySpec {
-        backup,
-        manifest,
-        level,
-    })
+    Spec::Verify(VerifySpec { backup, manifest, level })
 }

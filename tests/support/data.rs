@@ -20,10 +20,7 @@ pub async fn rows(world: &World, database: &str, documents: u32) {
     for number in 0..documents {
         batch.push(doc! { "_id": number, "noise": noise(number) });
         if batch.len() == 4_000 {
-            collection
-                .insert_many(std::mem::take(&mut batch))
-                .await
-                .expect("inserted");
+            collection.insert_many(std::mem::take(&mut batch)).await.expect("inserted");
         }
     }
     if !batch.is_empty() {
@@ -40,10 +37,7 @@ fn noise(seed: u32) -> Bson {
         state ^= state << 17;
         state.to_le_bytes()
     });
-    Bson::Binary(Binary {
-        subtype: BinarySubtype::Generic,
-        bytes: bytes.flatten().take(NOISE_BYTES).collect(),
-    })
+    Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes: bytes.flatten().take(NOISE_BYTES).collect() })
 }
 
 /// Lets the server take so long for each of these commands: a job stays in the middle of its work for seconds.
@@ -53,12 +47,7 @@ pub async fn slow_down(world: &World, command: &str, each_ms: i32) {
         "mode": "alwaysOn",
         "data": { "failCommands": [command], "blockConnection": true, "blockTimeMS": each_ms, "appName": "lucid-ops" },
     };
-    world
-        .client()
-        .database("admin")
-        .run_command(fail_point)
-        .await
-        .expect("test commands are on");
+    world.client().database("admin").run_command(fail_point).await.expect("test commands are on");
 }
 
 /// Whether the job is running and has moved documents.

@@ -15,15 +15,8 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// The binary that the build put beside this test binary's folder.
 pub fn binary(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("this test has a path");
-    let built = own
-        .parent()
-        .and_then(|deps| deps.parent())
-        .expect("target/debug")
-        .join(name);
-    assert!(
-        built.exists(),
-        "{name} isn't built: run tests/run, or cargo build --workspace --bins"
-    );
+    let built = own.parent().and_then(|deps| deps.parent()).expect("target/debug").join(name);
+    assert!(built.exists(), "{name} isn't built: run tests/run, or cargo build --workspace --bins");
     built
 }
 
@@ -40,10 +33,7 @@ impl Process {
         let mut child = Command::new(binary("lucid-ops"))
             .args(arguments)
             .env("MONGODB_URI", uri)
-            .env(
-                "LUCID_LOG",
-                std::env::var("LUCID_LOG").unwrap_or_else(|_| "info".into()),
-            )
+            .env("LUCID_LOG", std::env::var("LUCID_LOG").unwrap_or_else(|_| "info".into()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -57,11 +47,7 @@ impl Process {
                 }
             }
         });
-        Self {
-            child,
-            lines,
-            seen: Vec::new(),
-        }
+        Self { child, lines, seen: Vec::new() }
     }
 
     /// Waits for a line of standard output that begins so, and gives the rest of it.
@@ -82,9 +68,7 @@ impl Process {
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         let pid = self.child.id().to_string();
-        let sent = Command::new("kill")
-            .args(["-s", signal.as_str().trim_start_matches("SIG"), &pid])
-            .status();
+        let sent = Command::new("kill").args(["-s", signal.as_str().trim_start_matches("SIG"), &pid]).status();
         assert!(sent.expect("kill runs").success(), "{signal} to {pid}");
     }
 

@@ -29,26 +29,14 @@ impl World {
     /// A replica set without a repository.
     pub async fn bare(options: impl FnOnce(PathBuf) -> Options) -> Self {
         let dir = scratch();
-        let deployment = Deployment::start(options(dir.path().join("mongod")))
-            .await
-            .expect("a replica set starts");
+        let deployment = Deployment::start(options(dir.path().join("mongod"))).await.expect("a replica set starts");
         Self { deployment, dir }
     }
 
     /// The same with other options.
     pub async fn start_with(options: impl FnOnce(PathBuf) -> Options) -> Self {
         let world = Self::bare(options).await;
-        let made = run(
-            &[
-                "repo",
-                "init",
-                "--repository",
-                &world.repository(),
-                "--key-file",
-                &world.key_file(),
-            ],
-            &[],
-        );
+        let made = run(&["repo", "init", "--repository", &world.repository(), "--key-file", &world.key_file()], &[]);
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         world
     }
@@ -98,15 +86,8 @@ impl World {
     fn worker_at(&self, uri: &str, more: &[&str]) -> (Process, String) {
         let (repository, key_file) = (self.repository(), self.key_file());
         let lease_ms = LEASE_MS.to_string();
-        let mut arguments = vec![
-            "worker",
-            "--repository",
-            &repository,
-            "--key-file",
-            &key_file,
-            "--lease-ms",
-            &lease_ms,
-        ];
+        let mut arguments =
+            vec!["worker", "--repository", &repository, "--key-file", &key_file, "--lease-ms", &lease_ms];
         arguments.extend(more);
         let mut process = Process::start(&arguments, uri);
         let name = process.await_line("worker ");
@@ -117,10 +98,7 @@ impl World {
 /// A folder below the one of this test run.
 pub fn scratch() -> TempDir {
     let base = std::env::var_os("LUCID_TEST_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-    tempfile::Builder::new()
-        .prefix("world-")
-        .tempdir_in(base)
-        .expect("a folder")
+    tempfile::Builder::new().prefix("world-").tempdir_in(base).expect("a folder")
 }
 
 /// An API as a client sees it: status and JSON.
@@ -133,24 +111,16 @@ impl Api {
     /// One request; any status is an answer.
     pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.url));
+        let request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
         let answer = match body {
-            Some(body) => agent.run(
-                request
-                    .header("content-type", "application/json")
-                    .body(body.to_string())
-                    .expect("a request"),
-            ),
+            Some(body) => {
+                agent.run(request.header("content-type", "application/json").body(body.to_string()).expect("a request"))
+            }
             None => agent.run(request.body(()).expect("a request")),
         };
         let mut answer = answer.expect("the API answers");
         let text = answer.body_mut().read_to_string().expect("a body");
-        (
-            answer.status().as_u16(),
-            serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        )
+        (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
     pub fn get(&self, path: &str) -> (u16, Value) {
@@ -184,11 +154,7 @@ impl Api {
             if wanted(&job) {
                 return job;
             }
-            assert!(
-                begun.elapsed() < within,
-                "still not as wanted: {job:#?}\n{:#?}",
-                self.events(id)
-            );
+            assert!(begun.elapsed() < within, "still not as wanted: {job:#?}\n{:#?}", self.events(id));
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -19,10 +19,7 @@ pub const UNREACHABLE: u8 = 3;
 impl Exit {
     /// An end with this code and message.
     pub fn new(code: u8, message: impl fmt::Display) -> Self {
-        Self {
-            code,
-            message: message.to_string(),
-        }
+        Self { code, message: message.to_string() }
     }
 
     /// Tried and failed.

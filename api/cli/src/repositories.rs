@@ -22,14 +22,10 @@ pub fn read(args: &RepositoryArgs) -> Result<Named, Exit> {
         let (name, url) = pair
             .split_once('=')
             .ok_or_else(|| Exit::usage(format!("'{pair}' is not NAME=URL, such as main=file:///mnt/backups")))?;
-        let named_well = !name.is_empty()
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+        let named_well =
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
         if !named_well {
-            return Err(Exit::usage(format!(
-                "'{name}' is no name for a repository: use letters, digits, '-' and '_'"
-            )));
+            return Err(Exit::usage(format!("'{name}' is no name for a repository: use letters, digits, '-' and '_'")));
         }
         if places.iter().any(|(other, _)| other == name) {
             return Err(Exit::usage(format!("the repository '{name}' is named twice")));
@@ -48,9 +44,7 @@ pub fn read(args: &RepositoryArgs) -> Result<Named, Exit> {
 pub async fn open(named: &Named) -> Result<BTreeMap<String, Repository>, Exit> {
     let mut open = BTreeMap::new();
     for (name, location) in &named.places {
-        let repository = Repository::open(location, &named.unlock)
-            .await
-            .map_err(|error| refused(name, &error))?;
+        let repository = Repository::open(location, &named.unlock).await.map_err(|error| refused(name, &error))?;
         open.insert(name.clone(), repository);
     }
     Ok(open)

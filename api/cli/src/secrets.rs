@@ -38,9 +38,7 @@ pub fn mongodb_uri(mongo: &MongoArgs) -> Result<String, Exit> {
     let uri = match &mongo.mongodb_uri_file {
         Some(path) => read_secret(path)?,
         None => env::var(URI_VARIABLE).map_err(|_| {
-            Exit::usage(format!(
-                "no connection string: set {URI_VARIABLE}, or name a file with --mongodb-uri-file"
-            ))
+            Exit::usage(format!("no connection string: set {URI_VARIABLE}, or name a file with --mongodb-uri-file"))
         })?,
     };
     Ok(uri.trim().to_owned())
@@ -64,11 +62,7 @@ mod tests {
         ] {
             assert!(shows_password(argument), "{argument}");
         }
-        for argument in [
-            "mongodb://pi-1:27017,pi-2:27018/?x=a@b",
-            "mongodb://lucid@pi-1",
-            "backup",
-        ] {
+        for argument in ["mongodb://pi-1:27017,pi-2:27018/?x=a@b", "mongodb://lucid@pi-1", "backup"] {
             assert!(!shows_password(argument), "{argument}");
         }
     }

@@ -16,10 +16,7 @@ impl Shutdown {
     /// Where the system refuses.
     pub fn listen() -> Result<Self, Exit> {
         let on = |kind| signal(kind).map_err(|error| Exit::failed(format!("no signals: {error}")));
-        Ok(Self {
-            interrupt: on(SignalKind::interrupt())?,
-            terminate: on(SignalKind::terminate())?,
-        })
+        Ok(Self { interrupt: on(SignalKind::interrupt())?, terminate: on(SignalKind::terminate())? })
     }
 
     /// Returns when one came.

@@ -40,15 +40,10 @@ pub struct JobQuery {
 impl JobQuery {
     fn pairs(&self) -> Vec<(&'static str, String)> {
         let limit = self.limit.map(|limit| limit.to_string());
-        [
-            ("kind", self.kind.clone()),
-            ("state", self.state.clone()),
-            ("limit", limit),
-            ("after", self.after.clone()),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
-        .collect()
+        [("kind", self.kind.clone()), ("state", self.state.clone()), ("limit", limit), ("after", self.after.clone())]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect()
     }
 }
 
@@ -58,13 +53,8 @@ impl Client {
     /// # Errors
     /// Where the address makes no sense.
     pub fn new(api_url: &str) -> Result<Self, ClientError> {
-        let bad = |problem: &str| ClientError::BadUrl {
-            url: api_url.to_owned(),
-            problem: problem.to_owned(),
-        };
-        let uri: Uri = api_url
-            .parse()
-            .map_err(|_| bad("expected something like http://127.0.0.1:8089"))?;
+        let bad = |problem: &str| ClientError::BadUrl { url: api_url.to_owned(), problem: problem.to_owned() };
+        let uri: Uri = api_url.parse().map_err(|_| bad("expected something like http://127.0.0.1:8089"))?;
         match (uri.scheme_str(), uri.authority()) {
             (Some("http"), Some(authority)) if !authority.as_str().contains('@') => {}
             (Some("http"), Some(_)) => return Err(bad("it must not hold a password")),
@@ -85,10 +75,7 @@ impl Client {
             .user_agent(concat!("lucid-ops/", env!("CARGO_PKG_VERSION")))
             .build()
             .into();
-        Ok(Self {
-            url: api_url.trim_end_matches('/').to_owned(),
-            agent,
-        })
+        Ok(Self { url: api_url.trim_end_matches('/').to_owned(), agent })
     }
 
     /// The API's address.
@@ -184,10 +171,7 @@ impl Client {
     }
 
     fn parse<T: DeserializeOwned>(&self, status: u16, text: &str) -> Result<T, ClientError> {
-        let odd = |reason: String| ClientError::NotTheApi {
-            url: self.url.clone(),
-            reason,
-        };
+        let odd = |reason: String| ClientError::NotTheApi { url: self.url.clone(), reason };
         if (200..300).contains(&status) {
             return serde_json::from_str(text).map_err(|error| odd(format!("its answer doesn't fit: {error}")));
         }
@@ -200,25 +184,17 @@ impl Client {
     fn not_reachable(&self, error: &ureq::Error) -> ClientError {
         match error {
             ureq::Error::Protocol(_) | ureq::Error::BodyExceedsLimit(_) | ureq::Error::LargeResponseHeader(..) => {
-                ClientError::NotTheApi {
-                    url: self.url.clone(),
-                    reason: error.to_string(),
-                }
+                ClientError::NotTheApi { url: self.url.clone(), reason: error.to_string() }
             }
-            _ => ClientError::NotReachable {
-                url: self.url.clone(),
-                reason: error.to_string(),
-            },
+            _ => ClientError::NotReachable { url: self.url.clone(), reason: error.to_string() },
         }
     }
 }
 
 /// The path of a job. What isn't shaped like an id never gets into a path.
 fn job_path(resource: &str, id: &str, rest: &str) -> Result<String, ClientError> {
-    let id = JobId::from_str(id).map_err(|problem| ClientError::BadId {
-        id: id.chars().take(80).collect(),
-        problem,
-    })?;
+    let id =
+        JobId::from_str(id).map_err(|problem| ClientError::BadId { id: id.chars().take(80).collect(), problem })?;
     Ok(format!("/{resource}/{id}{rest}"))
 }
 
@@ -228,15 +204,7 @@ mod tests {
 
     #[test]
     fn addresses_that_make_no_sense_are_refused() {
-        for url in [
-            "",
-            "127.0.0.1:8089",
-            "https://pi-1",
-            "http://u:p@pi-1",
-            "ftp://x",
-            "http://x/?y",
-            "a b",
-        ] {
+        for url in ["", "127.0.0.1:8089", "https://pi-1", "http://u:p@pi-1", "ftp://x", "http://x/?y", "a b"] {
             assert!(matches!(Client::new(url), Err(ClientError::BadUrl { .. })), "{url}");
         }
         let client = Client::new("http://127.0.0.1:8089/").expect("a client");
@@ -253,20 +221,12 @@ mod tests {
 
     #[test]
     fn a_silent_port_says_what_to_do() {
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .expect("a port")
-            .local_addr()
-            .expect("an address")
-            .port();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
         let client = Client::new(&format!("http://127.0.0.1:{port}")).expect("a client");
         let error = client.health().expect_err("nobody listens");
         assert!(error.is_unreachable());
         let said = error.to_string();
-        for words in [
-            "no API answers at http://127.0.0.1:",
-            "lucid-ops api",
-            "--api or LUCID_API",
-        ] {
+        for words in ["no API answers at http://127.0.0.1:", "lucid-ops api", "--api or LUCID_API"] {
             assert!(said.contains(words), "{said}");
         }
     }

@@ -38,11 +38,7 @@ impl Sink for Silent {
 
 /// A bar where standard error is a terminal, lines where it isn't.
 pub fn sink_for_stderr() -> Box<dyn Sink> {
-    if io::stderr().is_terminal() {
-        Box::new(Bar::new())
-    } else {
-        Box::new(Lines::new(io::stderr()))
-    }
+    if io::stderr().is_terminal() { Box::new(Bar::new()) } else { Box::new(Lines::new(io::stderr())) }
 }
 
 /// A progress bar on standard error.
@@ -75,8 +71,7 @@ impl Bar {
             self.measured = true;
         }
         self.bar.set_length(total);
-        self.bar
-            .set_position(u64::try_from(progress.bytes).unwrap_or(0).min(total));
+        self.bar.set_position(u64::try_from(progress.bytes).unwrap_or(0).min(total));
     }
 }
 
@@ -187,12 +182,8 @@ mod tests {
         job.waiting_for = None;
         job.state = "running".into();
         for documents in [1_000, 2_000] {
-            job.progress = Some(ProgressView {
-                phase: "copy".into(),
-                documents,
-                bytes: documents * 1024,
-                total_bytes: 4 << 20,
-            });
+            job.progress =
+                Some(ProgressView { phase: "copy".into(), documents, bytes: documents * 1024, total_bytes: 4 << 20 });
             lines.show(&job);
         }
         let text = String::from_utf8(lines.out).expect("text");

@@ -47,7 +47,5 @@ fn follow(client: &Client, job_id: &str, sink: &mut dyn Sink) -> Result<JobView,
 
 /// Whether nothing more happens to the job by itself.
 pub fn is_over(job: &JobView) -> bool {
-    job.state
-        .parse::<State>()
-        .is_ok_and(|state| state.is_terminal() || state == State::Blocked)
+    job.state.parse::<State>().is_ok_and(|state| state.is_terminal() || state == State::Blocked)
 }

@@ -56,9 +56,7 @@ async fn read(payload: web::Payload) -> Result<Bytes, ApiError> {
 }
 
 const fn too_large() -> ApiError {
-    ApiError::TooLarge {
-        limit_bytes: BODY_BYTES_MAX,
-    }
+    ApiError::TooLarge { limit_bytes: BODY_BYTES_MAX }
 }
 
 /// Reads the body: 400 where it isn't JSON, else the field that doesn't fit.
@@ -86,10 +84,7 @@ fn field_error(path: &str, said: &str) -> FieldError {
     let named = |prefix| said.strip_prefix(prefix)?.split('`').next().map(shortened);
     if let Some(field) = named("unknown field `") {
         let known = said.rsplit_once("expected ").map_or("", |(_, known)| known);
-        return FieldError::new(
-            field,
-            format!("is no field of this request; known: {}", known.replace('`', "")),
-        );
+        return FieldError::new(field, format!("is no field of this request; known: {}", known.replace('`', "")));
     }
     if let Some(field) = named("missing field `") {
         return FieldError::new(field, "is required");
@@ -138,9 +133,7 @@ mod tests {
             (r#"["x"]"#, "(body)"),
             ("null", "(body)"),
         ] {
-            let ApiError::Invalid(errors) = refused(body) else {
-                panic!("{body} is refused otherwise")
-            };
+            let ApiError::Invalid(errors) = refused(body) else { panic!("{body} is refused otherwise") };
             assert_eq!(errors[0].field, field, "{body}: {errors:?}");
         }
     }

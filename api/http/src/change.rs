@@ -50,10 +50,7 @@ async fn command(state: &ApiState, mut job: Job, command: &Command) -> Result<Jo
             // Asking twice is the same as asking once.
             Err(Refusal::AlreadyCanceling) => return Ok(job),
             Err(refusal) => {
-                return Err(ApiError::Law {
-                    job: job.id().clone(),
-                    refusal,
-                });
+                return Err(ApiError::Law { job: job.id().clone(), refusal });
             }
         };
         match state.store.apply(&next).await? {

@@ -43,10 +43,7 @@ fn missing(wanted: &[String], there: &[String], problem: &str) -> Vec<FieldError
     let absent = wanted.iter().enumerate().filter(|(_, name)| !there.contains(name));
     absent
         .map(|(place, name)| {
-            FieldError::new(
-                format!("collections[{place}]"),
-                format!("'{}' {problem}", shortened(name)),
-            )
+            FieldError::new(format!("collections[{place}]"), format!("'{}' {problem}", shortened(name)))
         })
         .collect()
 }
@@ -67,9 +64,7 @@ pub(crate) async fn restore(state: &ApiState, spec: &RestoreSpec, source: &Sourc
     let database_is_fine = !errors.iter().any(|error| error.field == "database");
     if let (Some(wanted), Some(listed)) = (&spec.collections, source.collections()) {
         let absent = missing(wanted, &listed, &format!("is not in {}", source.job.id()));
-        let new = absent
-            .into_iter()
-            .filter(|error| errors.iter().all(|known| known.field != error.field));
+        let new = absent.into_iter().filter(|error| errors.iter().all(|known| known.field != error.field));
         errors.extend(new.collect::<Vec<_>>());
     }
     // Not even into a database without colliding names: whoever restores there must say that he knows it exists.
@@ -84,11 +79,7 @@ pub(crate) async fn restore(state: &ApiState, spec: &RestoreSpec, source: &Sourc
             errors.push(FieldError::new("database", problem));
         }
     }
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(ApiError::Invalid(errors))
-    }
+    if errors.is_empty() { Ok(()) } else { Err(ApiError::Invalid(errors)) }
 }
 
 /// A backup that a restore or a verification is about.
@@ -112,11 +103,7 @@ impl Source {
             Err(error) => return Err(error),
         };
         if job.head.state != State::Succeeded {
-            let problem = format!(
-                "{} is {}: only a backup that succeeded will do",
-                job.id(),
-                job.head.state
-            );
+            let problem = format!("{} is {}: only a backup that succeeded will do", job.id(), job.head.state);
             return Err(ApiError::field("backup", problem));
         }
         let database = match &job.request.spec {
@@ -125,16 +112,10 @@ impl Source {
         };
         let manifest = job.head.result.as_ref().and_then(manifest);
         match (manifest, database, job.request.requires.repository.clone()) {
-            (Some(manifest), Some(database), Some(repository)) => Ok(Self {
-                job,
-                manifest,
-                database,
-                repository,
-            }),
-            _ => Err(ApiError::field(
-                "backup",
-                format!("the result of {} names no manifest in a repository", job.id()),
-            )),
+            (Some(manifest), Some(database), Some(repository)) => Ok(Self { job, manifest, database, repository }),
+            _ => {
+                Err(ApiError::field("backup", format!("the result of {} names no manifest in a repository", job.id())))
+            }
         }
     }
 
@@ -144,10 +125,7 @@ impl Source {
         let listed = result.get_array("collection_names").ok()?;
         let count = |field| result.get_i32(field).ok().and_then(|count| usize::try_from(count).ok());
         let whole = count("collections")? + count("views").unwrap_or(0);
-        let names: Vec<_> = listed
-            .iter()
-            .filter_map(|name| name.as_str().map(str::to_owned))
-            .collect();
+        let names: Vec<_> = listed.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
         (names.len() == whole).then_some(names)
     }
 }
@@ -155,8 +133,5 @@ impl Source {
 fn manifest(result: &Document) -> Option<ManifestName> {
     let named = result.get_document("manifest").ok()?;
     let text = |field| named.get_str(field).ok().map(str::to_owned);
-    Some(ManifestName {
-        key: text("key")?,
-        hash: text("hash")?,
-    })
+    Some(ManifestName { key: text("key")?, hash: text("hash")? })
 }

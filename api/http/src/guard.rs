@@ -19,10 +19,7 @@ pub(crate) async fn guard(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let hosts = request
-        .app_data::<web::Data<ApiState>>()
-        .map(|state| state.options.host_names())
-        .unwrap_or_default();
+    let hosts = request.app_data::<web::Data<ApiState>>().map(|state| state.options.host_names()).unwrap_or_default();
     let mut response = match check(request.headers(), &hosts) {
         Ok(()) => next.call(request).await?.map_into_boxed_body(),
         Err(refused) => request.into_response(refused.error_response()),
@@ -55,10 +52,7 @@ fn is_ours(host: &str, ours: &[String]) -> bool {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
-    let address = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'))
-        .unwrap_or(name);
+    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     let name = name.trim_end_matches('.');
     address.parse::<IpAddr>().is_ok()
         || name.eq_ignore_ascii_case("localhost")
@@ -72,15 +66,7 @@ mod tests {
     #[test]
     fn only_our_names_are_ours() {
         let ours = ["pi-1".to_owned()];
-        for host in [
-            "localhost",
-            "LOCALHOST:8089",
-            "127.0.0.1:8089",
-            "[::1]:8089",
-            "[::1]",
-            "pi-1:8089",
-            "Pi-1.",
-        ] {
+        for host in ["localhost", "LOCALHOST:8089", "127.0.0.1:8089", "[::1]:8089", "[::1]", "pi-1:8089", "Pi-1."] {
             assert!(is_ours(host, &ours), "{host}");
         }
         for host in [

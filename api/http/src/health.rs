@@ -56,20 +56,13 @@ async fn look(state: ApiState) -> Result<Health, ApiError> {
         version: env!("CARGO_PKG_VERSION").into(),
         mongodb,
         workers: workers.iter().map(worker).collect(),
-        open_jobs: open
-            .into_iter()
-            .map(|(state, jobs)| (state.to_string(), jobs))
-            .collect(),
+        open_jobs: open.into_iter().map(|(state, jobs)| (state.to_string(), jobs)).collect(),
         problems,
     })
 }
 
 async fn in_state(state: &ApiState, wanted: State) -> Result<Vec<Job>, ApiError> {
-    let filter = JobFilter {
-        state: Some(wanted),
-        limit: JOBS_LOOKED_AT,
-        ..JobFilter::default()
-    };
+    let filter = JobFilter { state: Some(wanted), limit: JOBS_LOOKED_AT, ..JobFilter::default() };
     Ok(state.store.list(&filter).await?.jobs)
 }
 
@@ -81,19 +74,11 @@ fn blocked(job: &Job) -> String {
 /// One sentence per reason, with the number of jobs that wait for it.
 fn unreached(queued: &[Job], workers: &[WorkerCard]) -> Vec<String> {
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-    for reason in queued
-        .iter()
-        .filter_map(|job| waiting::unreached(&job.request, workers))
-    {
+    for reason in queued.iter().filter_map(|job| waiting::unreached(&job.request, workers)) {
         *reasons.entry(reason).or_default() += 1;
     }
-    let sentence = |(reason, jobs)| {
-        format!(
-            "{jobs} queued job{} wait{}: {reason}",
-            plural(jobs, "s", ""),
-            plural(jobs, "", "s")
-        )
-    };
+    let sentence =
+        |(reason, jobs)| format!("{jobs} queued job{} wait{}: {reason}", plural(jobs, "s", ""), plural(jobs, "", "s"));
     reasons.into_iter().map(sentence).collect()
 }
 
@@ -104,12 +89,7 @@ const fn plural(count: usize, many: &'static str, one: &'static str) -> &'static
 fn worker(card: &WorkerCard) -> WorkerView {
     WorkerView {
         name: card.name.clone(),
-        repositories: card
-            .reach
-            .repositories
-            .iter()
-            .map(|repository| repository.name.clone())
-            .collect(),
+        repositories: card.reach.repositories.iter().map(|repository| repository.name.clone()).collect(),
         capacity: card.capacity,
         running: card.running,
     }

@@ -27,19 +27,15 @@ pub(crate) async fn show(state: State, id: PathId) -> Answer {
 /// `GET /jobs/{job_id}/events`.
 pub(crate) async fn events(state: State, id: PathId) -> Answer {
     let job = lookup::job(&state, &id.0, None).await?;
-    Ok(HttpResponse::Ok().json(EventList {
-        job_id: job.id().to_string(),
-        events: job.events.iter().map(view::event).collect(),
-    }))
+    Ok(HttpResponse::Ok()
+        .json(EventList { job_id: job.id().to_string(), events: job.events.iter().map(view::event).collect() }))
 }
 
 /// `GET /jobs`.
 pub(crate) async fn list(state: State, request: HttpRequest) -> Answer {
     let (page, workers) = page(&state, &request, None).await?;
-    Ok(HttpResponse::Ok().json(JobPage {
-        next: next(&page),
-        jobs: page.jobs.iter().map(|job| view::job(job, &workers)).collect(),
-    }))
+    Ok(HttpResponse::Ok()
+        .json(JobPage { next: next(&page), jobs: page.jobs.iter().map(|job| view::job(job, &workers)).collect() }))
 }
 
 /// `GET /backups`.
@@ -77,10 +73,7 @@ fn next(page: &ListPage) -> Option<String> {
 
 /// The live workers, where one of the jobs may be waiting for them.
 async fn workers_for(state: &ApiState, jobs: &[Job]) -> Result<Vec<WorkerCard>, ApiError> {
-    if jobs
-        .iter()
-        .all(|job| job.head.state.is_terminal() || job.lease.is_some())
-    {
+    if jobs.iter().all(|job| job.head.state.is_terminal() || job.lease.is_some()) {
         return Ok(Vec::new());
     }
     state.workers().await

@@ -41,18 +41,11 @@ pub(crate) async fn job(state: &ApiState, given: &str, kind: Option<Kind>) -> Re
 async fn by_prefix(state: &ApiState, prefix: &JobId, kind: Option<Kind>) -> Result<Option<Job>, ApiError> {
     let word = kind.map_or("", Kind::as_str);
     // A prefix shorter than the kind would fit jobs of other kinds, too.
-    let prefix = if word.starts_with(prefix.as_str()) {
-        word
-    } else {
-        prefix.as_str()
-    };
+    let prefix = if word.starts_with(prefix.as_str()) { word } else { prefix.as_str() };
     let candidates = state.store.ids_with_prefix(prefix, CANDIDATES_SHOWN).await?;
     match candidates.as_slice() {
         [] => Ok(None),
         [only] => Ok(state.store.load(only).await?),
-        _ => Err(ApiError::Ambiguous {
-            prefix: prefix.to_owned(),
-            candidates,
-        }),
+        _ => Err(ApiError::Ambiguous { prefix: prefix.to_owned(), candidates }),
     }
 }

@@ -74,47 +74,25 @@ impl ApiError {
     fn class(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed-body", "The body is not JSON"),
-            Self::Invalid(_) => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "invalid-request",
-                "The request has wrong fields",
-            ),
+            Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-request", "The request has wrong fields"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not-found", "There is no such thing"),
-            Self::Method { .. } => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "The path does not take this method",
-            ),
+            Self::Method { .. } => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The path does not take this method")
+            }
             Self::Ambiguous { .. } => (StatusCode::CONFLICT, "ambiguous-id", "The id fits several jobs"),
             Self::Law { refusal, .. } => law(refusal),
             Self::Busy(_) => (StatusCode::CONFLICT, "busy", "The job changes too fast"),
             Self::Excluded(_) => (StatusCode::CONFLICT, "excluded", "An open job excludes this one"),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
-            Self::MediaType => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "not-json",
-                "The body is not declared as JSON",
-            ),
-            Self::ForeignOrigin(_) => (
-                StatusCode::FORBIDDEN,
-                "foreign-origin",
-                "The request comes from another site",
-            ),
-            Self::ForeignHost(_) => (
-                StatusCode::MISDIRECTED_REQUEST,
-                "foreign-host",
-                "The request is addressed to another host",
-            ),
-            Self::Unavailable(_) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "store-unavailable",
-                "The job store is unavailable",
-            ),
-            Self::Broken(_) => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "store-refuses",
-                "The job store refuses",
-            ),
+            Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not declared as JSON"),
+            Self::ForeignOrigin(_) => (StatusCode::FORBIDDEN, "foreign-origin", "The request comes from another site"),
+            Self::ForeignHost(_) => {
+                (StatusCode::MISDIRECTED_REQUEST, "foreign-host", "The request is addressed to another host")
+            }
+            Self::Unavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", "The job store is unavailable")
+            }
+            Self::Broken(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store-refuses", "The job store refuses"),
         }
     }
 
@@ -150,11 +128,7 @@ fn law(refusal: &Refusal) -> (StatusCode, &'static str, &'static str) {
 
 /// The status of `GET /health`: a service without its store can't serve.
 pub(crate) fn health_status(health: &Health) -> StatusCode {
-    if health.status == "down" {
-        StatusCode::SERVICE_UNAVAILABLE
-    } else {
-        StatusCode::OK
-    }
+    if health.status == "down" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
 }
 
 impl fmt::Display for ApiError {
@@ -170,11 +144,7 @@ impl fmt::Display for ApiError {
             Self::Method { allowed } => write!(f, "this path takes {allowed}"),
             Self::Ambiguous { prefix, candidates } => {
                 let named: Vec<_> = candidates.iter().map(JobId::as_str).collect();
-                write!(
-                    f,
-                    "'{prefix}' fits several jobs, give more of the id: {}",
-                    named.join(", ")
-                )
+                write!(f, "'{prefix}' fits several jobs, give more of the id: {}", named.join(", "))
             }
             Self::Law { job, refusal } => write!(f, "{job}: {refusal}"),
             Self::Busy(job) => write!(f, "{job} changed again and again meanwhile; look at it, then ask again"),
@@ -191,9 +161,7 @@ impl fmt::Display for ApiError {
 
 fn fields(f: &mut fmt::Formatter<'_>, errors: &[FieldError]) -> fmt::Result {
     let shown = errors.iter().take(ERRORS_SHOWN);
-    let said: Vec<_> = shown
-        .map(|error| format!("{}: {}", error.field, error.problem))
-        .collect();
+    let said: Vec<_> = shown.map(|error| format!("{}: {}", error.field, error.problem)).collect();
     f.write_str(&said.join("; "))?;
     match errors.len().saturating_sub(ERRORS_SHOWN) {
         0 => Ok(()),

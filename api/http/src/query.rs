@@ -18,10 +18,7 @@ pub(crate) fn none(request: &HttpRequest) -> Result<(), ApiError> {
 pub(crate) fn job_filter(query: &str, known: &[&str]) -> Result<JobFilter, ApiError> {
     let pairs = read(query, known)?;
     let mut errors = Vec::new();
-    let mut filter = JobFilter {
-        limit: LIMIT_DEFAULT,
-        ..JobFilter::default()
-    };
+    let mut filter = JobFilter { limit: LIMIT_DEFAULT, ..JobFilter::default() };
     for (name, value) in &pairs {
         let read = match name.as_str() {
             "kind" => shortened(value).parse().map(|kind| filter.kind = Some(kind)),
@@ -33,11 +30,7 @@ pub(crate) fn job_filter(query: &str, known: &[&str]) -> Result<JobFilter, ApiEr
             errors.push(FieldError::new(name, problem));
         }
     }
-    if errors.is_empty() {
-        Ok(filter)
-    } else {
-        Err(ApiError::Invalid(errors))
-    }
+    if errors.is_empty() { Ok(filter) } else { Err(ApiError::Invalid(errors)) }
 }
 
 fn limit(value: &str) -> Result<u32, String> {
@@ -66,11 +59,7 @@ fn read(query: &str, known: &[&str]) -> Result<Vec<(String, String)>, ApiError> 
             errors.push(FieldError::new(name, "is given twice"));
         }
     }
-    if errors.is_empty() {
-        Ok(pairs)
-    } else {
-        Err(ApiError::Invalid(errors))
-    }
+    if errors.is_empty() { Ok(pairs) } else { Err(ApiError::Invalid(errors)) }
 }
 
 #[cfg(test)]
@@ -83,10 +72,7 @@ mod tests {
     #[test]
     fn a_whole_filter_is_read() {
         let filter = job_filter("kind=backup&state=failed&limit=500&after=backup_x", &KNOWN).expect("a filter");
-        assert_eq!(
-            (filter.kind, filter.state, filter.limit),
-            (Some(Kind::Backup), Some(State::Failed), 500)
-        );
+        assert_eq!((filter.kind, filter.state, filter.limit), (Some(Kind::Backup), Some(State::Failed), 500));
         assert_eq!(filter.after, Some("backup_x".parse().expect("an id")));
         assert_eq!(job_filter("", &KNOWN).expect("a filter").limit, 50);
     }
@@ -103,9 +89,7 @@ mod tests {
             ("limt=5", "limt"),
             ("limit=5&limit=6", "limit"),
         ] {
-            let Err(ApiError::Invalid(errors)) = job_filter(query, &KNOWN) else {
-                panic!("{query} is accepted")
-            };
+            let Err(ApiError::Invalid(errors)) = job_filter(query, &KNOWN) else { panic!("{query} is accepted") };
             assert_eq!(errors[0].field, field, "{query}");
         }
     }

@@ -61,11 +61,7 @@ pub(crate) async fn verify(state: State, body: Body<VerifyBody>) -> Answer {
         }
     };
     let source = Source::find(&state, &asked.backup).await?;
-    let spec = VerifySpec {
-        backup: source.job.id().clone(),
-        manifest: source.manifest,
-        level,
-    };
+    let spec = VerifySpec { backup: source.job.id().clone(), manifest: source.manifest, level };
     accept(&state, Spec::Verify(spec), source.repository).await
 }
 
@@ -80,28 +76,15 @@ async fn accept(state: &ApiState, spec: Spec, repository: RepositoryName) -> Ans
         unique_key: None,
         priority: 0,
         max_attempts: state.options.max_attempts,
-        requires: Requires {
-            repository: Some(repository),
-            labels: Vec::new(),
-        },
+        requires: Requires { repository: Some(repository), labels: Vec::new() },
     };
-    let enqueue = Enqueue {
-        request,
-        delay_ms: 0,
-        write: write_token(),
-    };
-    let job = state
-        .store
-        .enqueue(&enqueue)
-        .await
-        .map_err(|error| unsure(&id, error))?;
+    let enqueue = Enqueue { request, delay_ms: 0, write: write_token() };
+    let job = state.store.enqueue(&enqueue).await.map_err(|error| unsure(&id, error))?;
     tracing::info!(job = %job.id(), "accepted");
     // The job exists; not knowing the workers only leaves out a hint.
     let workers = state.workers().await.unwrap_or_default();
     let path = if kind == Kind::Backup { "backup" } else { "jobs" };
-    Ok(HttpResponse::Accepted()
-        .insert_header((LOCATION, format!("/{path}/{id}")))
-        .json(view::job(&job, &workers)))
+    Ok(HttpResponse::Accepted().insert_header((LOCATION, format!("/{path}/{id}"))).json(view::job(&job, &workers)))
 }
 
 /// A store that went away may have kept the job: say under which id to look for it.

@@ -43,11 +43,7 @@ pub fn configure(state: ApiState) -> impl Fn(&mut ServiceConfig) + Clone {
                 [get().to(jobs::show), web::delete().to(change::cancel)],
             ))
             .service(resource("/jobs/{job_id}/events", "GET", [get().to(jobs::events)]))
-            .service(resource(
-                "/jobs/{job_id}/resume",
-                "POST",
-                [web::post().to(change::resume)],
-            ))
+            .service(resource("/jobs/{job_id}/resume", "POST", [web::post().to(change::resume)]))
             .default_service(web::to(unknown));
         config.service(routes);
     }
@@ -68,9 +64,7 @@ fn resource<const N: usize>(path: &str, allowed: &'static str, routes: [Route; N
     routes
         .into_iter()
         .fold(web::resource(path.to_owned()), Resource::route)
-        .default_service(web::to(move || async move {
-            Err::<String, _>(ApiError::Method { allowed })
-        }))
+        .default_service(web::to(move || async move { Err::<String, _>(ApiError::Method { allowed }) }))
 }
 
 async fn unknown(request: HttpRequest) -> Result<String, ApiError> {

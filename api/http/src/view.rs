@@ -19,11 +19,7 @@ pub(crate) fn job(job: &Job, workers: &[WorkerCard]) -> JobView {
         kind: job.kind().to_string(),
         state: head.state.to_string(),
         spec: request.spec.to_document().map_or(Value::Null, json::document),
-        repository: request
-            .requires
-            .repository
-            .as_ref()
-            .map(|repository| repository.name.clone()),
+        repository: request.requires.repository.as_ref().map(|repository| repository.name.clone()),
         requested_by: request.requested_by.clone(),
         version: head.version,
         epoch: head.epoch,
@@ -82,9 +78,5 @@ fn progress_view(progress: &Progress) -> ProgressView {
 }
 
 fn failure(error: &Failure) -> FailureView {
-    FailureView {
-        code: error.code.clone(),
-        message: error.message.clone(),
-        retryable: error.retryable,
-    }
+    FailureView { code: error.code.clone(), message: error.message.clone(), retryable: error.retryable }
 }

@@ -39,9 +39,7 @@ pub(crate) fn unreached(request: &Request, workers: &[WorkerCard]) -> Option<Str
     }
     let kind = request.spec.kind();
     if let Some(repository) = &request.requires.repository
-        && !workers
-            .iter()
-            .any(|worker| worker.reach.repositories.contains(repository))
+        && !workers.iter().any(|worker| worker.reach.repositories.contains(repository))
     {
         return Some(format!(
             "no live worker reaches repository '{}' (id {}): start one with --repository {}=URL",
@@ -55,18 +53,14 @@ pub(crate) fn unreached(request: &Request, workers: &[WorkerCard]) -> Option<Str
     Some(if labels.is_empty() {
         format!("no single live worker both runs jobs of kind {kind} and reaches the repository")
     } else {
-        format!(
-            "no live worker of that kind and repository carries the labels {}",
-            labels.join(", ")
-        )
+        format!("no live worker of that kind and repository carries the labels {}", labels.join(", "))
     })
 }
 
 fn busy(request: &Request, workers: &[WorkerCard]) -> String {
     let able = workers.iter().filter(|worker| worker.reach.covers(request));
-    let (slots, running) = able.fold((0, 0), |(slots, running), worker| {
-        (slots + worker.capacity, running + worker.running)
-    });
+    let (slots, running) =
+        able.fold((0, 0), |(slots, running), worker| (slots + worker.capacity, running + worker.running));
     if running >= slots {
         format!("all {slots} slots of the workers that can run it are taken")
     } else {

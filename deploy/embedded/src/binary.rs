@@ -67,11 +67,7 @@ impl Mongod {
 async fn locate() -> Result<(PathBuf, Source)> {
     if let Some(path) = env::var_os("LUCID_MONGOD").filter(|value| !value.is_empty()) {
         let path = PathBuf::from(path);
-        return if is_program(&path) {
-            Ok((path, Source::Variable))
-        } else {
-            Err(Error::NotRunnable { path })
-        };
+        return if is_program(&path) { Ok((path, Source::Variable)) } else { Err(Error::NotRunnable { path }) };
     }
     if let Some(path) = in_path(env::var_os("PATH").as_deref()) {
         return Ok((path, Source::Path));
@@ -91,8 +87,7 @@ fn in_path(path: Option<&std::ffi::OsStr>) -> Option<PathBuf> {
 }
 
 fn is_program(path: &Path) -> bool {
-    path.metadata()
-        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 async fn version_of(path: &Path, source: Source) -> Result<String> {
@@ -105,12 +100,7 @@ async fn version_of(path: &Path, source: Source) -> Result<String> {
     let version = text.lines().find_map(|line| line.trim().strip_prefix("db version v"));
     match version {
         Some(version) if output.status.success() => Ok(version.trim().to_owned()),
-        _ => Err(broken(
-            path,
-            source,
-            String::from_utf8_lossy(&output.stderr).trim(),
-            output.status.signal(),
-        )),
+        _ => Err(broken(path, source, String::from_utf8_lossy(&output.stderr).trim(), output.status.signal())),
     }
 }
 
@@ -133,11 +123,7 @@ fn broken(path: &Path, source: Source, said: &str, signal: Option<i32>) -> Error
     } else {
         "install MongoDB 7.0 and put its path into LUCID_MONGOD"
     };
-    Error::Broken {
-        path: path.to_owned(),
-        reason,
-        advice,
-    }
+    Error::Broken { path: path.to_owned(), reason, advice }
 }
 
 #[cfg(test)]
@@ -151,14 +137,8 @@ mod tests {
         let script = "#!/bin/sh\necho 'libcurl.so.4: cannot open shared object file' >&2\nexit 127\n";
         std::fs::write(&path, script).expect("script");
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("mode");
-        let message = version_of(&path, Source::Path)
-            .await
-            .expect_err("it cannot run")
-            .to_string();
-        assert!(
-            message.contains("libcurl.so.4") && message.contains("apt-get install libssl3 libcurl4"),
-            "{message}"
-        );
+        let message = version_of(&path, Source::Path).await.expect_err("it cannot run").to_string();
+        assert!(message.contains("libcurl.so.4") && message.contains("apt-get install libssl3 libcurl4"), "{message}");
     }
 
     #[test]
@@ -166,11 +146,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("scratch folder");
         let path = folder.path().join("mongod");
         std::fs::write(&path, "").expect("file");
-        assert_eq!(
-            in_path(Some(folder.path().as_os_str())),
-            None,
-            "a plain file is no program"
-        );
+        assert_eq!(in_path(Some(folder.path().as_os_str())), None, "a plain file is no program");
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("mode");
         assert_eq!(in_path(Some(folder.path().as_os_str())), Some(path));
         assert_eq!(in_path(Some(std::ffi::OsStr::new(""))), None);

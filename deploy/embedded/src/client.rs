@@ -23,10 +23,7 @@ pub(crate) fn direct(port: u16, password: Option<&str>) -> Result<Client> {
 
 /// A client for a whole set, or for one member where `replica_set` is none.
 pub(crate) fn client(ports: &[u16], replica_set: Option<&str>, password: Option<&str>) -> Result<Client> {
-    let host = |port: &u16| ServerAddress::Tcp {
-        host: "127.0.0.1".to_owned(),
-        port: Some(*port),
-    };
+    let host = |port: &u16| ServerAddress::Tcp { host: "127.0.0.1".to_owned(), port: Some(*port) };
     let mut options = ClientOptions::builder()
         .hosts(ports.iter().map(host).collect::<Vec<_>>())
         .app_name("lucid-embedded".to_owned())
@@ -57,17 +54,11 @@ pub(crate) async fn command_within(client: &Client, command: Document, patience:
     let task = tokio::spawn(async move { database.run_command(command).await });
     match tokio::time::timeout(patience, task).await {
         Ok(Ok(reply)) => reply.map_err(refused(&name)),
-        Ok(Err(_)) | Err(_) => Err(Error::Silent {
-            command: name,
-            patience,
-        }),
+        Ok(Err(_)) | Err(_) => Err(Error::Silent { command: name, patience }),
     }
 }
 
 fn refused(command: &str) -> impl FnOnce(mongodb::error::Error) -> Error {
     let command = command.to_owned();
-    move |source| Error::Command {
-        command,
-        source: Box::new(source),
-    }
+    move |source| Error::Command { command, source: Box::new(source) }
 }

@@ -60,23 +60,12 @@ impl Deployment {
         };
         let folder = Folder::open(&options.dir).await?;
         let earlier = folder.resume(&options)?;
-        let password = if options.auth {
-            Some(folder.secret("administrator-password")?)
-        } else {
-            None
-        };
+        let password = if options.auth { Some(folder.secret("administrator-password")?) } else { None };
         if options.auth {
             folder.secret("keyfile")?;
         }
         let processes = (0..options.members).map(|_| None).collect();
-        let mut set = Self {
-            mongod,
-            options,
-            folder,
-            password,
-            ports: Vec::new(),
-            processes,
-        };
+        let mut set = Self { mongod, options, folder, password, ports: Vec::new(), processes };
         set.launch(earlier.as_ref()).await?;
         if earlier.is_none() {
             set.found().await?;
@@ -91,11 +80,7 @@ impl Deployment {
     /// The administrator's connection string, with the password: for clients, never for a log.
     pub fn uri(&self) -> String {
         let hosts: Vec<String> = self.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        let set = self
-            .options
-            .replica_set
-            .as_ref()
-            .map(|name| format!("replicaSet={name}"));
+        let set = self.options.replica_set.as_ref().map(|name| format!("replicaSet={name}"));
         self.uri_with(&hosts.join(","), set.as_deref().unwrap_or("directConnection=true"))
     }
 
@@ -108,32 +93,23 @@ impl Deployment {
     fn uri_with(&self, hosts: &str, option: &str) -> String {
         match &self.password {
             // Hexadecimal, so there is nothing to escape.
-            Some(password) => format!(
-                "mongodb://{}:{password}@{hosts}/?{option}&authSource=admin",
-                client::ADMINISTRATOR
-            ),
+            Some(password) => {
+                format!("mongodb://{}:{password}@{hosts}/?{option}&authSource=admin", client::ADMINISTRATOR)
+            }
             None => format!("mongodb://{hosts}/?{option}"),
         }
     }
 
     /// A client of the whole set, logged in as the administrator.
     pub fn client(&self) -> Result<Client> {
-        client::client(
-            &self.ports,
-            self.options.replica_set.as_deref(),
-            self.password.as_deref(),
-        )
+        client::client(&self.ports, self.options.replica_set.as_deref(), self.password.as_deref())
     }
 
     /// The members, in order.
     pub fn members(&mut self) -> Vec<Member> {
         let pid = |process: &mut Process| process.ended().is_none().then(|| process.pid());
         let pids = self.processes.iter_mut().map(|process| process.as_mut().and_then(pid));
-        self.ports
-            .iter()
-            .zip(pids)
-            .map(|(port, pid)| Member { port: *port, pid })
-            .collect()
+        self.ports.iter().zip(pids).map(|(port, pid)| Member { port: *port, pid }).collect()
     }
 
     /// The program that runs.
@@ -197,10 +173,7 @@ impl Deployment {
             "replSetStepDown": seconds, "secondaryCatchUpPeriodSecs": catch_up_seconds, "force": alone,
         };
         client::command(&self.direct(old)?, command).await?;
-        self.until(old, "another primary", |roles| {
-            primary_of(roles).filter(|new| alone || *new != old)
-        })
-        .await
+        self.until(old, "another primary", |roles| primary_of(roles).filter(|new| alone || *new != old)).await
     }
 
     /// Stops all members, cleanly if they can.
@@ -216,11 +189,7 @@ impl Deployment {
         what: &str,
         wanted: impl Fn(&[Option<Role>]) -> Option<T>,
     ) -> Result<T> {
-        let anonymous = self
-            .ports
-            .iter()
-            .map(|port| client::direct(*port, None))
-            .collect::<Result<Vec<Client>>>()?;
+        let anonymous = self.ports.iter().map(|port| client::direct(*port, None)).collect::<Result<Vec<Client>>>()?;
         let start = Instant::now();
         loop {
             if let Some(found) = wanted(&replica::roles(&anonymous).await) {
@@ -235,22 +204,12 @@ impl Deployment {
 
     pub(crate) fn too_long(&self, what: &str, member: usize) -> Error {
         let log = self.log(member);
-        Error::Timeout {
-            what: what.to_owned(),
-            seconds: PATIENCE.as_secs(),
-            tail: tail(&log),
-            log,
-        }
+        Error::Timeout { what: what.to_owned(), seconds: PATIENCE.as_secs(), tail: tail(&log), log }
     }
 
     pub(crate) fn save(&self, ready: bool) -> Result<()> {
         let Options { replica_set, auth, .. } = &self.options;
-        self.folder.save(&State {
-            replica_set: replica_set.clone(),
-            auth: *auth,
-            ports: self.ports.clone(),
-            ready,
-        })
+        self.folder.save(&State { replica_set: replica_set.clone(), auth: *auth, ports: self.ports.clone(), ready })
     }
 
     pub(crate) fn direct(&self, member: usize) -> Result<Client> {
@@ -258,10 +217,7 @@ impl Deployment {
     }
 
     pub(crate) fn process(&mut self, member: usize) -> Result<&mut Process> {
-        self.processes
-            .get_mut(member)
-            .and_then(Option::as_mut)
-            .ok_or(Error::NotRunning { member })
+        self.processes.get_mut(member).and_then(Option::as_mut).ok_or(Error::NotRunning { member })
     }
 }
 

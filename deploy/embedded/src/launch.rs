@@ -83,10 +83,7 @@ impl Deployment {
             // Guards guessable passwords; ours has 384 random bits, and logging in is what tests do most.
             ("scramSHA256IterationCount", "5000"),
         ];
-        let theirs = options
-            .extra_parameters
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let theirs = options.extra_parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in ours.into_iter().chain(theirs) {
             line.extend(["--setParameter".into(), format!("{name}={value}").into()]);
         }
@@ -105,12 +102,7 @@ impl Deployment {
             match ended {
                 Some(status) if status.code() == Some(CANNOT_LISTEN) => return Err(Error::PortTaken { port }),
                 Some(status) => {
-                    return Err(Error::Ended {
-                        member,
-                        status: status.to_string(),
-                        tail: tail(&log),
-                        log,
-                    });
+                    return Err(Error::Ended { member, status: status.to_string(), tail: tail(&log), log });
                 }
                 None if start.elapsed() > PATIENCE => return Err(self.too_long("mongod to listen", member)),
                 None => tokio::time::sleep(LOOK / 2).await,
@@ -125,11 +117,8 @@ impl Deployment {
             replica::initiate(&first, name, &self.ports, &self.options).await?;
         }
         let Some(password) = &self.password else { return Ok(()) };
-        let primary = if self.options.replica_set.is_some() {
-            self.until(0, "a primary", primary_of).await?
-        } else {
-            0
-        };
+        let primary =
+            if self.options.replica_set.is_some() { self.until(0, "a primary", primary_of).await? } else { 0 };
         replica::create_administrator(&client::direct(self.ports[primary], None)?, password).await
     }
 
@@ -148,15 +137,11 @@ impl Deployment {
     /// Waits until every member serves and a majority takes writes.
     pub(crate) async fn settle(&self) -> Result<()> {
         if self.options.replica_set.is_none() {
-            return client::command(&self.direct(0)?, bson::doc! { "ping": 1 })
-                .await
-                .map(drop);
+            return client::command(&self.direct(0)?, bson::doc! { "ping": 1 }).await.map(drop);
         }
         let serves = |role: &Option<Role>| matches!(role, Some(Role::Primary | Role::Secondary));
         let primary = self
-            .until(0, "every member to serve", |roles| {
-                primary_of(roles).filter(|_| roles.iter().all(serves))
-            })
+            .until(0, "every member to serve", |roles| primary_of(roles).filter(|_| roles.iter().all(serves)))
             .await?;
         replica::prove_majority(&self.direct(primary)?).await
     }

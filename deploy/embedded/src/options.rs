@@ -48,10 +48,7 @@ impl Options {
 
     /// One mongod without a replica set.
     pub fn standalone(dir: impl Into<PathBuf>) -> Self {
-        Self {
-            replica_set: None,
-            ..Self::new(dir)
-        }
+        Self { replica_set: None, ..Self::new(dir) }
     }
 
     /// The same with this many members.
@@ -76,19 +73,11 @@ impl Options {
         let most = if self.replica_set.is_some() { 7 } else { 1 };
         if !(1..=most).contains(&self.members) {
             let allowed = if most == 7 { "1 to 7" } else { "1 without a replica set" };
-            return Err(Error::Option {
-                what: "the number of members",
-                allowed,
-                given: self.members.to_string(),
-            });
+            return Err(Error::Option { what: "the number of members", allowed, given: self.members.to_string() });
         }
         if self.wired_tiger_cache_mib < 256 {
             let given = self.wired_tiger_cache_mib.to_string();
-            return Err(Error::Option {
-                what: "the cache in MiB",
-                allowed: "256 or more",
-                given,
-            });
+            return Err(Error::Option { what: "the cache in MiB", allowed: "256 or more", given });
         }
         Ok(())
     }

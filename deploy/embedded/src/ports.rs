@@ -24,9 +24,7 @@ pub(crate) fn choose(first: Option<u16>, count: usize) -> Result<Vec<u16>> {
 
 fn fixed(first: u16, offset: usize) -> Result<u16> {
     let port = u16::try_from(offset).ok().and_then(|offset| first.checked_add(offset));
-    port.filter(|port| is_free(*port)).ok_or(Error::PortTaken {
-        port: port.unwrap_or(u16::MAX),
-    })
+    port.filter(|port| is_free(*port)).ok_or(Error::PortTaken { port: port.unwrap_or(u16::MAX) })
 }
 
 fn any(count: usize) -> Result<Vec<u16>> {
@@ -38,11 +36,7 @@ fn any(count: usize) -> Result<Vec<u16>> {
         .filter(|port| is_free(*port))
         .take(count)
         .collect();
-    if ports.len() == count {
-        Ok(ports)
-    } else {
-        Err(Error::PortTaken { port: FIRST })
-    }
+    if ports.len() == count { Ok(ports) } else { Err(Error::PortTaken { port: FIRST }) }
 }
 
 #[cfg(test)]

@@ -63,10 +63,7 @@ impl Process {
         if log.exists() {
             fs::rename(log, log.with_extension("log.old")).map_err(Error::io(log))?;
         }
-        let failed = |source| Error::Process {
-            what: "mongod could not be started through `sh`".to_owned(),
-            source,
-        };
+        let failed = |source| Error::Process { what: "mongod could not be started through `sh`".to_owned(), source };
         // A group of its own: Ctrl-C in a terminal must reach us, not the mongods we still need to stop well.
         let mut supervisor = Command::new("sh")
             .args(["-c", SUPERVISOR, "lucid-mongod"])
@@ -83,15 +80,8 @@ impl Process {
         if let Some(output) = supervisor.stdout.take() {
             BufReader::new(output).read_line(&mut line).await.map_err(failed)?;
         }
-        let pid = line
-            .trim()
-            .parse()
-            .map_err(|_| failed(std::io::Error::other("it told no process id")))?;
-        Ok(Self {
-            supervisor,
-            _lifeline: lifeline,
-            pid: Pid::from_raw(pid),
-        })
+        let pid = line.trim().parse().map_err(|_| failed(std::io::Error::other("it told no process id")))?;
+        Ok(Self { supervisor, _lifeline: lifeline, pid: Pid::from_raw(pid) })
     }
 
     /// The process id of mongod.
@@ -113,10 +103,9 @@ impl Process {
         match kill(self.pid, signal) {
             Ok(()) => Ok(true),
             Err(nix::errno::Errno::ESRCH) => Ok(false),
-            Err(errno) => Err(Error::Process {
-                what: format!("{signal} to mongod {}", self.pid),
-                source: errno.into(),
-            }),
+            Err(errno) => {
+                Err(Error::Process { what: format!("{signal} to mongod {}", self.pid), source: errno.into() })
+            }
         }
     }
 
@@ -124,10 +113,7 @@ impl Process {
     pub async fn wait(&mut self) -> Result<ExitStatus> {
         let what = || format!("waiting for mongod {}", self.pid);
         let what = what();
-        self.supervisor
-            .wait()
-            .await
-            .map_err(|source| Error::Process { what, source })
+        self.supervisor.wait().await.map_err(|source| Error::Process { what, source })
     }
 
     /// Stops it cleanly, even if it is suspended; kills it where that takes too long.
@@ -146,9 +132,7 @@ impl Process {
 /// The last lines of a log, for an error.
 pub(crate) fn tail(log: &Path) -> String {
     const LINES: usize = 12;
-    let text = fs::read(log)
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_default();
+    let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }

@@ -31,11 +31,7 @@ pub(crate) async fn role(member: &Client) -> Result<Role> {
 
 /// The roles of all members at once; one that does not answer has none.
 pub(crate) async fn roles(members: &[Client]) -> Vec<Option<Role>> {
-    join_all(members.iter().map(role))
-        .await
-        .into_iter()
-        .map(Result::ok)
-        .collect()
+    join_all(members.iter().map(role)).await.into_iter().map(Result::ok).collect()
 }
 
 /// Makes a new set of the members at these ports.
@@ -50,9 +46,7 @@ pub(crate) async fn initiate(first: &Client, name: &str, ports: &[u16], options:
             "heartbeatTimeoutSecs": i64::from(options.election_timeout_ms.div_ceil(1_000).max(1)),
         },
     };
-    client::command(first, doc! { "replSetInitiate": config })
-        .await
-        .map(drop)
+    client::command(first, doc! { "replSetInitiate": config }).await.map(drop)
 }
 
 /// Whether a member has not yet read its set's configuration, as is so right after its start.
@@ -68,35 +62,20 @@ pub(crate) fn is_early(error: &Error) -> bool {
 pub(crate) async fn move_to(first: &Client, ports: &[u16]) -> Result<()> {
     let mut reply = client::command(first, doc! { "replSetGetConfig": 1 }).await?;
     let Some(Bson::Document(mut config)) = reply.remove("config") else {
-        return Err(Error::Unexpected {
-            command: "replSetGetConfig",
-        });
+        return Err(Error::Unexpected { command: "replSetGetConfig" });
     };
     let hosts = |config: &Document| -> Vec<String> {
-        let members = config
-            .get_array("members")
-            .into_iter()
-            .flatten()
-            .filter_map(Bson::as_document);
-        members
-            .filter_map(|member| member.get_str("host").ok())
-            .map(str::to_owned)
-            .collect()
+        let members = config.get_array("members").into_iter().flatten().filter_map(Bson::as_document);
+        members.filter_map(|member| member.get_str("host").ok()).map(str::to_owned).collect()
     };
     let moved = doc! { "members": members(ports) };
     if hosts(&config) == hosts(&moved) {
         return Ok(());
     }
-    let version = config
-        .get_i32("version")
-        .map(i64::from)
-        .or_else(|_| config.get_i64("version"))
-        .unwrap_or(1);
+    let version = config.get_i32("version").map(i64::from).or_else(|_| config.get_i64("version")).unwrap_or(1);
     config.insert("version", version + 1);
     config.extend(moved);
-    client::command(first, doc! { "replSetReconfig": config, "force": true })
-        .await
-        .map(drop)
+    client::command(first, doc! { "replSetReconfig": config, "force": true }).await.map(drop)
 }
 
 fn members(ports: &[u16]) -> Vec<Document> {

@@ -13,20 +13,12 @@ use std::{
 const CHILD_DIR: &str = "LUCID_EMBEDDED_TEST_DIR";
 
 async fn insert(set: &Deployment, id: i32) {
-    let notes = set
-        .client()
-        .expect("client")
-        .database("test")
-        .collection::<Document>("notes");
+    let notes = set.client().expect("client").database("test").collection::<Document>("notes");
     notes.insert_one(doc! { "_id": id }).await.expect("insert");
 }
 
 async fn count(set: &Deployment) -> u64 {
-    let notes = set
-        .client()
-        .expect("client")
-        .database("test")
-        .collection::<Document>("notes");
+    let notes = set.client().expect("client").database("test").collection::<Document>("notes");
     notes.count_documents(doc! {}).await.expect("count")
 }
 
@@ -53,10 +45,7 @@ async fn one_member_keeps_its_data_over_stops_kills_and_moves() {
 
     set.kill(0, Signal::SIGKILL).await.expect("kill");
     assert_eq!(set.members()[0].pid, None);
-    assert!(matches!(
-        set.kill(0, Signal::SIGTERM).await,
-        Err(Error::NotRunning { member: 0 })
-    ));
+    assert!(matches!(set.kill(0, Signal::SIGTERM).await, Err(Error::NotRunning { member: 0 })));
     set.restart(0).await.expect("restart");
     set.primary().await.expect("a primary again");
     insert(&set, 2).await;
@@ -86,9 +75,7 @@ async fn one_member_keeps_its_data_over_stops_kills_and_moves() {
 #[tokio::test(flavor = "multi_thread")]
 async fn three_members_elect_another_primary() {
     let scratch = tempfile::tempdir().expect("scratch folder");
-    let mut set = Deployment::start(Options::new(scratch.path()).members(3))
-        .await
-        .expect("start");
+    let mut set = Deployment::start(Options::new(scratch.path()).members(3)).await.expect("start");
     insert(&set, 1).await;
     let first = set.primary().await.expect("primary");
     let second = set.step_down().await.expect("step down");
@@ -109,59 +96,34 @@ async fn three_members_elect_another_primary() {
 #[tokio::test(flavor = "multi_thread")]
 async fn authentication_is_on_unless_told_otherwise() {
     let scratch = tempfile::tempdir().expect("scratch folder");
-    let mut set = Deployment::start(Options::standalone(scratch.path().join("closed")))
-        .await
-        .expect("start");
+    let mut set = Deployment::start(Options::standalone(scratch.path().join("closed"))).await.expect("start");
     let anonymous = format!("mongodb://127.0.0.1:{}/?directConnection=true", set.members()[0].port);
     let client = mongodb::Client::with_uri_str(&anonymous).await.expect("client");
-    client
-        .list_database_names()
-        .await
-        .expect_err("nobody gets in without a password");
+    client.list_database_names().await.expect_err("nobody gets in without a password");
     let client = mongodb::Client::with_uri_str(set.uri()).await.expect("client");
     client.list_database_names().await.expect("the administrator does");
     assert!(!format!("{set:?}").contains(set.uri().split(['@', ':']).nth(2).expect("a password")));
     set.stop().await.expect("stop");
 
-    let open = Options {
-        auth: false,
-        ..Options::new(scratch.path().join("open"))
-    };
+    let open = Options { auth: false, ..Options::new(scratch.path().join("open")) };
     let mut set = Deployment::start(open.clone()).await.expect("start");
     assert!(!set.uri().contains('@'));
     insert(&set, 1).await;
     let port = set.members()[0].port;
     set.stop().await.expect("stop");
     let taken = std::net::TcpListener::bind(("127.0.0.1", port)).expect("bind");
-    let pinned = Options {
-        mongod_port: Some(port),
-        ..open
-    };
-    assert!(
-        matches!(Deployment::start(pinned).await, Err(Error::PortTaken { .. })),
-        "{taken:?}"
-    );
+    let pinned = Options { mongod_port: Some(port), ..open };
+    assert!(matches!(Deployment::start(pinned).await, Err(Error::PortTaken { .. })), "{taken:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mongod_that_refuses_to_start_is_quoted() {
     let scratch = tempfile::tempdir().expect("scratch folder");
     let options = Options::new(scratch.path()).parameter("noSuchParameter", "1");
-    let message = Deployment::start(options.clone())
-        .await
-        .expect_err("unknown parameter")
-        .to_string();
+    let message = Deployment::start(options.clone()).await.expect_err("unknown parameter").to_string();
     assert!(message.contains("noSuchParameter"), "{message}");
-    let healed = Options {
-        extra_parameters: Vec::new(),
-        ..options
-    };
-    Deployment::start(healed)
-        .await
-        .expect("the unfinished start is forgotten")
-        .stop()
-        .await
-        .expect("stop");
+    let healed = Options { extra_parameters: Vec::new(), ..options };
+    Deployment::start(healed).await.expect("the unfinished start is forgotten").stop().await.expect("stop");
 }
 
 /// The child is this very test, told by a variable that it is to start a set and hang.
@@ -191,9 +153,7 @@ fn no_mongod_outlives_a_killed_parent() {
     child.wait().expect("child");
     // Start again at once, while the orphans are still about to end.
     let again = Options::new(scratch.path().join("set")).members(2);
-    let set = runtime
-        .block_on(Deployment::start(again))
-        .expect("start after the crash");
+    let set = runtime.block_on(Deployment::start(again)).expect("start after the crash");
     wait_until_gone(&pids);
     assert_eq!(runtime.block_on(count(&set)), 1);
     runtime.block_on(set.stop()).expect("stop");
@@ -201,20 +161,11 @@ fn no_mongod_outlives_a_killed_parent() {
 
 /// One of the mongods is suspended, so that it cannot end by being asked to.
 async fn hang_with_a_set(dir: &Path) {
-    let mut set = Deployment::start(Options::new(dir.join("set")).members(2))
-        .await
-        .expect("start");
+    let mut set = Deployment::start(Options::new(dir.join("set")).members(2)).await.expect("start");
     insert(&set, 1).await;
-    let pids: Vec<String> = set
-        .members()
-        .iter()
-        .filter_map(|member| member.pid)
-        .map(|pid| pid.to_string())
-        .collect();
+    let pids: Vec<String> = set.members().iter().filter_map(|member| member.pid).map(|pid| pid.to_string()).collect();
     set.kill(1, Signal::SIGSTOP).await.expect("suspend");
     let part = dir.join("pids.part");
-    std::fs::write(&part, pids.join("\n"))
-        .and_then(|()| std::fs::rename(&part, dir.join("pids")))
-        .expect("write");
+    std::fs::write(&part, pids.join("\n")).and_then(|()| std::fs::rename(&part, dir.join("pids"))).expect("write");
     std::future::pending::<()>().await;
 }

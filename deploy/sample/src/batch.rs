@@ -25,15 +25,7 @@ pub(crate) struct Inserter<'a> {
 impl<'a> Inserter<'a> {
     pub fn new(database: &'a Database, collection: &'a str) -> Self {
         let batch = RawArrayBuf::new();
-        Self {
-            database,
-            collection,
-            batch,
-            batch_bytes: 0,
-            batch_documents: 0,
-            documents: 0,
-            bytes: 0,
-        }
+        Self { database, collection, batch, batch_bytes: 0, batch_documents: 0, documents: 0, bytes: 0 }
     }
 
     /// Bytes of all documents so far.
@@ -69,10 +61,7 @@ impl<'a> Inserter<'a> {
         (self.batch_bytes, self.batch_documents) = (0, 0);
         let refused = insert(self.database, self.collection, batch, true).await?;
         match refused.into_iter().next() {
-            Some(reason) => Err(Error::Refused {
-                collection: self.collection.to_owned(),
-                reason,
-            }),
+            Some(reason) => Err(Error::Refused { collection: self.collection.to_owned(), reason }),
             None => Ok(()),
         }
     }
@@ -91,16 +80,9 @@ pub(crate) async fn insert(
     command.append(bson::cstr!("documents"), batch);
     let reply = database.run_raw_command(command).await.map_err(Error::server(what))?;
     if let Ok(concern) = reply.get_document("writeConcernError") {
-        return Err(Error::Refused {
-            collection: collection.to_owned(),
-            reason: reason(concern),
-        });
+        return Err(Error::Refused { collection: collection.to_owned(), reason: reason(concern) });
     }
-    let errors = reply
-        .get_array("writeErrors")
-        .into_iter()
-        .flatten()
-        .filter_map(bson::Bson::as_document);
+    let errors = reply.get_array("writeErrors").into_iter().flatten().filter_map(bson::Bson::as_document);
     Ok(errors.map(reason).collect())
 }
 

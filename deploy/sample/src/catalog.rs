@@ -29,15 +29,10 @@ impl Entry {
 /// The collections and views by name; not the server's own (`system.`), which only mirror the others.
 pub(crate) async fn entries(database: &Database) -> Result<BTreeMap<String, Entry>> {
     let all = list(database, doc! { "listCollections": 1 }).await?;
-    let all: Vec<Entry> = all
-        .into_iter()
-        .filter_map(entry)
-        .filter(|entry| !entry.name.starts_with("system."))
-        .collect();
+    let all: Vec<Entry> =
+        all.into_iter().filter_map(entry).filter(|entry| !entry.name.starts_with("system.")).collect();
     if all.is_empty() {
-        return Err(Error::Empty {
-            database: database.name().to_owned(),
-        });
+        return Err(Error::Empty { database: database.name().to_owned() });
     }
     Ok(all.into_iter().map(|entry| (entry.name.clone(), entry)).collect())
 }
@@ -68,11 +63,7 @@ pub(crate) async fn index_list(database: &Database, entry: &Entry) -> Result<BTr
     let all = list(database, doc! { "listIndexes": &entry.name }).await?;
     let index = |mut index: Document| {
         index.remove("ns");
-        let key = index
-            .get_document("key")
-            .ok()
-            .and_then(|key| bson::serialize_to_vec(key).ok())
-            .unwrap_or_default();
+        let key = index.get_document("key").ok().and_then(|key| bson::serialize_to_vec(key).ok()).unwrap_or_default();
         (index.get_str("name").unwrap_or_default().to_owned(), (key, index))
     };
     Ok(all.into_iter().map(index).collect())
@@ -81,9 +72,6 @@ pub(crate) async fn index_list(database: &Database, entry: &Entry) -> Result<BTr
 async fn list(database: &Database, command: Document) -> Result<Vec<Document>> {
     let verb = command.keys().next().cloned().unwrap_or_default();
     let what = format!("{verb} of {}", database.name());
-    let cursor = database
-        .run_cursor_command(command)
-        .await
-        .map_err(Error::server(&*what))?;
+    let cursor = database.run_cursor_command(command).await.map_err(Error::server(&*what))?;
     cursor.try_collect().await.map_err(Error::server(what))
 }

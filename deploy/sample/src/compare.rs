@@ -47,11 +47,7 @@ pub struct Compared {
 
 /// All differences between two databases, at most one per collection.
 pub async fn compare(client: &Client, source: &str, target: &str) -> Result<Vec<Difference>> {
-    Ok(compare_each(client, source, target)
-        .await?
-        .into_iter()
-        .filter_map(|compared| compared.difference)
-        .collect())
+    Ok(compare_each(client, source, target).await?.into_iter().filter_map(|compared| compared.difference).collect())
 }
 
 /// Compares every collection and view that either database has, in the order of names.
@@ -74,10 +70,7 @@ pub async fn compare_each(client: &Client, source: &str, target: &str) -> Result
             (Some(_), None) => Some(format!("is missing in {}", target.name())),
             (None, _) => Some(format!("is in {} only", target.name())),
         };
-        compared.difference = what.map(|what| Difference {
-            collection: name.clone(),
-            what,
-        });
+        compared.difference = what.map(|what| Difference { collection: name.clone(), what });
         all.push(compared);
     }
     Ok(all)
@@ -95,16 +88,8 @@ async fn differs(left: Side<'_>, right: Side<'_>, compared: &mut Compared) -> Re
     }
     let (mine, theirs) = (index_list(left.0, left.1).await?, index_list(right.0, right.1).await?);
     compared.indexes = mine.len();
-    if let Some(name) = mine
-        .keys()
-        .chain(theirs.keys())
-        .find(|name| mine.get(*name) != theirs.get(*name))
-    {
-        return Ok(Some(format!(
-            "index {name} differs: {:?} against {:?}",
-            mine.get(name),
-            theirs.get(name)
-        )));
+    if let Some(name) = mine.keys().chain(theirs.keys()).find(|name| mine.get(*name) != theirs.get(*name)) {
+        return Ok(Some(format!("index {name} differs: {:?} against {:?}", mine.get(name), theirs.get(name))));
     }
     documents_differ(left, right, compared).await
 }
@@ -122,12 +107,7 @@ async fn documents_differ(left: Side<'_>, right: Side<'_>, compared: &mut Compar
         };
         if mine.as_bytes() != theirs.as_bytes() {
             let place = compared.documents + 1;
-            let at = mine
-                .as_bytes()
-                .iter()
-                .zip(theirs.as_bytes())
-                .take_while(|(mine, theirs)| mine == theirs)
-                .count();
+            let at = mine.as_bytes().iter().zip(theirs.as_bytes()).take_while(|(mine, theirs)| mine == theirs).count();
             let (mine, theirs) = (id(&mine), id(&theirs));
             return Ok(Some(if mine == theirs {
                 format!("the document with _id {mine} (number {place}) differs from byte {at} on")
@@ -141,11 +121,7 @@ async fn documents_differ(left: Side<'_>, right: Side<'_>, compared: &mut Compar
 }
 
 fn id(document: &RawDocumentBuf) -> String {
-    document
-        .get("_id")
-        .ok()
-        .flatten()
-        .map_or_else(|| "none".to_owned(), |id| format!("{id:?}"))
+    document.get("_id").ok().flatten().map_or_else(|| "none".to_owned(), |id| format!("{id:?}"))
 }
 
 /// A collection's documents one after the other, as they came over the wire.
@@ -167,12 +143,7 @@ impl Reader {
         };
         let cursor = collection.find(doc! {}).sort(order).allow_disk_use(true).batch();
         let cursor = cursor.await.map_err(Error::server(&*what))?;
-        Ok(Self {
-            what,
-            cursor,
-            waiting: VecDeque::new(),
-            is_measurements: entry.kind() == "timeseries",
-        })
+        Ok(Self { what, cursor, waiting: VecDeque::new(), is_measurements: entry.kind() == "timeseries" })
     }
 
     async fn next(&mut self) -> Result<Option<RawDocumentBuf>> {
@@ -181,18 +152,13 @@ impl Reader {
                 return Ok(None);
             };
             for document in batch.doc_slices().map_err(Error::server(&*self.what))? {
-                let document = document.map_err(|source| Error::Reply {
-                    what: self.what.clone(),
-                    source,
-                })?;
+                let document = document.map_err(|source| Error::Reply { what: self.what.clone(), source })?;
                 let document = document.as_document().map(ToOwned::to_owned);
-                self.waiting.extend(document.map(|document| {
-                    if self.is_measurements {
-                        by_name(&document)
-                    } else {
-                        document
-                    }
-                }));
+                self.waiting.extend(document.map(
+                    |document| {
+                        if self.is_measurements { by_name(&document) } else { document }
+                    },
+                ));
             }
         }
         Ok(self.waiting.pop_front())

@@ -81,19 +81,10 @@ pub(crate) fn indexes() -> Vec<(&'static str, Vec<Document>)> {
                 doc! { "key": { "attributes.$**": 1 }, "name": "attributes_wildcard" },
             ],
         ),
-        (
-            "metrics",
-            vec![doc! { "key": { "source.host": 1, "at": -1 }, "name": "host_and_time" }],
-        ),
+        ("metrics", vec![doc! { "key": { "source.host": 1, "at": -1 }, "name": "host_and_time" }]),
         ("audit_log", vec![doc! { "key": { "who": 1 }, "name": "who_1" }]),
-        (
-            "blocks",
-            vec![doc! { "key": { "hash": 1 }, "name": "hash_1", "unique": true }],
-        ),
-        (
-            "accounts",
-            vec![doc! { "key": { "$**": 1 }, "name": "all_but_note", "wildcardProjection": { "note": 0 } }],
-        ),
+        ("blocks", vec![doc! { "key": { "hash": 1 }, "name": "hash_1", "unique": true }]),
+        ("accounts", vec![doc! { "key": { "$**": 1 }, "name": "all_but_note", "wildcardProjection": { "note": 0 } }]),
         (
             "names",
             vec![

@@ -27,26 +27,16 @@ pub async fn drain(client: &Client, name: &str) -> Result<Drained> {
     let listed = database.list_collection_names().filter(filter).await;
     let names = listed.map_err(Error::server(format!("listing {name}")))?;
     if names.is_empty() {
-        return Err(Error::Empty {
-            database: name.to_owned(),
-        });
+        return Err(Error::Empty { database: name.to_owned() });
     }
-    let readers: Vec<_> = names
-        .iter()
-        .map(|name| tokio::spawn(read(database.collection(name))))
-        .collect();
+    let readers: Vec<_> = names.iter().map(|name| tokio::spawn(read(database.collection(name)))).collect();
     let (mut documents, mut bytes) = (0, 0);
     for reader in readers {
         let (more_documents, more_bytes) = joined(reader).await?;
         documents += more_documents;
         bytes += more_bytes;
     }
-    Ok(Drained {
-        collections: names.len(),
-        documents,
-        bytes,
-        took: start.elapsed(),
-    })
+    Ok(Drained { collections: names.len(), documents, bytes, took: start.elapsed() })
 }
 
 async fn read(collection: Collection<Document>) -> Result<(u64, u64)> {
@@ -58,13 +48,8 @@ async fn read(collection: Collection<Document>) -> Result<(u64, u64)> {
     let (mut documents, mut bytes) = (0, 0);
     while let Some(batch) = cursor.try_next().await.map_err(Error::server(&*what))? {
         for document in batch.doc_slices().map_err(Error::server(&*what))? {
-            let document = document.map_err(|source| Error::Reply {
-                what: what.clone(),
-                source,
-            })?;
-            bytes += document
-                .as_document()
-                .map_or(0, |document| document.as_bytes().len() as u64);
+            let document = document.map_err(|source| Error::Reply { what: what.clone(), source })?;
+            bytes += document.as_document().map_or(0, |document| document.as_bytes().len() as u64);
             documents += 1;
         }
     }

@@ -51,9 +51,6 @@ impl Error {
     /// Wraps an error of the driver with what was tried.
     pub(crate) fn server(what: impl Into<String>) -> impl FnOnce(mongodb::error::Error) -> Self {
         let what = what.into();
-        move |source| Self::Server {
-            what,
-            source: Box::new(source),
-        }
+        move |source| Self::Server { what, source: Box::new(source) }
     }
 }

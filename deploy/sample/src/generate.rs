@@ -24,11 +24,7 @@ pub async fn generate(client: &Client, name: &str, megabytes: u64, force: bool) 
         documents += joined(writer).await?;
     }
     let indexes = contents::authentication_indexes();
-    run(
-        &database,
-        doc! { "createIndexes": "authentication", "indexes": indexes },
-    )
-    .await?;
+    run(&database, doc! { "createIndexes": "authentication", "indexes": indexes }).await?;
     Ok(documents)
 }
 

@@ -8,7 +8,7 @@ use crate::{
     random::Random,
     shapes, types,
 };
-use bson::{Document, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
+use bson::{Document, RawArrayBuf, RawDocumentBuf, Timestamp, doc, rawdoc};
 use mongodb::{Client, Database};
 
 /// What was loaded.
@@ -50,13 +50,7 @@ pub async fn fill(database: &Database, documents: u64) -> Result<Loaded> {
     let mut refused = Vec::new();
     for (collection, odd) in [("types", types::documents()), ("keyed", types::keyed())] {
         let count = u64::try_from(odd.len()).unwrap_or(0);
-        let reasons = insert(
-            database,
-            collection,
-            odd.iter().map(|document| &**document).collect(),
-            false,
-        )
-        .await?;
+        let reasons = insert(database, collection, odd.iter().map(|document| &**document).collect(), false).await?;
         inserted += count.saturating_sub(u64::try_from(reasons.len()).unwrap_or(0));
         refused.extend(reasons);
     }
@@ -67,11 +61,7 @@ pub async fn fill(database: &Database, documents: u64) -> Result<Loaded> {
     for view in contents::views() {
         run(database, view).await?;
     }
-    Ok(Loaded {
-        collections: collections.len() + 1,
-        documents: inserted,
-        refused,
-    })
+    Ok(Loaded { collections: collections.len() + 1, documents: inserted, refused })
 }
 
 /// Inserts the documents with these numbers, in this order.
@@ -105,28 +95,25 @@ fn name(number: u64) -> RawDocumentBuf {
     rawdoc! { "_id": if number.is_multiple_of(2) { id.to_lowercase() } else { id }, "name": random.sentence(2) }
 }
 
-/// An insert would put the time into them, so they are put in place by an update.
+/// An insert would put the time into them, so they are put in place by an update: of these fields only, since secondaries
+/// put their own time into a small document that is replaced as a whole.
 async fn zero_timestamps(database: &Database) -> Result<u64> {
     let documents = types::zero_timestamps();
-    let ids: Vec<_> = documents
-        .iter()
-        .filter_map(|document| document.get("_id").ok().flatten())
-        .collect();
+    let ids: Vec<_> = documents.iter().filter_map(|document| document.get("_id").ok().flatten()).collect();
     let placeholders: RawArrayBuf = ids.iter().map(|id| rawdoc! { "_id": *id }).collect();
     if let Some(reason) = insert(database, "types", placeholders, true).await?.pop() {
-        return Err(Error::Refused {
-            collection: "types".to_owned(),
-            reason,
-        });
+        return Err(Error::Refused { collection: "types".to_owned(), reason });
     }
     for (document, id) in documents.iter().zip(ids) {
-        let literal = rawdoc! { "$replaceRoot": { "newRoot": { "$literal": document.clone() } } };
-        let update = rawdoc! { "q": { "_id": id }, "u": [literal] };
+        let mut fields = RawDocumentBuf::new();
+        for element in document.iter_elements().flatten() {
+            if element.key() != "_id" {
+                fields.append(element.key(), Timestamp { time: 0, increment: 0 });
+            }
+        }
+        let update = rawdoc! { "q": { "_id": id }, "u": { "$set": fields } };
         let command = rawdoc! { "update": "types", "updates": [update] };
-        let reply = database
-            .run_raw_command(command)
-            .await
-            .map_err(Error::server("updating types"))?;
+        let reply = database.run_raw_command(command).await.map_err(Error::server("updating types"))?;
         if !reply.get_i32("nModified").is_ok_and(|modified| modified == 1) {
             return Err(Error::Refused {
                 collection: "types".to_owned(),
@@ -139,15 +126,7 @@ async fn zero_timestamps(database: &Database) -> Result<u64> {
 
 /// Runs a command that makes something.
 pub(crate) async fn run(database: &Database, command: Document) -> Result<()> {
-    let name = command
-        .iter()
-        .next()
-        .map(|(verb, what)| format!("{verb} {what}"))
-        .unwrap_or_default();
+    let name = command.iter().next().map(|(verb, what)| format!("{verb} {what}")).unwrap_or_default();
     let what = format!("{name} in {}", database.name());
-    database
-        .run_command(command)
-        .await
-        .map(drop)
-        .map_err(Error::server(what))
+    database.run_command(command).await.map(drop).map_err(Error::server(what))
 }

@@ -75,26 +75,15 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let uri = std::env::var("MONGODB_URI").map_err(|_| "set MONGODB_URI to the connection string of the server")?;
     let client = Client::with_uri_str(uri).await?;
     match command {
-        Command::Load {
-            database,
-            documents,
-            force,
-        } => {
+        Command::Load { database, documents, force } => {
             let loaded = fill(&prepare(&client, &database, force).await?, documents).await?;
-            println!(
-                "{database}: {} documents in {} collections",
-                loaded.documents, loaded.collections
-            );
+            println!("{database}: {} documents in {} collections", loaded.documents, loaded.collections);
             for reason in loaded.refused {
                 println!("  not taken by this server: {reason}");
             }
         }
         Command::Compare { source, target } => return Ok(print_comparison(&client, &source, &target).await?),
-        Command::Generate {
-            database,
-            megabytes,
-            force,
-        } => {
+        Command::Generate { database, megabytes, force } => {
             let documents = generate(&client, &database, megabytes, force).await?;
             println!("{database}: {documents} documents, {megabytes} MB");
         }
@@ -106,11 +95,7 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
 async fn print_comparison(client: &Client, source: &str, target: &str) -> lucid_sample::Result<ExitCode> {
     let all = compare_each(client, source, target).await?;
     for compared in &all {
-        let verdict = if compared.difference.is_none() {
-            "same"
-        } else {
-            "DIFFERS"
-        };
+        let verdict = if compared.difference.is_none() { "same" } else { "DIFFERS" };
         println!(
             "{verdict:<8}{:<12}{:<26}{:>9} documents {:>10} bytes {:>2} indexes",
             compared.kind, compared.name, compared.documents, compared.bytes, compared.indexes
@@ -125,12 +110,7 @@ async fn print_comparison(client: &Client, source: &str, target: &str) -> lucid_
 }
 
 fn print_drained(drained: &lucid_sample::Drained, json: bool) {
-    let lucid_sample::Drained {
-        collections,
-        documents,
-        bytes,
-        took,
-    } = drained;
+    let lucid_sample::Drained { collections, documents, bytes, took } = drained;
     let seconds = took.as_secs_f64();
     if json {
         println!(r#"{{"collections":{collections},"documents":{documents},"bytes":{bytes},"seconds":{seconds:.3}}}"#);

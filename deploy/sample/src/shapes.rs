@@ -35,11 +35,8 @@ pub(crate) fn session(number: u64) -> RawDocumentBuf {
 pub(crate) fn authentication(number: u64) -> RawDocumentBuf {
     let random = &mut Random::of(2, number);
     let (first, last) = (random.word(), random.word());
-    let display_name = if random.once_in(2) {
-        format!("{first} {last}")
-    } else {
-        format!("{first} {last}").to_uppercase()
-    };
+    let display_name =
+        if random.once_in(2) { format!("{first} {last}") } else { format!("{first} {last}").to_uppercase() };
     let mut document = rawdoc! {
         "_id": i64::try_from(number).unwrap_or(i64::MAX),
         "username": format!("user-{number:08}"),
@@ -53,10 +50,7 @@ pub(crate) fn authentication(number: u64) -> RawDocumentBuf {
         "last_ip": format!("192.0.2.{}", random.below(256)),
     };
     if random.once_in(4) {
-        document.append(
-            bson::cstr!("second_factor"),
-            rawdoc! { "kind": "totp", "secret": binary(random.bytes()) },
-        );
+        document.append(bson::cstr!("second_factor"), rawdoc! { "kind": "totp", "secret": binary(random.bytes()) });
     }
     document
 }
@@ -127,10 +121,7 @@ pub(crate) fn block(height: u64) -> RawDocumentBuf {
 }
 
 fn binary(bytes: Vec<u8>) -> Binary {
-    Binary {
-        subtype: BinarySubtype::Generic,
-        bytes,
-    }
+    Binary { subtype: BinarySubtype::Generic, bytes }
 }
 
 /// A decimal with two digits after the point, put together from its parts (parsing text would take most of the time).

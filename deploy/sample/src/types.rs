@@ -42,11 +42,7 @@ pub(crate) fn zero_timestamps() -> Vec<RawDocumentBuf> {
     let zero = vec![0; 8];
     vec![
         finish(&[text_id("zero timestamp"), element(TIMESTAMP, "at", &zero)]),
-        finish(&[
-            text_id("zero timestamps"),
-            element(TIMESTAMP, "a", &zero),
-            element(TIMESTAMP, "b", &zero),
-        ]),
+        finish(&[text_id("zero timestamps"), element(TIMESTAMP, "a", &zero), element(TIMESTAMP, "b", &zero)]),
     ]
 }
 
@@ -62,9 +58,7 @@ pub(crate) fn keyed() -> Vec<RawDocumentBuf> {
 
 /// A document as long as the server stores them.
 pub(crate) fn largest() -> RawDocumentBuf {
-    let head = finish(&[text_id("largest"), element(STRING, "text", &text(""))])
-        .as_bytes()
-        .len();
+    let head = finish(&[text_id("largest"), element(STRING, "text", &text(""))]).as_bytes().len();
     let mut filler = "0123456789abcdef".repeat(LARGEST_BYTES / 16);
     filler.truncate(LARGEST_BYTES - head);
     finish(&[text_id("largest"), element(STRING, "text", &text(&filler))])
@@ -158,25 +152,13 @@ fn in_all_places((name, kind, bytes): &Value) -> RawDocumentBuf {
 fn odd_shapes() -> Vec<RawDocumentBuf> {
     let one = |name: &str| element(INT32, name, &[1, 0, 0, 0]);
     let names = ["", ".", "a.b", "$set", "$", " ", "ключ 🔑", "_id", "0", "__proto__"];
-    let deep = (0..DEPTH).fold(document(&[one("bottom")]), |inner, _| {
-        document(&[element(DOCUMENT, "down", &inner)])
-    });
+    let deep = (0..DEPTH).fold(document(&[one("bottom")]), |inner, _| document(&[element(DOCUMENT, "down", &inner)]));
     let many: Vec<Vec<u8>> = (0..1_000).map(|number| one(&format!("field_{number:04}"))).collect();
     let mut shapes = vec![
         finish(&[text_id("deep"), element(DOCUMENT, "down", &deep)]),
-        finish(&[
-            text_id("names within"),
-            element(DOCUMENT, "names", &document(&names.map(one))),
-        ]),
-        finish(&[
-            text_id("the same name twice"),
-            one("twin"),
-            element(STRING, "twin", &text("other")),
-        ]),
-        finish(&[
-            text_id("array with odd indices"),
-            element(ARRAY, "array", &document(&[one("7"), one("x")])),
-        ]),
+        finish(&[text_id("names within"), element(DOCUMENT, "names", &document(&names.map(one)))]),
+        finish(&[text_id("the same name twice"), one("twin"), element(STRING, "twin", &text("other"))]),
+        finish(&[text_id("array with odd indices"), element(ARRAY, "array", &document(&[one("7"), one("x")]))]),
         finish(&[
             text_id("zero timestamp within"),
             element(DOCUMENT, "in", &document(&[element(TIMESTAMP, "at", &[0; 8])])),
@@ -220,9 +202,7 @@ fn code_with_scope(code: &str, scope: &[u8]) -> Vec<u8> {
 }
 
 fn length(bytes: usize) -> [u8; 4] {
-    u32::try_from(bytes)
-        .expect("documents are far below 4 GiB")
-        .to_le_bytes()
+    u32::try_from(bytes).expect("documents are far below 4 GiB").to_le_bytes()
 }
 
 #[cfg(test)]
@@ -239,9 +219,7 @@ mod tests {
             .filter_map(|document| document.get("alone").expect("well-formed"))
             .map(|value| value.element_type() as u8)
             .collect();
-        let every = (0..=0xff)
-            .filter(|kind| ElementType::from(*kind).is_some())
-            .collect::<BTreeSet<_>>();
+        let every = (0..=0xff).filter(|kind| ElementType::from(*kind).is_some()).collect::<BTreeSet<_>>();
         assert_eq!(kinds, every);
     }
 

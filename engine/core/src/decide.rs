@@ -54,11 +54,7 @@ pub struct Decision {
 
 impl Decision {
     fn of(event: EventBody, lease: LeaseChange) -> Self {
-        Self {
-            guards: Vec::new(),
-            events: vec![event],
-            lease,
-        }
+        Self { guards: Vec::new(), events: vec![event], lease }
     }
 }
 
@@ -86,11 +82,7 @@ pub fn decide(job: &Job, command: &Command) -> Result<Decision, Refusal> {
             held_by(job, *epoch, command)?;
             end::succeed(job, result)
         }
-        Command::Fail {
-            epoch,
-            error,
-            retry_in_ms,
-        } => {
+        Command::Fail { epoch, error, retry_in_ms } => {
             held_by(job, *epoch, command)?;
             end::fail(job, error, *retry_in_ms)
         }
@@ -106,11 +98,7 @@ pub fn decide(job: &Job, command: &Command) -> Result<Decision, Refusal> {
 /// The fence: a worker's command counts only within its own claim.
 fn held_by(job: &Job, epoch: i64, command: &Command) -> Result<(), Refusal> {
     if job.head.epoch != epoch || job.lease.is_none() {
-        return Err(Refusal::Fenced {
-            given: epoch,
-            current: job.head.epoch,
-            command: command.name(),
-        });
+        return Err(Refusal::Fenced { given: epoch, current: job.head.epoch, command: command.name() });
     }
     Ok(())
 }

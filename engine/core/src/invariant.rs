@@ -59,10 +59,7 @@ pub fn violations(job: &Job) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut check = |holds: bool, invariant, detail: &dyn Fn() -> String| {
         if !holds {
-            found.push(Violation {
-                invariant,
-                detail: format!("job {}: {}", job.id(), detail()),
-            });
+            found.push(Violation { invariant, detail: format!("job {}: {}", job.id(), detail()) });
         }
     };
     let folded = fold(&job.events);
@@ -70,20 +67,16 @@ pub fn violations(job: &Job) -> Vec<Violation> {
         format!("the head is {:?}, its events fold to {folded:?}", job.head)
     });
     let numbers: Vec<i64> = job.events.iter().map(|event| event.seq).collect();
-    check(
-        numbers.iter().copied().eq((1..).take(numbers.len())),
-        Invariant::SeqContiguous,
-        &|| format!("its events are numbered {numbers:?}"),
-    );
+    check(numbers.iter().copied().eq((1..).take(numbers.len())), Invariant::SeqContiguous, &|| {
+        format!("its events are numbered {numbers:?}")
+    });
     let births = job.events.iter().filter(|event| match &event.body {
         EventBody::Enqueued { request_hash, .. } => {
             event.seq == 1 && job.request.hash().is_ok_and(|hash| hash == *request_hash)
         }
         _ => false,
     });
-    check(births.count() == 1, Invariant::BornOnce, &|| {
-        "its request doesn't fit its first event".into()
-    });
+    check(births.count() == 1, Invariant::BornOnce, &|| "its request doesn't fit its first event".into());
     stream_violations(job, &mut check);
     let lease_fits = match job.head.state {
         State::Running => job.lease.is_some(),
@@ -101,9 +94,7 @@ fn stream_violations(job: &Job, check: &mut impl FnMut(bool, Invariant, &dyn Fn(
     let mut holder: Option<&str> = None;
     let mut ended = false;
     for event in &job.events {
-        check(!ended, Invariant::EndIsFinal, &|| {
-            format!("event {} follows its end", event.seq)
-        });
+        check(!ended, Invariant::EndIsFinal, &|| format!("event {} follows its end", event.seq));
         match &event.body {
             EventBody::Claimed { epoch: claimed, .. } => {
                 check(*claimed == epoch + 1, Invariant::EpochsRise, &|| {
@@ -134,10 +125,7 @@ fn stream_violations(job: &Job, check: &mut impl FnMut(bool, Invariant, &dyn Fn(
             holder = None;
         }
         ended = ended
-            || matches!(
-                event.body,
-                EventBody::Succeeded { .. } | EventBody::Failed { .. } | EventBody::Canceled {}
-            );
+            || matches!(event.body, EventBody::Succeeded { .. } | EventBody::Failed { .. } | EventBody::Canceled {});
     }
 }
 

@@ -20,12 +20,7 @@ pub struct Move {
 }
 
 const fn row(from: State, command: &'static str, event: &'static str, to: State) -> Move {
-    Move {
-        from,
-        command,
-        event,
-        to,
-    }
+    Move { from, command, event, to }
 }
 
 /// Every legal move.
@@ -65,10 +60,7 @@ pub const MOVES: [Move; 25] = {
 pub fn picture() -> String {
     let mut arrows: Vec<(State, State, Vec<&str>)> = Vec::new();
     for entry in MOVES.iter().filter(|entry| entry.from != entry.to) {
-        match arrows
-            .iter_mut()
-            .find(|(from, to, _)| (*from, *to) == (entry.from, entry.to))
-        {
+        match arrows.iter_mut().find(|(from, to, _)| (*from, *to) == (entry.from, entry.to)) {
             Some((_, _, events)) if events.contains(&entry.event) => {}
             Some((_, _, events)) => events.push(entry.event),
             None => arrows.push((entry.from, entry.to, vec![entry.event])),

@@ -33,13 +33,7 @@ pub fn transition(job: &Job, command: &Command, by: &str, write: &str) -> Result
     let first_seq = job.head.version + 1;
     let events: Vec<Event> = (first_seq..)
         .zip(decision.events)
-        .map(|(seq, body)| Event {
-            seq,
-            at: Stamp::NOW,
-            by: by.to_owned(),
-            write: write.to_owned(),
-            body,
-        })
+        .map(|(seq, body)| Event { seq, at: Stamp::NOW, by: by.to_owned(), write: write.to_owned(), body })
         .collect();
     Ok(Transition {
         id: job.id().clone(),

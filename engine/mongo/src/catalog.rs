@@ -26,9 +26,8 @@ impl Catalog for MongoCatalog {
     async fn collections(&self, database: &str) -> Result<Vec<String>, StoreError> {
         let database = self.client.database(database);
         detached(READ_BOUND, async move {
-            let listed = database
-                .list_collection_names()
-                .filter(doc! { "name": { "$not": { "$regex": "^system\\." } } });
+            let listed =
+                database.list_collection_names().filter(doc! { "name": { "$not": { "$regex": "^system\\." } } });
             let mut names = listed.await.map_err(|error| store_error(&error))?;
             names.sort();
             Ok(names)

@@ -128,21 +128,14 @@ async fn to_its_end<T: Send + 'static>(
 }
 
 async fn establish(uri: &str, ops_database: &str) -> Result<Connection, ConnectError> {
-    let mut options = ClientOptions::parse(uri)
-        .await
-        .map_err(|error| unreadable(&error, uri))?;
+    let mut options = ClientOptions::parse(uri).await.map_err(|error| unreadable(&error, uri))?;
     options.app_name.get_or_insert_with(|| "lucid-ops".into());
     options.server_selection_timeout = Some(SELECTION_PATIENCE);
     options.connect_timeout = Some(CONNECT_PATIENCE);
     // A default read concern would break snapshot reads; a default write concern must not weaken ours.
     options.read_concern = None;
     options.selection_criteria = None;
-    options.write_concern = Some(
-        WriteConcern::builder()
-            .w(Acknowledgment::Majority)
-            .journal(true)
-            .build(),
-    );
+    options.write_concern = Some(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build());
     let hosts = hosts(&options);
     let client = Client::with_options(options.clone()).map_err(|error| unreadable(&error, uri))?;
     let admin = client.database("admin");
@@ -156,11 +149,7 @@ async fn establish(uri: &str, ops_database: &str) -> Result<Connection, ConnectE
     check_version(&admin, &hosts).await?;
     check_window(&client, &hosts).await?;
     check_oplog(&client, &hosts).await?;
-    Ok(Connection {
-        ops: client.database(ops_database),
-        replica_set: replica_set.to_owned(),
-        client,
-    })
+    Ok(Connection { ops: client.database(ops_database), replica_set: replica_set.to_owned(), client })
 }
 
 impl Connection {

@@ -17,14 +17,8 @@ pub async fn detached<T: Send + 'static>(
         Ok(Ok(answer)) => answer,
         Ok(Err(broken)) => Err(StoreError::Unavailable(format!("the call broke off: {broken}"))),
         Err(_) => {
-            tracing::warn!(
-                bound_s = bound.as_secs(),
-                "a call to MongoDB didn't come back: abandoned"
-            );
-            Err(StoreError::Unavailable(format!(
-                "no answer within {} s",
-                bound.as_secs()
-            )))
+            tracing::warn!(bound_s = bound.as_secs(), "a call to MongoDB didn't come back: abandoned");
+            Err(StoreError::Unavailable(format!("no answer within {} s", bound.as_secs())))
         }
     }
 }

@@ -4,17 +4,12 @@ use lucid_ports::StoreError;
 use mongodb::error::{Error, ErrorKind};
 
 /// Codes that mean "ask again: the primary changed, or the network broke".
-const PASSING: [i32; 17] = [
-    6, 7, 50, 64, 89, 91, 112, 134, 189, 262, 9001, 10_107, 11_600, 11_601, 11_602, 13_435, 13_436,
-];
+const PASSING: [i32; 17] =
+    [6, 7, 50, 64, 89, 91, 112, 134, 189, 262, 9001, 10_107, 11_600, 11_601, 11_602, 13_435, 13_436];
 
 /// The store's error for a driver's.
 pub fn store_error(error: &Error) -> StoreError {
-    if is_passing(error) {
-        StoreError::Unavailable(describe(error))
-    } else {
-        StoreError::Rejected(describe(error))
-    }
+    if is_passing(error) { StoreError::Unavailable(describe(error)) } else { StoreError::Rejected(describe(error)) }
 }
 
 /// The server's code, where it gave one.
@@ -51,12 +46,7 @@ pub fn is_passing_code(code: i32) -> bool {
 pub fn describe(error: &Error) -> String {
     match error.kind.as_ref() {
         ErrorKind::Command(command) => {
-            format!(
-                "{} ({}, code {})",
-                without_values(&command.message),
-                command.code_name,
-                command.code
-            )
+            format!("{} ({}, code {})", without_values(&command.message), command.code_name, command.code)
         }
         // The driver would print its whole picture of the topology.
         ErrorKind::ServerSelection { .. } => {
@@ -83,9 +73,6 @@ mod tests {
     #[test]
     fn key_values_of_duplicates_are_cut() {
         let said = "E11000 duplicate key error collection: lucid_ops.ops index: _id_ dup key: { _id: \"secret\" }";
-        assert_eq!(
-            without_values(said),
-            "E11000 duplicate key error collection: lucid_ops.ops index: _id_"
-        );
+        assert_eq!(without_values(said), "E11000 duplicate key error collection: lucid_ops.ops index: _id_");
     }
 }

@@ -41,11 +41,7 @@ impl MongoFeed {
         let (wakes, _) = broadcast::channel(BUFFERED);
         let stop = CancellationToken::new();
         let owner = tokio::spawn(own(jobs, stream, wakes.clone(), stop.clone()));
-        Ok(Self {
-            wakes,
-            stop,
-            owner: Mutex::new(Some(owner)),
-        })
+        Ok(Self { wakes, stop, owner: Mutex::new(Some(owner)) })
     }
 
     /// Closes the stream and waits until it is.
@@ -143,21 +139,9 @@ async fn reopen(
 }
 
 fn wake(change: &Document) -> Option<Wake> {
-    let id = change
-        .get_document("documentKey")
-        .ok()?
-        .get_str("_id")
-        .ok()?
-        .parse()
-        .ok()?;
+    let id = change.get_document("documentKey").ok()?.get_str("_id").ok()?.parse().ok()?;
     let state = |document: &Document| document.get_str("state").ok()?.parse::<State>().ok();
-    let updated = || {
-        change
-            .get_document("updateDescription")
-            .ok()?
-            .get_document("updatedFields")
-            .ok()
-    };
+    let updated = || change.get_document("updateDescription").ok()?.get_document("updatedFields").ok();
     let whole = || change.get_document("fullDocument").ok();
     let state = updated().and_then(state).or_else(|| whole().and_then(state));
     Some(Wake::Changed { id, state })
@@ -174,11 +158,7 @@ mod tests {
         let updated = doc! { "documentKey": &key, "updateDescription": { "updatedFields": { "state": "running" } } };
         let inserted = doc! { "documentKey": &key, "fullDocument": { "state": "queued" } };
         let silent = doc! { "documentKey": key, "updateDescription": { "updatedFields": {} } };
-        for (change, expected) in [
-            (updated, Some(State::Running)),
-            (inserted, Some(State::Queued)),
-            (silent, None),
-        ] {
+        for (change, expected) in [(updated, Some(State::Running)), (inserted, Some(State::Queued)), (silent, None)] {
             let id = id.parse().expect("an id");
             assert_eq!(wake(&change), Some(Wake::Changed { id, state: expected }));
         }

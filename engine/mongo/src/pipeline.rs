@@ -80,10 +80,7 @@ pub fn renewal_statement(
     if let Some(progress) = progress {
         let mut progress = bson::serialize_to_document(progress).map_err(|error| unstorable(&error))?;
         progress.remove("updated_at");
-        set.insert(
-            "progress",
-            doc! { "$mergeObjects": [literal(progress), { "updated_at": "$$NOW" }] },
-        );
+        set.insert("progress", doc! { "$mergeObjects": [literal(progress), { "updated_at": "$$NOW" }] });
     }
     Ok(doc! {
         "q": {

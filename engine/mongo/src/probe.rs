@@ -20,9 +20,9 @@ pub async fn check_version(admin: &Database, hosts: &str) -> Result<(), ConnectE
 fn version_suits(info: &Document) -> Result<(), ConnectError> {
     let parts = info.get_array("versionArray").map(Vec::as_slice).unwrap_or_default();
     match parts.first().and_then(Bson::as_i32) {
-        Some(major) if major < OLDEST_MAJOR => Err(ConnectError::TooOld {
-            version: info.get_str("version").unwrap_or("unknown").to_owned(),
-        }),
+        Some(major) if major < OLDEST_MAJOR => {
+            Err(ConnectError::TooOld { version: info.get_str("version").unwrap_or("unknown").to_owned() })
+        }
         _ => Ok(()),
     }
 }
@@ -58,10 +58,7 @@ async fn ask(database: &Database, command: Document, hosts: &str) -> Result<Opti
     match database.run_command(command).await {
         Ok(answer) => Ok(Some(answer)),
         Err(error) if code(&error).is_some_and(|code| NOT_ALLOWED.contains(&code)) => {
-            tracing::warn!(
-                reason = describe(&error),
-                "a check is left out: the user may not read it"
-            );
+            tracing::warn!(reason = describe(&error), "a check is left out: the user may not read it");
             Ok(None)
         }
         Err(error) => Err(refusal(&error, hosts.to_owned())),
@@ -103,18 +100,9 @@ fn refusal(error: &mongodb::error::Error, hosts: String) -> ConnectError {
     match error.kind.as_ref() {
         ErrorKind::Authentication { .. } => ConnectError::Credentials { hosts },
         _ if code(error) == Some(AUTHENTICATION_FAILED) => ConnectError::Credentials { hosts },
-        ErrorKind::ServerSelection { .. } => ConnectError::Unreachable {
-            hosts,
-            reason: "no server answers".into(),
-        },
-        _ if is_passing(error) => ConnectError::Unreachable {
-            hosts,
-            reason: describe(error),
-        },
-        _ => ConnectError::Refused {
-            hosts,
-            reason: describe(error),
-        },
+        ErrorKind::ServerSelection { .. } => ConnectError::Unreachable { hosts, reason: "no server answers".into() },
+        _ if is_passing(error) => ConnectError::Unreachable { hosts, reason: describe(error) },
+        _ => ConnectError::Refused { hosts, reason: describe(error) },
     }
 }
 
@@ -125,9 +113,7 @@ mod tests {
     #[test]
     fn old_servers_are_refused_by_their_number() {
         let info = |version: &str, major: i32| doc! { "version": version, "versionArray": [major, 4, 28, 0] };
-        let old = ConnectError::TooOld {
-            version: "4.4.28".into(),
-        };
+        let old = ConnectError::TooOld { version: "4.4.28".into() };
         assert_eq!(version_suits(&info("4.4.28", 4)), Err(old));
         assert_eq!(version_suits(&info("6.0.5", 6)), Ok(()));
         assert_eq!(version_suits(&info("10.0.0", 10)), Ok(()));

@@ -36,10 +36,7 @@ pub fn lost(reach: &Reach) -> Document {
     ] };
     let mut filter = held(reach);
     let lease_over = guard_expression(Guard::LeaseOver);
-    filter.insert(
-        "$expr",
-        doc! { "$and": [guard_expression(Guard::Due), lease_over, attempts_left] },
-    );
+    filter.insert("$expr", doc! { "$and": [guard_expression(Guard::Due), lease_over, attempts_left] });
     filter
 }
 
@@ -136,11 +133,7 @@ fn in_reach(reach: &Reach) -> Document {
 pub fn explainable_queries(reach: &Reach) -> Vec<(&'static str, Document)> {
     let find = |filter: Document, sort: Document| doc! { "find": OPS, "filter": filter, "sort": sort, "limit": 5 };
     let aggregate = |pipeline: Vec<Document>| doc! { "aggregate": OPS, "pipeline": pipeline, "cursor": {} };
-    let failed_backups = JobFilter {
-        kind: Some(Kind::Backup),
-        state: Some(State::Failed),
-        ..JobFilter::default()
-    };
+    let failed_backups = JobFilter { kind: Some(Kind::Backup), state: Some(State::Failed), ..JobFilter::default() };
     vec![
         ("due", find(due(reach), best_first())),
         ("lost", find(lost(reach), lost_first())),
@@ -151,9 +144,6 @@ pub fn explainable_queries(reach: &Reach) -> Vec<(&'static str, Document)> {
         ("unique key", find(open_with_key("key"), doc! { "_id": 1 })),
         ("open jobs", aggregate(count_open())),
         ("list", find(listed(&JobFilter::default()), newest_first())),
-        (
-            "list of a kind in a state",
-            find(listed(&failed_backups), newest_first()),
-        ),
+        ("list of a kind in a state", find(listed(&failed_backups), newest_first())),
     ]
 }

@@ -36,9 +36,10 @@ pub async fn after(
     seen_from: Option<Timestamp>,
 ) -> Result<Option<Document>, StoreError> {
     let (client, collection, filter) = (ops.client().clone(), decisive(ops, collection), doc! { "_id": id });
-    detached(READ_BOUND, async move {
-        persist(SERVER_BOUND, || find_after(&client, &collection, &filter, seen_from)).await
-    })
+    detached(
+        READ_BOUND,
+        async move { persist(SERVER_BOUND, || find_after(&client, &collection, &filter, seen_from)).await },
+    )
     .await
 }
 

@@ -36,13 +36,7 @@ async fn upsert(ops: &Database, collection: &'static str, id: &str, expression: 
 }
 
 async fn all(ops: &Database, collection: &str, filter: Document) -> Result<Vec<Document>, StoreError> {
-    read::find(
-        ops,
-        collection,
-        filter,
-        FindOptions::builder().sort(doc! { "_id": 1 }).build(),
-    )
-    .await
+    read::find(ops, collection, filter, FindOptions::builder().sort(doc! { "_id": 1 }).build()).await
 }
 
 fn parse<T: DeserializeOwned>(document: Document, what: &str) -> Result<T, StoreError> {
@@ -73,12 +67,7 @@ pub async fn detail(ops: &Database, job: &JobId, name: &str) -> Result<Option<De
         return Ok(None);
     };
     let Stored { hash, data } = parse(document, &format!("the list '{name}' of job {job}"))?;
-    Ok(Some(Detail {
-        job: job.clone(),
-        name: name.to_owned(),
-        hash,
-        data,
-    }))
+    Ok(Some(Detail { job: job.clone(), name: name.to_owned(), hash, data }))
 }
 
 pub async fn announce(ops: &Database, card: &WorkerCard) -> Result<(), StoreError> {
@@ -131,11 +120,7 @@ pub async fn workers(ops: &Database, within: Duration) -> Result<Vec<WorkerCard>
             version: stored.version,
             capacity: stored.capacity,
             running: stored.running,
-            reach: Reach {
-                kinds: kinds.collect(),
-                repositories: stored.repositories,
-                labels: stored.labels,
-            },
+            reach: Reach { kinds: kinds.collect(), repositories: stored.repositories, labels: stored.labels },
             seen_at: Some(stored.seen_at),
         });
     }
@@ -161,11 +146,7 @@ pub async fn bind(ops: &Database, repository: &RepositoryName) -> Result<(), Sto
     if bound.id == *id {
         return Ok(());
     }
-    Err(StoreError::OtherRepository {
-        name: name.clone(),
-        bound: bound.id,
-        found: id.clone(),
-    })
+    Err(StoreError::OtherRepository { name: name.clone(), bound: bound.id, found: id.clone() })
 }
 
 pub async fn repositories(ops: &Database) -> Result<Vec<RepositoryName>, StoreError> {

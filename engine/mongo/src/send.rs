@@ -124,17 +124,9 @@ fn read(answer: Document) -> Tried<Sent> {
         }
     }
     if let Some(refused) = answer.write_concern_error {
-        return Ok(Err(format!(
-            "not on a majority yet: {} (code {})",
-            without_values(&refused.errmsg),
-            refused.code
-        )));
+        return Ok(Err(format!("not on a majority yet: {} (code {})", without_values(&refused.errmsg), refused.code)));
     }
-    Ok(Ok(Sent {
-        matched: answer.n,
-        duplicates,
-        seen_from: answer.operation_time,
-    }))
+    Ok(Ok(Sent { matched: answer.n, duplicates, seen_from: answer.operation_time }))
 }
 
 #[cfg(test)]
@@ -149,11 +141,7 @@ mod tests {
     fn an_ok_answer_may_hold_every_kind_of_no() {
         let time = Timestamp { time: 5, increment: 1 };
         let matched = read_ok(doc! { "ok": 1, "n": 1, "nModified": 1, "operationTime": time });
-        let expected = Sent {
-            matched: 1,
-            duplicates: vec![],
-            seen_from: Some(time),
-        };
+        let expected = Sent { matched: 1, duplicates: vec![], seen_from: Some(time) };
         assert_eq!(matched, Ok(expected));
         assert_eq!(read_ok(doc! { "ok": 1, "n": 0 }).map(|sent| sent.matched), Ok(0));
         let duplicate = doc! { "ok": 1, "n": 1, "writeErrors": [{ "index": 1, "code": 11_000, "errmsg": "E11000" }] };

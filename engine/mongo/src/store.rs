@@ -41,10 +41,7 @@ impl MongoStore {
 
     async fn write(&self, statement: Document, patience: Duration) -> Result<Sent, StoreError> {
         let ops = self.ops.clone();
-        detached(patience + GRACE, async move {
-            send(&ops, OPS, vec![statement], patience).await
-        })
-        .await
+        detached(patience + GRACE, async move { send(&ops, OPS, vec![statement], patience).await }).await
     }
 
     /// The job as it is after a write.
@@ -77,9 +74,7 @@ impl Store for MongoStore {
             None => match &enqueue.request.unique_key {
                 Some(key) if !sent.duplicates.is_empty() => match self.holder_of(key).await? {
                     Some(open) => Err(StoreError::NotUnique { key: key.clone(), open }),
-                    None => Err(StoreError::Unavailable(
-                        "the job with the same unique key has just ended".into(),
-                    )),
+                    None => Err(StoreError::Unavailable("the job with the same unique key has just ended".into())),
                 },
                 _ => Err(StoreError::Rejected(format!("the job {id} wasn't stored"))),
             },
@@ -100,10 +95,7 @@ impl Store for MongoStore {
             .limit(i64::from(limit))
             .build();
         let found = read::find(&self.ops, OPS, filter, options).await?;
-        Ok(found
-            .iter()
-            .filter_map(|job| job.get_str("_id").ok()?.parse().ok())
-            .collect())
+        Ok(found.iter().filter_map(|job| job.get_str("_id").ok()?.parse().ok()).collect())
     }
 
     async fn apply(&self, transition: &Transition) -> Result<Outcome, StoreError> {
@@ -173,10 +165,7 @@ impl Store for MongoStore {
             let at: DateTime = last.head.created_at.stored().unwrap_or(DateTime::MAX);
             matching.insert(
                 "$or",
-                vec![
-                    doc! { "created_at": { "$lt": at } },
-                    doc! { "created_at": at, "_id": { "$lt": after.as_str() } },
-                ],
+                vec![doc! { "created_at": { "$lt": at } }, doc! { "created_at": at, "_id": { "$lt": after.as_str() } }],
             );
         }
         let limit = filter.limit.min(PAGE_MAX);

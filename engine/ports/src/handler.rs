@@ -19,20 +19,12 @@ pub enum JobError {
 impl JobError {
     /// A failure that trying again won't mend.
     pub fn permanent(code: &str, message: impl Into<String>) -> Self {
-        Self::Failed(Failure {
-            code: code.into(),
-            message: message.into(),
-            retryable: false,
-        })
+        Self::Failed(Failure { code: code.into(), message: message.into(), retryable: false })
     }
 
     /// A failure that trying again may mend.
     pub fn retryable(code: &str, message: impl Into<String>) -> Self {
-        Self::Failed(Failure {
-            code: code.into(),
-            message: message.into(),
-            retryable: true,
-        })
+        Self::Failed(Failure { code: code.into(), message: message.into(), retryable: true })
     }
 }
 

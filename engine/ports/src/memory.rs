@@ -55,10 +55,7 @@ impl Clock {
 impl Default for MemoryStore {
     fn default() -> Self {
         let (wakes, _) = broadcast::channel(BUFFERED);
-        Self {
-            held: Mutex::default(),
-            wakes,
-        }
+        Self { held: Mutex::default(), wakes }
     }
 }
 
@@ -82,10 +79,7 @@ impl MemoryStore {
 
     /// Stops the store's clock at `now`: forwards or backwards.
     pub fn set_now(&self, now: DateTime) {
-        self.held().clock = Clock {
-            stands_at: Some(now),
-            shift_ms: 0,
-        };
+        self.held().clock = Clock { stands_at: Some(now), shift_ms: 0 };
     }
 
     /// Moves the store's clock on, whether it runs or stands.
@@ -158,10 +152,7 @@ impl Store for MemoryStore {
         let job = read(&born)?;
         held.jobs.insert(id.to_string(), born);
         // Under the lock, so that wake-ups come in the order of the writes.
-        self.tell(Wake::Changed {
-            id: id.clone(),
-            state: Some(job.head.state),
-        });
+        self.tell(Wake::Changed { id: id.clone(), state: Some(job.head.state) });
         Ok(job)
     }
 
@@ -185,10 +176,7 @@ impl Store for MemoryStore {
             document::apply(&mut next, transition, now)?;
             read(&next)?;
             *stored = next;
-            self.tell(Wake::Changed {
-                id: transition.id.clone(),
-                state: Some(transition.head.state),
-            });
+            self.tell(Wake::Changed { id: transition.id.clone(), state: Some(transition.head.state) });
         }
         Ok(Outcome::of(transition, held.load(&transition.id)?))
     }
@@ -257,10 +245,7 @@ impl Store for MemoryStore {
     async fn announce(&self, card: &WorkerCard) -> Result<(), StoreError> {
         let mut held = self.held();
         let seen_at = Some(held.clock.now());
-        let card = WorkerCard {
-            seen_at,
-            ..card.clone()
-        };
+        let card = WorkerCard { seen_at, ..card.clone() };
         held.workers.insert(card.name.clone(), card);
         Ok(())
     }
@@ -285,19 +270,12 @@ impl Store for MemoryStore {
         if *bound == id {
             return Ok(());
         }
-        Err(StoreError::OtherRepository {
-            name,
-            bound: bound.clone(),
-            found: id,
-        })
+        Err(StoreError::OtherRepository { name, bound: bound.clone(), found: id })
     }
 
     async fn repositories(&self) -> Result<Vec<RepositoryName>, StoreError> {
         let bound = self.held().repositories.clone();
-        Ok(bound
-            .into_iter()
-            .map(|(name, id)| RepositoryName { name, id })
-            .collect())
+        Ok(bound.into_iter().map(|(name, id)| RepositoryName { name, id }).collect())
     }
 
     async fn ping(&self) -> Result<String, StoreError> {

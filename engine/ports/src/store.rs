@@ -129,10 +129,7 @@ impl Reach {
     /// Whether a job with these needs can run here.
     pub fn covers(&self, request: &Request) -> bool {
         let requires = &request.requires;
-        let repository_reached = requires
-            .repository
-            .as_ref()
-            .is_none_or(|needed| self.repositories.contains(needed));
+        let repository_reached = requires.repository.as_ref().is_none_or(|needed| self.repositories.contains(needed));
         self.kinds.contains(&request.spec.kind())
             && repository_reached
             && requires.labels.iter().all(|label| self.labels.contains(label))

@@ -72,10 +72,7 @@ async fn run(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) -> Result<Document,
     };
     finished.unwrap_or_else(|panic| {
         tracing::error!(job = %claim.id, epoch = claim.epoch, %panic, "handler panicked");
-        Err(JobError::retryable(
-            "handler_panicked",
-            "the handler panicked, which is a defect: see the worker's log",
-        ))
+        Err(JobError::retryable("handler_panicked", "the handler panicked, which is a defect: see the worker's log"))
     })
 }
 
@@ -111,19 +108,12 @@ async fn succeed(claim: &Arc<Claim>, handler: &Arc<dyn Handler>, result: Documen
 
 async fn fail(claim: &Arc<Claim>, handler: &Arc<dyn Handler>, error: Failure) -> Result<Job, StepError> {
     let epoch = claim.epoch;
-    let error = Failure {
-        message: redact(&error.message),
-        ..error
-    };
+    let error = Failure { message: redact(&error.message), ..error };
     tracing::warn!(job = %claim.id, epoch, code = error.code, message = error.message, "attempt failed");
     let job = refresh(claim).await?;
     let seed = format!("{}/{epoch}", claim.id);
     let retry_in_ms = retry_delay_ms(job.head.attempt, &seed);
-    let command = Command::Fail {
-        epoch,
-        error,
-        retry_in_ms,
-    };
+    let command = Command::Fail { epoch, error, retry_in_ms };
     // First the transition: it settles whether a commit that was under way came through. What it leaves behind is this
     // epoch's, which no successor uses.
     let job = claim.step(&command, deadline()).await?;

@@ -18,10 +18,7 @@ pub fn retry_delay_ms(attempt: i32, seed: &str) -> i64 {
 /// A number that depends on nothing but `seed`, evenly spread.
 pub(crate) fn spread(seed: &str) -> u64 {
     let digest = Sha256::digest(seed.as_bytes());
-    digest
-        .iter()
-        .take(8)
-        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+    digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]
@@ -31,10 +28,7 @@ mod tests {
     #[test]
     fn delays_grow_and_stay_bounded() {
         let bounds: Vec<_> = (1..=40).map(|attempt| retry_delay_ms(attempt, "seed")).collect();
-        assert!(
-            bounds.iter().all(|delay_ms| (500..=300_000).contains(delay_ms)),
-            "{bounds:?}"
-        );
+        assert!(bounds.iter().all(|delay_ms| (500..=300_000).contains(delay_ms)), "{bounds:?}");
         assert!(bounds[39] >= 150_000 && bounds[0] <= 1_000, "{bounds:?}");
         assert_ne!(retry_delay_ms(9, "one job"), retry_delay_ms(9, "another job"));
     }

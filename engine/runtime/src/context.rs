@@ -171,16 +171,8 @@ impl JobContext for Claim {
 
     async fn put_detail(&self, name: &str, data: Document) -> Result<String, ContextError> {
         let hash = document_hash(&data)?;
-        let detail = Detail {
-            job: self.id.clone(),
-            name: name.to_owned(),
-            hash: hash.clone(),
-            data,
-        };
-        self.store
-            .put_detail(&detail)
-            .await
-            .map_err(|error| ContextError::Store(error.to_string()))?;
+        let detail = Detail { job: self.id.clone(), name: name.to_owned(), hash: hash.clone(), data };
+        self.store.put_detail(&detail).await.map_err(|error| ContextError::Store(error.to_string()))?;
         Ok(hash)
     }
 
@@ -201,8 +193,7 @@ impl JobContext for Claim {
 
 fn document_hash(data: &Document) -> Result<String, ContextError> {
     let mut bytes = Vec::new();
-    data.to_writer(&mut bytes)
-        .map_err(|error| ContextError::Store(format!("a list has no BSON form: {error}")))?;
+    data.to_writer(&mut bytes).map_err(|error| ContextError::Store(format!("a list has no BSON form: {error}")))?;
     let mut hash = String::with_capacity(64);
     for byte in Sha256::digest(&bytes) {
         let _ = write!(hash, "{byte:02x}");

@@ -59,10 +59,7 @@ pub async fn beat(claim: Arc<Claim>, ended: CancellationToken) {
 
 /// `None` where the store couldn't be reached: tried again at the next beat.
 async fn renew(claim: &Claim, progress: Option<&Progress>) -> Option<Renewal> {
-    let renewal = claim
-        .store
-        .renew(&claim.id, claim.epoch, &claim.token, claim.options.lease_ms, progress)
-        .await;
+    let renewal = claim.store.renew(&claim.id, claim.epoch, &claim.token, claim.options.lease_ms, progress).await;
     match renewal {
         Ok(renewal) => Some(renewal),
         Err(error) => {

@@ -63,9 +63,7 @@ impl WorkerOptions {
             return Err(OptionsError("a lease must last at least 1,000 ms"));
         }
         if self.renew_ms + self.margin_ms >= lease_ms {
-            return Err(OptionsError(
-                "renewal interval plus margin must be shorter than the lease",
-            ));
+            return Err(OptionsError("renewal interval plus margin must be shorter than the lease"));
         }
         Ok(())
     }

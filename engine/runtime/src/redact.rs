@@ -10,9 +10,8 @@ pub fn redact(text: &str) -> String {
         let (before, after) = rest.split_at(scheme_end + 3);
         clean.push_str(before);
         // A password may hold a '/', though it should not: what stands before the last '@' goes.
-        let authority_end = after
-            .find(|c: char| c == '?' || c.is_whitespace() || c == '"' || c == '\'')
-            .unwrap_or(after.len());
+        let authority_end =
+            after.find(|c: char| c == '?' || c.is_whitespace() || c == '"' || c == '\'').unwrap_or(after.len());
         rest = match after[..authority_end].rfind('@') {
             Some(at) => {
                 clean.push_str("***");
@@ -36,14 +35,8 @@ mod tests {
     fn credentials_are_cut_out_of_every_url() {
         let said = "no answer from mongodb://lucid:s3cr%2Fet@pi-1:27017,pi-2/?x=a@b, nor from https://key:id@host/p";
         let clean = redact(said);
-        assert_eq!(
-            clean,
-            "no answer from mongodb://***@pi-1:27017,pi-2/?x=a@b, nor from https://***@host/p"
-        );
-        assert_eq!(
-            redact("nothing at http://pi-1/ of note@all"),
-            "nothing at http://pi-1/ of note@all"
-        );
+        assert_eq!(clean, "no answer from mongodb://***@pi-1:27017,pi-2/?x=a@b, nor from https://***@host/p");
+        assert_eq!(redact("nothing at http://pi-1/ of note@all"), "nothing at http://pi-1/ of note@all");
     }
 
     #[test]

@@ -76,10 +76,7 @@ impl Worker {
     ) -> Result<WorkerHandle, OptionsError> {
         options.check()?;
         let handlers: HashMap<_, _> = handlers.into_iter().map(|handler| (handler.kind(), handler)).collect();
-        reach.kinds = Kind::ALL
-            .into_iter()
-            .filter(|kind| handlers.contains_key(kind))
-            .collect();
+        reach.kinds = Kind::ALL.into_iter().filter(|kind| handlers.contains_key(kind)).collect();
         let stop = CancellationToken::new();
         let worker = Self {
             store,
@@ -231,10 +228,7 @@ impl Worker {
         if self.running.contains_key(&id) {
             return false;
         }
-        let command = Command::Claim {
-            worker: self.options.name.clone(),
-            lease_ms: self.options.lease_ms,
-        };
+        let command = Command::Claim { worker: self.options.name.clone(), lease_ms: self.options.lease_ms };
         let claimed_from = Instant::now();
         // A claim whose outcome is unknown is asked about again: given up, it would cost a lease and an attempt.
         let patience = claimed_from + self.options.working_lease();
@@ -291,9 +285,7 @@ impl Worker {
     /// Tells every handler to stop, waits for the endings, and leaves the registry.
     async fn shut_down(mut self) {
         tracing::info!(worker = self.options.name, running = self.running.len(), "worker stops");
-        self.running
-            .values()
-            .for_each(|claim| claim.stop_because(StopReason::Shutdown));
+        self.running.values().for_each(|claim| claim.stop_because(StopReason::Shutdown));
         while self.attempts.join_next().await.is_some() {}
         if let Err(error) = self.store.depart(&self.options.name).await {
             tracing::warn!(%error, "still listed among the workers");

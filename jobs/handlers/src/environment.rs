@@ -31,11 +31,7 @@ pub struct HandlerOptions {
 
 impl Default for HandlerOptions {
     fn default() -> Self {
-        Self {
-            batch_bytes: 4 << 20,
-            parallel: 4,
-            compression_level: 3,
-        }
+        Self { batch_bytes: 4 << 20, parallel: 4, compression_level: 3 }
     }
 }
 
@@ -48,10 +44,7 @@ impl Environment {
         let Some((name, repository)) = self.repositories.get_key_value(&needed.name) else {
             return Err(Error::refused(
                 "repository_unknown",
-                format!(
-                    "this worker has no repository '{}': configure it, then ask again",
-                    needed.name
-                ),
+                format!("this worker has no repository '{}': configure it, then ask again", needed.name),
             ));
         };
         let found = repository.id().to_string();

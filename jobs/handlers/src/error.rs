@@ -69,17 +69,11 @@ fn advice(code: i32) -> &'static str {
 
 impl Error {
     pub fn refused(code: &'static str, message: impl Into<String>) -> Self {
-        Self::Refused {
-            code,
-            message: message.into(),
-        }
+        Self::Refused { code, message: message.into() }
     }
 
     pub fn again(code: &'static str, message: impl Into<String>) -> Self {
-        Self::Again {
-            code,
-            message: message.into(),
-        }
+        Self::Again { code, message: message.into() }
     }
 
     /// From the driver; `words` tells whether the server's message may be passed on.
@@ -111,19 +105,12 @@ impl Error {
             doing: doing.to_owned(),
             code,
             name: name.to_owned(),
-            said: if quotable && !message.is_empty() {
-                format!(": {message}")
-            } else {
-                String::new()
-            },
+            said: if quotable && !message.is_empty() { format!(": {message}") } else { String::new() },
         }
     }
 
     pub fn unreachable(doing: &str, reason: impl Into<String>) -> Self {
-        Self::Unreachable {
-            doing: doing.to_owned(),
-            reason: reason.into(),
-        }
+        Self::Unreachable { doing: doing.to_owned(), reason: reason.into() }
     }
 
     /// The server's code, where it is a server's answer.
@@ -176,19 +163,10 @@ mod tests {
     fn values_of_documents_are_never_told() {
         let message = "E11000 duplicate key error collection: p.a index: mail dup key: { mail: \"x@y.z\" }";
         let quoting = Error::answer("build indexes", true, code::DUPLICATE_KEY, "DuplicateKey", message).to_string();
-        assert!(
-            quoting.contains("index: mail") && !quoting.contains("x@y.z"),
-            "{quoting}"
-        );
+        assert!(quoting.contains("index: mail") && !quoting.contains("x@y.z"), "{quoting}");
         let silent = Error::answer("insert", false, 2, "BadValue", "secret").to_string();
         assert!(!silent.contains("secret"), "{silent}");
-        let unauthorized = Error::answer(
-            "x",
-            true,
-            code::UNAUTHORIZED,
-            "Unauthorized",
-            "not authorized: { a: 1 }",
-        );
+        let unauthorized = Error::answer("x", true, code::UNAUTHORIZED, "Unauthorized", "not authorized: { a: 1 }");
         assert!(!unauthorized.to_string().contains("{ a: 1 }"));
     }
 }

@@ -99,13 +99,7 @@ fn found_by(error: RepositoryError) -> Result<Finding> {
     let Some(Damage { object, problem }) = error.damage() else {
         return Err(error.into());
     };
-    Ok(Finding {
-        object,
-        collection: None,
-        problem,
-        lost_documents: None,
-        needed: true,
-    })
+    Ok(Finding { object, collection: None, problem, lost_documents: None, needed: true })
 }
 
 /// Reads the manifest that a spec names: this key, this hash, this job.
@@ -134,11 +128,9 @@ pub(crate) async fn prove(
     let stop = context.stop().clone();
     let bytes = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let findings = reader
-        .verify(
-            level,
-            &|progress| meter.set(bytes(progress.bytes_done), bytes(progress.bytes_total)),
-            &move || stop.is_cancelled(),
-        )
+        .verify(level, &|progress| meter.set(bytes(progress.bytes_done), bytes(progress.bytes_total)), &move || {
+            stop.is_cancelled()
+        })
         .await?;
     Ok(findings)
 }
@@ -150,36 +142,28 @@ pub(crate) fn damaged(findings: &[Finding]) -> Error {
         0 => String::new(),
         more => format!("; and {more} more"),
     };
-    Error::refused(
-        "backup_damaged",
-        format!("the backup is damaged: {}{more}; {}", told.join("; "), remedy(findings)),
-    )
+    Error::refused("backup_damaged", format!("the backup is damaged: {}{more}; {}", told.join("; "), remedy(findings)))
 }
 
-/// What to do: writers trust a pack of the right size, so a damaged one must go before its content is stored anew.
+/// What to do. A pack that is only unlisted must stay where it is.
 fn remedy(findings: &[Finding]) -> String {
-    let mut packs: Vec<&str> = findings.iter().map(|finding| finding.object.as_str()).collect();
-    packs.retain(|object| object.contains("/packs/"));
-    packs.sort_unstable();
-    packs.dedup();
-    let others = if packs.len() > 1 { " and every other damaged pack" } else { "" };
-    match packs.first() {
-        Some(pack) => format!(
-            "move {pack}{others} out of the repository and back up again: what the source still has is stored anew; until then \
-             use another backup"
+    let in_the_way = findings.iter().filter(|finding| finding.is_in_the_way());
+    let mut objects: Vec<&str> = in_the_way.map(|finding| finding.object.as_str()).collect();
+    objects.sort_unstable();
+    objects.dedup();
+    let others = if objects.len() > 1 { " and each other damaged pack and index object" } else { "" };
+    match objects.last() {
+        Some(object) => format!(
+            "move {object}{others} out of the repository and back up again: what the source still has is stored anew; \
+             until then use another backup"
         ),
-        None => "back up again, or use another backup".into(),
+        None => "back up again: what the source still has is stored anew; until then use another backup".into(),
     }
 }
 
 fn tell(finding: &Finding) -> String {
-    let collection = finding
-        .collection
-        .as_ref()
-        .map_or_else(String::new, |name| format!(" (collection '{name}')"));
-    let lost = finding
-        .lost_documents
-        .map_or_else(String::new, |lost| format!(", {lost} documents lost"));
+    let collection = finding.collection.as_ref().map_or_else(String::new, |name| format!(" (collection '{name}')"));
+    let lost = finding.lost_documents.map_or_else(String::new, |lost| format!(", {lost} documents lost"));
     format!("{}{collection}: {}{lost}", finding.object, finding.problem)
 }
 

@@ -84,13 +84,7 @@ pub(crate) fn id_of(document: &[u8]) -> Option<(u8, &[u8])> {
 /// Length of a BSON value of this type at the start of these bytes.
 fn value_length(kind: u8, value: &[u8]) -> Option<usize> {
     let prefix = || usize::try_from(i32::from_le_bytes(*value.first_chunk()?)).ok();
-    let text = |from: usize| {
-        value
-            .get(from..)?
-            .iter()
-            .position(|byte| *byte == 0)
-            .map(|end| from + end + 1)
-    };
+    let text = |from: usize| value.get(from..)?.iter().position(|byte| *byte == 0).map(|end| from + end + 1);
     match kind {
         0x06 | 0x0A | 0x7F | 0xFF => Some(0),
         0x08 => Some(1),
@@ -139,10 +133,7 @@ mod tests {
         assert_eq!(count_documents(&two[..two.len() - 1]), None);
         assert_eq!(count_documents(&[two.as_slice(), &[0]].concat()), None);
         assert_eq!(count_documents(&[]), Some(0));
-        let batch = DocumentBatch {
-            bytes: two.into(),
-            offsets: Vec::new(),
-        };
+        let batch = DocumentBatch { bytes: two.into(), offsets: Vec::new() };
         assert!(batch.document((0, 14)).is_some());
         for bad in [(0, 13), (0, 15), (1, 14), (14, u32::MAX), (u32::MAX, 5)] {
             assert!(batch.document(bad).is_none(), "{bad:?}");

@@ -91,8 +91,7 @@ impl CollectionWriter {
             self.settle_oldest().await?;
         }
         self.writer.packer().ledger().check()?;
-        self.under_way
-            .push_back(tokio::spawn(store_or_fail(self.writer.clone(), draft, self.order)));
+        self.under_way.push_back(tokio::spawn(store_or_fail(self.writer.clone(), draft, self.order)));
         Ok(())
     }
 
@@ -121,10 +120,7 @@ impl CollectionWriter {
 
     /// A chunk's task panicked or the runtime ends: what it claimed will never be stored.
     fn broken(&self, reason: &str) -> RepositoryError {
-        let error = RepositoryError::Internal {
-            what: "storing a chunk",
-            reason: reason.into(),
-        };
+        let error = RepositoryError::Internal { what: "storing a chunk", reason: reason.into() };
         self.writer.packer().ledger().fail(&error);
         error
     }
@@ -147,11 +143,7 @@ async fn store_or_fail(writer: BackupWriter, draft: Draft, order: ContentOrder) 
 
 async fn store(writer: &BackupWriter, draft: Draft, order: ContentOrder) -> Result<ChunkDone, RepositoryError> {
     let handle = writer.clone();
-    let (done, sealed) = writer
-        .vault()
-        .pool
-        .run(move || seal_new(&handle, &draft, order))
-        .await??;
+    let (done, sealed) = writer.vault().pool.run(move || seal_new(&handle, &draft, order)).await??;
     if let Some(chunk) = sealed {
         let stored_bytes = chunk.record.len() as u64;
         writer.packer().append(chunk).await?;
@@ -171,26 +163,11 @@ fn seal_new(
     let id: [u8; 32] = blake3::keyed_hash(&keys.chunk_id, &raw).into();
     let (first, last) = IdValue::ends(&raw);
     let (documents, raw_bytes) = (draft.documents, draft.raw_bytes);
-    let entry = ListEntry {
-        id,
-        documents,
-        raw_bytes,
-        first,
-        last,
-    };
+    let entry = ListEntry { id, documents, raw_bytes, first, last };
     let part = ContentPart::of(&keys.content, order, &raw);
     let sealed = if writer.claim(&id, raw_bytes) {
-        let record = writer
-            .packer()
-            .sealer
-            .seal(RecordType::Chunk, &id, &raw, writer.level())?
-            .into();
-        Some(SealedChunk {
-            id,
-            record,
-            raw_bytes,
-            documents,
-        })
+        let record = writer.packer().sealer.seal(RecordType::Chunk, &id, &raw, writer.level())?.into();
+        Some(SealedChunk { id, record, raw_bytes, documents })
     } else {
         None
     };
@@ -198,8 +175,5 @@ fn seal_new(
 }
 
 fn interrupted() -> RepositoryError {
-    RepositoryError::WriterFailed {
-        reason: "a push was interrupted or failed".into(),
-        retryable: true,
-    }
+    RepositoryError::WriterFailed { reason: "a push was interrupted or failed".into(), retryable: true }
 }

@@ -59,15 +59,10 @@ impl Config {
 
     /// The object's bytes, authenticated with the ring if there is one.
     pub(crate) fn seal(&self, ring: Option<&KeyRing>) -> Result<Vec<u8>, RepositoryError> {
-        let config = bson::serialize_to_raw_document_buf(self).map_err(|error| RepositoryError::Internal {
-            what: "config",
-            reason: error.to_string(),
-        })?;
+        let config = bson::serialize_to_raw_document_buf(self)
+            .map_err(|error| RepositoryError::Internal { what: "config", reason: error.to_string() })?;
         let mac = mac(config.as_bytes(), ring, &self.repository()?);
-        Ok(envelope::wrap(
-            EnvelopeType::Config,
-            &rawdoc! { "config": config, "mac": binary(&mac) },
-        ))
+        Ok(envelope::wrap(EnvelopeType::Config, &rawdoc! { "config": config, "mac": binary(&mac) }))
     }
 }
 
@@ -107,16 +102,11 @@ impl StoredConfig {
 
 /// A generic BSON binary.
 pub(crate) fn binary(bytes: &[u8]) -> Binary {
-    Binary {
-        subtype: BinarySubtype::Generic,
-        bytes: bytes.to_vec(),
-    }
+    Binary { subtype: BinarySubtype::Generic, bytes: bytes.to_vec() }
 }
 
 fn mac(covered: &[u8], ring: Option<&KeyRing>, repository: &RepositoryId) -> [u8; 32] {
-    ring.map_or([0; 32], |ring| {
-        *blake3::keyed_hash(&ring.config_key(repository), covered).as_bytes()
-    })
+    ring.map_or([0; 32], |ring| *blake3::keyed_hash(&ring.config_key(repository), covered).as_bytes())
 }
 
 fn bad(problem: &str) -> RepositoryError {
@@ -124,8 +114,5 @@ fn bad(problem: &str) -> RepositoryError {
 }
 
 fn unsupported(needs: String) -> RepositoryError {
-    RepositoryError::UnsupportedVersion {
-        object: CONFIG.into(),
-        needs,
-    }
+    RepositoryError::UnsupportedVersion { object: CONFIG.into(), needs }
 }

@@ -92,11 +92,7 @@ impl ContentHasher {
             ContentOrder::Any => State::Any(Sum::default()),
             ContentOrder::Exact => State::Exact(Box::new(blake3::Hasher::new_keyed(&key))),
         };
-        Self {
-            key,
-            documents: 0,
-            state,
-        }
+        Self { key, documents: 0, state }
     }
 
     /// Adds one document.
@@ -162,10 +158,7 @@ mod tests {
     #[test]
     fn order_counts_only_where_it_should() {
         assert_eq!(hash(ContentOrder::Any, &[1, 2, 3]), hash(ContentOrder::Any, &[3, 1, 2]));
-        assert_ne!(
-            hash(ContentOrder::Exact, &[1, 2, 3]),
-            hash(ContentOrder::Exact, &[3, 1, 2])
-        );
+        assert_ne!(hash(ContentOrder::Exact, &[1, 2, 3]), hash(ContentOrder::Exact, &[3, 1, 2]));
         for order in [ContentOrder::Any, ContentOrder::Exact] {
             assert_ne!(hash(order, &[1, 2]), hash(order, &[1, 3]));
             assert_ne!(hash(order, &[]), hash(order, &[1, 1]), "pairs don't vanish");

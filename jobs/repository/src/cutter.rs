@@ -49,11 +49,7 @@ pub(crate) struct Cutter {
 
 impl Cutter {
     pub(crate) fn new(sizes: ChunkSizes, key: Key) -> Self {
-        Self {
-            sizes,
-            key,
-            open: Draft::default(),
-        }
+        Self { sizes, key, open: Draft::default() }
     }
 
     /// Adds documents; returns the chunks that they complete.
@@ -99,10 +95,7 @@ impl Cutter {
         let avg = u64::from(self.sizes.avg_bytes);
         let expected = u64::from(self.open.documents) * (avg - u64::from(self.sizes.min_bytes)) / size;
         // log2 rounded: half of log2 of the square, plus a half.
-        let rounded = expected
-            .checked_mul(expected)
-            .and_then(u64::checked_ilog2)
-            .map_or(0, |log| log.div_ceil(2));
+        let rounded = expected.checked_mul(expected).and_then(u64::checked_ilog2).map_or(0, |log| log.div_ceil(2));
         let relaxed = match size {
             _ if size * 2 < avg * 3 => 0,
             _ if size < avg * 2 => 1,
@@ -139,16 +132,10 @@ mod tests {
     fn batch(documents: &[Vec<u8>]) -> DocumentBatch {
         let mut out = (Vec::new(), Vec::new());
         for document in documents {
-            out.1.push((
-                u32::try_from(out.0.len()).expect("small"),
-                u32::try_from(document.len()).expect("small"),
-            ));
+            out.1.push((u32::try_from(out.0.len()).expect("small"), u32::try_from(document.len()).expect("small")));
             out.0.extend_from_slice(document);
         }
-        DocumentBatch {
-            bytes: out.0.into(),
-            offsets: out.1,
-        }
+        DocumentBatch { bytes: out.0.into(), offsets: out.1 }
     }
 
     fn cut(documents: &[Vec<u8>], per_batch: usize) -> Vec<Vec<u8>> {
@@ -185,10 +172,7 @@ mod tests {
             let documents: Vec<_> = (0..count as u64).map(|id| document(id, bytes)).collect();
             let chunks = cut(&documents, 5000);
             let mean = chunks.concat().len() / chunks.len();
-            assert!(
-                (100 << 10..420 << 10).contains(&mean),
-                "documents of {bytes}: chunks of {mean}"
-            );
+            assert!((100 << 10..420 << 10).contains(&mean), "documents of {bytes}: chunks of {mean}");
             let min = ChunkSizes::default().min_bytes as usize;
             assert!(chunks[..chunks.len() - 1].iter().all(|chunk| chunk.len() >= min));
         }
@@ -206,10 +190,7 @@ mod tests {
                 let mut inserted = documents.clone();
                 inserted.insert(at, document(1 << 40, bytes));
                 for changed in [deleted, inserted] {
-                    let new = cut(&changed, 5000)
-                        .into_iter()
-                        .filter(|chunk| !before.contains(chunk))
-                        .count();
+                    let new = cut(&changed, 5000).into_iter().filter(|chunk| !before.contains(chunk)).count();
                     assert!(new <= 6, "documents of {bytes}, change at {at}: {new} new chunks");
                 }
             }
@@ -222,12 +203,6 @@ mod tests {
         let before: HashSet<_> = cut(&documents, 5000).into_iter().collect();
         let mut changed = documents;
         changed[9_999] = document(9_999, 501);
-        assert_eq!(
-            cut(&changed, 5000)
-                .iter()
-                .filter(|chunk| !before.contains(*chunk))
-                .count(),
-            1
-        );
+        assert_eq!(cut(&changed, 5000).iter().filter(|chunk| !before.contains(*chunk)).count(), 1);
     }
 }

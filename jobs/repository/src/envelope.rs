@@ -44,18 +44,13 @@ pub(crate) fn unwrap<'a>(
     if blake3::hash(content) != *checksum {
         return Err(damaged("its checksum doesn't match"));
     }
-    let (header, body) = content
-        .split_first_chunk::<HEADER>()
-        .ok_or_else(|| damaged("too short"))?;
+    let (header, body) = content.split_first_chunk::<HEADER>().ok_or_else(|| damaged("too short"))?;
     if &header[..4] != MAGIC {
         return Err(damaged("not an object of a repository"));
     }
     if header[4] != VERSION {
         let needs = format!("format version {}", header[4]);
-        return Err(RepositoryError::UnsupportedVersion {
-            object: object.into(),
-            needs,
-        });
+        return Err(RepositoryError::UnsupportedVersion { object: object.into(), needs });
     }
     if header[5] != kind as u8 || header[8..12] != u32::try_from(body.len()).unwrap_or(0).to_le_bytes() {
         return Err(damaged("its header doesn't match"));

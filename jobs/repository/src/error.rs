@@ -138,7 +138,9 @@ pub enum RepositoryError {
         reason: String,
     },
     /// Something is larger than the format allows.
-    #[error("this {what} would be larger than {limit_bytes} bytes, the most that the archive format allows; back up fewer collections at once")]
+    #[error(
+        "this {what} would be larger than {limit_bytes} bytes, the most that the archive format allows; back up fewer collections at once"
+    )]
     TooLarge {
         /// What was to be written.
         what: &'static str,
@@ -189,23 +191,14 @@ impl RepositoryError {
     /// The damage this error tells of, if it does.
     pub fn damage(&self) -> Option<Damage> {
         match self {
-            Self::Damaged { object, problem } => Some(Damage {
-                object: object.clone(),
-                problem: problem.clone(),
-            }),
-            Self::Missing { object } => Some(Damage {
-                object: object.clone(),
-                problem: "missing".into(),
-            }),
+            Self::Damaged { object, problem } => Some(Damage { object: object.clone(), problem: problem.clone() }),
+            Self::Missing { object } => Some(Damage { object: object.clone(), problem: "missing".into() }),
             _ => None,
         }
     }
 
     pub(crate) fn damaged(object: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Damaged {
-            object: object.into(),
-            problem: problem.into(),
-        }
+        Self::Damaged { object: object.into(), problem: problem.into() }
     }
 }
 

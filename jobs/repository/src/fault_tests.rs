@@ -1,8 +1,8 @@
 //! Storage that fails, lies or dies: what is there afterwards is complete or absent, and a successor finishes the work.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -38,17 +38,11 @@ struct Faulty {
 }
 
 fn lost() -> Error {
-    Error::Generic {
-        store: "test",
-        source: "the reply was lost".into(),
-    }
+    Error::Generic { store: "test", source: "the reply was lost".into() }
 }
 
 fn refused(path: &str) -> Error {
-    Error::PermissionDenied {
-        path: path.into(),
-        source: "the storage is dead".into(),
-    }
+    Error::PermissionDenied { path: path.into(), source: "the storage is dead".into() }
 }
 
 #[async_trait]
@@ -123,12 +117,7 @@ impl Bench {
 
     fn storage(&self, fault: Fault) -> Arc<dyn Storage> {
         let inner = LocalStorage::open(self.location().path()).expect("there");
-        Arc::new(Faulty {
-            inner,
-            fault,
-            writes: AtomicUsize::new(0),
-            synced: Mutex::default(),
-        })
+        Arc::new(Faulty { inner, fault, writes: AtomicUsize::new(0), synced: Mutex::default() })
     }
 
     async fn init(&self, fault: Fault) -> Result<(), RepositoryError> {
@@ -148,21 +137,9 @@ async fn lost_replies_are_survived() {
     bench.init(Fault::None).await.expect("made");
     let repository = bench.open(Fault::LostReply).await.expect("opens");
     let people = documents(0..500, 100, "a");
-    let (manifest, _, _) = back_up(
-        &repository,
-        "job",
-        Domain::Sealed,
-        &[("people", ContentOrder::Any, &people)],
-    )
-    .await;
+    let (manifest, _, _) = back_up(&repository, "job", Domain::Sealed, &[("people", ContentOrder::Any, &people)]).await;
     let reader = repository.open_backup(&manifest).await.expect("opens");
-    assert_eq!(
-        reader
-            .verify(VerifyLevel::Data, &|_| (), &|| false)
-            .await
-            .expect("verifies"),
-        []
-    );
+    assert_eq!(reader.verify(VerifyLevel::Data, &|_| (), &|| false).await.expect("verifies"), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,22 +147,11 @@ async fn a_writer_that_lost_a_pack_commits_nothing() {
     let bench = Bench::new();
     bench.init(Fault::None).await.expect("made");
     let repository = bench.open(Fault::NoPacks).await.expect("opens");
-    let writer = repository
-        .begin("job", 1, Domain::Sealed, Compression::default())
-        .await
-        .expect("begins");
+    let writer = repository.begin("job", 1, Domain::Sealed, Compression::default()).await.expect("begins");
     let content = write_collection(&writer, ContentOrder::Any, &documents(0..500, 100, "a")).await;
     let failed = writer.finish().await.expect_err("no packs");
-    assert!(
-        matches!(failed, RepositoryError::WriterFailed { retryable: false, .. }),
-        "{failed}"
-    );
-    let manifest = manifest(
-        "job",
-        1,
-        Domain::Sealed,
-        vec![entry("people", ContentOrder::Any, content)],
-    );
+    assert!(matches!(failed, RepositoryError::WriterFailed { retryable: false, .. }), "{failed}");
+    let manifest = manifest("job", 1, Domain::Sealed, vec![entry("people", ContentOrder::Any, content)]);
     assert!(writer.write_manifest(&manifest).await.is_err());
     assert!(repository.manifests().await.expect("lists").is_empty());
     assert!(!failed.to_string().is_empty());
@@ -195,19 +161,10 @@ async fn a_writer_that_lost_a_pack_commits_nothing() {
 async fn a_storage_without_create_only_is_found_out() {
     let bench = Bench::new();
     bench.init(Fault::NoCreateOnly).await.expect("made");
-    assert!(matches!(
-        bench.init(Fault::NoCreateOnly).await,
-        Err(RepositoryError::AlreadyInitialised { .. })
-    ));
+    assert!(matches!(bench.init(Fault::NoCreateOnly).await, Err(RepositoryError::AlreadyInitialised { .. })));
     let repository = bench.open(Fault::NoCreateOnly).await.expect("opens");
     let people = documents(0..500, 100, "a");
-    let (manifest, _, _) = back_up(
-        &repository,
-        "job",
-        Domain::Sealed,
-        &[("people", ContentOrder::Any, &people)],
-    )
-    .await;
+    let (manifest, _, _) = back_up(&repository, "job", Domain::Sealed, &[("people", ContentOrder::Any, &people)]).await;
     assert_eq!(read(&repository, &manifest, "people").await.expect("sound"), people);
 }
 
@@ -223,30 +180,12 @@ async fn death_between_any_two_writes_hurts_nothing() {
         let repository = bench.open(Fault::None).await.expect("opens");
         let manifests = repository.manifests().await.expect("lists");
         assert_eq!(manifests.len(), usize::from(committed), "after {writes} writes");
-        let (manifest, _, stats) = back_up(
-            &repository,
-            "next",
-            Domain::Sealed,
-            &[("people", ContentOrder::Any, &people)],
-        )
-        .await;
-        assert!(
-            writes == 0 || stats.chunks_known > 0,
-            "finished packs are found after {writes} writes"
-        );
-        for manifest in manifests
-            .into_iter()
-            .map(|entry| entry.manifest.expect("sound"))
-            .chain([manifest])
-        {
+        let (manifest, _, stats) =
+            back_up(&repository, "next", Domain::Sealed, &[("people", ContentOrder::Any, &people)]).await;
+        assert!(writes == 0 || stats.chunks_known > 0, "finished packs are found after {writes} writes");
+        for manifest in manifests.into_iter().map(|entry| entry.manifest.expect("sound")).chain([manifest]) {
             let reader = repository.open_backup(&manifest).await.expect("opens");
-            assert_eq!(
-                reader
-                    .verify(VerifyLevel::Data, &|_| (), &|| false)
-                    .await
-                    .expect("verifies"),
-                []
-            );
+            assert_eq!(reader.verify(VerifyLevel::Data, &|_| (), &|| false).await.expect("verifies"), []);
         }
         if committed {
             return;
@@ -257,10 +196,7 @@ async fn death_between_any_two_writes_hurts_nothing() {
 
 /// Whether the backup was committed.
 async fn back_up_until_death(repository: &Repository, people: &[Vec<u8>]) -> bool {
-    let writer = repository
-        .begin("job", 1, Domain::Sealed, Compression { level: None })
-        .await
-        .expect("begins");
+    let writer = repository.begin("job", 1, Domain::Sealed, Compression { level: None }).await.expect("begins");
     let backup = async {
         let mut collection = writer.collection(ContentOrder::Any);
         for batch in crate::support::batches(people) {
@@ -268,18 +204,39 @@ async fn back_up_until_death(repository: &Repository, people: &[Vec<u8>]) -> boo
         }
         let content = collection.finish().await?;
         writer.finish().await?;
-        let manifest = manifest(
-            "job",
-            1,
-            Domain::Sealed,
-            vec![entry("people", ContentOrder::Any, content)],
-        );
+        let manifest = manifest("job", 1, Domain::Sealed, vec![entry("people", ContentOrder::Any, content)]);
         writer.write_manifest(&manifest).await
     };
     let committed = backup.await.is_ok();
     // Nothing of this writer is still on its way when the successor looks.
     let _ = writer.flush().await;
     committed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_predecessor_wrote_is_made_durable_before_it_is_built_on() {
+    let bench = Bench::new();
+    bench.init(Fault::None).await.expect("made");
+    // Small documents, so that the list is an object of its own and there are two packs.
+    let people = documents(0..60_000, 400, "a");
+    let dying = bench.open(Fault::DeadAfter(2)).await.expect("opens");
+    assert!(!back_up_until_death(&dying, &people).await);
+    let storage = Arc::new(Faulty {
+        inner: LocalStorage::open(bench.location().path()).expect("there"),
+        fault: Fault::None,
+        writes: AtomicUsize::new(0),
+        synced: Mutex::default(),
+    });
+    let opened = open_on(storage.clone(), &bench.location(), &bench.key()).await.expect("opens");
+    let repository = Repository::new(&bench.location(), opened);
+    for (job, needs) in [("second", "sealed/packs/job."), ("third", "sealed/lists/")] {
+        let collection: (&str, _, &[Vec<u8>]) = ("people", ContentOrder::Any, &people);
+        back_up(&repository, job, Domain::Sealed, &[collection]).await;
+        let synced = std::mem::take(&mut *storage.synced.lock().expect("no panic"));
+        assert!(synced.iter().any(|name| name.starts_with(needs)), "{job}: {synced:?}");
+        let packs = synced.iter().any(|name| name.contains("/packs/"));
+        assert_eq!(packs, job == "second", "what an index lists was durable before");
+    }
 }
 
 #[tokio::test]
@@ -291,10 +248,7 @@ async fn death_during_init_leaves_nothing_that_opens() {
             bench.open(Fault::None).await.expect("opens");
             return;
         }
-        assert!(matches!(
-            bench.open(Fault::None).await,
-            Err(RepositoryError::NotInitialised { .. })
-        ));
+        assert!(matches!(bench.open(Fault::None).await, Err(RepositoryError::NotInitialised { .. })));
         bench.init(Fault::None).await.expect("made at the second attempt");
         bench.open(Fault::None).await.expect("opens");
     }

@@ -54,7 +54,7 @@ pub(crate) fn decode(bytes: &mut BytesReader<'_>) -> Option<Vec<PackEntry>> {
             documents: bytes.u32()?,
         };
         let base = bytes.array::<32>()?;
-        let possible = entry.offset == end && entry.record_bytes <= CHUNK_RECORD_BYTES;
+        let possible = entry.offset == end && u64::from(entry.record_bytes) <= CHUNK_RECORD_BYTES;
         if (kind, depth, base) != (FULL, 0, [0; 32]) || !possible {
             return None;
         }
@@ -81,9 +81,7 @@ pub(crate) fn read_trailer(bytes: &[u8]) -> Option<u32> {
 
 /// Where the chunks end and the footer record begins.
 pub(crate) fn chunks_end(entries: &[PackEntry]) -> u64 {
-    entries
-        .last()
-        .map_or(0, |last| u64::from(last.offset) + u64::from(last.record_bytes))
+    entries.last().map_or(0, |last| u64::from(last.offset) + u64::from(last.record_bytes))
 }
 
 #[cfg(test)]
@@ -92,21 +90,12 @@ mod tests {
 
     #[test]
     fn a_footer_survives_its_encoding_and_gaps_do_not() {
-        let entry = |id, offset| PackEntry {
-            id: [id; 32],
-            offset,
-            record_bytes: 10,
-            raw_bytes: 3,
-            documents: 2,
-        };
+        let entry = |id, offset| PackEntry { id: [id; 32], offset, record_bytes: 10, raw_bytes: 3, documents: 2 };
         let entries = vec![entry(1, 0), entry(2, 10)];
         assert_eq!(decode(&mut BytesReader(&encode(&entries))), Some(entries));
         assert_eq!(decode(&mut BytesReader(&encode(&[entry(1, 1)]))), None);
         assert_eq!(decode(&mut BytesReader(&encode(&[entry(1, 0), entry(2, 11)]))), None);
-        let huge = PackEntry {
-            record_bytes: CHUNK_RECORD_BYTES + 1,
-            ..entry(1, 0)
-        };
+        let huge = PackEntry { record_bytes: u32::try_from(CHUNK_RECORD_BYTES + 1).expect("fits"), ..entry(1, 0) };
         assert_eq!(decode(&mut BytesReader(&encode(&[huge]))), None);
         assert_eq!(decode(&mut BytesReader(&[255; 4])), None);
         assert_eq!(read_trailer(&trailer(77)), Some(77));

@@ -15,10 +15,7 @@ use crate::slot::{SlotSecret, StoredSlot};
 use crate::{ContentOrder, Domain, RepositoryId};
 
 fn keys() -> Arc<Keys> {
-    let ring = KeyRing {
-        root: Zeroizing::new([0x11; 32]),
-        masters: vec![(1, Zeroizing::new([0x22; 32]))],
-    };
+    let ring = KeyRing { root: Zeroizing::new([0x11; 32]), masters: vec![(1, Zeroizing::new([0x22; 32]))] };
     Arc::new(Keys::new(RepositoryId::from_bytes([0x33; 16]), Some(ring), &[0x44; 32]))
 }
 
@@ -45,20 +42,7 @@ fn ids_and_hashes_stay() {
         let (first, last) = IdValue::ends(&chunk);
         let mut builder = ListBuilder::default();
         let raw_bytes = u32::try_from(chunk.len()).expect("small");
-        assert!(
-            builder
-                .push(
-                    &of.list_id,
-                    ListEntry {
-                        id,
-                        documents: 2,
-                        raw_bytes,
-                        first,
-                        last
-                    }
-                )
-                .is_none()
-        );
+        assert!(builder.push(&of.list_id, ListEntry { id, documents: 2, raw_bytes, first, last }).is_none());
         seen.push(fingerprint(&builder.finish(&of.list_id).expect("one").id));
         for order in [ContentOrder::Any, ContentOrder::Exact] {
             let mut hasher = ContentHasher::new(of.content.clone(), order);
@@ -76,12 +60,8 @@ fn sealed_bytes_stay() {
     let mut seen = Vec::new();
     for domain in [Domain::Sealed, Domain::Plain] {
         let sealer = Sealer::with_writer(keys.clone(), domain, [0x55; 32]).expect("keys");
-        sealer
-            .seal(RecordType::Chunk, &[0x66; 32], b"the first takes nonce 0", None)
-            .expect("sealed");
-        let record = sealer
-            .seal(RecordType::Chunk, &[0x66; 32], &chunk(), None)
-            .expect("sealed");
+        sealer.seal(RecordType::Chunk, &[0x66; 32], b"the first takes nonce 0", None).expect("sealed");
+        let record = sealer.seal(RecordType::Chunk, &[0x66; 32], &chunk(), None).expect("sealed");
         seen.push(fingerprint(&record));
     }
     assert_eq!(seen, GOLDEN_RECORDS);
@@ -93,14 +73,8 @@ fn what_was_sealed_once_opens_for_ever() {
     let opened = Opener::new(keys(), Domain::Sealed).open(&record, RecordType::Chunk, &[0x66; 32]);
     assert_eq!(opened, Ok(chunk()));
     let slot = StoredSlot::read(GOLDEN_SLOT_NAME, &bytes(GOLDEN_SLOT)).expect("sound");
-    let ring = slot
-        .open(&SlotSecret::KeyFile(Zeroizing::new([0x77; 32])))
-        .expect("sound")
-        .expect("opens");
-    assert_eq!(
-        (*ring.root, ring.masters),
-        ([0x11; 32], vec![(1, Zeroizing::new([0x22; 32]))])
-    );
+    let ring = slot.open(&SlotSecret::KeyFile(Zeroizing::new([0x77; 32]))).expect("sound").expect("opens");
+    assert_eq!((*ring.root, ring.masters), ([0x11; 32], vec![(1, Zeroizing::new([0x22; 32]))]));
 }
 
 fn bytes(digits: &str) -> Vec<u8> {

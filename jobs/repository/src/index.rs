@@ -103,9 +103,7 @@ impl Index {
         // Index before packs: whatever the index lists was there before.
         let objects = ours(vault.store.list(&Folder::Index.of(vault.domain)).await?);
         let mut gather = Gather::default();
-        let mut reads = stream::iter(objects)
-            .map(|(object, _)| read_index(vault.clone(), object))
-            .buffered(READS);
+        let mut reads = stream::iter(objects).map(|(object, _)| read_index(vault.clone(), object)).buffered(READS);
         while let Some((object, read)) = reads.next().await {
             for listing in gather.damage_or(read)?.iter().flatten() {
                 gather.add(vault, listing, true, &object);
@@ -117,24 +115,18 @@ impl Index {
                 gather.index.packs[*position].present_bytes = Some(*bytes);
             }
         }
-        let unlisted: Vec<_> = present
-            .into_iter()
-            .filter(|(object, _)| !gather.known.contains_key(object.as_str()))
-            .collect();
+        let unlisted: Vec<_> =
+            present.into_iter().filter(|(object, _)| !gather.known.contains_key(object.as_str())).collect();
         let mut found = Vec::new();
-        let mut reads = stream::iter(unlisted)
-            .map(|(object, bytes)| read_footer(vault.clone(), object, bytes))
-            .buffered(READS);
+        let mut reads =
+            stream::iter(unlisted).map(|(object, bytes)| read_footer(vault.clone(), object, bytes)).buffered(READS);
         while let Some((object, read)) = reads.next().await {
             if let Some(listing) = gather.damage_or(read)? {
                 gather.add(vault, &listing, false, &object);
                 found.push(listing);
             }
         }
-        gather
-            .index
-            .copies
-            .sort_unstable_by_key(|copy| (copy.id, copy.pack, copy.offset));
+        gather.index.copies.sort_unstable_by_key(|copy| (copy.id, copy.pack, copy.offset));
         Ok((gather.index, found))
     }
 }
@@ -179,10 +171,7 @@ impl Gather {
         if let Some(position) = self.known.get(&object) {
             if self.index.packs[*position].stored_bytes != listing.stored_bytes {
                 let problem = format!("it disagrees with another index object about {object}");
-                self.index.damage.push(Damage {
-                    object: source.into(),
-                    problem,
-                });
+                self.index.damage.push(Damage { object: source.into(), problem });
             }
             return;
         }
@@ -190,12 +179,7 @@ impl Gather {
         let pack = u32::try_from(position).expect("fewer than 2^32 packs");
         self.known.insert(object.clone(), position);
         let present_bytes = (!listed).then_some(listing.stored_bytes);
-        self.index.packs.push(Pack {
-            object,
-            stored_bytes: listing.stored_bytes,
-            present_bytes,
-            listed,
-        });
+        self.index.packs.push(Pack { object, stored_bytes: listing.stored_bytes, present_bytes, listed });
         self.index.copies.extend(listing.entries.iter().map(|entry| Copy {
             id: entry.id,
             pack,
@@ -240,11 +224,7 @@ fn decode(body: &[u8]) -> Option<Vec<PackListing>> {
         let length = usize::from(bytes.u16()?);
         let name = std::str::from_utf8(bytes.slice(length)?).ok()?.to_owned();
         let stored_bytes = bytes.u64()?;
-        listings.push(PackListing {
-            name,
-            stored_bytes,
-            entries: footer::decode(&mut bytes)?,
-        });
+        listings.push(PackListing { name, stored_bytes, entries: footer::decode(&mut bytes)? });
     }
     bytes.0.is_empty().then_some(listings)
 }
@@ -266,32 +246,22 @@ async fn read_footer(vault: Arc<Vault>, object: String, bytes: u64) -> (String, 
 /// Reads the listing of a pack of this size off its end.
 async fn footer_of(vault: &Vault, object: &str, stored_bytes: u64) -> Result<PackListing, RepositoryError> {
     let damaged = |problem: &str| RepositoryError::damaged(object, problem);
-    let trailer_start = stored_bytes
-        .checked_sub(TRAILER_BYTES as u64)
-        .ok_or_else(|| damaged("it is truncated"))?;
+    let trailer_start = stored_bytes.checked_sub(TRAILER_BYTES as u64).ok_or_else(|| damaged("it is truncated"))?;
     let trailer = vault.store.read_range(object, trailer_start..stored_bytes).await?;
     let length = footer::read_trailer(&trailer).ok_or_else(|| damaged("it doesn't end as a pack"))?;
     // Nothing vouches for the trailer: bound what it makes us read.
     if length > FOOTER_RECORD_BYTES {
         return Err(damaged("its trailer doesn't match"));
     }
-    let start = trailer_start
-        .checked_sub(u64::from(length))
-        .ok_or_else(|| damaged("its trailer doesn't match"))?;
+    let start = trailer_start.checked_sub(u64::from(length)).ok_or_else(|| damaged("its trailer doesn't match"))?;
     let record = vault.store.read_range(object, start..trailer_start).await?;
-    let body = vault
-        .open_record(object, record, RecordType::Footer, vault.name_id(object))
-        .await?;
+    let body = vault.open_record(object, record, RecordType::Footer, vault.name_id(object)).await?;
     let mut bytes = BytesReader(&body);
     let entries =
         footer::decode(&mut bytes).filter(|entries| bytes.0.is_empty() && footer::chunks_end(entries) == start);
     let entries = entries.ok_or_else(|| damaged("its footer doesn't match"))?;
     let name = object.rsplit('/').next().unwrap_or(object).to_owned();
-    Ok(PackListing {
-        name,
-        stored_bytes,
-        entries,
-    })
+    Ok(PackListing { name, stored_bytes, entries })
 }
 
 #[cfg(test)]
@@ -300,18 +270,8 @@ mod tests {
 
     #[test]
     fn an_index_survives_its_encoding() {
-        let entry = PackEntry {
-            id: [1; 32],
-            offset: 0,
-            record_bytes: 10,
-            raw_bytes: 3,
-            documents: 2,
-        };
-        let listing = |name: &str| PackListing {
-            name: name.into(),
-            stored_bytes: 77,
-            entries: vec![entry],
-        };
+        let entry = PackEntry { id: [1; 32], offset: 0, record_bytes: 10, raw_bytes: 3, documents: 2 };
+        let listing = |name: &str| PackListing { name: name.into(), stored_bytes: 77, entries: vec![entry] };
         let listings = vec![listing("a.1.b.000001"), listing("a.1.b.000002")];
         let body = encode(&listings);
         assert_eq!(decode(&body), Some(listings));

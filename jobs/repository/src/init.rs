@@ -64,24 +64,14 @@ pub(crate) async fn init_on(
         Some(secret) => {
             let ring = KeyRing::generate()?;
             let label = &options.slot_label;
-            add_slot(
-                &store,
-                &config.repository()?,
-                &ring,
-                secret,
-                label,
-                options.passphrase_cost,
-            )
-            .await?;
+            add_slot(&store, &config.repository()?, &ring, secret, label, options.passphrase_cost).await?;
             Some(ring)
         }
     };
     let sealed = Bytes::from(config.seal(ring.as_ref())?);
     match store.create(CONFIG, &[sealed]).await? {
         Created::New => Ok(()),
-        Created::Exists => Err(RepositoryError::AlreadyInitialised {
-            location: location.to_string(),
-        }),
+        Created::Exists => Err(RepositoryError::AlreadyInitialised { location: location.to_string() }),
     }
 }
 
@@ -89,13 +79,8 @@ pub(crate) async fn init_on(
 pub(crate) async fn open(location: &Location, unlock: &Unlock) -> Result<Opened, RepositoryError> {
     match location.path().try_exists() {
         Ok(true) => open_on(local(location)?, location, unlock).await,
-        Ok(false) => Err(RepositoryError::NotInitialised {
-            location: location.to_string(),
-        }),
-        Err(error) => Err(RepositoryError::BadLocation {
-            url: location.to_string(),
-            reason: error.to_string(),
-        }),
+        Ok(false) => Err(RepositoryError::NotInitialised { location: location.to_string() }),
+        Err(error) => Err(RepositoryError::BadLocation { url: location.to_string(), reason: error.to_string() }),
     }
 }
 
@@ -108,33 +93,23 @@ pub(crate) async fn open_on(
     let store = Store::new(storage, true);
     let stored = match store.read(CONFIG, UNSEALED_BYTES).await {
         Err(RepositoryError::Missing { .. }) => {
-            return Err(RepositoryError::NotInitialised {
-                location: location.to_string(),
-            });
+            return Err(RepositoryError::NotInitialised { location: location.to_string() });
         }
         read => StoredConfig::read(&read?)?,
     };
     let ring = match (stored.config.encrypted, secret_of(unlock, false)?) {
         (false, None) => None,
         (false, Some(_)) => {
-            return Err(RepositoryError::NotEncrypted {
-                location: location.to_string(),
-            });
+            return Err(RepositoryError::NotEncrypted { location: location.to_string() });
         }
         (true, None) => {
-            return Err(RepositoryError::KeyRequired {
-                location: location.to_string(),
-            });
+            return Err(RepositoryError::KeyRequired { location: location.to_string() });
         }
         (true, Some(secret)) => Some(open_ring(&store, &stored.repository, location, secret).await?),
     };
     stored.authenticate(ring.as_ref())?;
     let keys = Keys::new(stored.repository, ring, &stored.plain_seed);
-    Ok(Opened {
-        store: store.with_create_only(stored.config.create_only),
-        config: stored.config,
-        keys,
-    })
+    Ok(Opened { store: store.with_create_only(stored.config.create_only), config: stored.config, keys })
 }
 
 /// Writes a key slot and proves it by opening it from the storage.
@@ -154,9 +129,7 @@ pub(crate) async fn add_slot(
     let stored = StoredSlot::read(&slot.name(), &store.read(&slot.name(), UNSEALED_BYTES).await?)?;
     let proven = Pool::new().run(move || stored.open(&secret)).await??;
     if proven.is_none_or(|proven| proven.root != ring.root) {
-        return Err(RepositoryError::Slot {
-            reason: "the new slot doesn't open; it must not be relied on".into(),
-        });
+        return Err(RepositoryError::Slot { reason: "the new slot doesn't open; it must not be relied on".into() });
     }
     Ok(slot)
 }
@@ -196,11 +169,7 @@ pub(crate) fn secret_of(unlock: &Unlock, create: bool) -> Result<Option<SlotSecr
         Unlock::None => None,
         Unlock::Passphrase(passphrase) => Some(SlotSecret::Passphrase(passphrase.clone())),
         Unlock::KeyFile(path) => {
-            let key = if create {
-                key_file::read_or_create(path)?
-            } else {
-                key_file::read(path)?
-            };
+            let key = if create { key_file::read_or_create(path)? } else { key_file::read(path)? };
             Some(SlotSecret::KeyFile(key))
         }
     })
@@ -209,10 +178,7 @@ pub(crate) fn secret_of(unlock: &Unlock, create: bool) -> Result<Option<SlotSecr
 /// A key within the folder that it protects protects nothing.
 pub(crate) fn refuse_key_inside(location: &Location, unlock: &Unlock) -> Result<(), RepositoryError> {
     let Unlock::KeyFile(path) = unlock else { return Ok(()) };
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let inside = match (parent.canonicalize(), location.path().canonicalize()) {
         (Ok(parent), Ok(folder)) => parent.starts_with(folder),
         _ => path.starts_with(location.path()),
@@ -221,10 +187,7 @@ pub(crate) fn refuse_key_inside(location: &Location, unlock: &Unlock) -> Result<
         return Ok(());
     }
     let reason = "it would lie within the repository that it protects; keep it elsewhere".into();
-    Err(RepositoryError::KeyFileUnreadable {
-        path: path.clone(),
-        reason,
-    })
+    Err(RepositoryError::KeyFileUnreadable { path: path.clone(), reason })
 }
 
 async fn open_ring(
@@ -247,17 +210,13 @@ async fn open_ring(
         }
     }
     // A damaged slot may have been the right one, so don't blame the key.
-    Err(damaged.unwrap_or_else(|| RepositoryError::WrongKey {
-        location: location.to_string(),
-    }))
+    Err(damaged.unwrap_or_else(|| RepositoryError::WrongKey { location: location.to_string() }))
 }
 
 /// Whether the folder exists; refuses one that holds a repository or anything else.
 fn check_folder(location: &Location) -> Result<bool, RepositoryError> {
-    let bad = |error: std::io::Error| RepositoryError::BadLocation {
-        url: location.to_string(),
-        reason: error.to_string(),
-    };
+    let bad =
+        |error: std::io::Error| RepositoryError::BadLocation { url: location.to_string(), reason: error.to_string() };
     let entries = match fs::read_dir(location.path()) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -274,15 +233,10 @@ fn check_folder(location: &Location) -> Result<bool, RepositoryError> {
         .collect::<Result<_, _>>()
         .map_err(bad)?;
     if names.iter().any(|name| name == CONFIG) {
-        return Err(RepositoryError::AlreadyInitialised {
-            location: location.to_string(),
-        });
+        return Err(RepositoryError::AlreadyInitialised { location: location.to_string() });
     }
     match names.into_iter().find(|name| !is_harmless(name)) {
-        Some(entry) => Err(RepositoryError::ForeignFolder {
-            location: location.to_string(),
-            entry,
-        }),
+        Some(entry) => Err(RepositoryError::ForeignFolder { location: location.to_string(), entry }),
         None => Ok(true),
     }
 }
@@ -297,18 +251,12 @@ fn create_folder(folder: &Path) -> Result<(), RepositoryError> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     let created = builder.create(folder).and_then(|()| sync_folder(folder.parent()));
-    created.map_err(|error| RepositoryError::BadLocation {
-        url: folder.display().to_string(),
-        reason: error.to_string(),
-    })
+    created
+        .map_err(|error| RepositoryError::BadLocation { url: folder.display().to_string(), reason: error.to_string() })
 }
 
 fn local(location: &Location) -> Result<Arc<dyn Storage>, RepositoryError> {
     let opened = LocalStorage::open(location.path());
-    let failed = |source| RepositoryError::Storage {
-        operation: "open",
-        object: location.to_string(),
-        source,
-    };
+    let failed = |source| RepositoryError::Storage { operation: "open", object: location.to_string(), source };
     Ok(Arc::new(opened.map_err(failed)?))
 }

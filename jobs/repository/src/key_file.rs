@@ -20,19 +20,11 @@ pub(crate) fn read(path: &Path) -> Result<Key, RepositoryError> {
     let file = File::open(path).map_err(|error| unreadable(path, &error.to_string()))?;
     warn_if_exposed(path, &file);
     let mut text = Zeroizing::new(String::new());
-    file.take(LIMIT_BYTES)
-        .read_to_string(&mut text)
-        .map_err(|error| unreadable(path, &error.to_string()))?;
-    let mut lines = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    file.take(LIMIT_BYTES).read_to_string(&mut text).map_err(|error| unreadable(path, &error.to_string()))?;
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     match (lines.next().and_then(unhex), lines.next()) {
         (Some(key), None) => Ok(Zeroizing::new(key)),
-        _ => Err(unreadable(
-            path,
-            "not a key file: one line with 64 hex digits is expected",
-        )),
+        _ => Err(unreadable(path, "not a key file: one line with 64 hex digits is expected")),
     }
 }
 
@@ -64,9 +56,7 @@ fn fill(mut file: File, path: &Path, key: &Key) -> std::io::Result<()> {
 
 /// Makes the entries of a folder durable.
 pub(crate) fn sync_folder(folder: Option<&Path>) -> std::io::Result<()> {
-    let folder = folder
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }
 
@@ -91,10 +81,7 @@ fn warn_if_exposed(path: &Path, file: &File) {
 fn warn_if_exposed(_: &Path, _: &File) {}
 
 fn unreadable(path: &Path, reason: &str) -> RepositoryError {
-    RepositoryError::KeyFileUnreadable {
-        path: PathBuf::from(path),
-        reason: reason.into(),
-    }
+    RepositoryError::KeyFileUnreadable { path: PathBuf::from(path), reason: reason.into() }
 }
 
 #[cfg(test)]
@@ -119,20 +106,11 @@ mod tests {
     fn what_is_no_key_file_is_refused() {
         let folder = tempfile::tempdir().expect("scratch");
         let path = folder.path().join("key");
-        for text in [
-            "",
-            "abc",
-            "# only a comment\n",
-            &"00".repeat(31),
-            &format!("{0}\n{0}\n", "00".repeat(32)),
-        ] {
+        for text in ["", "abc", "# only a comment\n", &"00".repeat(31), &format!("{0}\n{0}\n", "00".repeat(32))] {
             std::fs::write(&path, text).expect("written");
             let error = read(&path).expect_err(text);
             assert!(matches!(error, RepositoryError::KeyFileUnreadable { .. }), "{error}");
         }
-        assert!(matches!(
-            read(&folder.path().join("none")),
-            Err(RepositoryError::KeyFileUnreadable { .. })
-        ));
+        assert!(matches!(read(&folder.path().join("none")), Err(RepositoryError::KeyFileUnreadable { .. })));
     }
 }

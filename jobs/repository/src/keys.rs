@@ -30,10 +30,8 @@ pub(crate) fn derive(input: &[u8], salt: &[u8], info: &[&[u8]]) -> Key {
 /// Bytes from the operating system.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], RepositoryError> {
     let mut out = [0; N];
-    getrandom::fill(&mut out).map_err(|error| RepositoryError::Internal {
-        what: "randomness",
-        reason: error.to_string(),
-    })?;
+    getrandom::fill(&mut out)
+        .map_err(|error| RepositoryError::Internal { what: "randomness", reason: error.to_string() })?;
     Ok(out)
 }
 
@@ -45,10 +43,7 @@ pub(crate) struct KeyRing {
 
 impl KeyRing {
     pub(crate) fn generate() -> Result<Self, RepositoryError> {
-        Ok(Self {
-            root: Zeroizing::new(random()?),
-            masters: vec![(FIRST_KEY_ID, Zeroizing::new(random()?))],
-        })
+        Ok(Self { root: Zeroizing::new(random()?), masters: vec![(FIRST_KEY_ID, Zeroizing::new(random()?))] })
     }
 
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
@@ -75,10 +70,7 @@ impl KeyRing {
             let (id, key) = master.split_first_chunk::<4>()?;
             Some((u32::from_le_bytes(*id), Zeroizing::new(<[u8; 32]>::try_from(key).ok()?)))
         });
-        Some(Self {
-            root: Zeroizing::new(*root),
-            masters: masters.collect::<Option<_>>()?,
-        })
+        Some(Self { root: Zeroizing::new(*root), masters: masters.collect::<Option<_>>()? })
     }
 
     pub(crate) fn config_key(&self, repository: &RepositoryId) -> Key {
@@ -125,9 +117,7 @@ impl Keys {
     pub(crate) fn new(repository: RepositoryId, ring: Option<KeyRing>, plain_seed: &[u8; 32]) -> Self {
         Self {
             repository,
-            sealed: ring
-                .as_ref()
-                .map(|ring| DomainKeys::new(Domain::Sealed, &ring.root, &repository)),
+            sealed: ring.as_ref().map(|ring| DomainKeys::new(Domain::Sealed, &ring.root, &repository)),
             ring,
             plain: DomainKeys::new(Domain::Plain, plain_seed, &repository),
             check: derive(plain_seed, repository.as_bytes(), &[b"plain check"]),
@@ -148,22 +138,13 @@ impl Keys {
 
     /// The newest master's id; 0 where there is none.
     pub(crate) fn newest_key_id(&self) -> u32 {
-        self.ring
-            .iter()
-            .flat_map(|ring| &ring.masters)
-            .map(|(id, _)| *id)
-            .max()
-            .unwrap_or(0)
+        self.ring.iter().flat_map(|ring| &ring.masters).map(|(id, _)| *id).max().unwrap_or(0)
     }
 
     /// The key that seals what one writer writes; none if the master is unknown.
     pub(crate) fn writer_key(&self, key_id: u32, writer: &[u8; 32]) -> Option<Key> {
         let (_, master) = self.ring.as_ref()?.masters.iter().find(|(id, _)| *id == key_id)?;
-        Some(derive(
-            master.as_ref(),
-            writer,
-            &[b"writer", self.repository.as_bytes()],
-        ))
+        Some(derive(master.as_ref(), writer, &[b"writer", self.repository.as_bytes()]))
     }
 }
 
@@ -190,10 +171,7 @@ mod tests {
     #[test]
     fn every_purpose_has_its_own_key() {
         let seed = [7; 32];
-        let ring = KeyRing {
-            root: Zeroizing::new(seed),
-            masters: vec![(1, Zeroizing::new(seed))],
-        };
+        let ring = KeyRing { root: Zeroizing::new(seed), masters: vec![(1, Zeroizing::new(seed))] };
         let repository = RepositoryId::from_bytes([1; 16]);
         let config = ring.config_key(&repository);
         let keys = Keys::new(repository, Some(ring), &seed);

@@ -71,10 +71,9 @@ impl Ledger {
     pub(crate) fn check(&self) -> Result<(), RepositoryError> {
         match &self.failure {
             None => Ok(()),
-            Some((reason, retryable)) => Err(RepositoryError::WriterFailed {
-                reason: reason.clone(),
-                retryable: *retryable,
-            }),
+            Some((reason, retryable)) => {
+                Err(RepositoryError::WriterFailed { reason: reason.clone(), retryable: *retryable })
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ pub(crate) const RECORD_OBJECT_BYTES: u64 = (256 << 20) + OVERHEAD_BYTES as u64;
 /// The footer record of a pack.
 pub(crate) const FOOTER_RECORD_BYTES: u32 = 64 << 20;
 /// A chunk record; the largest document of a server is half as large.
-pub(crate) const CHUNK_RECORD_BYTES: u32 = (32 << 20) + OVERHEAD_BYTES as u32;
+pub(crate) const CHUNK_RECORD_BYTES: u64 = (32 << 20) + OVERHEAD_BYTES as u64;
 /// Levels of documents in a config or slot.
 pub(crate) const UNSEALED_DEPTH: usize = 8;
 /// Levels of documents in a manifest: a server takes fewer than 200 in what it stores, and a few more are around that.
@@ -69,10 +69,7 @@ mod tests {
     fn levels_are_counted_in_documents_arrays_and_scopes() {
         assert!(is_shallow(&nested(8), 8));
         assert!(!is_shallow(&nested(9), 8));
-        let scope = bson::RawJavaScriptCodeWithScope {
-            code: "x".into(),
-            scope: nested(8),
-        };
+        let scope = bson::RawJavaScriptCodeWithScope { code: "x".into(), scope: nested(8) };
         let around = bson::rawdoc! { "b": [nested(7)], "c": scope };
         assert!(is_shallow(&around, 9));
         assert!(!is_shallow(&around, 8));

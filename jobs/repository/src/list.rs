@@ -79,11 +79,7 @@ impl ListBuilder {
         let hash = u64::from_le_bytes(*entry.id.first_chunk().expect("ids are longer"));
         self.entries.push(entry);
         let ends = self.entries.len() >= MIN_ENTRIES && hash.is_multiple_of(MIN_ENTRIES as u64);
-        if ends || self.entries.len() >= MAX_ENTRIES {
-            self.finish(key)
-        } else {
-            None
-        }
+        if ends || self.entries.len() >= MAX_ENTRIES { self.finish(key) } else { None }
     }
 
     /// The last list, if there are entries.
@@ -106,11 +102,7 @@ impl List {
             raw_bytes: entries.iter().map(|entry| u64::from(entry.raw_bytes)).sum(),
             inline,
         };
-        Self {
-            body: reference.inline.is_none().then_some(body),
-            reference,
-            id,
-        }
+        Self { body: reference.inline.is_none().then_some(body), reference, id }
     }
 }
 
@@ -163,13 +155,7 @@ mod tests {
 
     fn entry(number: u64) -> ListEntry {
         let id = *blake3::hash(&number.to_le_bytes()).as_bytes();
-        ListEntry {
-            id,
-            documents: 1,
-            raw_bytes: 20,
-            first: IdValue(0x10, vec![1, 2, 3, 4]),
-            last: IdValue::default(),
-        }
+        ListEntry { id, documents: 1, raw_bytes: 20, first: IdValue(0x10, vec![1, 2, 3, 4]), last: IdValue::default() }
     }
 
     fn lists(numbers: impl Iterator<Item = u64>) -> Vec<List> {
@@ -205,10 +191,7 @@ mod tests {
     fn the_ends_of_a_chunk_are_its_first_and_last_id() {
         let raw = |value: &str| bson::serialize_to_vec(&bson::doc! { "_id": value }).expect("BSON");
         let (first, last) = IdValue::ends(&[raw("a"), raw("b"), raw("c")].concat());
-        assert_eq!(
-            (first.0, last.0, first.1.get(4), last.1.get(4)),
-            (2, 2, Some(&b'a'), Some(&b'c'))
-        );
+        assert_eq!((first.0, last.0, first.1.get(4), last.1.get(4)), (2, 2, Some(&b'a'), Some(&b'c')));
         let (first, last) = IdValue::ends(&raw(&"x".repeat(2000)));
         assert_eq!((first, last), (IdValue::default(), IdValue::default()));
     }

@@ -16,10 +16,7 @@ pub struct Location {
 impl Location {
     /// Reads a location. The path must be absolute; `%41` style escapes are understood.
     pub fn parse(url: &str) -> Result<Self, RepositoryError> {
-        let bad = |reason: &str| RepositoryError::BadLocation {
-            url: without_credentials(url),
-            reason: reason.into(),
-        };
+        let bad = |reason: &str| RepositoryError::BadLocation { url: without_credentials(url), reason: reason.into() };
         let Some((scheme, rest)) = url.split_once("://") else {
             return Err(bad("not a URL"));
         };
@@ -64,9 +61,7 @@ fn without_credentials(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     match url.split_once("://") {
         Some((scheme, rest)) => {
-            let (host, path) = rest
-                .split_once('/')
-                .map_or((rest, String::new()), |(h, p)| (h, format!("/{p}")));
+            let (host, path) = rest.split_once('/').map_or((rest, String::new()), |(h, p)| (h, format!("/{p}")));
             let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
             format!("{scheme}://{host}{path}")
         }
@@ -81,11 +76,7 @@ fn encode_percent(path: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"/-_.~+:@,=!()".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.extend([
-                '%',
-                char::from(HEX[usize::from(byte >> 4)]),
-                char::from(HEX[usize::from(byte & 15)]),
-            ]);
+            out.extend(['%', char::from(HEX[usize::from(byte >> 4)]), char::from(HEX[usize::from(byte & 15)])]);
         }
     }
     out
@@ -121,21 +112,12 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_folder_and_hides_passwords() {
-        for url in [
-            "",
-            "/srv",
-            "file://srv/x",
-            "file:///",
-            "s3://bucket/x",
-            "file:///a/../b",
-            "file:///%zz",
-            "file:///%00",
-        ] {
+        for url in
+            ["", "/srv", "file://srv/x", "file:///", "s3://bucket/x", "file:///a/../b", "file:///%zz", "file:///%00"]
+        {
             assert!(Location::parse(url).is_err(), "{url}");
         }
-        let shown = Location::parse("s3://user:secret@host/x?token=secret")
-            .expect_err("unknown")
-            .to_string();
+        let shown = Location::parse("s3://user:secret@host/x?token=secret").expect_err("unknown").to_string();
         assert!(!shown.contains("secret"), "{shown}");
     }
 }

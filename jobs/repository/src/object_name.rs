@@ -45,21 +45,14 @@ pub(crate) struct WriterNames {
 impl WriterNames {
     /// Checks the job's name: it becomes a file name.
     pub(crate) fn new(domain: Domain, job: &str, epoch: i64, writer: &[u8; 32]) -> Result<Self, RepositoryError> {
-        let bad = |reason: &str| RepositoryError::BadName {
-            what: "job",
-            name: job.into(),
-            reason: reason.into(),
-        };
+        let bad = |reason: &str| RepositoryError::BadName { what: "job", name: job.into(), reason: reason.into() };
         if !is_job(job) {
             return Err(bad("1 to 128 letters, digits, '_' or '-' are possible"));
         }
         if epoch < 0 {
             return Err(bad("its epoch is negative"));
         }
-        Ok(Self {
-            domain,
-            stem: format!("{job}.{epoch}.{}", hex(&writer[..16])),
-        })
+        Ok(Self { domain, stem: format!("{job}.{epoch}.{}", hex(&writer[..16])) })
     }
 
     /// The n-th pack, without its folder.
@@ -95,11 +88,7 @@ impl ManifestName {
             let (job, epoch) = rest.rsplit_once('.')?;
             let plausible = is_job(job) && writer.len() == 32 && writer.bytes().all(|byte| byte.is_ascii_hexdigit());
             let epoch = epoch.parse().ok().filter(|epoch| *epoch >= 0)?;
-            plausible.then(|| Self {
-                domain,
-                job: job.into(),
-                epoch,
-            })
+            plausible.then(|| Self { domain, job: job.into(), epoch })
         });
         parsed.ok_or_else(|| RepositoryError::BadName {
             what: "manifest key",

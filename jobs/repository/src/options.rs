@@ -43,11 +43,7 @@ pub struct ChunkSizes {
 
 impl Default for ChunkSizes {
     fn default() -> Self {
-        Self {
-            min_bytes: 64 << 10,
-            avg_bytes: 256 << 10,
-            max_bytes: 1 << 20,
-        }
+        Self { min_bytes: 64 << 10, avg_bytes: 256 << 10, max_bytes: 1 << 20 }
     }
 }
 
@@ -57,9 +53,7 @@ impl ChunkSizes {
         if ordered && self.max_bytes <= 16 << 20 {
             return Ok(());
         }
-        Err(format!(
-            "chunk sizes must be 0 < min < avg < max <= 16 MiB, not {self:?}"
-        ))
+        Err(format!("chunk sizes must be 0 < min < avg < max <= 16 MiB, not {self:?}"))
     }
 }
 
@@ -77,11 +71,7 @@ pub struct PassphraseCost {
 impl Default for PassphraseCost {
     /// The second recommendation of RFC 9106: 64 MiB, 3 passes, 4 lanes.
     fn default() -> Self {
-        Self {
-            memory_kib: 64 << 10,
-            iterations: 3,
-            lanes: 4,
-        }
+        Self { memory_kib: 64 << 10, iterations: 3, lanes: 4 }
     }
 }
 

@@ -53,14 +53,7 @@ pub(crate) struct SealedChunk {
 impl Packer {
     pub(crate) fn new(vault: Arc<Vault>, sealer: Arc<Sealer>, names: WriterNames) -> Arc<Self> {
         let uploads = Arc::new(Semaphore::new(UPLOADS as usize));
-        Arc::new(Self {
-            vault,
-            sealer,
-            names,
-            ledger: Mutex::default(),
-            open: tokio::sync::Mutex::default(),
-            uploads,
-        })
+        Arc::new(Self { vault, sealer, names, ledger: Mutex::default(), open: tokio::sync::Mutex::default(), uploads })
     }
 
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -71,21 +64,13 @@ impl Packer {
     pub(crate) async fn append(self: &Arc<Self>, chunk: SealedChunk) -> Result<(), RepositoryError> {
         let mut open = self.open.lock().await;
         open.push(chunk)?;
-        if open.bytes >= PACK_BYTES {
-            self.close(&mut open).await
-        } else {
-            Ok(())
-        }
+        if open.bytes >= PACK_BYTES { self.close(&mut open).await } else { Ok(()) }
     }
 
     /// Closes the open pack and waits until all packs are durable. Even if it fails, nothing is on its way afterwards.
     pub(crate) async fn flush(self: &Arc<Self>) -> Result<(), RepositoryError> {
         let mut open = self.open.lock().await;
-        let closed = if open.entries.is_empty() {
-            Ok(())
-        } else {
-            self.close(&mut open).await
-        };
+        let closed = if open.entries.is_empty() { Ok(()) } else { self.close(&mut open).await };
         drop(open);
         let _all_done = self.uploads.acquire_many(UPLOADS).await.expect("never closed");
         closed.and(self.ledger().check())
@@ -101,13 +86,7 @@ impl Packer {
         let turn = self.uploads.clone().acquire_owned().await.expect("never closed");
         self.ledger().check()?;
         let closed = open.closed + 1;
-        let pack = mem::replace(
-            open,
-            OpenPack {
-                closed,
-                ..OpenPack::default()
-            },
-        );
+        let pack = mem::replace(open, OpenPack { closed, ..OpenPack::default() });
         tokio::spawn(self.clone().upload(pack, self.names.pack(closed), turn));
         Ok(())
     }
@@ -123,30 +102,19 @@ impl Packer {
     async fn store(&self, mut pack: OpenPack, name: String) -> Result<PackListing, RepositoryError> {
         let object = Folder::Packs.object(self.vault.domain, &name);
         let (id, body) = (self.vault.name_id(&object), footer::encode(&pack.entries));
-        let sealed = self
-            .vault
-            .seal_record(&self.sealer, RecordType::Footer, id, body)
-            .await?;
+        let sealed = self.vault.seal_record(&self.sealer, RecordType::Footer, id, body).await?;
         let footer_bytes = u32::try_from(sealed.len()).expect("a footer is small");
         pack.records.push(sealed);
-        pack.records
-            .push(Bytes::copy_from_slice(&footer::trailer(footer_bytes)));
+        pack.records.push(Bytes::copy_from_slice(&footer::trailer(footer_bytes)));
         let stored_bytes = pack.records.iter().map(|record| record.len() as u64).sum();
         self.vault.store.create_own(&object, &pack.records).await?;
-        Ok(PackListing {
-            name,
-            stored_bytes,
-            entries: pack.entries,
-        })
+        Ok(PackListing { name, stored_bytes, entries: pack.entries })
     }
 }
 
 impl OpenPack {
     fn push(&mut self, chunk: SealedChunk) -> Result<(), RepositoryError> {
-        let too_large = |_| RepositoryError::Internal {
-            what: "pack",
-            reason: "4 GiB or more".into(),
-        };
+        let too_large = |_| RepositoryError::Internal { what: "pack", reason: "4 GiB or more".into() };
         self.entries.push(PackEntry {
             id: chunk.id,
             offset: u32::try_from(self.bytes).map_err(too_large)?,

@@ -16,10 +16,7 @@ pub(crate) struct Pool {
 impl Pool {
     pub(crate) fn new() -> Self {
         let width = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        Self {
-            turns: Arc::new(Semaphore::new(width)),
-            width,
-        }
+        Self { turns: Arc::new(Semaphore::new(width)), width }
     }
 
     /// How many closures run at once.
@@ -32,19 +29,11 @@ impl Pool {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, RepositoryError> {
-        let turn = self
-            .turns
-            .clone()
-            .acquire_owned()
-            .await
-            .expect("the pool is never closed");
+        let turn = self.turns.clone().acquire_owned().await.expect("the pool is never closed");
         let task = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             work()
         });
-        task.await.map_err(|error| RepositoryError::Internal {
-            what: "background work",
-            reason: error.to_string(),
-        })
+        task.await.map_err(|error| RepositoryError::Internal { what: "background work", reason: error.to_string() })
     }
 }

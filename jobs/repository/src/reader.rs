@@ -30,11 +30,7 @@ impl BackupReader {
     pub(crate) async fn open(vault: Arc<Vault>, manifest: &Manifest) -> Result<Self, RepositoryError> {
         refuse_generations(&vault.store).await?;
         let (index, _) = Index::load(&vault).await?;
-        Ok(Self {
-            vault,
-            index: Arc::new(index),
-            manifest: Arc::new(manifest.clone()),
-        })
+        Ok(Self { vault, index: Arc::new(index), manifest: Arc::new(manifest.clone()) })
     }
 
     pub(crate) fn new(vault: Arc<Vault>, index: Arc<Index>, manifest: Arc<Manifest>) -> Self {
@@ -57,12 +53,8 @@ impl BackupReader {
             let vault = vault.clone();
             async move { vault.read_list(&list).await }
         });
-        let entries = lists
-            .map_ok(|entries| stream::iter(entries.into_iter().map(Ok)))
-            .try_flatten();
-        let chunks = entries
-            .map_ok(move |entry| spawned(reader.clone(), entry))
-            .try_buffered(AHEAD);
+        let entries = lists.map_ok(|entries| stream::iter(entries.into_iter().map(Ok))).try_flatten();
+        let chunks = entries.map_ok(move |entry| spawned(reader.clone(), entry)).try_buffered(AHEAD);
         chunks.scan(false, |failed, chunk| {
             let ended = std::mem::replace(failed, chunk.is_err());
             future::ready((!ended).then_some(chunk))
@@ -100,28 +92,14 @@ impl BackupReader {
     async fn fetch_copy(&self, copy: &Copy, entry: &ListEntry) -> Result<RawChunk, RepositoryError> {
         let object = self.index.pack(copy).object.clone();
         let start = u64::from(copy.offset);
-        let record = self
-            .vault
-            .store
-            .read_range(&object, start..start + u64::from(copy.record_bytes))
-            .await?;
+        let record = self.vault.store.read_range(&object, start..start + u64::from(copy.record_bytes)).await?;
         let (vault, copy) = (self.vault.clone(), *copy);
-        let opened = self
-            .vault
-            .pool
-            .run(move || open_chunk(&vault, &record, &copy.entry()))
-            .await?;
+        let opened = self.vault.pool.run(move || open_chunk(&vault, &record, &copy.entry())).await?;
         let bytes = opened.map_err(|problem| RepositoryError::damaged(&*object, problem))?;
         if (entry.documents, entry.raw_bytes) != (copy.documents, copy.raw_bytes) {
-            return Err(RepositoryError::damaged(
-                &*object,
-                "the chunk list disagrees about a chunk",
-            ));
+            return Err(RepositoryError::damaged(&*object, "the chunk list disagrees about a chunk"));
         }
-        Ok(RawChunk {
-            documents: copy.documents,
-            bytes: Bytes::from(bytes),
-        })
+        Ok(RawChunk { documents: copy.documents, bytes: Bytes::from(bytes) })
     }
 }
 
@@ -140,8 +118,5 @@ pub(crate) fn open_chunk(vault: &Vault, record: &[u8], entry: &PackEntry) -> Res
 /// On a task of its own, so that it goes on while the consumer is busy.
 async fn spawned(reader: BackupReader, entry: ListEntry) -> Result<RawChunk, RepositoryError> {
     let task = tokio::spawn(async move { reader.fetch(&entry).await });
-    task.await.map_err(|error| RepositoryError::Internal {
-        what: "reading a chunk",
-        reason: error.to_string(),
-    })?
+    task.await.map_err(|error| RepositoryError::Internal { what: "reading a chunk", reason: error.to_string() })?
 }

@@ -57,26 +57,11 @@ impl Repository {
         let vault = |domain| {
             let opener = Arc::new(Opener::new(keys.clone(), domain));
             let (store, keys, pool, chunk) = (store.clone(), keys.clone(), pool.clone(), config.chunk);
-            Arc::new(Vault {
-                domain,
-                store,
-                keys,
-                opener,
-                pool,
-                chunk,
-            })
+            Arc::new(Vault { domain, store, keys, opener, pool, chunk })
         };
         let sealed = config.encrypted.then(|| vault(Domain::Sealed));
         let plain = config.plain.then(|| vault(Domain::Plain));
-        Self {
-            inner: Arc::new(Inner {
-                location: location.clone(),
-                sealed,
-                plain,
-                store,
-                keys,
-            }),
-        }
+        Self { inner: Arc::new(Inner { location: location.clone(), sealed, plain, store, keys }) }
     }
 
     /// Its identity.
@@ -97,11 +82,7 @@ impl Repository {
     /// Adds a key slot; a key file that doesn't exist is made. The slot is proven by opening it before this returns.
     pub async fn add_slot(&self, unlock: &Unlock, label: &str) -> Result<SlotInfo, RepositoryError> {
         let refused = |reason: &str| RepositoryError::Slot { reason: reason.into() };
-        let ring = self
-            .inner
-            .keys
-            .ring()
-            .ok_or_else(|| refused("this repository isn't encrypted"))?;
+        let ring = self.inner.keys.ring().ok_or_else(|| refused("this repository isn't encrypted"))?;
         init::refuse_key_inside(&self.inner.location, unlock)?;
         if self.slots().await?.len() >= init::MAX_SLOTS {
             return Err(refused("there are 16 already"));
@@ -157,9 +138,7 @@ impl Repository {
                     Err(_) => tracing::warn!(key, "not the name of a manifest; ignored"),
                 }
             }
-            let reads = stream::iter(names)
-                .map(|(key, name)| list_manifest(vault.clone(), key, name))
-                .buffered(READS);
+            let reads = stream::iter(names).map(|(key, name)| list_manifest(vault.clone(), key, name)).buffered(READS);
             let found: Vec<Option<ManifestEntry>> = reads.try_collect().await?;
             entries.extend(found.into_iter().flatten());
         }
@@ -188,12 +167,7 @@ impl Repository {
     /// A content hasher that agrees with the manifests of this domain. (A repository without encryption has no sealed
     /// manifests; asked for their hasher, it gives one that agrees with nothing.)
     pub fn content_hasher(&self, domain: Domain, order: ContentOrder) -> ContentHasher {
-        let key = self
-            .inner
-            .keys
-            .domain(domain)
-            .map(|keys| keys.content.clone())
-            .unwrap_or_default();
+        let key = self.inner.keys.domain(domain).map(|keys| keys.content.clone()).unwrap_or_default();
         ContentHasher::new(key, order)
     }
 
@@ -202,10 +176,7 @@ impl Repository {
             Domain::Sealed => (&self.inner.sealed, "it has no key; make another one with a key file"),
             Domain::Plain => (&self.inner.plain, "it wasn't created to (allow_plain)"),
         };
-        let unavailable = || RepositoryError::DomainUnavailable {
-            domain,
-            reason: reason.into(),
-        };
+        let unavailable = || RepositoryError::DomainUnavailable { domain, reason: reason.into() };
         vault.clone().ok_or_else(unavailable)
     }
 }
@@ -219,10 +190,7 @@ pub(crate) async fn read_manifest_in(vault: &Vault, key: &str) -> Result<(Manife
     let format = raw.get_i32("format").ok();
     if format != Some(MANIFEST_FORMAT) {
         let needs = format!("manifest format {}", format.unwrap_or_default());
-        return Err(RepositoryError::UnsupportedVersion {
-            object: key.into(),
-            needs,
-        });
+        return Err(RepositoryError::UnsupportedVersion { object: key.into(), needs });
     }
     if !limits::is_shallow(raw, limits::MANIFEST_DEPTH) {
         return Err(damaged("it isn't BSON, or nested too deeply".into()));
@@ -232,14 +200,7 @@ pub(crate) async fn read_manifest_in(vault: &Vault, key: &str) -> Result<(Manife
         return Err(damaged("it isn't what its name says".into()));
     }
     let hash = blake3::hash(&stored).to_hex().to_string();
-    Ok((
-        manifest,
-        ManifestRef {
-            key: key.into(),
-            hash,
-            stored_bytes: stored.len() as u64,
-        },
-    ))
+    Ok((manifest, ManifestRef { key: key.into(), hash, stored_bytes: stored.len() as u64 }))
 }
 
 /// A row of the list of manifests; none for one that is deleted meanwhile.
@@ -253,17 +214,11 @@ async fn list_manifest(
         Err(RepositoryError::Missing { .. }) => return Ok(None),
         Err(error) => match (error.damage(), error) {
             (Some(damage), _) => Err(damage),
-            (None, error @ RepositoryError::UnsupportedVersion { .. }) => Err(crate::Damage {
-                object: key.clone(),
-                problem: error.to_string(),
-            }),
+            (None, error @ RepositoryError::UnsupportedVersion { .. }) => {
+                Err(crate::Damage { object: key.clone(), problem: error.to_string() })
+            }
             (None, error) => return Err(error),
         },
     };
-    Ok(Some(ManifestEntry {
-        key,
-        job: name.job,
-        epoch: name.epoch,
-        manifest,
-    }))
+    Ok(Some(ManifestEntry { key, job: name.job, epoch: name.epoch, manifest }))
 }

@@ -37,27 +37,15 @@ impl Sealer {
     }
 
     pub(crate) fn with_writer(keys: Arc<Keys>, domain: Domain, writer: [u8; 32]) -> Result<Self, RepositoryError> {
-        let key_id = if domain == Domain::Sealed {
-            keys.newest_key_id()
-        } else {
-            0
-        };
+        let key_id = if domain == Domain::Sealed { keys.newest_key_id() } else { 0 };
         let cipher = match domain {
             Domain::Plain => None,
             Domain::Sealed => {
-                let key = keys
-                    .writer_key(key_id, &writer)
-                    .ok_or_else(|| no_key("this repository has none"))?;
+                let key = keys.writer_key(key_id, &writer).ok_or_else(|| no_key("this repository has none"))?;
                 Some(Aes256Gcm::new_from_slice(key.as_ref()).expect("32 bytes are a key"))
             }
         };
-        Ok(Self {
-            keys,
-            key_id,
-            writer,
-            cipher,
-            counter: AtomicU64::new(0),
-        })
+        Ok(Self { keys, key_id, writer, cipher, counter: AtomicU64::new(0) })
     }
 
     /// The writer's id.
@@ -76,24 +64,14 @@ impl Sealer {
         // What readers would refuse isn't written.
         let limit = limits::raw_bytes(record_type);
         let raw_bytes = u32::try_from(raw.len()).ok().filter(|bytes| *bytes <= limit);
-        let raw_bytes = raw_bytes.ok_or_else(|| RepositoryError::TooLarge {
-            what: record_type.name(),
-            limit_bytes: limit.into(),
-        })?;
+        let raw_bytes = raw_bytes
+            .ok_or_else(|| RepositoryError::TooLarge { what: record_type.name(), limit_bytes: limit.into() })?;
         let compressed = compress(raw, level)?;
         let body = compressed.as_deref().unwrap_or(raw);
         let header = Header {
             record_type,
-            suite: if self.cipher.is_some() {
-                Suite::Aes256Gcm
-            } else {
-                Suite::Checked
-            },
-            compression: if compressed.is_some() {
-                BodyCompression::Zstd
-            } else {
-                BodyCompression::None
-            },
+            suite: if self.cipher.is_some() { Suite::Aes256Gcm } else { Suite::Checked },
+            compression: if compressed.is_some() { BodyCompression::Zstd } else { BodyCompression::None },
             key_id: self.key_id,
             body_bytes: u32::try_from(body.len()).expect("not larger than raw"),
             raw_bytes,
@@ -108,11 +86,7 @@ impl Sealer {
         let associated = associated(&self.keys, &encoded);
         let tag: [u8; TAG_BYTES] = match &self.cipher {
             Some(cipher) => cipher
-                .encrypt_inout_detached(
-                    &Nonce::from(header.nonce),
-                    &associated,
-                    (&mut out[HEADER_BYTES..]).into(),
-                )
+                .encrypt_inout_detached(&Nonce::from(header.nonce), &associated, (&mut out[HEADER_BYTES..]).into())
                 .map_err(|error| no_key(&error.to_string()))?
                 .into(),
             None => check(&self.keys, &associated, &out[HEADER_BYTES..]),
@@ -150,11 +124,7 @@ pub(crate) struct Opener {
 
 impl Opener {
     pub(crate) fn new(keys: Arc<Keys>, domain: Domain) -> Self {
-        Self {
-            keys,
-            domain,
-            ciphers: Mutex::default(),
-        }
+        Self { keys, domain, ciphers: Mutex::default() }
     }
 
     /// The raw bytes of a record of this type and id; the text says why they can't be had.
@@ -220,20 +190,15 @@ fn associated(keys: &Keys, header: &[u8]) -> Vec<u8> {
 }
 
 fn check(keys: &Keys, associated: &[u8], body: &[u8]) -> [u8; TAG_BYTES] {
-    let hash = blake3::Hasher::new_keyed(&keys.check)
-        .update(associated)
-        .update(body)
-        .finalize();
+    let hash = blake3::Hasher::new_keyed(&keys.check).update(associated).update(body).finalize();
     *hash.as_bytes().first_chunk().expect("a hash is longer")
 }
 
 /// The compressed bytes if they are asked for and smaller.
 fn compress(raw: &[u8], level: Option<i32>) -> Result<Option<Vec<u8>>, RepositoryError> {
     let Some(level) = level else { return Ok(None) };
-    let compressed = zstd::bulk::compress(raw, level).map_err(|error| RepositoryError::Internal {
-        what: "compression",
-        reason: error.to_string(),
-    })?;
+    let compressed = zstd::bulk::compress(raw, level)
+        .map_err(|error| RepositoryError::Internal { what: "compression", reason: error.to_string() })?;
     Ok((compressed.len() < raw.len()).then_some(compressed))
 }
 
@@ -243,18 +208,11 @@ fn decompress(body: Vec<u8>, header: &Header) -> Result<Vec<u8>, String> {
         BodyCompression::None => body,
         BodyCompression::Zstd => zstd::bulk::decompress(&body, raw_bytes).map_err(|error| error.to_string())?,
     };
-    if raw.len() == raw_bytes {
-        Ok(raw)
-    } else {
-        Err("its raw length doesn't match".into())
-    }
+    if raw.len() == raw_bytes { Ok(raw) } else { Err("its raw length doesn't match".into()) }
 }
 
 fn no_key(reason: &str) -> RepositoryError {
-    RepositoryError::Internal {
-        what: "sealing",
-        reason: reason.into(),
-    }
+    RepositoryError::Internal { what: "sealing", reason: reason.into() }
 }
 
 #[cfg(test)]
@@ -279,25 +237,15 @@ mod tests {
             for level in [None, Some(3)] {
                 let raw = b"abcabcabcabcabcabcabcabcabcabcabcabcabcabc";
                 let record = sealer.seal(RecordType::Chunk, &[1; 32], raw, level).expect("sealed");
-                assert_eq!(
-                    opener.open(&record, RecordType::Chunk, &[1; 32]).as_deref(),
-                    Ok(raw.as_slice())
-                );
+                assert_eq!(opener.open(&record, RecordType::Chunk, &[1; 32]).as_deref(), Ok(raw.as_slice()));
                 for bit in 0..record.len() * 8 {
                     let mut bad = record.clone();
                     bad[bit / 8] ^= 1 << (bit % 8);
-                    assert!(
-                        opener.open(&bad, RecordType::Chunk, &[1; 32]).is_err(),
-                        "{domain} bit {bit}"
-                    );
+                    assert!(opener.open(&bad, RecordType::Chunk, &[1; 32]).is_err(), "{domain} bit {bit}");
                 }
                 assert!(opener.open(&record, RecordType::List, &[1; 32]).is_err());
                 assert!(opener.open(&record, RecordType::Chunk, &[2; 32]).is_err());
-                assert!(
-                    opener
-                        .open(&record[..record.len() - 1], RecordType::Chunk, &[1; 32])
-                        .is_err()
-                );
+                assert!(opener.open(&record[..record.len() - 1], RecordType::Chunk, &[1; 32]).is_err());
             }
         }
     }
@@ -307,17 +255,9 @@ mod tests {
         let keys = keys();
         let plain = Sealer::new(keys.clone(), Domain::Plain).expect("keys");
         let record = plain.seal(RecordType::Chunk, &[1; 32], b"x", None).expect("sealed");
-        assert!(
-            Opener::new(keys.clone(), Domain::Sealed)
-                .open(&record, RecordType::Chunk, &[1; 32])
-                .is_err()
-        );
+        assert!(Opener::new(keys.clone(), Domain::Sealed).open(&record, RecordType::Chunk, &[1; 32]).is_err());
         let other = Arc::new(Keys::new(RepositoryId::from_bytes([7; 16]), None, &[8; 32]));
-        assert!(
-            Opener::new(other, Domain::Plain)
-                .open(&record, RecordType::Chunk, &[1; 32])
-                .is_err()
-        );
+        assert!(Opener::new(other, Domain::Plain).open(&record, RecordType::Chunk, &[1; 32]).is_err());
     }
 
     #[test]
@@ -336,10 +276,7 @@ mod tests {
                 });
             }
         });
-        assert_ne!(
-            sealer.writer(),
-            Sealer::new(keys, Domain::Sealed).expect("keys").writer()
-        );
+        assert_ne!(sealer.writer(), Sealer::new(keys, Domain::Sealed).expect("keys").writer());
     }
 
     #[test]

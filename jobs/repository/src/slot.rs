@@ -47,9 +47,7 @@ pub(crate) struct StoredSlot {
 
 /// Whether this is the full name of a slot; whatever else lies in the folder isn't ours.
 pub(crate) fn is_slot_name(name: &str) -> bool {
-    name.strip_prefix(SLOTS)
-        .and_then(|name| name.strip_prefix('/'))
-        .is_some_and(|id| unhex::<8>(id).is_some())
+    name.strip_prefix(SLOTS).and_then(|name| name.strip_prefix('/')).is_some_and(|id| unhex::<8>(id).is_some())
 }
 
 impl SlotSecret {
@@ -72,14 +70,10 @@ impl Slot {
         if let SlotSecret::Passphrase(passphrase) = secret
             && passphrase.reveal().is_empty()
         {
-            return Err(RepositoryError::Slot {
-                reason: "the passphrase is empty".into(),
-            });
+            return Err(RepositoryError::Slot { reason: "the passphrase is empty".into() });
         }
         if label.len() > LABEL_BYTES {
-            return Err(RepositoryError::Slot {
-                reason: format!("the label is longer than {LABEL_BYTES} bytes"),
-            });
+            return Err(RepositoryError::Slot { reason: format!("the label is longer than {LABEL_BYTES} bytes") });
         }
         Ok(Self {
             repository: binary(repository.as_bytes()),
@@ -99,33 +93,17 @@ impl Slot {
 
     /// The object's bytes. Slow for a passphrase.
     pub(crate) fn seal(&self, secret: &SlotSecret, ring: &KeyRing) -> Result<Vec<u8>, RepositoryError> {
-        let internal = |reason: String| RepositoryError::Internal {
-            what: "key slot",
-            reason,
-        };
+        let internal = |reason: String| RepositoryError::Internal { what: "key slot", reason };
         let slot = bson::serialize_to_raw_document_buf(self).map_err(|error| internal(error.to_string()))?;
         let key = self.key(secret).map_err(|reason| RepositoryError::Slot { reason })?;
         let plain = ring.encode();
-        let payload = Payload {
-            msg: plain.as_ref(),
-            aad: &associated(slot.as_bytes()),
-        };
-        let wrapped = cipher(&key)
-            .encrypt(&Nonce::default(), payload)
-            .map_err(|error| internal(error.to_string()))?;
-        Ok(envelope::wrap(
-            EnvelopeType::Slot,
-            &rawdoc! { "slot": slot, "wrapped": binary(&wrapped) },
-        ))
+        let payload = Payload { msg: plain.as_ref(), aad: &associated(slot.as_bytes()) };
+        let wrapped = cipher(&key).encrypt(&Nonce::default(), payload).map_err(|error| internal(error.to_string()))?;
+        Ok(envelope::wrap(EnvelopeType::Slot, &rawdoc! { "slot": slot, "wrapped": binary(&wrapped) }))
     }
 
     pub(crate) fn info(&self) -> SlotInfo {
-        SlotInfo {
-            id: hex(&self.id.bytes),
-            kind: self.kind,
-            label: self.label.clone(),
-            created_at: self.created_at,
-        }
+        SlotInfo { id: hex(&self.id.bytes), kind: self.kind, label: self.label.clone(), created_at: self.created_at }
     }
 
     fn key(&self, secret: &SlotSecret) -> Result<Key, String> {
@@ -133,11 +111,7 @@ impl Slot {
             SlotSecret::KeyFile(key) => key.clone(),
             SlotSecret::Passphrase(passphrase) => self.stretch(passphrase)?,
         };
-        Ok(derive(
-            input.as_ref(),
-            &self.salt.bytes,
-            &[b"slot", &self.repository.bytes],
-        ))
+        Ok(derive(input.as_ref(), &self.salt.bytes, &[b"slot", &self.repository.bytes]))
     }
 
     fn stretch(&self, passphrase: &Secret) -> Result<Key, String> {
@@ -148,11 +122,7 @@ impl Slot {
             return Err(format!("a passphrase cost of {cost:?} is out of bounds"));
         }
         let params = Params::new(cost.memory_kib, cost.iterations, cost.lanes, Some(32));
-        let argon2 = Argon2::new(
-            Algorithm::Argon2id,
-            Version::V0x13,
-            params.map_err(|error| error.to_string())?,
-        );
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.map_err(|error| error.to_string())?);
         let mut out = Zeroizing::new([0; 32]);
         argon2
             .hash_password_into(passphrase.reveal().as_bytes(), &self.salt.bytes, out.as_mut())
@@ -171,15 +141,8 @@ impl StoredSlot {
         if slot.name() != name {
             return Err(damaged("it is another slot".into()));
         }
-        let wrapped = body
-            .get_binary("wrapped")
-            .map_err(|_| damaged("no field wrapped".into()))?;
-        Ok(Self {
-            name: name.into(),
-            slot,
-            covered: inner.as_bytes().to_vec(),
-            wrapped: wrapped.bytes.to_vec(),
-        })
+        let wrapped = body.get_binary("wrapped").map_err(|_| damaged("no field wrapped".into()))?;
+        Ok(Self { name: name.into(), slot, covered: inner.as_bytes().to_vec(), wrapped: wrapped.bytes.to_vec() })
     }
 
     /// Whether it is one for a secret of this kind.
@@ -201,23 +164,15 @@ impl StoredSlot {
         if !self.is_for(secret) {
             return Ok(None);
         }
-        let key = self
-            .slot
-            .key(secret)
-            .map_err(|problem| RepositoryError::damaged(&*self.name, problem))?;
-        let payload = Payload {
-            msg: &self.wrapped,
-            aad: &associated(&self.covered),
-        };
+        let key = self.slot.key(secret).map_err(|problem| RepositoryError::damaged(&*self.name, problem))?;
+        let payload = Payload { msg: &self.wrapped, aad: &associated(&self.covered) };
         let Ok(plain) = cipher(&key).decrypt(&Nonce::default(), payload).map(Zeroizing::new) else {
             return Ok(None);
         };
-        KeyRing::decode(&plain)
-            .map(Some)
-            .ok_or_else(|| RepositoryError::UnsupportedVersion {
-                object: self.name.clone(),
-                needs: "another kind of key ring".into(),
-            })
+        KeyRing::decode(&plain).map(Some).ok_or_else(|| RepositoryError::UnsupportedVersion {
+            object: self.name.clone(),
+            needs: "another kind of key ring".into(),
+        })
     }
 }
 
@@ -234,11 +189,7 @@ mod tests {
     use super::*;
 
     fn cheap() -> PassphraseCost {
-        PassphraseCost {
-            memory_kib: 64,
-            iterations: 1,
-            lanes: 1,
-        }
+        PassphraseCost { memory_kib: 64, iterations: 1, lanes: 1 }
     }
 
     #[test]
@@ -253,27 +204,15 @@ mod tests {
         assert_eq!(stored.open(&right).expect("no damage").expect("opens").root, ring.root);
         let wrong = SlotSecret::Passphrase(Secret::new("battery staple"));
         assert!(stored.open(&wrong).expect("no damage").is_none());
-        assert!(
-            stored
-                .open(&SlotSecret::KeyFile(Zeroizing::new([0; 32])))
-                .expect("no damage")
-                .is_none()
-        );
-        assert!(matches!(
-            StoredSlot::read("keys/0000000000000000", &bytes),
-            Err(RepositoryError::Damaged { .. })
-        ));
+        assert!(stored.open(&SlotSecret::KeyFile(Zeroizing::new([0; 32]))).expect("no damage").is_none());
+        assert!(matches!(StoredSlot::read("keys/0000000000000000", &bytes), Err(RepositoryError::Damaged { .. })));
     }
 
     #[test]
     fn an_absurd_cost_and_an_empty_passphrase_are_refused() {
         let repository = RepositoryId::from_bytes([3; 16]);
         let secret = SlotSecret::Passphrase(Secret::new("x"));
-        let cost = PassphraseCost {
-            memory_kib: u32::MAX,
-            iterations: 1,
-            lanes: 1,
-        };
+        let cost = PassphraseCost { memory_kib: u32::MAX, iterations: 1, lanes: 1 };
         let slot = Slot::new(&repository, &secret, "", cost).expect("made");
         assert!(slot.seal(&secret, &KeyRing::generate().expect("randomness")).is_err());
         assert!(Slot::new(&repository, &SlotSecret::Passphrase(Secret::new("")), "", cheap()).is_err());

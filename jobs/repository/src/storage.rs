@@ -49,18 +49,12 @@ impl LocalStorage {
     /// The folder must exist.
     pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
         let files = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
-        Ok(Self {
-            folder: folder.into(),
-            files,
-        })
+        Ok(Self { folder: folder.into(), files })
     }
 
     async fn put(&self, name: &str, parts: &[Bytes], mode: PutMode) -> Result<(), Error> {
         let payload: PutPayload = parts.iter().cloned().collect();
-        self.files
-            .put_opts(&path(name), payload, PutOptions::from(mode))
-            .await
-            .map(|_| ())
+        self.files.put_opts(&path(name), payload, PutOptions::from(mode)).await.map(|_| ())
     }
 }
 
@@ -88,19 +82,13 @@ impl Storage for LocalStorage {
 
     async fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, Error> {
         let found = self.files.list(Some(&path(folder)));
-        found
-            .map_ok(|object| (object.location.to_string(), object.size))
-            .try_collect()
-            .await
+        found.map_ok(|object| (object.location.to_string(), object.size)).try_collect().await
     }
 
     async fn sync(&self, names: &[String]) -> Result<(), Error> {
         let (root, names) = (self.folder.clone(), names.to_vec());
         let synced = tokio::task::spawn_blocking(move || sync_files(&root, &names)).await?;
-        synced.map_err(|source| Error::Generic {
-            store: "LocalFileSystem",
-            source: source.into(),
-        })
+        synced.map_err(|source| Error::Generic { store: "LocalFileSystem", source: source.into() })
     }
 
     async fn delete(&self, name: &str) -> Result<(), Error> {
@@ -108,10 +96,7 @@ impl Storage for LocalStorage {
         // The crate syncs what it writes, not what it deletes; a deleted manifest must not come back after a power cut.
         let file = self.folder.join(name);
         let synced = tokio::task::spawn_blocking(move || sync_folder(file.parent())).await?;
-        synced.map_err(|source| Error::Generic {
-            store: "LocalFileSystem",
-            source: source.into(),
-        })
+        synced.map_err(|source| Error::Generic { store: "LocalFileSystem", source: source.into() })
     }
 }
 
@@ -144,14 +129,8 @@ mod tests {
         let scratch = tempfile::tempdir().expect("scratch");
         let storage = LocalStorage::open(scratch.path()).expect("there");
         assert!(storage.list("a").await.expect("an absent folder is empty").is_empty());
-        storage
-            .create("a/b", &[part(b"x"), part(b"yz")].concat())
-            .await
-            .expect("new");
-        assert!(matches!(
-            storage.create("a/b", &part(b"other")).await,
-            Err(Error::AlreadyExists { .. })
-        ));
+        storage.create("a/b", &[part(b"x"), part(b"yz")].concat()).await.expect("new");
+        assert!(matches!(storage.create("a/b", &part(b"other")).await, Err(Error::AlreadyExists { .. })));
         assert_eq!(storage.read("a/b").await.expect("there"), "xyz");
         assert_eq!(storage.read_range("a/b", 1..2).await.expect("there"), "y");
         assert!(storage.read_range("a/b", 5..9).await.is_err());

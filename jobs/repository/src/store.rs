@@ -13,11 +13,7 @@ use crate::error::storage_is_retryable;
 use crate::storage::Storage;
 
 /// Pauses before further attempts.
-const PAUSES: [Duration; 3] = [
-    Duration::from_millis(50),
-    Duration::from_millis(250),
-    Duration::from_secs(1),
-];
+const PAUSES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(250), Duration::from_secs(1)];
 
 /// What became of a create.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +36,7 @@ impl Store {
 
     /// The same storage, used as the config says.
     pub(crate) fn with_create_only(&self, create_only: bool) -> Self {
-        Self {
-            storage: self.storage.clone(),
-            create_only,
-        }
+        Self { storage: self.storage.clone(), create_only }
     }
 
     /// Writes an object of a name that only this writer uses. Sends the same bytes again if that fails.
@@ -52,14 +45,13 @@ impl Store {
             Created::New => Ok(()),
             Created::Exists => {
                 let ours = parts.concat();
-                if self.size(name).await? == Some(ours.len() as u64) && self.read(name, ours.len() as u64).await? == ours {
+                if self.size(name).await? == Some(ours.len() as u64)
+                    && self.read(name, ours.len() as u64).await? == ours
+                {
                     // An earlier attempt of ours that reported a failure; write again, so that it is surely durable.
                     return self.replace(name, parts).await;
                 }
-                Err(RepositoryError::damaged(
-                    name,
-                    "another writer's bytes are under this name",
-                ))
+                Err(RepositoryError::damaged(name, "another writer's bytes are under this name"))
             }
         }
     }
@@ -85,9 +77,7 @@ impl Store {
 
     /// Writes an object, whatever was there.
     pub(crate) async fn replace(&self, name: &str, parts: &[Bytes]) -> Result<(), RepositoryError> {
-        retry(|| self.storage.replace(name, parts))
-            .await
-            .map_err(|source| failed("write", name, source))
+        retry(|| self.storage.replace(name, parts)).await.map_err(|source| failed("write", name, source))
     }
 
     /// A whole object; `Damaged`, and not read, if it is larger than anything of its kind can be.
@@ -98,9 +88,7 @@ impl Store {
             let problem = format!("it has {size} bytes; {limit_bytes} are the most that are possible");
             return Err(RepositoryError::damaged(name, problem));
         }
-        retry(|| self.storage.read(name))
-            .await
-            .map_err(|source| failed("read", name, source))
+        retry(|| self.storage.read(name)).await.map_err(|source| failed("read", name, source))
     }
 
     /// A part of an object; `Damaged` if the object is too short for it.
@@ -126,9 +114,7 @@ impl Store {
 
     /// Names and sizes of the objects of a folder, by name.
     pub(crate) async fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, RepositoryError> {
-        let mut found = retry(|| self.storage.list(folder))
-            .await
-            .map_err(|source| failed("list", folder, source))?;
+        let mut found = retry(|| self.storage.list(folder)).await.map_err(|source| failed("list", folder, source))?;
         found.sort();
         Ok(found)
     }
@@ -155,10 +141,7 @@ impl Store {
             first.is_ok() && matches!(self.storage.create(name, &part).await, Err(Error::AlreadyExists { .. }));
         self.delete(name).await?;
         if let Err(source) = first
-            && !matches!(
-                source,
-                Error::Generic { .. } | Error::NotSupported { .. } | Error::NotImplemented { .. }
-            )
+            && !matches!(source, Error::Generic { .. } | Error::NotSupported { .. } | Error::NotImplemented { .. })
         {
             return Err(failed("write", name, source));
         }
@@ -182,10 +165,6 @@ async fn retry<T, F: Future<Output = Result<T, Error>>>(attempt: impl Fn() -> F)
 fn failed(operation: &'static str, object: &str, source: Error) -> RepositoryError {
     match source {
         Error::NotFound { .. } => RepositoryError::Missing { object: object.into() },
-        source => RepositoryError::Storage {
-            operation,
-            object: object.into(),
-            source,
-        },
+        source => RepositoryError::Storage { operation, object: object.into(), source },
     }
 }

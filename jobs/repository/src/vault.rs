@@ -31,9 +31,7 @@ pub(crate) struct Vault {
 
 impl Vault {
     pub(crate) fn domain_keys(&self) -> &DomainKeys {
-        self.keys
-            .domain(self.domain)
-            .expect("a vault is made for domains that have keys")
+        self.keys.domain(self.domain).expect("a vault is made for domains that have keys")
     }
 
     /// The record id of an object that is named, not addressed by content.
@@ -50,10 +48,7 @@ impl Vault {
         body: Vec<u8>,
     ) -> Result<Bytes, RepositoryError> {
         let sealer = sealer.clone();
-        let record = self
-            .pool
-            .run(move || sealer.seal(record_type, &id, &body, METADATA_LEVEL))
-            .await??;
+        let record = self.pool.run(move || sealer.seal(record_type, &id, &body, METADATA_LEVEL)).await??;
         Ok(record.into())
     }
 
@@ -77,9 +72,7 @@ impl Vault {
         record_type: RecordType,
     ) -> Result<(Vec<u8>, Bytes), RepositoryError> {
         let stored = self.store.read(object, RECORD_OBJECT_BYTES).await?;
-        let raw = self
-            .open_record(object, stored.clone(), record_type, self.name_id(object))
-            .await?;
+        let raw = self.open_record(object, stored.clone(), record_type, self.name_id(object)).await?;
         Ok((raw, stored))
     }
 
@@ -88,12 +81,11 @@ impl Vault {
         let object = Folder::Lists.object(self.domain, &reference.id);
         let damaged = |problem: &str| RepositoryError::damaged(&*object, problem);
         let id: [u8; 32] = unhex(&reference.id).ok_or_else(|| damaged("that is no list id"))?;
-        let body = match &reference.inline {
-            Some(inline) => inline.bytes.clone(),
-            None => {
-                let stored = self.store.read(&object, RECORD_OBJECT_BYTES).await?;
-                self.open_record(&object, stored, RecordType::List, id).await?
-            }
+        let body = if let Some(inline) = &reference.inline {
+            inline.bytes.clone()
+        } else {
+            let stored = self.store.read(&object, RECORD_OBJECT_BYTES).await?;
+            self.open_record(&object, stored, RecordType::List, id).await?
         };
         if list::list_id(&self.domain_keys().list_id, &body) != id {
             return Err(damaged("its content isn't what its name says"));
@@ -106,9 +98,6 @@ impl Vault {
 pub(crate) async fn refuse_generations(store: &Store) -> Result<(), RepositoryError> {
     match store.list(GENERATIONS).await?.into_iter().next() {
         None => Ok(()),
-        Some((object, _)) => Err(RepositoryError::UnsupportedVersion {
-            object,
-            needs: "generations (prune)".into(),
-        }),
+        Some((object, _)) => Err(RepositoryError::UnsupportedVersion { object, needs: "generations (prune)".into() }),
     }
 }

@@ -62,17 +62,22 @@ pub struct Finding {
 
 impl From<Damage> for Finding {
     fn from(damage: Damage) -> Self {
-        Self {
-            object: damage.object,
-            collection: None,
-            problem: damage.problem,
-            lost_documents: None,
-            needed: true,
-        }
+        Self { object: damage.object, collection: None, problem: damage.problem, lost_documents: None, needed: true }
     }
 }
 
+/// Problems that the next backup mends.
+const PACK_MISSING: &str = "the pack is missing";
+const PACK_UNLISTED: &str = "no index object lists it: one is missing or damaged; the next backup lists it again";
+
 impl Finding {
+    /// Whether a damaged object stays in the way of later backups until it is moved out of the repository: writers trust a pack of
+    /// the right size, and a damaged index object is told by every verification. (Never true of a pack that is sound.)
+    pub fn is_in_the_way(&self) -> bool {
+        let kind = ["/packs/", "/index/"].iter().any(|folder| self.object.contains(folder));
+        kind && self.problem != PACK_MISSING && self.problem != PACK_UNLISTED
+    }
+
     /// The same of an object that the backup doesn't depend on.
     fn unneeded(self) -> Self {
         Self { needed: false, ..self }
@@ -125,11 +130,7 @@ async fn read_packs(
     stop: &(dyn Fn() -> bool + Send + Sync),
 ) -> Result<(), RepositoryError> {
     let total = whole(index, involved);
-    let mut done = VerifyProgress {
-        packs_done: 0,
-        bytes_done: 0,
-        ..total
-    };
+    let mut done = VerifyProgress { packs_done: 0, bytes_done: 0, ..total };
     progress(done);
     let entries = index.by_pack(involved);
     let wanted = contents.wanted();
@@ -155,18 +156,8 @@ async fn read_packs(
 
 /// Progress when all is done.
 fn whole(index: &Index, involved: &[bool]) -> VerifyProgress {
-    let packs = index
-        .packs
-        .iter()
-        .zip(involved)
-        .filter(|(pack, involved)| **involved && pack.present_bytes.is_some());
-    let (count, bytes) = packs.fold((0, 0), |(count, bytes), (pack, _)| {
-        (count + 1, bytes + pack.present_bytes.unwrap_or(0))
-    });
-    VerifyProgress {
-        packs_done: count,
-        packs_total: count,
-        bytes_done: bytes,
-        bytes_total: bytes,
-    }
+    let packs = index.packs.iter().zip(involved).filter(|(pack, involved)| **involved && pack.present_bytes.is_some());
+    let (count, bytes) =
+        packs.fold((0, 0), |(count, bytes), (pack, _)| (count + 1, bytes + pack.present_bytes.unwrap_or(0)));
+    VerifyProgress { packs_done: count, packs_total: count, bytes_done: bytes, bytes_total: bytes }
 }

@@ -77,25 +77,13 @@ impl BackupWriter {
         refuse_generations(&vault.store).await?;
         let (index, found) = Index::load(&vault).await?;
         // Their writer may have died before they were durable, and our manifest may build on them.
-        let names: Vec<_> = found
-            .iter()
-            .map(|listing| Folder::Packs.object(vault.domain, &listing.name))
-            .collect();
-        vault.store.sync(&names).await?;
+        let packs: Vec<_> = found.iter().map(|listing| Folder::Packs.object(vault.domain, &listing.name)).collect();
+        vault.store.sync(&packs).await?;
         let packer = Packer::new(vault, sealer, names);
         // What a crashed predecessor left is listed by our index, so that the index heals itself.
         packer.ledger().unlisted = found;
         let (job, level) = (job.to_owned(), compression.level);
-        Ok(Self {
-            inner: Arc::new(Inner {
-                packer,
-                index,
-                job,
-                epoch,
-                level,
-                commit: Mutex::default(),
-            }),
-        })
+        Ok(Self { inner: Arc::new(Inner { packer, index, job, epoch, level, commit: Mutex::default() }) })
     }
 
     /// Starts a collection. Several may be written at once; their chunks share packs.
@@ -126,26 +114,14 @@ impl BackupWriter {
         let mut commit = self.inner.commit.lock().await;
         self.flush().await?;
         loop {
-            let some: Vec<PackListing> = self
-                .packer()
-                .ledger()
-                .unlisted
-                .iter()
-                .take(INDEX_PACKS)
-                .cloned()
-                .collect();
+            let some: Vec<PackListing> = self.packer().ledger().unlisted.iter().take(INDEX_PACKS).cloned().collect();
             if some.is_empty() {
                 return Ok(());
             }
             commit.index_objects += 1;
             let object = self.packer().names.index(commit.index_objects);
-            let sealed = self
-                .seal_named(&object, RecordType::Index, index::encode(&some))
-                .await?;
-            self.vault()
-                .store
-                .create_own(&object, std::slice::from_ref(&sealed))
-                .await?;
+            let sealed = self.seal_named(&object, RecordType::Index, index::encode(&some)).await?;
+            self.vault().store.create_own(&object, std::slice::from_ref(&sealed)).await?;
             let mut ledger = self.packer().ledger();
             ledger.unlisted.retain(|listing| !some.contains(listing));
             ledger.stats.stored_bytes += sealed.len() as u64;
@@ -179,11 +155,8 @@ impl BackupWriter {
             }
         };
         refuse_generations(&self.vault().store).await?;
-        let reference = ManifestRef {
-            key,
-            hash: blake3::hash(&sealed).to_hex().to_string(),
-            stored_bytes: sealed.len() as u64,
-        };
+        let reference =
+            ManifestRef { key, hash: blake3::hash(&sealed).to_hex().to_string(), stored_bytes: sealed.len() as u64 };
         Ok(PreparedManifest { reference, sealed })
     }
 
@@ -195,10 +168,7 @@ impl BackupWriter {
             return Err(bad_manifest("another writer has prepared it".into()));
         }
         let _commit = self.inner.commit.lock().await;
-        self.vault()
-            .store
-            .create_own(&reference.key, std::slice::from_ref(&sealed))
-            .await?;
+        self.vault().store.create_own(&reference.key, std::slice::from_ref(&sealed)).await?;
         self.packer().ledger().stats.stored_bytes += reference.stored_bytes;
         Ok(reference)
     }
@@ -257,12 +227,7 @@ impl BackupWriter {
     }
 
     async fn check_manifest(&self, manifest: &Manifest) -> Result<(), RepositoryError> {
-        let ours = (
-            MANIFEST_FORMAT,
-            self.inner.job.as_str(),
-            self.inner.epoch,
-            self.vault().domain,
-        );
+        let ours = (MANIFEST_FORMAT, self.inner.job.as_str(), self.inner.epoch, self.vault().domain);
         if (manifest.format, manifest.job.as_str(), manifest.epoch, manifest.domain) != ours {
             return Err(bad_manifest(format!("format, job, epoch and domain must be {ours:?}")));
         }

@@ -8,15 +8,8 @@ use lucid_repository::*;
 use support::*;
 
 fn cheap() -> InitOptions {
-    let passphrase_cost = PassphraseCost {
-        memory_kib: 64,
-        iterations: 1,
-        lanes: 1,
-    };
-    InitOptions {
-        passphrase_cost,
-        ..InitOptions::default()
-    }
+    let passphrase_cost = PassphraseCost { memory_kib: 64, iterations: 1, lanes: 1 };
+    InitOptions { passphrase_cost, ..InitOptions::default() }
 }
 
 #[tokio::test]
@@ -25,28 +18,14 @@ async fn each_refusal_is_its_own() {
     let here = scratch.location();
     let other_key = Unlock::KeyFile(scratch.folder.path().join("other"));
     let other = scratch.folder.path().join("elsewhere");
-    Repository::init(&Location::folder(&other).expect("valid"), &other_key, &cheap())
-        .await
-        .expect("made");
+    Repository::init(&Location::folder(&other).expect("valid"), &other_key, &cheap()).await.expect("made");
     let wrong = Repository::open(&here, &other_key).await.expect_err("wrong");
-    assert!(
-        matches!(wrong, RepositoryError::WrongKey { .. }) && wrong.to_string().starts_with("wrong key"),
-        "{wrong}"
-    );
+    assert!(matches!(wrong, RepositoryError::WrongKey { .. }) && wrong.to_string().starts_with("wrong key"), "{wrong}");
     let passphrase = Unlock::Passphrase(Secret::new("hunter2"));
-    assert!(matches!(
-        Repository::open(&here, &passphrase).await,
-        Err(RepositoryError::WrongKey { .. })
-    ));
-    assert!(matches!(
-        Repository::open(&here, &Unlock::None).await,
-        Err(RepositoryError::KeyRequired { .. })
-    ));
+    assert!(matches!(Repository::open(&here, &passphrase).await, Err(RepositoryError::WrongKey { .. })));
+    assert!(matches!(Repository::open(&here, &Unlock::None).await, Err(RepositoryError::KeyRequired { .. })));
     let missing = Unlock::KeyFile(scratch.folder.path().join("nokey"));
-    assert!(matches!(
-        Repository::open(&here, &missing).await,
-        Err(RepositoryError::KeyFileUnreadable { .. })
-    ));
+    assert!(matches!(Repository::open(&here, &missing).await, Err(RepositoryError::KeyFileUnreadable { .. })));
     let again = Repository::init(&here, &scratch.key(), &cheap()).await;
     assert!(matches!(again, Err(RepositoryError::AlreadyInitialised { .. })));
     assert!(!format!("{passphrase:?} {:?}", scratch.repository).contains("hunter2"));
@@ -58,13 +37,9 @@ async fn an_empty_folder_is_never_taken_for_a_repository() {
     let empty = scratch.folder.path().join("empty");
     fs::create_dir(&empty).expect("made");
     for folder in [empty.clone(), scratch.folder.path().join("absent")] {
-        let error = Repository::open(&Location::folder(&folder).expect("valid"), &scratch.key())
-            .await
-            .expect_err("none");
-        assert!(
-            error.to_string().starts_with("not initialised or not mounted"),
-            "{error}"
-        );
+        let error =
+            Repository::open(&Location::folder(&folder).expect("valid"), &scratch.key()).await.expect_err("none");
+        assert!(error.to_string().starts_with("not initialised or not mounted"), "{error}");
     }
     assert_eq!(fs::read_dir(&empty).expect("there").count(), 0);
     assert!(!scratch.folder.path().join("absent").exists());
@@ -97,17 +72,12 @@ async fn init_takes_over_nothing_that_is_there() {
     // An interrupted init may be repeated; its slot is ignored.
     Repository::init(&at("fresh"), &key, &cheap()).await.expect("made");
     fs::remove_file(folder.path().join("fresh/config")).expect("there");
-    let repository = Repository::init(&at("fresh"), &key, &cheap())
-        .await
-        .expect("made again");
+    let repository = Repository::init(&at("fresh"), &key, &cheap()).await.expect("made again");
     assert_eq!(repository.slots().await.expect("lists").len(), 1);
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        assert_eq!(
-            folder.path().join("fresh").metadata().expect("there").mode() & 0o777,
-            0o700
-        );
+        assert_eq!(folder.path().join("fresh").metadata().expect("there").mode() & 0o777, 0o700);
     }
 }
 
@@ -118,10 +88,7 @@ async fn two_inits_at_once_make_one_repository() {
     fs::create_dir(folder.path().join("repo")).expect("made");
     let key = Unlock::KeyFile(folder.path().join("key"));
     let options = cheap();
-    let (a, b) = tokio::join!(
-        Repository::init(&location, &key, &options),
-        Repository::init(&location, &key, &options)
-    );
+    let (a, b) = tokio::join!(Repository::init(&location, &key, &options), Repository::init(&location, &key, &options));
     let made: Vec<_> = [a, b].into_iter().filter_map(Result::ok).collect();
     assert!(made.len() <= 1, "never two");
     if let Some(made) = made.first() {
@@ -144,35 +111,21 @@ async fn slots_are_added_and_open() {
     assert_eq!((slot.kind, slot.label.as_str()), (SlotKind::KeyFile, "safe"));
     assert_eq!(repository.slots().await.expect("lists").len(), 2);
     for unlock in [&passphrase, &key] {
-        assert_eq!(
-            Repository::open(&location, unlock).await.expect("opens").id(),
-            repository.id()
-        );
+        assert_eq!(Repository::open(&location, unlock).await.expect("opens").id(), repository.id());
     }
-    assert!(matches!(
-        repository.add_slot(&Unlock::None, "").await,
-        Err(RepositoryError::Slot { .. })
-    ));
+    assert!(matches!(repository.add_slot(&Unlock::None, "").await, Err(RepositoryError::Slot { .. })));
 }
 
 #[tokio::test]
 async fn a_repository_without_keys_takes_plain_backups_only() {
     let folder = tempfile::tempdir().expect("scratch");
     let location = Location::folder(&folder.path().join("repo")).expect("valid");
-    let repository = Repository::init(&location, &Unlock::None, &InitOptions::default())
-        .await
-        .expect("made");
+    let repository = Repository::init(&location, &Unlock::None, &InitOptions::default()).await.expect("made");
     assert!(repository.takes(Domain::Plain) && !repository.takes(Domain::Sealed));
     let sealed = repository.begin("job", 1, Domain::Sealed, Compression::default()).await;
     assert!(matches!(sealed, Err(RepositoryError::DomainUnavailable { .. })));
     let people = documents(0..100, 100, "a");
-    let (manifest, _, _) = back_up(
-        &repository,
-        "job",
-        Domain::Plain,
-        &[("people", ContentOrder::Any, &people)],
-    )
-    .await;
+    let (manifest, _, _) = back_up(&repository, "job", Domain::Plain, &[("people", ContentOrder::Any, &people)]).await;
     assert_eq!(read(&repository, &manifest, "people").await.expect("sound"), people);
     let key = folder.path().join("key");
     fs::write(&key, "00".repeat(32)).expect("written");
@@ -180,9 +133,7 @@ async fn a_repository_without_keys_takes_plain_backups_only() {
     assert!(matches!(exchanged, Err(RepositoryError::NotEncrypted { .. })));
     // An encrypted one takes plain backups only if it was made to.
     let strict = Location::folder(&folder.path().join("strict")).expect("valid");
-    let strict = Repository::init(&strict, &Unlock::KeyFile(folder.path().join("k2")), &cheap())
-        .await
-        .expect("made");
+    let strict = Repository::init(&strict, &Unlock::KeyFile(folder.path().join("k2")), &cheap()).await.expect("made");
     let plain = strict.begin("job", 1, Domain::Plain, Compression::default()).await;
     assert!(matches!(plain, Err(RepositoryError::DomainUnavailable { .. })));
 }
@@ -206,9 +157,51 @@ async fn every_flipped_byte_of_config_and_slot_is_told() {
         }
         fs::write(&path, &good).expect("written");
     }
-    Repository::open(&scratch.location(), &scratch.key())
-        .await
-        .expect("opens again");
+    Repository::open(&scratch.location(), &scratch.key()).await.expect("opens again");
+}
+
+/// A slot that anyone could plant: its checksum is no secret.
+fn planted(body: &bson::RawDocument) -> Vec<u8> {
+    let length = u32::try_from(body.as_bytes().len()).expect("small");
+    let mut out = [b"LUCO".as_slice(), &[1, 2, 0, 0], &length.to_le_bytes(), body.as_bytes()].concat();
+    let checksum = blake3::hash(&out);
+    out.extend_from_slice(checksum.as_bytes());
+    out
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_planted_slot_neither_hides_the_right_one_nor_ends_the_process() {
+    let folder = tempfile::tempdir().expect("scratch");
+    let location = Location::folder(&folder.path().join("repo")).expect("valid");
+    let right = Unlock::Passphrase(Secret::new("correct horse"));
+    let repository = Repository::init(&location, &right, &cheap()).await.expect("made");
+    let nested = |levels: usize| {
+        let mut inner = bson::rawdoc! {};
+        for _ in 0..levels {
+            inner = bson::rawdoc! { "": inner };
+        }
+        bson::rawdoc! { "slot": { "x": inner }, "wrapped": 1 }
+    };
+    let binary = |bytes: &[u8]| bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: bytes.to_vec() };
+    let id = u128::from_str_radix(&repository.id().to_string(), 16).expect("hex digits");
+    let absurd = bson::rawdoc! {
+        "slot": {
+            "repository": binary(&id.to_be_bytes()), "id": binary(&[0; 8]), "kind": "passphrase", "label": "",
+            "created_at": bson::DateTime::from_millis(0), "salt": binary(&[0; 32]),
+            "argon2id": { "memory_kib": 2i64 << 20, "iterations": 64i64, "lanes": 1i64 },
+        },
+        "wrapped": binary(&[0; 100]),
+    };
+    let keys = folder.path().join("repo/keys");
+    fs::write(keys.join("0000000000000000"), planted(&absurd)).expect("written");
+    fs::write(keys.join("0000000000000001"), planted(&nested(20_000))).expect("written");
+    fs::write(keys.join("0000000000000002"), planted(&nested(550))).expect("written");
+    Repository::open(&location, &right).await.expect("the right slot opens");
+    let wrong = Unlock::Passphrase(Secret::new("battery staple"));
+    let error = Repository::open(&location, &wrong).await.expect_err("no slot fits");
+    assert!(matches!(error, RepositoryError::Damaged { .. }), "the damaged one may have been the right one: {error}");
+    let long = repository.add_slot(&wrong, &"x".repeat(300)).await;
+    assert!(matches!(long, Err(RepositoryError::Slot { .. })), "what couldn't be read again isn't written");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -217,11 +210,7 @@ async fn a_config_forged_with_a_good_checksum_is_refused() {
     let path = scratch.path().join("config");
     let bytes = fs::read(&path).expect("there");
     let mut forged = bytes[..bytes.len() - 32].to_vec();
-    let at = forged
-        .windows(7)
-        .position(|window| window == b"\x08plain\0")
-        .expect("there")
-        + 7;
+    let at = forged.windows(7).position(|window| window == b"\x08plain\0").expect("there") + 7;
     forged[at] ^= 1;
     let checksum = blake3::hash(&forged);
     forged.extend_from_slice(checksum.as_bytes());
@@ -236,33 +225,15 @@ async fn a_config_forged_with_a_good_checksum_is_refused() {
 async fn a_newer_versions_generations_stop_everything() {
     let scratch = Scratch::new().await;
     let people = documents(0..100, 100, "a");
-    let writer = scratch
-        .repository
-        .begin("late", 1, Domain::Sealed, Compression::default())
-        .await
-        .expect("begins");
+    let writer = scratch.repository.begin("late", 1, Domain::Sealed, Compression::default()).await.expect("begins");
     let content = write_collection(&writer, ContentOrder::Any, &people).await;
     writer.finish().await.expect("finished");
     fs::create_dir(scratch.path().join("generations")).expect("made");
     fs::write(scratch.path().join("generations/00000000000000000001"), "doom").expect("written");
-    let manifest = manifest(
-        "late",
-        1,
-        Domain::Sealed,
-        vec![entry("people", ContentOrder::Any, content)],
-    );
-    assert!(matches!(
-        writer.write_manifest(&manifest).await,
-        Err(RepositoryError::UnsupportedVersion { .. })
-    ));
+    let manifest = manifest("late", 1, Domain::Sealed, vec![entry("people", ContentOrder::Any, content)]);
+    assert!(matches!(writer.write_manifest(&manifest).await, Err(RepositoryError::UnsupportedVersion { .. })));
     assert!(scratch.objects("sealed/manifests").is_empty());
-    assert!(
-        scratch
-            .repository
-            .begin("job", 1, Domain::Sealed, Compression::default())
-            .await
-            .is_err()
-    );
+    assert!(scratch.repository.begin("job", 1, Domain::Sealed, Compression::default()).await.is_err());
     assert!(scratch.repository.open_backup(&manifest).await.is_err());
     assert!(scratch.repository.manifests().await.is_err());
 }

@@ -55,12 +55,7 @@ pub(super) async fn serve(
     stop: CancellationToken,
 ) -> Result<(), Exit> {
     let feed = connection.feed().await.map_err(Exit::failed)?;
-    let state = ApiState {
-        store: connection.store(),
-        feed: feed.clone(),
-        catalog: connection.catalog(),
-        options,
-    };
+    let state = ApiState { store: connection.store(), feed: feed.clone(), catalog: connection.catalog(), options };
     let address = listener.local_addr().map_err(Exit::failed)?;
     tracing::info!(%address, "API listens");
     let served = lucid_http::serve(listener, state, stop).await.map_err(Exit::failed);

@@ -106,10 +106,7 @@ fn announce(card: &Card, path: &Path, deployment: &Deployment) -> Result<(), Exi
     let text = serde_json::to_string_pretty(card).map_err(Exit::failed)?;
     write_private(path, &text)
         .map_err(|error| Exit::failed(format!("{} can't be written: {error}", path.display())))?;
-    println!(
-        "MongoDB {} runs as replica set rs0, on loopback only.",
-        card.mongodb_version
-    );
+    println!("MongoDB {} runs as replica set rs0, on loopback only.", card.mongodb_version);
     if let Some(caution) = deployment.mongod().caution() {
         println!("{caution}");
     }
@@ -118,10 +115,7 @@ fn announce(card: &Card, path: &Path, deployment: &Deployment) -> Result<(), Exi
         println!("try         LUCID_API={url} lucid-ops health");
     }
     println!("repository  {} (key: {})", card.repository, card.key_file.display());
-    println!(
-        "details     {} (holds the administrator's connection string)",
-        path.display()
-    );
+    println!("details     {} (holds the administrator's connection string)", path.display());
     println!("Ctrl-C stops all of it; the data stay.");
     Ok(())
 }
@@ -129,11 +123,7 @@ fn announce(card: &Card, path: &Path, deployment: &Deployment) -> Result<(), Exi
 /// The folder, readable by its owner only.
 fn private_folder(dir: &Path) -> Result<PathBuf, Exit> {
     let failed = |error: std::io::Error| Exit::failed(format!("the folder {} can't be used: {error}", dir.display()));
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(failed)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     dir.canonicalize().map_err(failed)
 }
 
@@ -145,20 +135,12 @@ async fn repository(dir: &Path) -> Result<Named, Exit> {
     match Repository::open(&location, &unlock).await {
         Ok(_) => {}
         Err(RepositoryError::NotInitialised { .. }) => {
-            let options = InitOptions {
-                allow_plain: true,
-                ..InitOptions::default()
-            };
-            Repository::init(&location, &unlock, &options)
-                .await
-                .map_err(|error| refused(REPOSITORY, &error))?;
+            let options = InitOptions { allow_plain: true, ..InitOptions::default() };
+            Repository::init(&location, &unlock, &options).await.map_err(|error| refused(REPOSITORY, &error))?;
         }
         Err(error) => return Err(refused(REPOSITORY, &error)),
     }
-    Ok(Named {
-        places: vec![(REPOSITORY.to_owned(), location)],
-        unlock,
-    })
+    Ok(Named { places: vec![(REPOSITORY.to_owned(), location)], unlock })
 }
 
 fn key_file(dir: &Path) -> PathBuf {
@@ -168,12 +150,7 @@ fn key_file(dir: &Path) -> PathBuf {
 /// All or nothing, and never readable by others in between.
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     let unfinished = path.with_extension("json.new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&unfinished)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&unfinished, path)

@@ -23,9 +23,7 @@ pub fn node() -> String {
 async fn connect(uri: &str, ops_database: &str, replica_set: Option<&str>) -> Result<Connection, Exit> {
     lucid_schemas::names::check_database(ops_database)
         .map_err(|problem| Exit::usage(format!("the engine's database '{ops_database}' {problem}")))?;
-    let connection = lucid_mongo::connect(uri, ops_database)
-        .await
-        .map_err(|error| refused(&error))?;
+    let connection = lucid_mongo::connect(uri, ops_database).await.map_err(|error| refused(&error))?;
     if let Some(wanted) = replica_set
         && connection.replica_set() != wanted
     {
@@ -39,11 +37,7 @@ async fn connect(uri: &str, ops_database: &str, replica_set: Option<&str>) -> Re
 }
 
 fn refused(error: &ConnectError) -> Exit {
-    let code = if error.is_retryable() {
-        UNREACHABLE
-    } else {
-        crate::exit::FAILED
-    };
+    let code = if error.is_retryable() { UNREACHABLE } else { crate::exit::FAILED };
     Exit::new(code, error)
 }
 

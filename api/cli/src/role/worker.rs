@@ -59,10 +59,7 @@ pub(super) async fn start(
     let repositories = repositories::open(named).await?;
     let reached: Vec<RepositoryName> = repositories
         .iter()
-        .map(|(name, repository)| RepositoryName {
-            name: name.clone(),
-            id: repository.id().to_string(),
-        })
+        .map(|(name, repository)| RepositoryName { name: name.clone(), id: repository.id().to_string() })
         .collect();
     let store: Arc<dyn Store> = connection.store();
     bind(&store, &reached).await?;
@@ -72,10 +69,7 @@ pub(super) async fn start(
         ops_database: ops_database.to_owned(),
         options: HandlerOptions::default(),
     };
-    let reach = Reach {
-        repositories: reached,
-        ..Reach::default()
-    };
+    let reach = Reach { repositories: reached, ..Reach::default() };
     let feed = connection.feed().await.map_err(Exit::failed)?;
     let handlers = registry(&Arc::new(environment));
     let worker = Worker::start(store, &*feed, handlers, reach, options).map_err(Exit::usage)?;

@@ -11,18 +11,8 @@ use serde::Serialize;
 /// `lucid-ops jobs ...`.
 pub fn run(command: JobsCommand) -> Result<(), Exit> {
     match command {
-        JobsCommand::List {
-            kind,
-            state,
-            limit,
-            client: args,
-        } => {
-            let query = JobQuery {
-                kind,
-                state,
-                limit: Some(limit),
-                after: None,
-            };
+        JobsCommand::List { kind, state, limit, client: args } => {
+            let query = JobQuery { kind, state, limit: Some(limit), after: None };
             let page = client(&args)?.jobs(&query).map_err(|error| failed(&error))?;
             print(&args, &page, render::jobs);
             Ok(())
@@ -35,16 +25,12 @@ pub fn run(command: JobsCommand) -> Result<(), Exit> {
             finish(&args.client, &ended)
         }
         JobsCommand::Cancel(args) => {
-            let job = client(&args.client)?
-                .cancel(&args.job)
-                .map_err(|error| failed(&error))?;
+            let job = client(&args.client)?.cancel(&args.job).map_err(|error| failed(&error))?;
             print(&args.client, &job, |job| format!("{} is {}\n", job.job_id, job.state));
             Ok(())
         }
         JobsCommand::Resume(args) => {
-            let job = client(&args.client)?
-                .resume(&args.job)
-                .map_err(|error| failed(&error))?;
+            let job = client(&args.client)?.resume(&args.job).map_err(|error| failed(&error))?;
             print(&args.client, &job, |job| format!("{} goes on\n", job.job_id));
             Ok(())
         }
@@ -53,10 +39,7 @@ pub fn run(command: JobsCommand) -> Result<(), Exit> {
 
 /// `lucid-ops backups`.
 pub fn backups(args: &BackupsArgs) -> Result<(), Exit> {
-    let query = JobQuery {
-        limit: Some(args.limit),
-        ..JobQuery::default()
-    };
+    let query = JobQuery { limit: Some(args.limit), ..JobQuery::default() };
     let page = client(&args.client)?.backups(&query).map_err(|error| failed(&error))?;
     print(&args.client, &page, render::backups);
     Ok(())

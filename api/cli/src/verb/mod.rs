@@ -55,9 +55,5 @@ fn follow(client: &Client, job_id: &str) -> Result<JobView, Exit> {
 /// Shows how a job ended; anything but success is a failure, and so is a dry run that found what would stop the restore.
 fn finish(args: &ClientArgs, ended: &JobView) -> Result<(), Exit> {
     print(args, ended, render::ending);
-    if ended.state == "succeeded" && !render::has_problems(ended) {
-        Ok(())
-    } else {
-        Err(Exit::new(FAILED, ""))
-    }
+    if ended.state == "succeeded" && !render::has_problems(ended) { Ok(()) } else { Err(Exit::new(FAILED, "")) }
 }

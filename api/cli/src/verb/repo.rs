@@ -11,11 +11,7 @@ use serde_json::{Value, json};
 /// Runs the verb.
 pub async fn run(command: RepoCommand) -> Result<(), Exit> {
     match command {
-        RepoCommand::Init {
-            repository,
-            allow_plain,
-            json,
-        } => {
+        RepoCommand::Init { repository, allow_plain, json } => {
             let named = repositories::read(&repository)?;
             if repository.key_file.is_none() && !allow_plain {
                 return Err(Exit::usage(
@@ -23,14 +19,10 @@ pub async fn run(command: RepoCommand) -> Result<(), Exit> {
                      encryption",
                 ));
             }
-            let options = InitOptions {
-                allow_plain,
-                ..InitOptions::default()
-            };
+            let options = InitOptions { allow_plain, ..InitOptions::default() };
             for (name, location) in &named.places {
-                let made = Repository::init(location, &named.unlock, &options)
-                    .await
-                    .map_err(|error| refused(name, &error))?;
+                let made =
+                    Repository::init(location, &named.unlock, &options).await.map_err(|error| refused(name, &error))?;
                 let id = made.id().to_string();
                 if json {
                     println!("{}", json!({ "name": name, "id": id, "url": location.to_string() }));
@@ -80,16 +72,8 @@ fn as_line(name: &str, entry: &ManifestEntry) -> String {
                 "{name}  {}  {}  {}  {}  {documents} documents",
                 manifest.job,
                 manifest.database,
-                if matches!(manifest.domain, Domain::Sealed) {
-                    "encrypted"
-                } else {
-                    "not encrypted"
-                },
-                if manifest.consistent {
-                    "one instant"
-                } else {
-                    "not one instant"
-                },
+                if matches!(manifest.domain, Domain::Sealed) { "encrypted" } else { "not encrypted" },
+                if manifest.consistent { "one instant" } else { "not one instant" },
             )
         }
         Err(damage) => format!("{name}  {}  DAMAGED: {damage}", entry.job),

@@ -40,10 +40,7 @@ pub fn verify(args: VerifyArgs) -> Result<(), Exit> {
         Level::Structure => "structure",
         Level::Data => "data",
     };
-    let body = VerifyBody {
-        backup: args.backup,
-        level: Some(level.into()),
-    };
+    let body = VerifyBody { backup: args.backup, level: Some(level.into()) };
     ask(&args.client, args.detach, |client| client.verify(&body))
 }
 

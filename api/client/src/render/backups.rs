@@ -28,17 +28,10 @@ pub fn backups(page: &BackupPage) -> String {
 
 fn row(backup: &BackupView) -> [String; 10] {
     let job = &backup.job;
-    let stored = job
-        .result
-        .as_ref()
-        .and_then(|result| result.get("stored_bytes")?.as_i64());
+    let stored = job.result.as_ref().and_then(|result| result.get("stored_bytes")?.as_i64());
     let yes_or_no = |yes: bool| if yes { "yes" } else { "no" };
     let one_instant = backup.consistent.map_or("", yes_or_no);
-    let encrypted = job
-        .spec
-        .get("encryption")
-        .and_then(serde_json::Value::as_bool)
-        .map_or("", yes_or_no);
+    let encrypted = job.spec.get("encryption").and_then(serde_json::Value::as_bool).map_or("", yes_or_no);
     [
         job.job_id.clone(),
         backup.database.clone(),
@@ -74,10 +67,7 @@ mod tests {
             documents: None,
             raw_bytes: None,
         };
-        let page = BackupPage {
-            backups: vec![waiting, done],
-            next: None,
-        };
+        let page = BackupPage { backups: vec![waiting, done], next: None };
         assert_eq!(
             backups(&page),
             "\

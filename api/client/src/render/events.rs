@@ -47,13 +47,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn event(seq: i64, at: &str, kind: &str, by: &str, data: Value) -> EventView {
-        EventView {
-            seq,
-            at: at.into(),
-            kind: kind.into(),
-            by: by.into(),
-            data,
-        }
+        EventView { seq, at: at.into(), kind: kind.into(), by: by.into(), data }
     }
 
     #[test]

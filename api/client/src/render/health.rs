@@ -8,23 +8,12 @@ use lucid_schemas::http::Health;
 
 /// The health of the service: state, workers, open jobs, and what somebody should look at.
 pub fn health(health: &Health) -> String {
-    let open: Vec<_> = health
-        .open_jobs
-        .iter()
-        .map(|(state, jobs)| format!("{jobs} {state}"))
-        .collect();
+    let open: Vec<_> = health.open_jobs.iter().map(|(state, jobs)| format!("{jobs} {state}")).collect();
     let mut text = pairs(&[
         ("status".into(), health.status.clone()),
         ("version".into(), health.version.clone()),
         ("MongoDB".into(), health.mongodb.clone()),
-        (
-            "open jobs".into(),
-            if open.is_empty() {
-                "none".into()
-            } else {
-                open.join(", ")
-            },
-        ),
+        ("open jobs".into(), if open.is_empty() { "none".into() } else { open.join(", ") }),
     ]);
     if !health.workers.is_empty() {
         let mut table = Table::new(&["WORKER", ">BUSY", "REPOSITORIES"]);

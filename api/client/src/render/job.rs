@@ -23,10 +23,7 @@ pub fn job(job: &JobView) -> String {
     }
     lines.fields("", &job.spec);
     lines.some("repository", job.repository.as_deref());
-    lines.put(
-        "asked for",
-        &format!("{} by {}", time::millisecond(&job.created_at), job.requested_by),
-    );
+    lines.put("asked for", &format!("{} by {}", time::millisecond(&job.created_at), job.requested_by));
     if job.started_at.is_none() {
         lines.put("due", &time::millisecond(&job.run_at));
     }
@@ -34,10 +31,7 @@ pub fn job(job: &JobView) -> String {
     lines.some("ended", job.finished_at.as_deref().map(time::millisecond).as_deref());
     lines.some("took", took(job).map(units::duration).as_deref());
     if let Some(worker) = &job.worker {
-        lines.put(
-            "worker",
-            &format!("{worker} (attempt {} of {})", job.attempt, job.max_attempts),
-        );
+        lines.put("worker", &format!("{worker} (attempt {} of {})", job.attempt, job.max_attempts));
     }
     if let Some(result) = &job.result {
         lines.fields("result: ", result);
@@ -54,12 +48,8 @@ pub fn ending(job: &JobView) -> String {
     parts.extend(number("raw_bytes").map(units::bytes));
     parts.extend(number("stored_bytes").map(|bytes| format!("{} newly stored", units::bytes(bytes))));
     let why = job.error.as_ref().filter(|_| job.state != "succeeded");
-    let sentences = [
-        Some(parts.join(", ")),
-        why.map(|error| error.message.clone()),
-        job.waiting_for.clone(),
-        caveat(job),
-    ];
+    let sentences =
+        [Some(parts.join(", ")), why.map(|error| error.message.clone()), job.waiting_for.clone(), caveat(job)];
     let told: Vec<_> = sentences.into_iter().flatten().collect();
     clean(&told.join(": ")) + "\n"
 }
@@ -71,10 +61,7 @@ pub fn is_dry_run(job: &JobView) -> bool {
 
 /// Whether a dry run found what would stop the restore.
 pub fn has_problems(job: &JobView) -> bool {
-    let problems = job
-        .result
-        .as_ref()
-        .and_then(|result| result.get("problems")?.as_array());
+    let problems = job.result.as_ref().and_then(|result| result.get("problems")?.as_array());
     problems.is_some_and(|problems| !problems.is_empty())
 }
 
@@ -82,12 +69,7 @@ pub fn has_problems(job: &JobView) -> bool {
 fn caveat(job: &JobView) -> Option<String> {
     let result = job.result.as_ref()?;
     let list = |name: &str| {
-        let words: Vec<_> = result
-            .get(name)?
-            .as_array()?
-            .iter()
-            .map(|value| brief(name, value))
-            .collect();
+        let words: Vec<_> = result.get(name)?.as_array()?.iter().map(|value| brief(name, value)).collect();
         (!words.is_empty()).then(|| words.join(", "))
     };
     let told = |label: &str, name: &str| list(name).map(|words| format!("{label}: {words}"));
@@ -115,12 +97,8 @@ fn caveat(job: &JobView) -> Option<String> {
 }
 
 fn progress(progress: &ProgressView) -> String {
-    let done = format!(
-        "{}, {} documents, {}",
-        progress.phase,
-        units::count(progress.documents),
-        units::bytes(progress.bytes)
-    );
+    let done =
+        format!("{}, {} documents, {}", progress.phase, units::count(progress.documents), units::bytes(progress.bytes));
     match share(progress.bytes, progress.total_bytes) {
         Some(percent) => format!("{done} of {} ({percent} %)", units::bytes(progress.total_bytes)),
         None => done,
@@ -143,10 +121,7 @@ impl Lines {
     fn fields(&mut self, prefix: &str, object: &Value) {
         for (name, value) in object.as_object().into_iter().flatten() {
             let told = brief(name, value);
-            self.put(
-                &format!("{prefix}{}", name.replace('_', " ")),
-                &cut(&told, VALUE_CHARACTERS),
-            );
+            self.put(&format!("{prefix}{}", name.replace('_', " ")), &cut(&told, VALUE_CHARACTERS));
         }
     }
 }

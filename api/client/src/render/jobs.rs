@@ -77,10 +77,7 @@ mod tests {
 
     #[test]
     fn a_list_is_aligned_and_says_why_jobs_wait() {
-        let page = JobPage {
-            jobs: vec![samples::queued(), samples::restored()],
-            next: Some("restore_x".into()),
-        };
+        let page = JobPage { jobs: vec![samples::queued(), samples::restored()], next: Some("restore_x".into()) };
         assert_eq!(
             jobs(&page),
             "\
@@ -94,10 +91,7 @@ There are more; raise --limit to see them.
 
     #[test]
     fn an_empty_list_says_so() {
-        let page = JobPage {
-            jobs: Vec::new(),
-            next: None,
-        };
+        let page = JobPage { jobs: Vec::new(), next: None };
         assert_eq!(jobs(&page), "no jobs\n");
     }
 }

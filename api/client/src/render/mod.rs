@@ -29,9 +29,7 @@ pub fn json(view: &impl Serialize) -> String {
 
 /// The text without control characters: what a server says must not steer a terminal.
 pub(crate) fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// The text, cut to so many characters.
@@ -73,10 +71,7 @@ mod tests {
 
     #[test]
     fn no_text_steers_the_terminal() {
-        assert_eq!(
-            clean("a\u{1b}[31mb\r\nc\u{9b}d"),
-            "a\u{fffd}[31mb\u{fffd}\u{fffd}c\u{fffd}d"
-        );
+        assert_eq!(clean("a\u{1b}[31mb\r\nc\u{9b}d"), "a\u{fffd}[31mb\u{fffd}\u{fffd}c\u{fffd}d");
     }
 
     #[test]

@@ -52,11 +52,7 @@ pub(crate) fn failed() -> JobView {
     JobView {
         state: "failed".into(),
         result: None,
-        error: Some(FailureView {
-            code: "disk_full".into(),
-            message: "the disk is full".into(),
-            retryable: false,
-        }),
+        error: Some(FailureView { code: "disk_full".into(), message: "the disk is full".into(), retryable: false }),
         ..backed_up()
     }
 }

@@ -11,10 +11,7 @@ pub(crate) struct Table {
 impl Table {
     /// A header that begins with `>` is of a column that is aligned to the right.
     pub(crate) fn new(headers: &[&'static str]) -> Self {
-        Self {
-            headers: headers.to_vec(),
-            rows: Vec::new(),
-        }
+        Self { headers: headers.to_vec(), rows: Vec::new() }
     }
 
     /// One line; a cell for each header.
@@ -24,11 +21,7 @@ impl Table {
 
     /// The text. The last column isn't padded.
     pub(crate) fn text(&self) -> String {
-        let names: Vec<String> = self
-            .headers
-            .iter()
-            .map(|header| header.trim_start_matches('>').to_owned())
-            .collect();
+        let names: Vec<String> = self.headers.iter().map(|header| header.trim_start_matches('>').to_owned()).collect();
         let widths: Vec<usize> = names
             .iter()
             .enumerate()
@@ -43,13 +36,11 @@ impl Table {
                 .iter()
                 .zip(&widths)
                 .zip(&self.headers)
-                .map(|((cell, width), header)| {
-                    if header.starts_with('>') {
-                        format!("{cell:>width$}")
-                    } else {
-                        format!("{cell:<width$}")
-                    }
-                })
+                .map(
+                    |((cell, width), header)| {
+                        if header.starts_with('>') { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+                    },
+                )
                 .collect();
             text.push_str(cells.join("  ").trim_end());
             text.push('\n');
@@ -61,9 +52,7 @@ impl Table {
 /// Names and values, one pair a line, values aligned.
 pub(crate) fn pairs(pairs: &[(String, String)]) -> String {
     let width = pairs.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    let lines: Vec<_> = pairs
-        .iter()
-        .map(|(name, value)| format!("{:<width$}  {}\n", clean(name), clean(value)))
-        .collect();
+    let lines: Vec<_> =
+        pairs.iter().map(|(name, value)| format!("{:<width$}  {}\n", clean(name), clean(value))).collect();
     lines.concat()
 }

@@ -50,29 +50,13 @@ mod tests {
 
     #[test]
     fn sizes_read_well() {
-        let read: Vec<_> = [0, 1023, 1024, 1536, 1 << 20, 500 * 1024 * 1024, i64::MAX]
-            .map(bytes)
-            .to_vec();
-        assert_eq!(
-            read,
-            [
-                "0 B",
-                "1023 B",
-                "1.0 KiB",
-                "1.5 KiB",
-                "1.0 MiB",
-                "500.0 MiB",
-                "8191.9 PiB"
-            ]
-        );
+        let read: Vec<_> = [0, 1023, 1024, 1536, 1 << 20, 500 * 1024 * 1024, i64::MAX].map(bytes).to_vec();
+        assert_eq!(read, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "500.0 MiB", "8191.9 PiB"]);
     }
 
     #[test]
     fn thousands_stand_apart() {
-        assert_eq!(
-            [0, 999, 1_000, -1_234_567].map(count),
-            ["0", "999", "1,000", "-1,234,567"]
-        );
+        assert_eq!([0, 999, 1_000, -1_234_567].map(count), ["0", "999", "1,000", "-1,234,567"]);
     }
 
     #[test]

@@ -24,19 +24,11 @@ async fn the_missions_own_request_makes_a_job() {
     assert_eq!(reply.body["state"], "queued");
     assert_eq!(reply.body["requested_by"], "api:pi-1");
     let job = world.store.load(&id).await.expect("read").expect("the job");
-    let Spec::Backup(spec) = &job.request.spec else {
-        panic!("another kind")
-    };
-    assert_eq!(
-        spec.collections.as_deref(),
-        Some(["sessions", "authentication"].map(String::from).as_slice())
-    );
+    let Spec::Backup(spec) = &job.request.spec else { panic!("another kind") };
+    assert_eq!(spec.collections.as_deref(), Some(["sessions", "authentication"].map(String::from).as_slice()));
     assert!(spec.compression && spec.encryption);
     let repository = job.request.requires.repository.expect("a repository");
-    assert_eq!(
-        (repository.name.as_str(), repository.id.as_str()),
-        ("main", "id-of-main")
-    );
+    assert_eq!((repository.name.as_str(), repository.id.as_str()), ("main", "id-of-main"));
     assert_eq!(job.request.max_attempts, 5);
 }
 
@@ -48,9 +40,7 @@ async fn defaults_come_from_the_configuration() {
     let reply = world.post("/backup", &json!({ "database": "lucid" })).await;
     assert_eq!(reply.body["spec"]["compression"], false);
     assert_eq!(reply.body["spec"]["encryption"], false);
-    let reply = world
-        .post("/backup", &json!({ "database": "lucid", "compression": true }))
-        .await;
+    let reply = world.post("/backup", &json!({ "database": "lucid", "compression": true })).await;
     assert_eq!(reply.body["spec"]["compression"], true);
 }
 
@@ -61,24 +51,12 @@ async fn what_is_not_there_is_not_backed_up() {
         (json!({ "database": "unknown" }), "database", "no database 'unknown'"),
         // Leftovers of a restore that broke off are nothing to copy.
         (json!({ "database": "crashed" }), "database", "no database 'crashed'"),
-        (
-            json!({ "database": "lucid", "collections": ["sessions", "sesions"] }),
-            "collections[1]",
-            "'sesions'",
-        ),
-        (
-            json!({ "database": "lucid", "repository": "offsite" }),
-            "repository",
-            "known: main",
-        ),
+        (json!({ "database": "lucid", "collections": ["sessions", "sesions"] }), "collections[1]", "'sesions'"),
+        (json!({ "database": "lucid", "repository": "offsite" }), "repository", "known: main"),
     ] {
         let reply = world.post("/backup", &body).await;
         assert_eq!((reply.status, reply.blamed()), (422, vec![field]), "{body}");
-        assert!(
-            reply.body["detail"].as_str().expect("a detail").contains(word),
-            "{}",
-            reply.body
-        );
+        assert!(reply.body["detail"].as_str().expect("a detail").contains(word), "{}", reply.body);
     }
     assert_eq!(world.jobs().await, 0);
 }
@@ -95,47 +73,23 @@ async fn all_that_is_wrong_is_said_at_once() {
 async fn a_restore_goes_to_where_it_hurts_nobody() {
     let world = World::new().await;
     let id = world.good_backup().await;
-    let reply = world
-        .post("/restore", &json!({ "backup": id, "database": "lucid_restored" }))
-        .await;
+    let reply = world.post("/restore", &json!({ "backup": id, "database": "lucid_restored" })).await;
     assert_eq!(reply.status, 202, "{}", reply.body);
     assert_eq!(reply.header("location"), format!("/jobs/{}", reply.id()));
     let job = world.store.load(&reply.id()).await.expect("read").expect("the job");
-    let Spec::Restore(spec) = &job.request.spec else {
-        panic!("another kind")
-    };
-    assert_eq!(
-        (spec.manifest.key.as_str(), spec.manifest.hash.as_str()),
-        ("manifests/x", "ff")
-    );
+    let Spec::Restore(spec) = &job.request.spec else { panic!("another kind") };
+    assert_eq!((spec.manifest.key.as_str(), spec.manifest.hash.as_str()), ("manifests/x", "ff"));
     assert_eq!((&spec.backup, spec.replace, spec.dry_run), (&id, false, false));
     // The database of the backup exists; so does its name as the default.
-    for body in [
-        json!({ "backup": id }),
-        json!({ "backup": id, "database": "lucid", "replace": false }),
-    ] {
+    for body in [json!({ "backup": id }), json!({ "backup": id, "database": "lucid", "replace": false })] {
         let reply = world.post("/restore", &body).await;
         assert_eq!((reply.status, reply.blamed()), (422, vec!["database"]), "{body}");
-        assert!(
-            reply.body["detail"]
-                .as_str()
-                .expect("a detail")
-                .contains("replace: true")
-        );
+        assert!(reply.body["detail"].as_str().expect("a detail").contains("replace: true"));
     }
     let reply = world.post("/restore", &json!({ "backup": id, "replace": true })).await;
-    assert_eq!(
-        (reply.status, reply.body["spec"]["database"].as_str()),
-        (202, Some("lucid"))
-    );
-    let reply = world
-        .post("/restore", &json!({ "backup": id, "database": "crashed" }))
-        .await;
-    assert_eq!(
-        reply.status, 202,
-        "leftovers of a restore don't make a database: {}",
-        reply.body
-    );
+    assert_eq!((reply.status, reply.body["spec"]["database"].as_str()), (202, Some("lucid")));
+    let reply = world.post("/restore", &json!({ "backup": id, "database": "crashed" })).await;
+    assert_eq!(reply.status, 202, "leftovers of a restore don't make a database: {}", reply.body);
 }
 
 #[actix_web::test]
@@ -147,48 +101,22 @@ async fn a_restore_is_of_a_good_backup_and_of_what_is_in_it() {
     let before = world.jobs().await;
     let to = "elsewhere";
     for (body, field) in [
-        (
-            json!({ "backup": "backup_20200101_000000_0123456789", "database": to }),
-            "backup",
-        ),
+        (json!({ "backup": "backup_20200101_000000_0123456789", "database": to }), "backup"),
         (json!({ "backup": "../x", "database": to }), "backup"),
         (json!({ "backup": "", "database": to }), "backup"),
         // Fits both backups.
         (json!({ "backup": "backup_", "database": to }), "backup"),
         (json!({ "backup": running, "database": to }), "backup"),
         (json!({ "backup": verify, "database": to }), "backup"),
-        (
-            json!({ "backup": good, "database": to, "collections": ["sessions", "absent"] }),
-            "collections[1]",
-        ),
-        (
-            json!({ "backup": good, "database": to, "collections": [] }),
-            "collections",
-        ),
-        (
-            json!({ "backup": good, "database": "admin", "replace": true }),
-            "database",
-        ),
-        (
-            json!({ "backup": good, "database": "LOCAL", "replace": true }),
-            "database",
-        ),
-        (
-            json!({ "backup": good, "database": "config", "replace": true }),
-            "database",
-        ),
-        (
-            json!({ "backup": good, "database": "Lucid_Ops", "replace": true }),
-            "database",
-        ),
+        (json!({ "backup": good, "database": to, "collections": ["sessions", "absent"] }), "collections[1]"),
+        (json!({ "backup": good, "database": to, "collections": [] }), "collections"),
+        (json!({ "backup": good, "database": "admin", "replace": true }), "database"),
+        (json!({ "backup": good, "database": "LOCAL", "replace": true }), "database"),
+        (json!({ "backup": good, "database": "config", "replace": true }), "database"),
+        (json!({ "backup": good, "database": "Lucid_Ops", "replace": true }), "database"),
     ] {
         let reply = world.post("/restore", &body).await;
-        assert_eq!(
-            (reply.status, reply.blamed()),
-            (422, vec![field]),
-            "{body}: {}",
-            reply.body
-        );
+        assert_eq!((reply.status, reply.blamed()), (422, vec![field]), "{body}: {}", reply.body);
     }
     assert_eq!(world.jobs().await, before);
     let views_too = json!({ "backup": good, "database": to, "collections": ["recent"] });
@@ -207,10 +135,7 @@ async fn a_verification_is_deep_unless_told_otherwise() {
         let reply = world.post("/verify", &body).await;
         assert_eq!(reply.status, 202, "{}", reply.body);
         let job = world.store.load(&reply.id()).await.expect("read").expect("the job");
-        assert!(
-            matches!(job.request.spec, Spec::Verify(spec) if spec.level == level),
-            "{body}"
-        );
+        assert!(matches!(job.request.spec, Spec::Verify(spec) if spec.level == level), "{body}");
     }
     let reply = world.post("/verify", &json!({ "backup": id, "level": "deep" })).await;
     assert_eq!((reply.status, reply.blamed()), (422, vec!["level"]));
@@ -226,11 +151,7 @@ async fn a_job_says_what_it_waits_for() {
     };
     assert!(waiting().await.starts_with("no worker is alive"), "{}", waiting().await);
     world.worker(&["offsite"]).await;
-    assert!(
-        waiting().await.contains("no live worker reaches repository 'main'"),
-        "{}",
-        waiting().await
-    );
+    assert!(waiting().await.contains("no live worker reaches repository 'main'"), "{}", waiting().await);
     world.worker(&["main"]).await;
     assert_eq!(waiting().await, "a worker is about to take it");
     world.claim(&id).await;

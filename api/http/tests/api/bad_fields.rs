@@ -38,14 +38,8 @@ const BACKUPS: &[Case] = &[
     (r#"{"database":"lucid","collections":["a$b"]}"#, "collections[0]"),
     (r#"{"database":"lucid","collections":["a\u0000b"]}"#, "collections[0]"),
     (r#"{"database":"lucid","collections":["LONG"]}"#, "collections[0]"),
-    (
-        r#"{"database":"lucid","collections":["system.users"]}"#,
-        "collections[0]",
-    ),
-    (
-        r#"{"database":"lucid","collections":["sessions","sessions"]}"#,
-        "collections[1]",
-    ),
+    (r#"{"database":"lucid","collections":["system.users"]}"#, "collections[0]"),
+    (r#"{"database":"lucid","collections":["sessions","sessions"]}"#, "collections[1]"),
 ];
 
 const RESTORES: &[Case] = &[
@@ -60,10 +54,7 @@ const RESTORES: &[Case] = &[
     (r#"{"backup":"GOOD","database":"lucid"}"#, "database"),
     (r#"{"backup":"GOOD","database":"admin","replace":true}"#, "database"),
     (r#"{"backup":"GOOD","database":"lucid_ops","replace":true}"#, "database"),
-    (
-        r#"{"backup":"GOOD","database":"x","collections":["a\u0000b"]}"#,
-        "collections[0]",
-    ),
+    (r#"{"backup":"GOOD","database":"x","collections":["a\u0000b"]}"#, "collections[0]"),
     (r#"{"backup":"GOOD","database":"x","replace":"yes"}"#, "replace"),
     (r#"{"backup":"GOOD","database":"x","dry_run":1}"#, "dry_run"),
 ];
@@ -86,10 +77,7 @@ async fn every_bad_field_is_named_and_nothing_is_enqueued() {
             let what = format!("{path} {body}");
             is_problem(&reply, 422, &what);
             assert_eq!(reply.blamed(), [*field], "{what}: {}", reply.body);
-            assert!(
-                reply.body["detail"].as_str().expect("a detail").contains(field),
-                "{what}"
-            );
+            assert!(reply.body["detail"].as_str().expect("a detail").contains(field), "{what}");
         }
     }
     assert_eq!(world.jobs().await, 1, "only the good backup is there");
@@ -98,20 +86,10 @@ async fn every_bad_field_is_named_and_nothing_is_enqueued() {
 #[actix_web::test]
 async fn an_answer_to_thousands_of_bad_names_stays_short() {
     let world = World::new().await;
-    let body = format!(
-        r#"{{"database":"lucid","collections":[{}"$"]}}"#,
-        r#""$","#.repeat(15_000)
-    );
+    let body = format!(r#"{{"database":"lucid","collections":[{}"$"]}}"#, r#""$","#.repeat(15_000));
     let reply = world.post_text("/backup", &body).await;
     is_problem(&reply, 422, "thousands");
     assert_eq!(reply.blamed().len(), 50);
     assert!(reply.body.to_string().len() < 10_000);
-    assert!(
-        reply.body["detail"]
-            .as_str()
-            .expect("a detail")
-            .ends_with("and 14951 more"),
-        "{}",
-        reply.body["detail"]
-    );
+    assert!(reply.body["detail"].as_str().expect("a detail").ends_with("and 14951 more"), "{}", reply.body["detail"]);
 }

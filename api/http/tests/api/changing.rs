@@ -6,10 +6,7 @@ use lucid_http::ApiState;
 use serde_json::json;
 
 fn claim() -> Command {
-    Command::Claim {
-        worker: "w".into(),
-        lease_ms: 30_000,
-    }
+    Command::Claim { worker: "w".into(), lease_ms: 30_000 }
 }
 
 #[actix_web::test]
@@ -27,13 +24,7 @@ async fn a_running_job_is_canceled_through_another_node_and_asking_twice_is_aski
     world.claim(&id).await;
     let mut options = world.state.options.clone();
     options.node = "pi-2".into();
-    let elsewhere = World {
-        store: world.store.clone(),
-        state: ApiState {
-            options,
-            ..world.state.clone()
-        },
-    };
+    let elsewhere = World { store: world.store.clone(), state: ApiState { options, ..world.state.clone() } };
     let first = elsewhere.delete(&format!("/backup/{id}")).await;
     assert_eq!((first.status, first.body["state"].as_str()), (202, Some("canceling")));
     let second = world.delete(&format!("/jobs/{id}")).await;
@@ -56,17 +47,9 @@ async fn a_cancel_meets_the_job_as_it_is_now() {
     let id = world.backup().await;
     let epoch = world.claim(&id).await;
     let result = crate::store::backup_result();
-    world
-        .store
-        .others
-        .lock()
-        .expect("unpoisoned")
-        .push(Command::Succeed { epoch, result });
+    world.store.others.lock().expect("unpoisoned").push(Command::Succeed { epoch, result });
     let reply = world.delete(&format!("/backup/{id}")).await;
-    assert_eq!(
-        (reply.status, reply.body["type"].as_str()),
-        (409, Some("already-ended"))
-    );
+    assert_eq!((reply.status, reply.body["type"].as_str()), (409, Some("already-ended")));
 }
 
 #[actix_web::test]
@@ -79,12 +62,7 @@ async fn what_cannot_be_canceled_says_why() {
         let before = world.get(&format!("/jobs/{id}")).await.body;
         for path in [format!("/backup/{id}"), format!("/jobs/{id}")] {
             let reply = world.delete(&path).await;
-            assert_eq!(
-                (reply.status, reply.body["type"].as_str()),
-                (409, Some(kind)),
-                "{}",
-                reply.body
-            );
+            assert_eq!((reply.status, reply.body["type"].as_str()), (409, Some(kind)), "{}", reply.body);
         }
         assert_eq!(world.get(&format!("/jobs/{id}")).await.body, before);
     }
@@ -108,20 +86,11 @@ async fn a_blocked_job_goes_on_when_an_operator_says_so() {
     let reply = world.post_text(&resume, "").await;
     assert_eq!((reply.status, reply.body["type"].as_str()), (409, Some("wrong-state")));
     let epoch = world.commit(&id).await;
-    let fail = Command::Fail {
-        epoch,
-        error: failure(false),
-        retry_in_ms: 0,
-    };
+    let fail = Command::Fail { epoch, error: failure(false), retry_in_ms: 0 };
     world.store.act(&id, &fail).await;
     let blocked = world.get(&format!("/jobs/{id}")).await.body;
     assert_eq!(blocked["state"], "blocked");
-    assert!(
-        blocked["waiting_for"]
-            .as_str()
-            .expect("a hint")
-            .contains(&format!("jobs resume {id}"))
-    );
+    assert!(blocked["waiting_for"].as_str().expect("a hint").contains(&format!("jobs resume {id}")));
     let reply = world.post_text(&resume, "").await;
     assert_eq!((reply.status, reply.body["state"].as_str()), (202, Some("committing")));
 }

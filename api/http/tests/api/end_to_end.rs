@@ -29,12 +29,7 @@ async fn served() -> Served {
     let address = listener.local_addr().expect("an address");
     let stop = CancellationToken::new();
     let running = tokio::spawn(serve(listener, world.state.clone(), stop.clone()));
-    Served {
-        world,
-        address,
-        stop,
-        running,
-    }
+    Served { world, address, stop, running }
 }
 
 impl Served {
@@ -48,54 +43,30 @@ impl Served {
     async fn stopped(self) {
         self.stop.cancel();
         let ended = tokio::time::timeout(Duration::from_secs(20), self.running).await;
-        ended
-            .expect("it stops in time")
-            .expect("no panic")
-            .expect("a clean stop");
+        ended.expect("it stops in time").expect("no panic").expect("a clean stop");
     }
 }
 
 fn body(database: &str) -> BackupBody {
-    BackupBody {
-        database: database.into(),
-        ..BackupBody::default()
-    }
+    BackupBody { database: database.into(), ..BackupBody::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn client_and_api_speak_the_same_language() {
     let served = served().await;
-    let job = served
-        .call(|client| client.backup(&body("lucid")))
-        .await
-        .expect("accepted");
+    let job = served.call(|client| client.backup(&body("lucid"))).await.expect("accepted");
     let id = job.job_id.clone();
     served.world.succeed(&id.parse().expect("an id")).await;
     let watched = id.clone();
-    let ended = served
-        .call(move |client| watch(&client, &watched, &mut Silent))
-        .await
-        .expect("watched");
+    let ended = served.call(move |client| watch(&client, &watched, &mut Silent)).await.expect("watched");
     assert_eq!(ended.state, "succeeded");
-    let verify = VerifyBody {
-        backup: id.clone(),
-        level: Some("structure".into()),
-    };
-    let verify = served
-        .call(move |client| client.verify(&verify))
-        .await
-        .expect("accepted");
-    let canceled = served
-        .call(move |client| client.cancel(&verify.job_id))
-        .await
-        .expect("canceled");
+    let verify = VerifyBody { backup: id.clone(), level: Some("structure".into()) };
+    let verify = served.call(move |client| client.verify(&verify)).await.expect("accepted");
+    let canceled = served.call(move |client| client.cancel(&verify.job_id)).await.expect("canceled");
     assert_eq!(canceled.state, "canceled");
     let (jobs, backups, backup, events, health) = served
         .call(move |client| {
-            let query = JobQuery {
-                limit: Some(1),
-                ..JobQuery::default()
-            };
+            let query = JobQuery { limit: Some(1), ..JobQuery::default() };
             (
                 client.jobs(&query).expect("jobs"),
                 client.backups(&query).expect("backups"),
@@ -115,30 +86,15 @@ async fn client_and_api_speak_the_same_language() {
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_reach_the_person_who_asked() {
     let served = served().await;
-    let error = served
-        .call(|client| client.backup(&body("a$b")))
-        .await
-        .expect_err("refused");
+    let error = served.call(|client| client.backup(&body("a$b"))).await.expect_err("refused");
     assert!(error.is_usage(), "{error:?}");
-    assert!(
-        error.to_string().contains("\n  database: must not contain '$'"),
-        "{error}"
-    );
-    let error = served
-        .call(|client| client.resume("backup_x"))
-        .await
-        .expect_err("refused");
+    assert!(error.to_string().contains("\n  database: must not contain '$'"), "{error}");
+    let error = served.call(|client| client.resume("backup_x")).await.expect_err("refused");
     assert!(error.to_string().contains("there is no job 'backup_x'"), "{error}");
     served.world.store.away.store(true, Ordering::SeqCst);
-    let error = served
-        .call(|client| client.jobs(&JobQuery::default()))
-        .await
-        .expect_err("refused");
+    let error = served.call(|client| client.jobs(&JobQuery::default())).await.expect_err("refused");
     assert!(matches!(&error, ClientError::Refused(problem) if problem.status == 503) && error.is_unreachable());
-    let health = served
-        .call(|client| client.health())
-        .await
-        .expect("a service that is down answers");
+    let health = served.call(|client| client.health()).await.expect("a service that is down answers");
     assert_eq!(health.status, "down");
     served.stopped().await;
 }
@@ -182,9 +138,7 @@ async fn an_idle_connection_does_not_hold_up_a_stop() {
     let address = served.address;
     let connect = spawn_blocking(move || {
         let mut stream = TcpStream::connect(address).expect("connected");
-        stream
-            .write_all(b"HEAD /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
-            .expect("sent");
+        stream.write_all(b"HEAD /health HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("sent");
         let mut answer = [0; 12];
         stream.read_exact(&mut answer).expect("an answer");
         stream

@@ -13,10 +13,7 @@ pub fn is_problem(reply: &Reply, status: u16, what: &str) {
     assert_eq!(reply.header("x-content-type-options"), "nosniff", "{what}");
     assert_eq!(reply.body["status"], status, "{what}");
     for field in ["type", "title", "detail"] {
-        assert!(
-            !reply.body[field].as_str().unwrap_or_default().is_empty(),
-            "{what}: no {field}"
-        );
+        assert!(!reply.body[field].as_str().unwrap_or_default().is_empty(), "{what}: no {field}");
     }
 }
 
@@ -24,49 +21,25 @@ pub fn is_problem(reply: &Reply, status: u16, what: &str) {
 async fn bodies_that_are_none_are_told_apart() {
     let world = World::new().await;
     let json = [("content-type", "application/json")];
-    for body in [
-        "",
-        "{",
-        "{\"database\":\"lucid\"",
-        "{\"database\":\"lucid\"} x",
-        "\u{feff}{}",
-    ] {
+    for body in ["", "{", "{\"database\":\"lucid\"", "{\"database\":\"lucid\"} x", "\u{feff}{}"] {
         let reply = world.post_text("/backup", body).await;
         is_problem(&reply, 400, body);
     }
-    let reply = world
-        .send(Method::POST, "/backup", &json, b"{\"database\":\"\xff\"}")
-        .await;
+    let reply = world.send(Method::POST, "/backup", &json, b"{\"database\":\"\xff\"}").await;
     is_problem(&reply, 400, "not UTF-8");
     let nested = "[".repeat(50_000);
     is_problem(&world.post_text("/backup", &nested).await, 400, "deeply nested");
     let large = format!("{{\"database\":\"{}\"}}", "x".repeat(70_000));
     is_problem(&world.post_text("/backup", &large).await, 413, "large");
-    for kind in [
-        "text/plain",
-        "application/x-www-form-urlencoded",
-        "application/jsonx",
-        "",
-    ] {
-        let reply = world
-            .send(
-                Method::POST,
-                "/backup",
-                &[("content-type", kind)],
-                b"{\"database\":\"lucid\"}",
-            )
-            .await;
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""] {
+        let reply = world.send(Method::POST, "/backup", &[("content-type", kind)], b"{\"database\":\"lucid\"}").await;
         is_problem(&reply, 415, kind);
     }
-    let reply = world
-        .send(Method::POST, "/backup", &[], b"{\"database\":\"lucid\"}")
-        .await;
+    let reply = world.send(Method::POST, "/backup", &[], b"{\"database\":\"lucid\"}").await;
     is_problem(&reply, 415, "no content type");
     assert_eq!(world.jobs().await, 0);
     let charset = [("content-type", "application/json; charset=utf-8")];
-    let reply = world
-        .send(Method::POST, "/backup", &charset, b"{\"database\":\"lucid\"}")
-        .await;
+    let reply = world.send(Method::POST, "/backup", &charset, b"{\"database\":\"lucid\"}").await;
     assert_eq!(reply.status, 202, "{}", reply.body);
 }
 
@@ -106,11 +79,7 @@ async fn unknown_paths_methods_and_queries_are_named() {
     let reply = world.delete(&format!("/jobs/{id}?dry_run=true")).await;
     is_problem(&reply, 422, "a query that nobody reads");
     let job = world.get(&format!("/jobs/{id}")).await.body;
-    assert_eq!(
-        (&job["state"], &job["version"]),
-        (&json!("queued"), &json!(1)),
-        "nothing was changed"
-    );
+    assert_eq!((&job["state"], &job["version"]), (&json!("queued"), &json!(1)), "nothing was changed");
 }
 
 #[actix_web::test]
@@ -123,10 +92,7 @@ async fn pages_of_other_sites_are_turned_away() {
         (vec![("host", "evil.example:8089")], 421),
         (vec![("host", "127.0.0.1:8089"), ("origin", "http://evil.example")], 403),
         (vec![("host", "127.0.0.1:8089"), ("origin", "null")], 403),
-        (
-            vec![("host", "127.0.0.1:8089"), ("origin", "http://127.0.0.1:3000")],
-            403,
-        ),
+        (vec![("host", "127.0.0.1:8089"), ("origin", "http://127.0.0.1:3000")], 403),
     ] {
         let reply = world.send(Method::DELETE, &path, &headers, b"").await;
         is_problem(&reply, status, &format!("{headers:?}"));
@@ -137,11 +103,7 @@ async fn pages_of_other_sites_are_turned_away() {
     let own = [("host", "127.0.0.1:8089"), ("origin", "http://127.0.0.1:8089")];
     assert_eq!(world.send(Method::DELETE, &path, &own, b"").await.status, 202);
     for host in ["localhost:8089", "pi-1:8089", "[::1]:8089"] {
-        assert_eq!(
-            world.send(Method::GET, "/health", &[("host", host)], b"").await.status,
-            200,
-            "{host}"
-        );
+        assert_eq!(world.send(Method::GET, "/health", &[("host", host)], b"").await.status, 200, "{host}");
     }
 }
 

@@ -15,12 +15,7 @@ async fn a_service_with_a_worker_is_ok() {
     world.worker(&["main"]).await;
     world.backup().await;
     let reply = world.get("/health").await;
-    assert_eq!(
-        (reply.status, reply.body["status"].as_str()),
-        (200, Some("ok")),
-        "{}",
-        reply.body
-    );
+    assert_eq!((reply.status, reply.body["status"].as_str()), (200, Some("ok")), "{}", reply.body);
     assert_eq!(reply.body["open_jobs"]["queued"], 1);
     assert_eq!(reply.body["workers"][0]["repositories"][0], "main");
     assert_eq!(world.send(Method::HEAD, "/health", &[], b"").await.status, 200);
@@ -35,22 +30,13 @@ async fn what_somebody_should_look_at_is_named() {
     world.worker(&["offsite"]).await;
     let blocked = world.backup().await;
     let epoch = world.commit(&blocked).await;
-    let fail = Command::Fail {
-        epoch,
-        error: failure(false),
-        retry_in_ms: 0,
-    };
+    let fail = Command::Fail { epoch, error: failure(false), retry_in_ms: 0 };
     world.store.act(&blocked, &fail).await;
     world.backup().await;
     world.backup().await;
     let body = world.get("/health").await.body;
-    assert!(problems(&body).contains(&format!(
-        "{blocked} is blocked past its point of no return: the disk is full"
-    )));
-    assert!(
-        problems(&body).contains("2 queued jobs wait: no live worker reaches repository 'main'"),
-        "{body}"
-    );
+    assert!(problems(&body).contains(&format!("{blocked} is blocked past its point of no return: the disk is full")));
+    assert!(problems(&body).contains("2 queued jobs wait: no live worker reaches repository 'main'"), "{body}");
 }
 
 #[actix_web::test]

@@ -20,14 +20,8 @@ async fn a_backup_is_found_by_a_prefix_that_fits_only_it() {
         assert_eq!((reply.status, &reply.body["job_id"]), (200, &json!(id)), "{prefix}");
     }
     let view: BackupView = parsed(world.get(&format!("/backup/{id}")).await.body);
-    assert_eq!(
-        (view.database.as_str(), view.consistent, view.documents),
-        ("lucid", Some(true), Some(120_000))
-    );
-    assert_eq!(
-        view.job.result.expect("a result")["snapshot_time"],
-        json!({ "t": 5, "i": 6 })
-    );
+    assert_eq!((view.database.as_str(), view.consistent, view.documents), ("lucid", Some(true), Some(120_000)));
+    assert_eq!(view.job.result.expect("a result")["snapshot_time"], json!({ "t": 5, "i": 6 }));
     // Jobs of other kinds are shown elsewhere.
     assert_eq!(world.get(&format!("/backup/{verify}")).await.status, 404);
     assert_eq!(world.get(&format!("/jobs/{verify}")).await.status, 200);
@@ -37,17 +31,10 @@ async fn a_backup_is_found_by_a_prefix_that_fits_only_it() {
 async fn a_prefix_that_fits_several_names_them() {
     let world = World::new().await;
     let (one, other) = (world.backup().await, world.backup().await);
-    for reply in [
-        world.get("/backup/backup_").await,
-        world.get("/jobs/b").await,
-        world.delete("/jobs/b").await,
-    ] {
+    for reply in [world.get("/backup/backup_").await, world.get("/jobs/b").await, world.delete("/jobs/b").await] {
         assert_eq!((reply.status, reply.body["type"].as_str()), (409, Some("ambiguous-id")));
         let detail = reply.body["detail"].as_str().expect("a detail");
-        assert!(
-            detail.contains(one.as_str()) && detail.contains(other.as_str()),
-            "{detail}"
-        );
+        assert!(detail.contains(one.as_str()) && detail.contains(other.as_str()), "{detail}");
     }
 }
 
@@ -64,11 +51,7 @@ async fn what_does_not_exist_is_not_found() {
         "/jobs/backup_x/events",
     ] {
         let reply = world.get(path).await;
-        assert_eq!(
-            (reply.status, reply.body["type"].as_str()),
-            (404, Some("not-found")),
-            "{path}"
-        );
+        assert_eq!((reply.status, reply.body["type"].as_str()), (404, Some("not-found")), "{path}");
     }
 }
 
@@ -106,19 +89,8 @@ async fn the_life_of_a_job_is_told_in_order() {
     let id = world.good_backup().await;
     let list: EventList = parsed(world.get(&format!("/jobs/{id}/events")).await.body);
     assert_eq!(list.job_id, id.to_string());
-    let told: Vec<_> = list
-        .events
-        .iter()
-        .map(|event| (event.seq, event.kind.as_str()))
-        .collect();
+    let told: Vec<_> = list.events.iter().map(|event| (event.seq, event.kind.as_str())).collect();
     assert_eq!(told, [(1, "enqueued"), (2, "claimed"), (3, "succeeded")]);
-    assert_eq!(
-        list.events[1].data,
-        json!({ "epoch": 1, "attempt": 1, "takeover": false })
-    );
-    assert!(
-        list.events
-            .iter()
-            .all(|event| event.at.ends_with('Z') && event.at.len() == 24)
-    );
+    assert_eq!(list.events[1].data, json!({ "epoch": 1, "attempt": 1, "takeover": false }));
+    assert!(list.events.iter().all(|event| event.at.ends_with('Z') && event.at.len() == 24));
 }

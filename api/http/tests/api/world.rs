@@ -42,10 +42,7 @@ impl Reply {
 }
 
 pub fn repository(name: &str) -> RepositoryName {
-    RepositoryName {
-        name: name.into(),
-        id: format!("id-of-{name}"),
-    }
+    RepositoryName { name: name.into(), id: format!("id-of-{name}") }
 }
 
 impl World {
@@ -75,9 +72,7 @@ impl World {
         let app = test::init_service(App::new().configure(configure(self.state.clone()))).await;
         let request = headers
             .iter()
-            .fold(test::TestRequest::default(), |request, header| {
-                request.insert_header(*header)
-            })
+            .fold(test::TestRequest::default(), |request, header| request.insert_header(*header))
             .method(method)
             .uri(path)
             .set_payload(body.to_vec())
@@ -85,11 +80,7 @@ impl World {
         let answer = test::call_service(&app, request).await;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let bytes = test::read_body(answer).await;
-        Reply {
-            status,
-            headers,
-            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-        }
+        Reply { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
     }
 
     pub async fn get(&self, path: &str) -> Reply {
@@ -117,10 +108,7 @@ impl World {
     }
 
     pub async fn claim(&self, id: &JobId) -> i64 {
-        let claim = Command::Claim {
-            worker: "w".into(),
-            lease_ms: 30_000,
-        };
+        let claim = Command::Claim { worker: "w".into(), lease_ms: 30_000 };
         self.store.act(id, &claim).await.head.epoch
     }
 
@@ -164,19 +152,12 @@ impl World {
 
     /// Every job that there is.
     pub async fn jobs(&self) -> usize {
-        let filter = JobFilter {
-            limit: 1_000,
-            ..JobFilter::default()
-        };
+        let filter = JobFilter { limit: 1_000, ..JobFilter::default() };
         self.store.list(&filter).await.expect("listed").jobs.len()
     }
 }
 
 /// The failure of a test's worker.
 pub fn failure(retryable: bool) -> lucid_schemas::Failure {
-    lucid_schemas::Failure {
-        code: "disk_full".into(),
-        message: "the disk is full".into(),
-        retryable,
-    }
+    lucid_schemas::Failure { code: "disk_full".into(), message: "the disk is full".into(), retryable }
 }

@@ -21,9 +21,7 @@ pub(super) fn claim(job: &Job, worker: &str, lease_ms: i64) -> Result<Decision, 
         return Err(Refusal::StreamFull { events: head.version });
     }
     if head.state == State::Running && attempts_used_up(job) {
-        return Err(Refusal::AttemptsExhausted {
-            max_attempts: job.request.max_attempts,
-        });
+        return Err(Refusal::AttemptsExhausted { max_attempts: job.request.max_attempts });
     }
     Ok(Decision {
         guards,
@@ -32,10 +30,7 @@ pub(super) fn claim(job: &Job, worker: &str, lease_ms: i64) -> Result<Decision, 
             attempt: head.attempt + 1,
             takeover: job.lease.is_some(),
         }],
-        lease: LeaseChange::Take {
-            worker: worker.to_owned(),
-            lease_ms,
-        },
+        lease: LeaseChange::Take { worker: worker.to_owned(), lease_ms },
     })
 }
 
@@ -57,11 +52,7 @@ pub(super) fn expire(job: &Job) -> Result<Decision, Refusal> {
         | State::Failed
         | State::Canceled => return Err(wrong_state(head.state, "expire")),
     };
-    Ok(Decision {
-        guards: vec![Guard::LeaseOver],
-        events: vec![event],
-        lease: LeaseChange::Drop,
-    })
+    Ok(Decision { guards: vec![Guard::LeaseOver], events: vec![event], lease: LeaseChange::Drop })
 }
 
 fn lost(job: &Job) -> Failure {

@@ -7,10 +7,9 @@ use lucid_schemas::{EventBody, Failure, Job, Kind, State};
 
 pub(super) fn succeed(job: &Job, result: &Document) -> Result<Decision, Refusal> {
     match job.head.state {
-        State::Running | State::Committing => Ok(Decision::of(
-            EventBody::Succeeded { result: result.clone() },
-            LeaseChange::Drop,
-        )),
+        State::Running | State::Committing => {
+            Ok(Decision::of(EventBody::Succeeded { result: result.clone() }, LeaseChange::Drop))
+        }
         State::Canceling => Err(Refusal::AlreadyCanceling),
         State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
             Err(wrong_state(job.head.state, "succeed"))
@@ -21,10 +20,7 @@ pub(super) fn succeed(job: &Job, result: &Document) -> Result<Decision, Refusal>
 /// Before the point of no return a job is tried again, or fails. After it, it is tried again without limit, or
 /// stays open as blocked: what was begun is never left half-done without saying so.
 pub(super) fn fail(job: &Job, error: &Failure, retry_in_ms: i64) -> Result<Decision, Refusal> {
-    let again = EventBody::AttemptFailed {
-        error: error.clone(),
-        retry_in_ms,
-    };
+    let again = EventBody::AttemptFailed { error: error.clone(), retry_in_ms };
     let attempts_left = job.head.attempt < job.request.max_attempts;
     // A stream is bounded: a job that has failed for so long needs a person.
     let stream_left = job.head.version < EVENTS_MAX;

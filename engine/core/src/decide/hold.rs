@@ -6,12 +6,9 @@ use lucid_schemas::{EventBody, Job, State};
 
 pub(super) fn release(job: &Job, reason: &str) -> Result<Decision, Refusal> {
     match job.head.state {
-        State::Running | State::Canceling | State::Committing => Ok(Decision::of(
-            EventBody::Released {
-                reason: reason.to_owned(),
-            },
-            LeaseChange::Drop,
-        )),
+        State::Running | State::Canceling | State::Committing => {
+            Ok(Decision::of(EventBody::Released { reason: reason.to_owned() }, LeaseChange::Drop))
+        }
         State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
             Err(wrong_state(job.head.state, "release"))
         }
@@ -33,10 +30,7 @@ pub(super) fn record(job: &Job, fact: &EventBody) -> Result<Decision, Refusal> {
         | EventBody::Blocked { .. }
         | EventBody::Succeeded { .. }
         | EventBody::Failed { .. } => {
-            return Err(Refusal::WrongFact {
-                command: "record",
-                fact: fact.name(),
-            });
+            return Err(Refusal::WrongFact { command: "record", fact: fact.name() });
         }
     }
     match job.head.state {
@@ -62,10 +56,7 @@ pub(super) fn commit(job: &Job, fact: &EventBody) -> Result<Decision, Refusal> {
         | EventBody::Blocked { .. }
         | EventBody::Succeeded { .. }
         | EventBody::Failed { .. } => {
-            return Err(Refusal::WrongFact {
-                command: "commit",
-                fact: fact.name(),
-            });
+            return Err(Refusal::WrongFact { command: "commit", fact: fact.name() });
         }
     }
     match job.head.state {
@@ -79,9 +70,7 @@ pub(super) fn commit(job: &Job, fact: &EventBody) -> Result<Decision, Refusal> {
 
 pub(super) fn resume(job: &Job) -> Result<Decision, Refusal> {
     if job.head.version >= EVENTS_MAX_RESUMED {
-        return Err(Refusal::StreamFull {
-            events: job.head.version,
-        });
+        return Err(Refusal::StreamFull { events: job.head.version });
     }
     match job.head.state {
         State::Blocked => Ok(Decision::of(EventBody::Resumed {}, LeaseChange::Keep)),

@@ -32,18 +32,9 @@ fn queued() -> Job {
         at: Stamp::At(DateTime::from_millis(0)),
         by: "api:test".into(),
         write: "w1".into(),
-        body: EventBody::Enqueued {
-            request_hash: request.hash().expect("a hash"),
-            delay_ms: 0,
-        },
+        body: EventBody::Enqueued { request_hash: request.hash().expect("a hash"), delay_ms: 0 },
     };
-    Job {
-        head: birth(&first),
-        request,
-        lease: None,
-        progress: None,
-        events: vec![first],
-    }
+    Job { head: birth(&first), request, lease: None, progress: None, events: vec![first] }
 }
 
 /// What a store does with a transition, on a clock that stands still.
@@ -51,10 +42,7 @@ fn perform(job: &Job, command: &Command, by: &str) -> Result<Job, Refusal> {
     let now = DateTime::from_millis(job.head.version);
     let step = transition(job, command, by, &format!("w{}", job.head.version + 1))?;
     let mut next = job.clone();
-    next.events.extend(step.events.into_iter().map(|event| Event {
-        at: Stamp::At(event.at.resolve(now)),
-        ..event
-    }));
+    next.events.extend(step.events.into_iter().map(|event| Event { at: Stamp::At(event.at.resolve(now)), ..event }));
     next.head = crate::fold(&next.events).expect("a stream with a first event");
     match step.lease {
         LeaseChange::Keep => {}
@@ -71,51 +59,21 @@ fn perform(job: &Job, command: &Command, by: &str) -> Result<Job, Refusal> {
 }
 
 fn failure(retryable: bool) -> Failure {
-    Failure {
-        code: "test".into(),
-        message: "a test".into(),
-        retryable,
-    }
+    Failure { code: "test".into(), message: "a test".into(), retryable }
 }
 
 fn commands(epoch: i64) -> Vec<Command> {
     let cluster_time = bson::Timestamp { time: 1, increment: 1 };
-    let swap = EventBody::SwapStarted {
-        entries: 1,
-        list_hash: "h".into(),
-    };
+    let swap = EventBody::SwapStarted { entries: 1, list_hash: "h".into() };
     vec![
-        Command::Claim {
-            worker: "w".into(),
-            lease_ms: 1000,
-        },
-        Command::Release {
-            epoch,
-            reason: "stop".into(),
-        },
-        Command::Record {
-            epoch,
-            fact: EventBody::SnapshotTaken { cluster_time },
-        },
-        Command::Commit {
-            epoch,
-            fact: EventBody::CommitStarted {},
-        },
+        Command::Claim { worker: "w".into(), lease_ms: 1000 },
+        Command::Release { epoch, reason: "stop".into() },
+        Command::Record { epoch, fact: EventBody::SnapshotTaken { cluster_time } },
+        Command::Commit { epoch, fact: EventBody::CommitStarted {} },
         Command::Commit { epoch, fact: swap },
-        Command::Succeed {
-            epoch,
-            result: doc! { "documents": 1 },
-        },
-        Command::Fail {
-            epoch,
-            error: failure(true),
-            retry_in_ms: 10,
-        },
-        Command::Fail {
-            epoch,
-            error: failure(false),
-            retry_in_ms: 10,
-        },
+        Command::Succeed { epoch, result: doc! { "documents": 1 } },
+        Command::Fail { epoch, error: failure(true), retry_in_ms: 10 },
+        Command::Fail { epoch, error: failure(false), retry_in_ms: 10 },
         Command::ConfirmCancel { epoch },
         Command::RequestCancel,
         Command::Resume,
@@ -173,10 +131,8 @@ fn a_worker_of_an_older_epoch_can_do_nothing() {
     let (jobs, _) = explore();
     for job in jobs.iter().filter(|job| job.head.epoch > 0) {
         for command in commands(job.head.epoch - 1) {
-            let names_no_epoch = matches!(
-                command,
-                Command::Claim { .. } | Command::RequestCancel | Command::Resume | Command::Expire
-            );
+            let names_no_epoch =
+                matches!(command, Command::Claim { .. } | Command::RequestCancel | Command::Resume | Command::Expire);
             let outcome = transition(job, &command, "w", "write");
             assert!(
                 names_no_epoch || matches!(outcome, Err(Refusal::Fenced { .. })),
@@ -190,20 +146,11 @@ fn a_worker_of_an_older_epoch_can_do_nothing() {
 #[test]
 fn a_worker_that_gave_the_job_back_can_do_nothing_more() {
     let claimed = perform(&queued(), &commands(0)[0], "w").expect("claimed");
-    let commit = Command::Commit {
-        epoch: 1,
-        fact: EventBody::CommitStarted {},
-    };
+    let commit = Command::Commit { epoch: 1, fact: EventBody::CommitStarted {} };
     let committing = perform(&claimed, &commit, "w").expect("committing");
-    let release = Command::Release {
-        epoch: 1,
-        reason: "stop".into(),
-    };
+    let release = Command::Release { epoch: 1, reason: "stop".into() };
     let released = perform(&committing, &release, "w").expect("released");
-    let late = Command::Succeed {
-        epoch: 1,
-        result: doc! {},
-    };
+    let late = Command::Succeed { epoch: 1, result: doc! {} };
     assert!(matches!(perform(&released, &late, "w"), Err(Refusal::Fenced { .. })));
 }
 
@@ -213,10 +160,7 @@ fn past_the_point_of_no_return_a_job_is_never_failed_or_canceled() {
     for mut job in jobs {
         job.request.spec = Spec::Restore(RestoreSpec {
             backup: job.id().clone(),
-            manifest: ManifestName {
-                key: "k".into(),
-                hash: "h".into(),
-            },
+            manifest: ManifestName { key: "k".into(), hash: "h".into() },
             database: "lucid".into(),
             collections: None,
             replace: false,
@@ -228,10 +172,7 @@ fn past_the_point_of_no_return_a_job_is_never_failed_or_canceled() {
         for command in commands(job.head.epoch) {
             if let Ok(next) = perform(&job, &command, "w") {
                 let after = next.head.state;
-                assert!(
-                    !matches!(after, State::Failed | State::Canceled | State::Queued),
-                    "{command:?}: {after}"
-                );
+                assert!(!matches!(after, State::Failed | State::Canceled | State::Queued), "{command:?}: {after}");
             }
         }
     }
@@ -240,19 +181,9 @@ fn past_the_point_of_no_return_a_job_is_never_failed_or_canceled() {
 #[test]
 fn a_full_stream_always_has_room_for_an_end() {
     let (jobs, _) = explore();
-    for job in jobs
-        .iter()
-        .filter(|job| job.head.version >= EVENTS_MAX && job.lease.is_some())
-    {
-        assert!(
-            matches!(perform(job, &commands(0)[0], "w"), Err(Refusal::StreamFull { .. })),
-            "{:?}",
-            job.head
-        );
-        let ended = perform(job, &Command::Expire, "w")
-            .expect("a sweeper may end it")
-            .head
-            .state;
+    for job in jobs.iter().filter(|job| job.head.version >= EVENTS_MAX && job.lease.is_some()) {
+        assert!(matches!(perform(job, &commands(0)[0], "w"), Err(Refusal::StreamFull { .. })), "{:?}", job.head);
+        let ended = perform(job, &Command::Expire, "w").expect("a sweeper may end it").head.state;
         assert!(ended.is_terminal() || ended == State::Blocked);
     }
 }

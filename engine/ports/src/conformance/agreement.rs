@@ -51,17 +51,9 @@ fn birth(chance: &mut Chance, write: &str) -> Enqueue {
     let mut asked = request(chance.of(&Kind::ALL));
     asked.requested_by = chance.of(&WORDS).into();
     asked.max_attempts = chance.of(&[1, 2, 5]);
-    asked.requires.labels = if chance.one_in(2) {
-        vec![]
-    } else {
-        vec![chance.of(&WORDS).into()]
-    };
+    asked.requires.labels = if chance.one_in(2) { vec![] } else { vec![chance.of(&WORDS).into()] };
     asked.unique_key = chance.one_in(3).then(|| format!("{write}-$key"));
-    Enqueue {
-        delay_ms: chance.of(&TIMES_MS),
-        write: write.into(),
-        ..enqueue(asked)
-    }
+    Enqueue { delay_ms: chance.of(&TIMES_MS), write: write.into(), ..enqueue(asked) }
 }
 
 /// Does something with a job, and tells what came of it.
@@ -75,17 +67,10 @@ async fn act(bench: &Bench, id: &JobId, chance: &mut Chance, write: &str) -> Str
             ..Progress::default()
         };
         let progress = (!chance.one_in(3)).then_some(&progress);
-        let renewal = bench
-            .store
-            .renew(id, job.head.epoch, token, chance.of(&TIMES_MS), progress)
-            .await;
+        let renewal = bench.store.renew(id, job.head.epoch, token, chance.of(&TIMES_MS), progress).await;
         return format!("renew: {renewal:?}");
     }
-    let next = if chance.one_in(3) {
-        Ok(crafted(&job, chance, write))
-    } else {
-        lawful(&job, chance, write)
-    };
+    let next = if chance.one_in(3) { Ok(crafted(&job, chance, write)) } else { lawful(&job, chance, write) };
     let next = match next {
         Ok(next) => next,
         Err(refusal) => return refusal,
@@ -98,42 +83,19 @@ async fn act(bench: &Bench, id: &JobId, chance: &mut Chance, write: &str) -> Str
 }
 
 fn error(chance: &mut Chance) -> Failure {
-    Failure {
-        code: chance.of(&WORDS).into(),
-        message: chance.of(&WORDS).into(),
-        retryable: chance.one_in(2),
-    }
+    Failure { code: chance.of(&WORDS).into(), message: chance.of(&WORDS).into(), retryable: chance.one_in(2) }
 }
 
 fn lawful(job: &Job, chance: &mut Chance, write: &str) -> Result<Transition, String> {
     let epoch = job.head.epoch;
     let worker: String = chance.of(&WORDS).into();
     let command = match chance.below(12) {
-        0..=3 => Command::Claim {
-            worker: worker.clone(),
-            lease_ms: chance.of(&TIMES_MS),
-        },
-        4 => Command::Release {
-            epoch,
-            reason: chance.of(&WORDS).into(),
-        },
-        5 => Command::Record {
-            epoch,
-            fact: fact(chance),
-        },
-        6 => Command::Commit {
-            epoch,
-            fact: fact(chance),
-        },
-        7 => Command::Succeed {
-            epoch,
-            result: chance.of(&documents()),
-        },
-        8 => Command::Fail {
-            epoch,
-            error: error(chance),
-            retry_in_ms: chance.of(&TIMES_MS),
-        },
+        0..=3 => Command::Claim { worker: worker.clone(), lease_ms: chance.of(&TIMES_MS) },
+        4 => Command::Release { epoch, reason: chance.of(&WORDS).into() },
+        5 => Command::Record { epoch, fact: fact(chance) },
+        6 => Command::Commit { epoch, fact: fact(chance) },
+        7 => Command::Succeed { epoch, result: chance.of(&documents()) },
+        8 => Command::Fail { epoch, error: error(chance), retry_in_ms: chance.of(&TIMES_MS) },
         9 => Command::ConfirmCancel { epoch },
         10 => chance.of(&[Command::RequestCancel, Command::Expire]),
         _ => Command::Resume,
@@ -146,10 +108,7 @@ fn fact(chance: &mut Chance) -> EventBody {
     chance.of(&[
         EventBody::SnapshotTaken { cluster_time },
         EventBody::CommitStarted {},
-        EventBody::SwapStarted {
-            entries: 2,
-            list_hash: "$$ROOT".into(),
-        },
+        EventBody::SwapStarted { entries: 2, list_hash: "$$ROOT".into() },
     ])
 }
 
@@ -157,29 +116,12 @@ fn fact(chance: &mut Chance) -> EventBody {
 fn crafted(job: &Job, chance: &mut Chance, write: &str) -> Transition {
     let mut head = job.head.clone();
     let count = 1 + chance.below(3);
-    let bodies = [
-        fact(chance),
-        EventBody::Canceled {},
-        EventBody::Succeeded {
-            result: chance.of(&documents()),
-        },
-    ];
+    let bodies = [fact(chance), EventBody::Canceled {}, EventBody::Succeeded { result: chance.of(&documents()) }];
     let events: Vec<Event> = (job.head.version + 1..)
         .zip(bodies.into_iter().take(count))
-        .map(|(seq, body)| Event {
-            seq,
-            at: Stamp::NOW,
-            by: chance.of(&WORDS).into(),
-            write: write.into(),
-            body,
-        })
+        .map(|(seq, body)| Event { seq, at: Stamp::NOW, by: chance.of(&WORDS).into(), write: write.into(), body })
         .collect();
-    let times = [
-        None,
-        Some(Stamp::NOW),
-        Some(Stamp::NOW.plus(LONG_MS)),
-        Some(Stamp::NOW.plus(OVER_MS)),
-    ];
+    let times = [None, Some(Stamp::NOW), Some(Stamp::NOW.plus(LONG_MS)), Some(Stamp::NOW.plus(OVER_MS))];
     head.version = events.last().map_or(0, |event| event.seq);
     head.epoch += i64::from(chance.one_in(2));
     head.state = chance.of(&State::ALL);
@@ -188,17 +130,10 @@ fn crafted(job: &Job, chance: &mut Chance, write: &str) -> Transition {
     head.run_at = chance.of(&times[1..]).unwrap_or(Stamp::NOW);
     head.started_at = chance.of(&times);
     head.finished_at = chance.of(&times);
-    head.result = if chance.one_in(2) {
-        None
-    } else {
-        Some(chance.of(&documents()))
-    };
+    head.result = if chance.one_in(2) { None } else { Some(chance.of(&documents())) };
     head.error = if chance.one_in(2) { None } else { Some(error(chance)) };
     let lease_ms = chance.of(&TIMES_MS);
-    let taken = LeaseChange::Take {
-        worker: chance.of(&WORDS).into(),
-        lease_ms,
-    };
+    let taken = LeaseChange::Take { worker: chance.of(&WORDS).into(), lease_ms };
     Transition {
         id: job.id().clone(),
         version: job.head.version - i64::from(chance.one_in(8)),
@@ -219,9 +154,7 @@ fn crafted(job: &Job, chance: &mut Chance, write: &str) -> Transition {
 
 /// The document with times as distances from its birth.
 fn normal(mut document: Document) -> Document {
-    let born_ms = document
-        .get_datetime("created_at")
-        .map_or(0, |at| at.timestamp_millis());
+    let born_ms = document.get_datetime("created_at").map_or(0, |at| at.timestamp_millis());
     for (_, value) in document.iter_mut() {
         relate(value, born_ms);
     }

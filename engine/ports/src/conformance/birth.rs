@@ -11,10 +11,7 @@ pub(super) async fn a_job_reads_back_as_it_was_asked_for(bench: Bench) {
         asked.priority = 7;
         asked.unique_key = Some(name("key"));
         asked.requires.labels = vec!["nvme".into(), "rack-2".into()];
-        let enqueue = Enqueue {
-            delay_ms: LONG_MS,
-            ..enqueue(asked.clone())
-        };
+        let enqueue = Enqueue { delay_ms: LONG_MS, ..enqueue(asked.clone()) };
         let job = bench.put(&enqueue).await;
         assert_eq!(job.request, asked);
         assert_eq!(job.head.state, State::Queued);
@@ -66,11 +63,7 @@ pub(super) async fn a_unique_key_is_held_by_one_open_job(bench: Bench) {
             }
             answer => panic!("{what}: {answer:?}"),
         }
-        assert_eq!(
-            bench.store.load(&second.request.id).await.expect("loaded"),
-            None,
-            "{what}"
-        );
+        assert_eq!(bench.store.load(&second.request.id).await.expect("loaded"), None, "{what}");
     };
     refuse("while it is queued").await;
     let running = bench.make(&first, &claim("w", LONG_MS), "w").await;

@@ -14,10 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 async fn heard_until(wakes: &mut Receiver<Wake>, last: &JobId) -> Vec<(JobId, Option<State>)> {
     let mut heard = Vec::new();
     loop {
-        let wake = timeout(PATIENCE, wakes.recv())
-            .await
-            .expect("a wake-up in time")
-            .expect("a feed that runs");
+        let wake = timeout(PATIENCE, wakes.recv()).await.expect("a wake-up in time").expect("a feed that runs");
         match wake {
             Wake::Changed { id, .. } if id == *last => return heard,
             Wake::Changed { id, state } => heard.push((id, state)),
@@ -32,47 +29,24 @@ pub(super) async fn births_and_transitions_wake_but_heartbeats_do_not(bench: Ben
     let job = bench.make(&job, &claim("w", LONG_MS), "w").await;
     let token = job.lease.clone().expect("a lease").token;
     for documents in 0..5 {
-        let progress = Progress {
-            documents,
-            ..Progress::default()
-        };
+        let progress = Progress { documents, ..Progress::default() };
         let progress = (documents > 0).then_some(&progress);
-        bench
-            .store
-            .renew(job.id(), 1, &token, LONG_MS, progress)
-            .await
-            .expect("renewed");
+        bench.store.renew(job.id(), 1, &token, LONG_MS, progress).await.expect("renewed");
     }
     // A short lease, then one that loses, then a takeover, which changes no state.
-    bench
-        .store
-        .renew(job.id(), 1, &token, OVER_MS, None)
-        .await
-        .expect("renewed");
+    bench.store.renew(job.id(), 1, &token, OVER_MS, None).await.expect("renewed");
     let mut stale = prepared(&job, &Command::RequestCancel, "api");
     stale.version += 1;
     bench.loses(&stale, "no such version").await;
     let job = bench.make(&bench.job(job.id()).await, &claim("v", LONG_MS), "v").await;
-    bench
-        .make(
-            &job,
-            &Command::Succeed {
-                epoch: 2,
-                result: doc! {},
-            },
-            "v",
-        )
-        .await;
+    bench.make(&job, &Command::Succeed { epoch: 2, result: doc! {} }, "v").await;
     let marker = bench.queued().await;
     let heard = heard_until(&mut wakes, marker.id()).await;
     let states = [State::Queued, State::Running, State::Running, State::Succeeded];
     assert_eq!(heard.len(), states.len(), "{heard:?}");
     for ((id, heard), state) in heard.iter().zip(states) {
         assert_eq!(id, job.id());
-        assert!(
-            heard.is_none_or(|heard| heard == state),
-            "a state that is told is true: {heard:?}, not {state}"
-        );
+        assert!(heard.is_none_or(|heard| heard == state), "a state that is told is true: {heard:?}, not {state}");
     }
     assert_eq!(heard[0].1, Some(State::Queued), "a birth tells its state");
     assert_eq!(heard[3].1, Some(State::Succeeded), "so does a change of it");

@@ -8,16 +8,7 @@ use bson::{Bson, Decimal128, Document, doc};
 use lucid_core::Command;
 use lucid_schemas::{EventBody, Kind, Progress, Spec};
 
-const WORDS: [&str; 8] = [
-    "$$NOW",
-    "$$REMOVE",
-    "$$ROOT",
-    "$state",
-    "$",
-    "a.b",
-    "",
-    "{\"$set\": 1} \u{0} ü",
-];
+const WORDS: [&str; 8] = ["$$NOW", "$$REMOVE", "$$ROOT", "$state", "$", "a.b", "", "{\"$set\": 1} \u{0} ü"];
 
 /// Field names and values that a pipeline or an update would take for its own.
 pub(super) fn documents() -> Vec<Document> {
@@ -50,10 +41,7 @@ pub(super) async fn requests_are_stored_literally(bench: Bench) {
         enqueue.write = format!("{word}{}", enqueue.write);
         let job = bench.put(&enqueue).await;
         assert_eq!(job.request, asked, "{word:?}");
-        assert_eq!(
-            (&job.events[0].by, &job.events[0].write),
-            (&asked.requested_by, &enqueue.write)
-        );
+        assert_eq!((&job.events[0].by, &job.events[0].write), (&asked.requested_by, &enqueue.write));
     }
 }
 
@@ -64,58 +52,25 @@ pub(super) async fn events_are_stored_literally(bench: Bench) {
         assert_eq!(job.head.worker.as_deref(), Some(word));
         let lease = job.lease.clone().expect("a lease");
         assert_eq!(lease.worker, word);
-        let progress = Progress {
-            phase: word.into(),
-            ..Progress::default()
-        };
-        let renewed = bench
-            .store
-            .renew(job.id(), 1, &lease.token, LONG_MS, Some(&progress))
-            .await;
+        let progress = Progress { phase: word.into(), ..Progress::default() };
+        let renewed = bench.store.renew(job.id(), 1, &lease.token, LONG_MS, Some(&progress)).await;
         assert!(renewed.is_ok(), "{renewed:?}");
-        assert_eq!(
-            bench
-                .job(job.id())
-                .await
-                .progress
-                .map(|progress| progress.phase)
-                .as_deref(),
-            Some(word)
-        );
-        let reason = Command::Release {
-            epoch: 1,
-            reason: word.into(),
-        };
+        assert_eq!(bench.job(job.id()).await.progress.map(|progress| progress.phase).as_deref(), Some(word));
+        let reason = Command::Release { epoch: 1, reason: word.into() };
         let job = bench.make(&job, &reason, word).await;
         let job = bench.make(&job, &claim("w", LONG_MS), "w").await;
         let mut error = failure(word, true);
         error.message = word.into();
-        let failed = Command::Fail {
-            epoch: 2,
-            error: error.clone(),
-            retry_in_ms: OVER_MS,
-        };
+        let failed = Command::Fail { epoch: 2, error: error.clone(), retry_in_ms: OVER_MS };
         let job = bench.make(&job, &failed, "w").await;
         assert_eq!(job.head.error, Some(error));
         let job = bench.make(&job, &claim("w", LONG_MS), "w").await;
-        let swap = EventBody::SwapStarted {
-            entries: 1,
-            list_hash: word.into(),
-        };
+        let swap = EventBody::SwapStarted { entries: 1, list_hash: word.into() };
         bench.make(&job, &Command::Commit { epoch: 3, fact: swap }, "w").await;
     }
     for result in documents() {
         let job = bench.running(LONG_MS).await;
-        let job = bench
-            .make(
-                &job,
-                &Command::Succeed {
-                    epoch: 1,
-                    result: result.clone(),
-                },
-                "w",
-            )
-            .await;
+        let job = bench.make(&job, &Command::Succeed { epoch: 1, result: result.clone() }, "w").await;
         let stored = bench.document(job.id()).await;
         assert_eq!(bytes(stored.get_document("result").expect("a result")), bytes(&result));
     }

@@ -89,11 +89,7 @@ impl Bench {
         let job = self.store.load(&next.id).await.expect("loaded");
         let outcome = self.store.apply(next).await.expect("applied");
         assert_eq!(outcome, Outcome::Lost(job.map(Box::new)), "{why}");
-        assert_eq!(
-            bytes(&self.document(&next.id).await),
-            bytes(&before),
-            "{why}: nothing is changed"
-        );
+        assert_eq!(bytes(&self.document(&next.id).await), bytes(&before), "{why}: nothing is changed");
     }
 }
 
@@ -103,10 +99,7 @@ pub(super) fn prepared(job: &Job, command: &Command, by: &str) -> Transition {
 }
 
 pub(super) fn claim(worker: &str, lease_ms: i64) -> Command {
-    Command::Claim {
-        worker: worker.into(),
-        lease_ms,
-    }
+    Command::Claim { worker: worker.into(), lease_ms }
 }
 
 /// A name that nobody else has.
@@ -119,26 +112,16 @@ pub(super) fn id(kind: Kind) -> JobId {
 }
 
 pub(super) fn repository(name: &str) -> RepositoryName {
-    RepositoryName {
-        name: name.into(),
-        id: format!("id-of-{name}"),
-    }
+    RepositoryName { name: name.into(), id: format!("id-of-{name}") }
 }
 
 /// What a worker reaches that can run every job of [`request`].
 pub(super) fn reach() -> Reach {
-    Reach {
-        kinds: Kind::ALL.to_vec(),
-        repositories: vec![repository("main")],
-        labels: vec![],
-    }
+    Reach { kinds: Kind::ALL.to_vec(), repositories: vec![repository("main")], labels: vec![] }
 }
 
 pub(super) fn request(kind: Kind) -> Request {
-    let manifest = ManifestName {
-        key: "manifests/1".into(),
-        hash: "abc".into(),
-    };
+    let manifest = ManifestName { key: "manifests/1".into(), hash: "abc".into() };
     let spec = match kind {
         Kind::Backup => Spec::Backup(BackupSpec {
             database: "lucid".into(),
@@ -155,11 +138,7 @@ pub(super) fn request(kind: Kind) -> Request {
             replace: true,
             dry_run: false,
         }),
-        Kind::Verify => Spec::Verify(VerifySpec {
-            backup: id(Kind::Backup),
-            manifest,
-            level: VerifyLevel::Data,
-        }),
+        Kind::Verify => Spec::Verify(VerifySpec { backup: id(Kind::Backup), manifest, level: VerifyLevel::Data }),
     };
     Request {
         id: id(kind),
@@ -168,19 +147,12 @@ pub(super) fn request(kind: Kind) -> Request {
         unique_key: None,
         priority: 0,
         max_attempts: 5,
-        requires: Requires {
-            repository: Some(repository("main")),
-            labels: vec![],
-        },
+        requires: Requires { repository: Some(repository("main")), labels: vec![] },
     }
 }
 
 pub(super) fn enqueue(request: Request) -> Enqueue {
-    Enqueue {
-        request,
-        delay_ms: 0,
-        write: name("enqueue"),
-    }
+    Enqueue { request, delay_ms: 0, write: name("enqueue") }
 }
 
 /// BSON bytes: unlike `==` on documents, they tell the order of fields and the types of numbers.

@@ -45,12 +45,7 @@ pub(super) async fn pages_of_a_list_join_without_gap_or_repetition(bench: Bench)
             .filter(|job| state.is_none_or(|state| job.head.state == state))
             .cloned()
             .collect();
-        let mut filter = JobFilter {
-            kind,
-            state,
-            after: None,
-            limit: 4,
-        };
+        let mut filter = JobFilter { kind, state, after: None, limit: 4 };
         let mut found = Vec::new();
         loop {
             let page = bench.store.list(&filter).await.expect("listed");
@@ -73,16 +68,7 @@ pub(super) async fn open_jobs_are_counted_by_state(bench: Bench) {
     bench.queued().await;
     let running = bench.running(LONG_MS).await;
     let ended = bench.running(LONG_MS).await;
-    bench
-        .make(
-            &ended,
-            &Command::Succeed {
-                epoch: 1,
-                result: doc! {},
-            },
-            "w",
-        )
-        .await;
+    bench.make(&ended, &Command::Succeed { epoch: 1, result: doc! {} }, "w").await;
     let counts = bench.store.open_jobs().await.expect("counted");
     assert_eq!(counts, BTreeMap::from([(State::Queued, 2), (State::Running, 1)]));
     bench.make(&running, &Command::RequestCancel, "api").await;
@@ -101,23 +87,9 @@ pub(super) async fn ids_are_found_by_prefix(bench: Bench) {
     assert_eq!(find("backup_", MANY).await, backups);
     assert_eq!(find("backup_", 2).await, backups[..2]);
     assert_eq!(find("verify_2", MANY).await, std::slice::from_ref(&verify));
-    assert_eq!(
-        find(verify.as_str(), MANY).await,
-        std::slice::from_ref(&verify),
-        "a whole id is its own prefix"
-    );
+    assert_eq!(find(verify.as_str(), MANY).await, std::slice::from_ref(&verify), "a whole id is its own prefix");
     assert_eq!(find("", MANY).await.len(), 6);
-    for strange in [
-        "backup.",
-        "^backup",
-        ".*",
-        "Backup",
-        "ackup_",
-        "backup_{",
-        "restore",
-        "$gt",
-        "verify_\u{0}",
-    ] {
+    for strange in ["backup.", "^backup", ".*", "Backup", "ackup_", "backup_{", "restore", "$gt", "verify_\u{0}"] {
         assert_eq!(find(strange, MANY).await, [], "{strange:?}");
     }
     let longer = format!("{verify}0");
@@ -128,18 +100,10 @@ pub(super) async fn ids_are_found_by_prefix(bench: Bench) {
 pub(super) async fn none_means_none(bench: Bench) {
     bench.queued().await;
     bench.running(OVER_MS).await;
-    let last = bench
-        .put(&enqueue(Request {
-            max_attempts: 1,
-            ..request(Kind::Backup)
-        }))
-        .await;
+    let last = bench.put(&enqueue(Request { max_attempts: 1, ..request(Kind::Backup) })).await;
     bench.make(&last, &claim("w", OVER_MS), "w").await;
     assert_eq!(bench.store.claimable(&reach(), 0).await.expect("looked for"), []);
     assert_eq!(bench.store.expired(0).await.expect("looked for"), []);
     assert_eq!(bench.store.list(&JobFilter::default()).await.expect("listed").jobs, []);
-    assert_eq!(
-        bench.store.ids_with_prefix("backup", 0).await.expect("looked for"),
-        Vec::<JobId>::new()
-    );
+    assert_eq!(bench.store.ids_with_prefix("backup", 0).await.expect("looked for"), Vec::<JobId>::new());
 }

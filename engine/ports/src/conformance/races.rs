@@ -14,11 +14,7 @@ async fn apply_all(bench: &Bench, transitions: Vec<Transition>) -> Vec<Outcome> 
         let store = bench.store.clone();
         tokio::spawn(async move { store.apply(&next).await.expect("applied") })
     });
-    join_all(tasks)
-        .await
-        .into_iter()
-        .map(|ended| ended.expect("no panic"))
-        .collect()
+    join_all(tasks).await.into_iter().map(|ended| ended.expect("no panic")).collect()
 }
 
 fn winners(outcomes: &[Outcome]) -> Vec<&Job> {
@@ -38,14 +34,9 @@ pub(super) async fn one_of_many_claims_wins(bench: Bench) {
             Some(lease_ms) => bench.running(lease_ms).await,
         };
         let workers: Vec<String> = (0..MANY).map(|number| format!("w{number}")).collect();
-        let claims = workers
-            .iter()
-            .map(|worker| prepared(&job, &claim(worker, LONG_MS), worker))
-            .collect();
+        let claims = workers.iter().map(|worker| prepared(&job, &claim(worker, LONG_MS), worker)).collect();
         let outcomes = apply_all(&bench, claims).await;
-        let [winner] = winners(&outcomes)[..] else {
-            panic!("one winner: {outcomes:?}")
-        };
+        let [winner] = winners(&outcomes)[..] else { panic!("one winner: {outcomes:?}") };
         let stored = bench.job(job.id()).await;
         assert_eq!(*winner, stored);
         assert_eq!(stored.head.version, job.head.version + 1);
@@ -60,14 +51,8 @@ pub(super) async fn one_of_many_claims_wins(bench: Bench) {
 pub(super) async fn a_cancel_and_an_end_do_not_both_win(bench: Bench) {
     for _ in 0..MANY {
         let job = bench.running(LONG_MS).await;
-        let end = Command::Succeed {
-            epoch: 1,
-            result: doc! {},
-        };
-        let both = vec![
-            prepared(&job, &end, "w"),
-            prepared(&job, &Command::RequestCancel, "api"),
-        ];
+        let end = Command::Succeed { epoch: 1, result: doc! {} };
+        let both = vec![prepared(&job, &end, "w"), prepared(&job, &Command::RequestCancel, "api")];
         let outcomes = apply_all(&bench, both).await;
         assert_eq!(winners(&outcomes).len(), 1, "{outcomes:?}");
         let state = bench.job(job.id()).await.head.state;
@@ -81,11 +66,7 @@ pub(super) async fn one_of_many_equal_writes_makes_the_job(bench: Bench) {
         let (store, asked) = (bench.store.clone(), asked.clone());
         tokio::spawn(async move { store.enqueue(&asked).await.expect("enqueued") })
     });
-    let answers: Vec<Job> = join_all(tasks)
-        .await
-        .into_iter()
-        .map(|ended| ended.expect("no panic"))
-        .collect();
+    let answers: Vec<Job> = join_all(tasks).await.into_iter().map(|ended| ended.expect("no panic")).collect();
     let job = bench.job(&asked.request.id).await;
     assert_eq!(job.events.len(), 1);
     assert!(answers.iter().all(|answer| *answer == job), "{answers:?}");
@@ -101,15 +82,9 @@ pub(super) async fn one_of_many_equal_keys_makes_the_job(bench: Bench) {
         let (store, asked) = (bench.store.clone(), enqueue(asked));
         tokio::spawn(async move { store.enqueue(&asked).await })
     });
-    let answers: Vec<_> = join_all(tasks)
-        .await
-        .into_iter()
-        .map(|ended| ended.expect("no panic"))
-        .collect();
+    let answers: Vec<_> = join_all(tasks).await.into_iter().map(|ended| ended.expect("no panic")).collect();
     let made: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().ok()).collect();
-    let [job] = made[..] else {
-        panic!("one job: {answers:?}")
-    };
+    let [job] = made[..] else { panic!("one job: {answers:?}") };
     for answer in &answers {
         match answer {
             Ok(_) => {}

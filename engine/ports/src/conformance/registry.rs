@@ -15,34 +15,15 @@ pub(super) async fn details_are_kept_and_replaced(bench: Bench) {
     let mut documents = super::hostile::documents();
     documents.push(doc! { "entries": [{ "from": "a", "to": "b" }], "much": "x".repeat(300_000) });
     documents.push(doc! {});
-    for (name, data) in documents
-        .into_iter()
-        .enumerate()
-        .map(|(place, data)| (["swap", "$$NOW"][place % 2], data))
-    {
-        let detail = Detail {
-            job: job.clone(),
-            name: name.into(),
-            hash: super::kit::name("hash"),
-            data,
-        };
+    for (name, data) in documents.into_iter().enumerate().map(|(place, data)| (["swap", "$$NOW"][place % 2], data)) {
+        let detail = Detail { job: job.clone(), name: name.into(), hash: super::kit::name("hash"), data };
         bench.store.put_detail(&detail).await.expect("kept");
         bench.store.put_detail(&detail).await.expect("kept again");
         let kept = bench.store.detail(&job, name).await.expect("asked").expect("kept");
-        assert_eq!(
-            (&kept.job, &kept.name, &kept.hash),
-            (&detail.job, &detail.name, &detail.hash)
-        );
-        assert_eq!(
-            super::kit::bytes(&kept.data),
-            super::kit::bytes(&detail.data),
-            "replaced, never merged"
-        );
+        assert_eq!((&kept.job, &kept.name, &kept.hash), (&detail.job, &detail.name, &detail.hash));
+        assert_eq!(super::kit::bytes(&kept.data), super::kit::bytes(&detail.data), "replaced, never merged");
     }
-    assert_eq!(
-        bench.store.detail(&id(Kind::Restore), "swap").await.expect("asked"),
-        None
-    );
+    assert_eq!(bench.store.detail(&id(Kind::Restore), "swap").await.expect("asked"), None);
     assert_eq!(bench.store.detail(&job, "other").await.expect("asked"), None);
 }
 
@@ -59,10 +40,7 @@ pub(super) async fn workers_come_and_go(bench: Bench) {
         let mut cards = bench.store.workers(within).await.expect("listed");
         assert!(cards.iter().all(|card| card.seen_at.is_some()));
         cards.sort_by(|one, other| one.name.cmp(&other.name));
-        cards
-            .into_iter()
-            .map(|card| WorkerCard { seen_at: None, ..card })
-            .collect::<Vec<_>>()
+        cards.into_iter().map(|card| WorkerCard { seen_at: None, ..card }).collect::<Vec<_>>()
     };
     assert_eq!(seen(AN_HOUR).await, []);
     let mut hostile = card("$$NOW", 1);
@@ -70,29 +48,19 @@ pub(super) async fn workers_come_and_go(bench: Bench) {
     for announced in [card("a/1", 0), hostile.clone(), card("a/1", 3)] {
         bench.store.announce(&announced).await.expect("announced");
     }
-    assert_eq!(
-        seen(AN_HOUR).await,
-        [hostile, card("a/1", 3)],
-        "the latest card of each"
-    );
+    assert_eq!(seen(AN_HOUR).await, [hostile, card("a/1", 3)], "the latest card of each");
     bench.store.depart("$$NOW").await.expect("departed");
     bench.store.depart("nobody").await.expect("no error");
     assert_eq!(seen(AN_HOUR).await, [card("a/1", 3)]);
 }
 
 pub(super) async fn a_name_is_bound_to_one_repository_for_good(bench: Bench) {
-    let other = RepositoryName {
-        id: "other".into(),
-        ..repository("main")
-    };
+    let other = RepositoryName { id: "other".into(), ..repository("main") };
     for _ in 0..2 {
         bench.store.bind_repository(&repository("main")).await.expect("bound");
         match bench.store.bind_repository(&other).await {
             Err(StoreError::OtherRepository { name, bound, found }) => {
-                assert_eq!(
-                    (name, bound, found),
-                    ("main".into(), repository("main").id, "other".into())
-                );
+                assert_eq!((name, bound, found), ("main".into(), repository("main").id, "other".into()));
             }
             answer => panic!("{answer:?}"),
         }
@@ -103,24 +71,10 @@ pub(super) async fn a_name_is_bound_to_one_repository_for_good(bench: Bench) {
     assert_eq!(bound, [repository("$$NOW"), repository("main")]);
     let rivals = (0..8).map(|_| {
         let (store, id) = (bench.store.clone(), name("id"));
-        tokio::spawn(async move {
-            store
-                .bind_repository(&RepositoryName {
-                    name: "race".into(),
-                    id,
-                })
-                .await
-        })
+        tokio::spawn(async move { store.bind_repository(&RepositoryName { name: "race".into(), id }).await })
     });
-    let answers: Vec<_> = join_all(rivals)
-        .await
-        .into_iter()
-        .map(|ended| ended.expect("no panic"))
-        .collect();
+    let answers: Vec<_> = join_all(rivals).await.into_iter().map(|ended| ended.expect("no panic")).collect();
     let bound = answers.iter().filter(|answer| answer.is_ok()).count();
-    let refused = answers
-        .iter()
-        .filter(|answer| matches!(answer, Err(StoreError::OtherRepository { .. })))
-        .count();
+    let refused = answers.iter().filter(|answer| matches!(answer, Err(StoreError::OtherRepository { .. }))).count();
     assert_eq!((bound, refused), (1, 7), "{answers:?}");
 }

@@ -8,30 +8,16 @@ use lucid_schemas::{EventBody, Failure, Job, Kind, State};
 use std::collections::BTreeSet;
 
 pub(super) fn failure(code: &str, retryable: bool) -> Failure {
-    Failure {
-        code: code.into(),
-        message: format!("it was {code}"),
-        retryable,
-    }
+    Failure { code: code.into(), message: format!("it was {code}"), retryable }
 }
 
 fn fail(epoch: i64, retryable: bool) -> Command {
-    Command::Fail {
-        epoch,
-        error: failure("broken", retryable),
-        retry_in_ms: OVER_MS,
-    }
+    Command::Fail { epoch, error: failure("broken", retryable), retry_in_ms: OVER_MS }
 }
 
 fn snapshot(epoch: i64) -> Command {
-    let cluster_time = Timestamp {
-        time: 1_736_388_001,
-        increment: 7,
-    };
-    Command::Record {
-        epoch,
-        fact: EventBody::SnapshotTaken { cluster_time },
-    }
+    let cluster_time = Timestamp { time: 1_736_388_001, increment: 7 };
+    Command::Record { epoch, fact: EventBody::SnapshotTaken { cluster_time } }
 }
 
 /// Makes commands true, one after the other; the worker is always the same.
@@ -50,16 +36,10 @@ async fn live(bench: &Bench, commands: &[Command]) -> Job {
         let (old, new) = job.events.split_at(seen.len());
         assert_eq!(old, seen, "what happened stays");
         let bodies = |events: &[lucid_schemas::Event]| -> Vec<_> {
-            events
-                .iter()
-                .map(|event| (event.seq, event.by.clone(), event.write.clone(), event.body.clone()))
-                .collect()
+            events.iter().map(|event| (event.seq, event.by.clone(), event.write.clone(), event.body.clone())).collect()
         };
         assert_eq!(bodies(new), bodies(&next.events));
-        assert!(
-            new.iter()
-                .all(|event| event.at.stored().is_some() && event.at == new[0].at)
-        );
+        assert!(new.iter().all(|event| event.at.stored().is_some() && event.at == new[0].at));
         assert_eq!(job.head.version, version + 1);
     }
     job
@@ -67,19 +47,10 @@ async fn live(bench: &Bench, commands: &[Command]) -> Job {
 
 pub(super) async fn every_event_reads_back_and_folds_to_the_head(bench: Bench) {
     let commit = |epoch, fact| Command::Commit { epoch, fact };
-    let succeed = |epoch| Command::Succeed {
-        epoch,
-        result: doc! { "documents": 3_i64, "ratio": 0.5 },
-    };
-    let release = |epoch| Command::Release {
-        epoch,
-        reason: "stops".into(),
-    };
+    let succeed = |epoch| Command::Succeed { epoch, result: doc! { "documents": 3_i64, "ratio": 0.5 } };
+    let release = |epoch| Command::Release { epoch, reason: "stops".into() };
     let claim = || claim("w", OVER_MS);
-    let swap = EventBody::SwapStarted {
-        entries: 3,
-        list_hash: "abc".into(),
-    };
+    let swap = EventBody::SwapStarted { entries: 3, list_hash: "abc".into() };
     let lives = [
         vec![
             claim(),
@@ -120,25 +91,16 @@ pub(super) async fn every_event_reads_back_and_folds_to_the_head(bench: Bench) {
 pub(super) async fn fields_that_are_absent_are_removed(bench: Bench) {
     let job = live(&bench, &[claim("w", LONG_MS), fail(1, true)]).await;
     let document = bench.document(job.id()).await;
-    assert!(
-        document.contains_key("error") && !document.contains_key("lease"),
-        "{document}"
-    );
+    assert!(document.contains_key("error") && !document.contains_key("lease"), "{document}");
     for never in ["finished_at", "result", "unique_key", "progress", "holds"] {
         assert!(!document.contains_key(never), "{never} is absent, not null: {document}");
     }
     let job = bench.make(&job, &claim("w", LONG_MS), "w").await;
     assert!(bench.document(job.id()).await.contains_key("lease"));
-    let done = Command::Succeed {
-        epoch: 2,
-        result: doc! {},
-    };
+    let done = Command::Succeed { epoch: 2, result: doc! {} };
     bench.make(&job, &done, "w").await;
     let document = bench.document(job.id()).await;
-    assert!(
-        !document.contains_key("error") && !document.contains_key("lease"),
-        "{document}"
-    );
+    assert!(!document.contains_key("error") && !document.contains_key("lease"), "{document}");
     let result = document.get_document("result").ok();
     assert_eq!(result, Some(&doc! {}), "an empty document is no absence");
 }
@@ -160,24 +122,13 @@ pub(super) async fn objects_are_replaced_and_never_merged(bench: Bench) {
         let outcome = bench.store.apply(&next).await.expect("applied");
         assert!(matches!(outcome, Outcome::Won(_)));
         let stored = bench.document(&id).await;
-        assert_eq!(
-            bytes(stored.get_document("result").expect("a result")),
-            bytes(&result),
-            "{stored}"
-        );
+        assert_eq!(bytes(stored.get_document("result").expect("a result")), bytes(&result), "{stored}");
     }
 }
 
 pub(super) async fn another_version_or_epoch_is_fenced_off(bench: Bench) {
     let first = bench.running(OVER_MS).await;
-    let stale = prepared(
-        &first,
-        &Command::Succeed {
-            epoch: 1,
-            result: doc! {},
-        },
-        "w",
-    );
+    let stale = prepared(&first, &Command::Succeed { epoch: 1, result: doc! {} }, "w");
     let second = bench.make(&first, &claim("v", LONG_MS), "v").await;
     bench.loses(&stale, "a worker whose lease was taken over").await;
     let good = prepared(&second, &snapshot(2), "v");
@@ -185,9 +136,7 @@ pub(super) async fn another_version_or_epoch_is_fenced_off(bench: Bench) {
         let mut next = good.clone();
         next.version += version;
         next.epoch += epoch;
-        bench
-            .loses(&next, &format!("version {version:+}, epoch {epoch:+}"))
-            .await;
+        bench.loses(&next, &format!("version {version:+}, epoch {epoch:+}")).await;
     }
     let outcome = bench.store.apply(&good).await.expect("applied");
     assert!(matches!(outcome, Outcome::Won(_)), "the fence lets its own pass");
@@ -198,31 +147,16 @@ pub(super) async fn a_lost_answer_is_recognised_by_its_write(bench: Bench) {
     let next = prepared(&job, &claim("w", OVER_MS), "w");
     let won = bench.store.apply(&next).await.expect("applied");
     let before = bench.document(job.id()).await;
-    assert_eq!(
-        bench.store.apply(&next).await.expect("applied"),
-        won,
-        "again, with the same write"
-    );
-    assert_eq!(
-        bytes(&bench.document(job.id()).await),
-        bytes(&before),
-        "it happened once"
-    );
+    assert_eq!(bench.store.apply(&next).await.expect("applied"), won, "again, with the same write");
+    assert_eq!(bytes(&bench.document(job.id()).await), bytes(&before), "it happened once");
     let Outcome::Won(first) = &won else { panic!("{won:?}") };
     let second = bench.make(first, &claim("v", LONG_MS), "v").await;
     assert_eq!(second.head.epoch, 2);
     let again = bench.store.apply(&next).await.expect("applied");
-    assert_eq!(
-        again, won,
-        "the answer is the job as the write left it: a successor's epoch is no prize"
-    );
+    assert_eq!(again, won, "the answer is the job as the write left it: a successor's epoch is no prize");
     let mut guarded = next.clone();
     guarded.guards = vec![Guard::LeaseOver];
-    assert_eq!(
-        bench.store.apply(&guarded).await.expect("applied"),
-        won,
-        "whatever the guards say by now"
-    );
+    assert_eq!(bench.store.apply(&guarded).await.expect("applied"), won, "whatever the guards say by now");
 }
 
 pub(super) async fn a_job_that_is_not_there_is_lost(bench: Bench) {
@@ -230,10 +164,6 @@ pub(super) async fn a_job_that_is_not_there_is_lost(bench: Bench) {
     let mut next = prepared(&job, &Command::RequestCancel, "api");
     next.id = request(Kind::Backup).id;
     assert_eq!(bench.store.apply(&next).await.expect("applied"), Outcome::Lost(None));
-    assert_eq!(
-        bench.store.load(&next.id).await.expect("loaded"),
-        None,
-        "nothing came into being"
-    );
+    assert_eq!(bench.store.load(&next.id).await.expect("loaded"), None, "nothing came into being");
     assert_eq!(bench.job(job.id()).await.head.state, State::Queued);
 }

@@ -27,9 +27,8 @@ pub(super) fn born(enqueue: &Enqueue, now: DateTime) -> Result<Document, StoreEr
 /// Whether a transition may happen: version, epoch, and the guards by the store's clock.
 pub(super) fn holds(document: &Document, transition: &Transition, now: DateTime) -> bool {
     let last_event = usize::try_from(transition.version - 1).ok();
-    let has_last_event = document
-        .get_array("events")
-        .is_ok_and(|events| last_event.is_some_and(|last| last < events.len()));
+    let has_last_event =
+        document.get_array("events").is_ok_and(|events| last_event.is_some_and(|last| last < events.len()));
     has_last_event
         && document.get_i64("version").ok() == Some(transition.version)
         && document.get_i64("epoch").ok() == Some(transition.epoch)
@@ -42,11 +41,8 @@ pub(super) fn holds(document: &Document, transition: &Transition, now: DateTime)
 /// Makes a transition that [`holds`].
 pub(super) fn apply(document: &mut Document, transition: &Transition, now: DateTime) -> Result<(), StoreError> {
     set_head(document, &transition.head, now);
-    let appended: Vec<Bson> = transition
-        .events
-        .iter()
-        .map(|event| event_document(event, now))
-        .collect::<Result<_, _>>()?;
+    let appended: Vec<Bson> =
+        transition.events.iter().map(|event| event_document(event, now)).collect::<Result<_, _>>()?;
     if let Ok(events) = document.get_array_mut("events") {
         events.extend(appended);
     }

@@ -15,9 +15,7 @@ pub(super) fn holder_of(jobs: Vec<Job>, key: &str) -> Option<JobId> {
 
 /// Lost jobs by the end of their leases, then due ones, best first.
 pub(super) fn claimable(jobs: Vec<Job>, reach: &Reach, now: DateTime, limit: u32) -> Vec<Job> {
-    let in_reach = jobs
-        .into_iter()
-        .filter(|job| reach.covers(&job.request) && is_due(job, now));
+    let in_reach = jobs.into_iter().filter(|job| reach.covers(&job.request) && is_due(job, now));
     let (mut lost, queued): (Vec<_>, Vec<_>) = in_reach
         .filter(|job| job.head.state == State::Queued || (is_held(job) && lease_is_over(job, now)))
         .partition(is_held);
@@ -32,9 +30,8 @@ pub(super) fn claimable(jobs: Vec<Job>, reach: &Reach, now: DateTime, limit: u32
 
 /// How long until `run_at` comes or a lease ends, for the next of those that are still to come.
 pub(super) fn next_due_in(jobs: &[Job], reach: &Reach, now: DateTime) -> Option<Duration> {
-    let waiting = jobs
-        .iter()
-        .filter(|job| reach.covers(&job.request) && (job.head.state == State::Queued || is_held(job)));
+    let waiting =
+        jobs.iter().filter(|job| reach.covers(&job.request) && (job.head.state == State::Queued || is_held(job)));
     let moments = waiting.flat_map(|job| [job.head.run_at.stored(), lease_end(job)]);
     let still_to_come = moments.flatten().filter(|at| *at > now);
     let soonest_ms = still_to_come.min()?.timestamp_millis() - now.timestamp_millis();

@@ -37,24 +37,15 @@ async fn guards_are_judged_by_the_clock_of_the_store() {
     let store = MemoryStore::at(now);
     let job = store.enqueue(&enqueue(now)).await.expect("enqueued");
     assert_eq!(job.head.created_at, Stamp::At(now));
-    let reach = Reach {
-        kinds: vec![Kind::Backup],
-        ..Reach::default()
-    };
+    let reach = Reach { kinds: vec![Kind::Backup], ..Reach::default() };
     assert_eq!(store.next_due_in(&reach).await.expect("asked"), Some(AN_HOUR));
-    let claim = Command::Claim {
-        worker: "w".into(),
-        lease_ms: 1_000,
-    };
+    let claim = Command::Claim { worker: "w".into(), lease_ms: 1_000 };
     let next = transition(&job, &claim, "w", "claim").expect("lawful");
     store.advance(Duration::from_mins(59));
     assert!(matches!(store.apply(&next).await, Ok(Outcome::Lost(_))));
     store.advance(Duration::from_mins(1));
     assert!(matches!(store.apply(&next).await, Ok(Outcome::Won(_))));
-    assert_eq!(
-        store.next_due_in(&reach).await.expect("asked"),
-        Some(Duration::from_secs(1))
-    );
+    assert_eq!(store.next_due_in(&reach).await.expect("asked"), Some(Duration::from_secs(1)));
     store.set_now(now);
     assert_eq!(store.now(), now, "backwards, too");
 }

@@ -50,16 +50,8 @@ pub(super) async fn commit(run: &Run<'_>, writer: &BackupWriter, copied: Copied)
         return Err(Error::Stopped);
     }
     let reference = writer.write_prepared(ready).await?;
-    let compression = run
-        .spec
-        .compression
-        .then_some(run.environment.options.compression_level);
-    let mut result = result(
-        run.repository_name,
-        Compression { level: compression },
-        &manifest,
-        &reference,
-    );
+    let compression = run.spec.compression.then_some(run.environment.options.compression_level);
+    let mut result = result(run.repository_name, Compression { level: compression }, &manifest, &reference);
     result.extend(stats(&writer.stats()));
     name(&mut result, "changed_meanwhile", &copied.changed);
     name(&mut result, "left_out", &copied.left_out);
@@ -132,10 +124,9 @@ fn belongs(manifest: &Manifest, job: &Job) -> bool {
 async fn is_sound(context: &dyn JobContext, repository: &Repository, manifest: &Manifest) -> Result<bool> {
     let reader = repository.open_backup(manifest).await?;
     let stop = context.stop().clone();
-    let findings = reader
-        .verify(VerifyLevel::Structure, &|_| (), &move || stop.is_cancelled())
-        .await?;
-    Ok(findings.is_empty())
+    let findings = reader.verify(VerifyLevel::Structure, &|_| (), &move || stop.is_cancelled()).await?;
+    // What this backup doesn't need may be damaged without harm to it.
+    Ok(!findings.iter().any(|finding| finding.needed))
 }
 
 /// What the job says about a backup; stays below what an event may hold.

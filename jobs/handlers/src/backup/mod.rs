@@ -63,17 +63,8 @@ impl BackupHandler {
         let Spec::Backup(spec) = &job.request.spec else {
             return Err(Error::refused("wrong_kind", "the job is no backup"));
         };
-        if let Some(error) = job
-            .request
-            .spec
-            .check(&self.environment.ops_database)
-            .into_iter()
-            .next()
-        {
-            return Err(Error::refused(
-                "bad_request",
-                format!("{} {}", error.field, error.problem),
-            ));
+        if let Some(error) = job.request.spec.check(&self.environment.ops_database).into_iter().next() {
+            return Err(Error::refused("bad_request", format!("{} {}", error.field, error.problem)));
         }
         let (repository_name, repository) = self.environment.repository(&job.request)?;
         if job.head.state == State::Committing
@@ -161,16 +152,9 @@ impl Run<'_> {
         let server = Server::new(self.environment.client.clone(), halt.clone());
         self.check_consistent(snapshot)?;
         let job = self.context.job();
-        let compression = Compression {
-            level: self
-                .spec
-                .compression
-                .then_some(self.environment.options.compression_level),
-        };
-        let writer = self
-            .repository
-            .begin(job.id().as_str(), job.head.epoch, self.domain, compression)
-            .await?;
+        let compression =
+            Compression { level: self.spec.compression.then_some(self.environment.options.compression_level) };
+        let writer = self.repository.begin(job.id().as_str(), job.head.epoch, self.domain, compression).await?;
         let copied = self.copy(&server, snapshot, &writer).await;
         halt.cancel();
         let (collections, changed) = copied?;
@@ -178,12 +162,7 @@ impl Run<'_> {
         commit::commit(
             self,
             &writer,
-            Copied {
-                time: snapshot.time,
-                collections,
-                changed,
-                left_out: snapshot.left_out.clone(),
-            },
+            Copied { time: snapshot.time, collections, changed, left_out: snapshot.left_out.clone() },
         )
         .await
     }
@@ -235,17 +214,9 @@ impl Run<'_> {
         let definitions: BTreeMap<&str, Document> = selected
             .values()
             .filter(|entry| entry.kind == CollectionKind::View)
-            .map(|entry| {
-                (
-                    entry.name.as_str(),
-                    Document::try_from(&entry.options).unwrap_or_default(),
-                )
-            })
+            .map(|entry| (entry.name.as_str(), Document::try_from(&entry.options).unwrap_or_default()))
             .collect();
-        let views = definitions
-            .iter()
-            .map(|(name, definition)| (*name, definition))
-            .collect();
+        let views = definitions.iter().map(|(name, definition)| (*name, definition)).collect();
         for name in plan::views_in_order(&views) {
             ordered.push(self.view(&selected[name], time));
         }
@@ -317,10 +288,7 @@ async fn read_all(
     selected: &BTreeMap<String, Entry>,
     sizes: &BTreeMap<String, Size>,
 ) -> Result<BTreeMap<String, CollectionEntry>> {
-    let mut waiting: Vec<&Entry> = selected
-        .values()
-        .filter(|entry| entry.kind != CollectionKind::View)
-        .collect();
+    let mut waiting: Vec<&Entry> = selected.values().filter(|entry| entry.kind != CollectionKind::View).collect();
     let size = |entry: &Entry| sizes.get(&entry.name).copied().unwrap_or_default();
     waiting.sort_by_key(|entry| (entry.kind == CollectionKind::Capped, size(entry).bytes));
     let mut running = FuturesUnordered::new();

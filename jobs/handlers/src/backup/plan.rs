@@ -56,10 +56,7 @@ pub(crate) fn read_order(kind: CollectionKind, ids: Option<&(Bson, Bson)>) -> Re
 }
 
 const fn is_number(value: &Bson) -> bool {
-    matches!(
-        value,
-        Bson::Int32(_) | Bson::Int64(_) | Bson::Double(_) | Bson::Decimal128(_)
-    )
+    matches!(value, Bson::Int32(_) | Bson::Int64(_) | Bson::Double(_) | Bson::Decimal128(_))
 }
 
 /// The fields of `find` that make the server read in an order.
@@ -103,11 +100,7 @@ pub(crate) fn views_in_order<'a>(views: &BTreeMap<&'a str, &Document>) -> Vec<&'
         };
         let next: Vec<&str> = left.iter().copied().filter(|name| ready(name)).collect();
         // The server allows no cycles; if there were one, its order wouldn't matter.
-        let next = if next.is_empty() {
-            left.iter().copied().collect()
-        } else {
-            next
-        };
+        let next = if next.is_empty() { left.iter().copied().collect() } else { next };
         for name in next {
             left.remove(name);
             ordered.push(name);

@@ -57,19 +57,13 @@ impl Source<'_> {
                 ),
             ));
         };
-        let what = Identified {
-            database: self.database.to_owned(),
-            storage: storage_name(&entry.name, entry.kind),
-            uuid,
-        };
+        let what =
+            Identified { database: self.database.to_owned(), storage: storage_name(&entry.name, entry.kind), uuid };
         let mut pause = PAUSE;
         for number in 1..TRIES {
             match self.read_once(entry, &what, size).await {
                 Ok(Some(reading)) => return Ok(self.entry(entry, reading)),
-                Ok(None) => tracing::warn!(
-                    collection = entry.name,
-                    "read a wrong number of documents: reading again"
-                ),
+                Ok(None) => tracing::warn!(collection = entry.name, "read a wrong number of documents: reading again"),
                 Err(error) if may_pass(entry.kind, &error, number) => {
                     tracing::warn!(collection = entry.name, %error, "reading again");
                 }
@@ -82,17 +76,11 @@ impl Source<'_> {
             Ok(Some(reading)) => Ok(self.entry(entry, reading)),
             Err(error) if error.server_code() == Some(code::CAPPED_POSITION_LOST) => Err(Error::again(
                 "capped_too_busy",
-                format!(
-                    "'{}' is written faster than it can be read: leave it out, or make it larger",
-                    entry.name
-                ),
+                format!("'{}' is written faster than it can be read: leave it out, or make it larger", entry.name),
             )),
             Ok(None) => Err(Error::again(
                 "count_mismatch",
-                format!(
-                    "'{}' was read {TRIES} times, and never as many documents as it counts",
-                    entry.name
-                ),
+                format!("'{}' was read {TRIES} times, and never as many documents as it counts", entry.name),
             )),
             Err(error) => Err(snapshot_error(&what, error)),
         }
@@ -122,9 +110,7 @@ impl Source<'_> {
         };
         let order = self.order(entry.kind, what).await?;
         let (mut documents, mut bytes) = (0, 0);
-        let read = self
-            .copy(entry, what, (at, order), size, (&mut documents, &mut bytes))
-            .await;
+        let read = self.copy(entry, what, (at, order), size, (&mut documents, &mut bytes)).await;
         let outcome = match read {
             Ok(reading) if reading.read_at.is_some() => Ok(Some(reading)),
             Ok(reading) => self.server.count(what, self.snapshot).await.map(|counted| {
@@ -186,11 +172,7 @@ impl Source<'_> {
                 Some(now.unwrap_or(self.snapshot))
             }
         };
-        Ok(Reading {
-            content: writer.finish().await?,
-            order,
-            read_at,
-        })
+        Ok(Reading { content: writer.finish().await?, order, read_at })
     }
 
     /// Hands the documents of a cursor to the repository, up to the one with the `_id` of `last`, if that is given. A

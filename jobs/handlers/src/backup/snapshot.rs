@@ -103,7 +103,7 @@ async fn listed(server: &Server, spec: &BackupSpec) -> Result<Option<Snapshot>> 
         time: at.map_or(catalog.at, |at| at.max(catalog.at)),
         selected,
         // Who asks for some collections knows what is not among them.
-        left_out: spec.collections.is_none().then_some(catalog.left_out).unwrap_or_default(),
+        left_out: if spec.collections.is_none() { catalog.left_out } else { Vec::new() },
         own: true,
     }))
 }

@@ -101,15 +101,10 @@ impl Server {
             "cursor": { "batchSize": i64::from(LIST_BATCH) },
         };
         let doing = format!("list the indexes of {database}.{name}");
-        let (listed, at) = self
-            .batches(command(database, &doing, true, &body)?, LIST_BATCH)
-            .all()
-            .await?;
-        let finished = listed.into_iter().filter_map(finished).collect::<Option<_>>();
-        Ok((
-            finished.ok_or_else(|| Error::unreachable(&doing, "its answer can't be read"))?,
-            at,
-        ))
+        let (listed, at) = self.batches(command(database, &doing, true, &body)?, LIST_BATCH).all().await?;
+        let finished =
+            listed.into_iter().filter_map(|index| finished(index).transpose()).collect::<std::result::Result<_, ()>>();
+        Ok((finished.map_err(|()| Error::unreachable(&doing, "its answer can't be read"))?, at))
     }
 
     /// Lists a database without indexes.
@@ -126,12 +121,7 @@ impl Server {
 
     /// The options of a staging collection, if it is there.
     pub async fn staging_options(&self, database: &str, name: &str) -> Result<Option<RawDocumentBuf>> {
-        Ok(self
-            .named(database, &[name])
-            .await?
-            .staging
-            .remove(name)
-            .map(|staging| staging.options))
+        Ok(self.named(database, &[name]).await?.staging.remove(name).map(|staging| staging.options))
     }
 
     async fn listed(&self, database: &str, filter: Document) -> Result<Catalog> {
@@ -141,10 +131,7 @@ impl Server {
             "filter": filter,
             "cursor": { "batchSize": i64::from(LIST_BATCH) },
         };
-        let (listed, at) = self
-            .batches(command(database, &doing, true, &body)?, LIST_BATCH)
-            .all()
-            .await?;
+        let (listed, at) = self.batches(command(database, &doing, true, &body)?, LIST_BATCH).all().await?;
         let at =
             at.ok_or_else(|| Error::unreachable(&doing, "its answer has no operationTime: is it a replica set?"))?;
         let unreadable = || Error::unreachable(&doing, "its answer can't be read");
@@ -161,16 +148,16 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// An index as listed with the UUIDs of builds: a finished one comes as it is (6.0.5) or wrapped as `{spec}`, an unfinished
-/// one, which is none, as `{spec, buildUUID}`. `Some(None)` is something else.
-fn finished(listed: RawDocumentBuf) -> Option<Option<RawDocumentBuf>> {
+/// one, which is none, as `{spec, buildUUID}`. `Err` is something else.
+fn finished(listed: RawDocumentBuf) -> std::result::Result<Option<RawDocumentBuf>, ()> {
     let has = |field: &str| matches!(listed.get(field), Ok(Some(_)));
     if has("buildUUID") || has("indexBuildInfo") {
-        return None;
+        return Ok(None);
     }
     if has("key") {
-        return Some(Some(listed));
+        return Ok(Some(listed));
     }
-    Some(listed.get_document("spec").ok().map(RawDocument::to_owned))
+    listed.get_document("spec").map(|spec| Some(spec.to_owned())).map_err(|_| ())
 }
 
 fn parse(at: Timestamp, listed: &[RawDocumentBuf]) -> Option<Catalog> {
@@ -201,27 +188,12 @@ fn parse(at: Timestamp, listed: &[RawDocumentBuf]) -> Option<Catalog> {
         }
         let kind = kind_of(item.get_str("type").ok()?, options)?;
         let uuid = identities.get(storage_name(name, kind).as_str()).copied();
-        let entry = Entry {
-            name: name.to_owned(),
-            kind,
-            options: options.to_owned(),
-            uuid,
-            indexes: Vec::new(),
-        };
-        let place = if name.starts_with(STAGING_PREFIX) {
-            &mut staging
-        } else {
-            &mut entries
-        };
+        let entry = Entry { name: name.to_owned(), kind, options: options.to_owned(), uuid, indexes: Vec::new() };
+        let place = if name.starts_with(STAGING_PREFIX) { &mut staging } else { &mut entries };
         place.insert(name.to_owned(), entry);
     }
     left_out.sort();
-    Some(Catalog {
-        at,
-        entries,
-        staging,
-        left_out,
-    })
+    Some(Catalog { at, entries, staging, left_out })
 }
 
 /// Whether the server makes it by itself out of what is backed up, or, as the profile, for itself.
@@ -258,18 +230,12 @@ mod tests {
     fn a_time_series_collection_has_the_identity_of_its_buckets() {
         let uuid = Uuid::from_bytes([7; 16]);
         let listed = [
-            raw(
-                &doc! { "name": "ts", "type": "timeseries", "options": { "timeseries": { "timeField": "t" } },
-                "info": { "readOnly": false } },
-            ),
-            raw(
-                &doc! { "name": "system.buckets.ts", "type": "collection", "options": { "clusteredIndex": true },
-                "info": { "uuid": uuid } },
-            ),
-            raw(
-                &doc! { "name": "__lucid_staging_x_1_0", "type": "collection", "options": {},
-                "info": { "uuid": uuid } },
-            ),
+            raw(&doc! { "name": "ts", "type": "timeseries", "options": { "timeseries": { "timeField": "t" } },
+            "info": { "readOnly": false } }),
+            raw(&doc! { "name": "system.buckets.ts", "type": "collection", "options": { "clusteredIndex": true },
+            "info": { "uuid": uuid } }),
+            raw(&doc! { "name": "__lucid_staging_x_1_0", "type": "collection", "options": {},
+            "info": { "uuid": uuid } }),
             raw(&doc! { "name": "system.views", "type": "collection", "options": {}, "info": { "uuid": uuid } }),
         ];
         let at = Timestamp { time: 1, increment: 1 };
@@ -295,10 +261,7 @@ mod tests {
         ];
         let at = Timestamp { time: 1, increment: 1 };
         let catalog = parse(at, &listed).expect("a catalog");
-        assert_eq!(
-            catalog.left_out,
-            ["system.buckets.orphan", "system.buckets.plain", "system.js"]
-        );
+        assert_eq!(catalog.left_out, ["system.buckets.orphan", "system.buckets.plain", "system.js"]);
         assert_eq!(catalog.entries.keys().collect::<Vec<_>>(), ["plain", "ts"]);
     }
 
@@ -306,9 +269,9 @@ mod tests {
     fn an_index_that_is_being_built_is_none() {
         let spec = doc! { "v": 2, "key": { "a": 1 }, "name": "a" };
         let uuid = Uuid::from_bytes([7; 16]);
-        assert_eq!(finished(raw(&spec)), Some(Some(raw(&spec))));
-        assert_eq!(finished(raw(&doc! { "spec": &spec })), Some(Some(raw(&spec))));
-        assert_eq!(finished(raw(&doc! { "spec": &spec, "buildUUID": uuid })), None);
-        assert_eq!(finished(raw(&doc! { "odd": 1 })), Some(None));
+        assert_eq!(finished(raw(&spec)), Ok(Some(raw(&spec))));
+        assert_eq!(finished(raw(&doc! { "spec": &spec })), Ok(Some(raw(&spec))));
+        assert_eq!(finished(raw(&doc! { "spec": &spec, "buildUUID": uuid })), Ok(None));
+        assert_eq!(finished(raw(&doc! { "odd": 1 })), Err(()));
     }
 }

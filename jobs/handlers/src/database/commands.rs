@@ -3,7 +3,8 @@
 //! A worker may be stopped for an hour right before it sends one of these, while a successor finishes the job and users
 //! write again. So each names the identity (UUID) of what it expects: the server refuses it with code 361 if anything
 //! else is there by then. What can't name an identity can't harm either, as its comment says. Commands on the target also
-//! end within the lease (`maxTimeMS`); those on staging may take as long as they need.
+//! end within the lease (`maxTimeMS`); those on staging end, too, so that somebody's lock can't hold a job, or the clean-up
+//! after it, for ever. Only index builds may take as long as they need.
 
 use super::{
     Command,
@@ -20,6 +21,8 @@ use std::time::Duration;
 
 /// Where an answer waits for a majority, it does so for at most this long, and then reports trouble.
 const MAJORITY_PATIENCE_MS: i64 = 60_000;
+/// Making or dropping a staging collection takes moments, unless it waits for somebody's lock.
+const STAGING_PATIENCE: Duration = Duration::from_secs(30);
 
 fn majority() -> Document {
     doc! { "w": "majority", "wtimeout": MAJORITY_PATIENCE_MS }
@@ -31,9 +34,7 @@ fn raw_majority() -> RawDocumentBuf {
 
 fn milliseconds(within: Duration) -> i64 {
     // 0 would mean "no limit".
-    i64::try_from(within.as_millis())
-        .unwrap_or(i64::MAX)
-        .clamp(1, i64::from(i32::MAX))
+    i64::try_from(within.as_millis()).unwrap_or(i64::MAX).clamp(1, i64::from(i32::MAX))
 }
 
 /// Creates a staging collection. Safe: `create` never touches what exists (code 48), and the name is this claim's own.
@@ -41,6 +42,7 @@ pub(crate) fn create_staging(database: &str, staging: &StagingName, options: Doc
     let mut body = doc! { "create": staging.as_str() };
     body.extend(options);
     body.insert("writeConcern", majority());
+    body.insert("maxTimeMS", milliseconds(STAGING_PATIENCE));
     command(database, "create a staging collection", true, &body)
 }
 
@@ -56,7 +58,12 @@ pub(crate) fn create_target(database: &str, name: &str, options: Document, withi
 /// Inserts documents as they are. Safe: with the UUID it reaches only the collection that was created for them; where
 /// that one has been renamed or dropped, the server refuses (361). Unless `durable`, it is acknowledged by the
 /// primary alone: what a failover takes back is found when the content is proven.
-pub(crate) fn insert(into: &Identified, documents: RawArrayBuf, ordered: bool, durable: bool) -> Command {
+pub(crate) fn insert(
+    into: &Identified,
+    documents: RawArrayBuf,
+    (ordered, durable): (bool, bool),
+    within: Duration,
+) -> Command {
     let mut body = RawDocumentBuf::new();
     body.append(cstr!("insert"), into.storage.as_str());
     body.append(cstr!("ordered"), ordered);
@@ -65,6 +72,7 @@ pub(crate) fn insert(into: &Identified, documents: RawArrayBuf, ordered: bool, d
     if durable {
         body.append(cstr!("writeConcern"), raw_majority());
     }
+    body.append(cstr!("maxTimeMS"), milliseconds(within));
     body.append(cstr!("documents"), documents);
     Command {
         doing: format!("insert into {}.{}", into.database, into.storage),
@@ -75,7 +83,7 @@ pub(crate) fn insert(into: &Identified, documents: RawArrayBuf, ordered: bool, d
 }
 
 /// Puts back zero timestamps, which the server has replaced in inserted documents. Safe as [`insert`] is.
-pub(crate) fn keep_zero_timestamps(into: &Identified, documents: &[RawDocumentBuf]) -> Command {
+pub(crate) fn keep_zero_timestamps(into: &Identified, documents: &[RawDocumentBuf], within: Duration) -> Command {
     let mut updates = RawArrayBuf::new();
     for document in documents {
         let Ok(Some(id)) = document.get("_id") else {
@@ -98,6 +106,7 @@ pub(crate) fn keep_zero_timestamps(into: &Identified, documents: &[RawDocumentBu
     body.append(cstr!("ordered"), false);
     body.append(cstr!("bypassDocumentValidation"), true);
     body.append(cstr!("collectionUUID"), Binary::from(into.uuid));
+    body.append(cstr!("maxTimeMS"), milliseconds(within));
     body.append(cstr!("updates"), updates);
     Command {
         doing: format!("keep zero timestamps of {}.{}", into.database, into.storage),
@@ -188,14 +197,23 @@ pub(crate) fn rename_into_place(
 
 /// Drops a staging collection. Safe: named by UUID, and only names of this job's staging have the type.
 pub(crate) fn drop_staging(database: &str, staging: &StagingName, uuid: Uuid) -> Result<Command> {
-    let body = doc! { "drop": staging.as_str(), "collectionUUID": uuid, "writeConcern": majority() };
+    let body = doc! {
+        "drop": staging.as_str(),
+        "collectionUUID": uuid,
+        "writeConcern": majority(),
+        "maxTimeMS": milliseconds(STAGING_PATIENCE),
+    };
     command(database, "drop a staging collection", true, &body)
 }
 
 /// Drops a staging time-series collection, for which the server takes no UUID. Safe: only names of this job's staging
 /// have the type, they are never given a second time, and nothing of it is ever renamed.
 pub(crate) fn drop_staging_time_series(database: &str, staging: &StagingName) -> Result<Command> {
-    let body = doc! { "drop": staging.as_str(), "writeConcern": majority() };
+    let body = doc! {
+        "drop": staging.as_str(),
+        "writeConcern": majority(),
+        "maxTimeMS": milliseconds(STAGING_PATIENCE),
+    };
     command(database, "drop a staging time-series collection", true, &body)
 }
 
@@ -301,6 +319,26 @@ pub(crate) fn remove_bucket_if_same(from: &Identified, bucket: &RawDocument, wit
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_command_on_staging_waits_for_a_lock_for_ever() {
+        let job = "restore_20250109_020000_7k3fq2m8ab".parse().expect("an id");
+        let staging = StagingName::new(&job, 1, 0);
+        let into =
+            Identified { database: "d".into(), storage: staging.as_str().into(), uuid: Uuid::from_bytes([7; 16]) };
+        let within = Duration::from_secs(30);
+        let commands = [
+            create_staging("d", &staging, Document::new()).expect("a command"),
+            drop_staging("d", &staging, into.uuid).expect("a command"),
+            drop_staging_time_series("d", &staging).expect("a command"),
+            insert(&into, RawArrayBuf::new(), (true, true), within),
+            keep_zero_timestamps(&into, &[], within),
+        ];
+        for command in commands {
+            let limit = command.body.get_i64("maxTimeMS");
+            assert_eq!(limit.expect("a limit"), 30_000, "can't {}", command.doing);
+        }
+    }
 
     #[test]
     fn only_zero_timestamps_at_the_top_are_put_back() {

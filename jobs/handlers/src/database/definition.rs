@@ -21,10 +21,7 @@ pub(crate) fn expiry(options: &Document, indexes: &[Document]) -> Expiry {
         let seconds = index.get(EXPIRY)?.clone();
         Some((index.get_str("name").ok()?.to_owned(), seconds))
     };
-    Expiry {
-        collection: options.get(EXPIRY).cloned(),
-        indexes: indexes.iter().filter_map(of_index).collect(),
-    }
+    Expiry { collection: options.get(EXPIRY).cloned(), indexes: indexes.iter().filter_map(of_index).collect() }
 }
 
 /// The options that `create` is given: without expiry, and without what the server sets by itself.
@@ -81,9 +78,7 @@ pub(crate) fn different_indexes(left: &[Document], right: &[Document]) -> Vec<St
 
 fn normal_index(index: &Document) -> Vec<u8> {
     let mut index = index.clone();
-    let locale = index
-        .get_document("collation")
-        .and_then(|collation| collation.get_str("locale"));
+    let locale = index.get_document("collation").and_then(|collation| collation.get_str("locale"));
     if locale.is_ok_and(|locale| locale == "simple") {
         index.remove("collation");
     }
@@ -110,12 +105,9 @@ fn normal_value(value: &Bson) -> Bson {
             #[allow(clippy::cast_possible_truncation)]
             Bson::Int64(*number as i64)
         }
-        Bson::Document(document) => Bson::Document(
-            document
-                .iter()
-                .map(|(name, value)| (name.clone(), normal_value(value)))
-                .collect(),
-        ),
+        Bson::Document(document) => {
+            Bson::Document(document.iter().map(|(name, value)| (name.clone(), normal_value(value))).collect())
+        }
         Bson::Array(values) => Bson::Array(values.iter().map(normal_value).collect()),
         other => other.clone(),
     }
@@ -133,15 +125,9 @@ mod tests {
             doc! { "v": 2, "key": { "t": 1 }, "name": "t", "expireAfterSeconds": 5, "hidden": true, "ns": "a.b", "odd": 1 },
         ];
         let created = options_to_create(&options);
-        assert_eq!(
-            created,
-            doc! { "clusteredIndex": { "key": { "_id": 1 } }, "unknown": 1 }
-        );
+        assert_eq!(created, doc! { "clusteredIndex": { "key": { "_id": 1 } }, "unknown": 1 });
         let built = indexes_to_create(&options, &indexes);
-        assert_eq!(
-            built,
-            [doc! { "v": 2, "key": { "t": 1 }, "name": "t", "hidden": true, "odd": 1 }]
-        );
+        assert_eq!(built, [doc! { "v": 2, "key": { "t": 1 }, "name": "t", "hidden": true, "odd": 1 }]);
         let expiry = expiry(&options, &indexes);
         assert_eq!(expiry.collection, Some(Bson::Int32(60)));
         assert_eq!(expiry.indexes, [("t".to_owned(), Bson::Int32(5))]);
@@ -152,10 +138,7 @@ mod tests {
         let options = doc! { "collation": { "locale": "de" } };
         let indexes = [doc! { "key": { "a": 1 }, "name": "a" }];
         let built = indexes_to_create(&options, &indexes);
-        assert_eq!(
-            built[0].get_document("collation").expect("a collation"),
-            &doc! { "locale": "simple" }
-        );
+        assert_eq!(built[0].get_document("collation").expect("a collation"), &doc! { "locale": "simple" });
         assert!(different_indexes(&indexes, &built).is_empty());
     }
 
@@ -167,9 +150,6 @@ mod tests {
         assert!(different_indexes(&left, &turned).is_empty());
         assert_eq!(different_indexes(&left, &other), ["x"]);
         assert_eq!(different_indexes(&left, &[]), ["x"]);
-        assert!(same_options(
-            &doc! { "capped": true, "size": 4096 },
-            &doc! { "size": 4096.0, "capped": true }
-        ));
+        assert!(same_options(&doc! { "capped": true, "size": 4096 }, &doc! { "size": 4096.0, "capped": true }));
     }
 }

@@ -66,16 +66,8 @@ impl ServerFacts {
 pub(crate) fn command(database: &str, doing: impl Into<String>, definitions: bool, body: &Document) -> Result<Command> {
     let doing = doing.into();
     match RawDocumentBuf::try_from(body) {
-        Ok(body) => Ok(Command {
-            doing,
-            database: database.to_owned(),
-            body,
-            definitions,
-        }),
-        Err(_) => Err(Error::refused(
-            "bad_definition",
-            format!("can't {doing}: a definition has no BSON form"),
-        )),
+        Ok(body) => Ok(Command { doing, database: database.to_owned(), body, definitions }),
+        Err(_) => Err(Error::refused("bad_definition", format!("can't {doing}: a definition has no BSON form"))),
     }
 }
 
@@ -160,10 +152,7 @@ impl Server {
         let Some(document) = documents.first() else {
             return Ok(Size::default());
         };
-        Ok(Size {
-            bytes: whole_field(document, "bytes"),
-            mean_bytes: whole_field(document, "mean_bytes"),
-        })
+        Ok(Size { bytes: whole_field(document, "bytes"), mean_bytes: whole_field(document, "mean_bytes") })
     }
 
     /// What the server is; refuses one without a replica set.
@@ -203,10 +192,7 @@ impl Server {
     pub async fn snapshot_window_seconds(&self) -> Result<Option<i64>> {
         let name = "minSnapshotHistoryWindowInSeconds";
         let body = doc! { "getParameter": 1, name: 1 };
-        match self
-            .ask(command("admin", "ask for the snapshot window", true, &body)?)
-            .await
-        {
+        match self.ask(command("admin", "ask for the snapshot window", true, &body)?).await {
             Ok(reply) => Ok(Some(whole(reply.get(name)))),
             Err(Error::Server { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -235,10 +221,7 @@ impl Server {
 /// The error of a collection that isn't what it was when it was listed.
 pub(crate) fn vanished(what: &Identified) -> Error {
     Error::SnapshotLost {
-        why: format!(
-            "{}.{} was dropped, renamed or made anew meanwhile",
-            what.database, what.storage
-        ),
+        why: format!("{}.{} was dropped, renamed or made anew meanwhile", what.database, what.storage),
         too_old: false,
     }
 }

@@ -56,20 +56,13 @@ impl Server {
 
     /// Sends a command and waits for its outcome, whatever happens.
     pub async fn tell(&self, command: Command) -> Result<Document> {
-        self.spawn(command)
-            .await
-            .unwrap_or_else(|_| Err(broken("run a command")))
+        self.spawn(command).await.unwrap_or_else(|_| Err(broken("run a command")))
     }
 
     fn spawn(&self, command: Command) -> tokio::task::JoinHandle<Result<Document>> {
         let database = self.client.database(&command.database);
         tokio::spawn(async move {
-            let Command {
-                doing,
-                body,
-                definitions,
-                ..
-            } = command;
+            let Command { doing, body, definitions, .. } = command;
             let reply = database.run_raw_command(body).await;
             let reply = reply.map_err(|error| Error::driver(&doing, definitions, &error))?;
             check_write_concern(&doing, reply)
@@ -85,10 +78,7 @@ impl Server {
             // Fails only where nobody listens any more.
             let _ = sender.send(outcome.map(|()| None)).await;
         });
-        Batches {
-            receiver,
-            stop: self.stop.clone(),
-        }
+        Batches { receiver, stop: self.stop.clone() }
     }
 
     /// The token that ends waits.
@@ -131,13 +121,7 @@ fn check_write_concern(doing: &str, reply: Document) -> Result<Document> {
         return Ok(reply);
     };
     let code = error.get_i32("code").unwrap_or(64);
-    Err(Error::answer(
-        doing,
-        false,
-        code,
-        error.get_str("codeName").unwrap_or("WriteConcernFailed"),
-        "",
-    ))
+    Err(Error::answer(doing, false, code, error.get_str("codeName").unwrap_or("WriteConcernFailed"), ""))
 }
 
 async fn pump(
@@ -146,25 +130,13 @@ async fn pump(
     batch_documents: u32,
     sender: &mpsc::Sender<Result<Option<Batch>>>,
 ) -> Result<()> {
-    let Command {
-        doing,
-        body,
-        definitions,
-        ..
-    } = command;
+    let Command { doing, body, definitions, .. } = command;
     let failed = |error| Error::driver(&doing, definitions, &error);
-    let opened = database
-        .run_raw_cursor_command(body)
-        .batch_size(batch_documents)
-        .batch()
-        .await;
+    let opened = database.run_raw_cursor_command(body).batch_size(batch_documents).batch().await;
     let mut cursor = opened.map_err(failed)?;
     while let Some(batch) = cursor.next().await {
         let reply = batch.map_err(failed)?.as_raw_document().to_owned();
-        let batch = Batch {
-            reply,
-            doing: doing.clone(),
-        };
+        let batch = Batch { reply, doing: doing.clone() };
         if sender.send(Ok(Some(batch))).await.is_err() {
             // The reader went away; dropping the cursor closes it on the server.
             break;
@@ -225,19 +197,14 @@ impl Batch {
             };
             offsets.push((start, length));
         }
-        Ok(DocumentBatch {
-            bytes: Bytes::from(self.reply.into_bytes()),
-            offsets,
-        })
+        Ok(DocumentBatch { bytes: Bytes::from(self.reply.into_bytes()), offsets })
     }
 
     /// The documents, borrowed.
     pub fn slices(&self) -> Result<Vec<&RawDocument>> {
         let cursor = self.reply.get_document("cursor").map_err(|_| self.unreadable())?;
-        let documents = cursor
-            .get_array("firstBatch")
-            .or_else(|_| cursor.get_array("nextBatch"))
-            .map_err(|_| self.unreadable())?;
+        let documents =
+            cursor.get_array("firstBatch").or_else(|_| cursor.get_array("nextBatch")).map_err(|_| self.unreadable())?;
         let document = |element| match element {
             Ok(RawBsonRef::Document(document)) => Ok(document),
             _ => Err(self.unreadable()),

@@ -49,30 +49,20 @@ pub(crate) async fn keep_lists(
         match &coming {
             Some((same, staged)) if *same == id => {
                 if staged.as_bytes() != bucket.as_bytes() {
-                    let changed = Change {
-                        old: hash(&bucket),
-                        new: hash(staged),
-                    };
-                    gone.push(Gone {
-                        id,
-                        changed: Some(changed),
-                    });
+                    let changed = Change { old: hash(&bucket), new: hash(staged) };
+                    gone.push(Gone { id, changed: Some(changed) });
                 }
             }
             _ => gone.push(Gone { id, changed: None }),
         }
         if gone.len() == BUCKETS_PER_LIST {
-            context
-                .put_detail(&list::buckets_name(epoch, number, lists), packed(&gone))
-                .await?;
+            context.put_detail(&list::buckets_name(epoch, number, lists), packed(&gone)).await?;
             gone.clear();
             lists += 1;
         }
     }
     if !gone.is_empty() {
-        context
-            .put_detail(&list::buckets_name(epoch, number, lists), packed(&gone))
-            .await?;
+        context.put_detail(&list::buckets_name(epoch, number, lists), packed(&gone)).await?;
         lists += 1;
     }
     Ok(lists)
@@ -80,16 +70,8 @@ pub(crate) async fn keep_lists(
 
 /// The buckets of a time-series collection in the order of their ids.
 pub(crate) fn by_id(server: &Server, what: &Identified) -> Result<Buckets> {
-    let batches = server.documents(
-        what,
-        ReadAt::Majority(None),
-        doc! { "sort": { "_id": 1 } },
-        BATCH_BUCKETS,
-    )?;
-    Ok(Buckets {
-        batches,
-        ready: VecDeque::new(),
-    })
+    let batches = server.documents(what, ReadAt::Majority(None), doc! { "sort": { "_id": 1 } }, BATCH_BUCKETS)?;
+    Ok(Buckets { batches, ready: VecDeque::new() })
 }
 
 /// The buckets of a cursor, one by one.
@@ -116,10 +98,7 @@ impl Buckets {
 /// The id of a bucket.
 pub(crate) fn id_of(bucket: &RawDocument) -> Result<ObjectId> {
     bucket.get_object_id("_id").map_err(|_| {
-        Error::refused(
-            "odd_bucket",
-            "a time-series bucket has no ObjectId: restore into another database",
-        )
+        Error::refused("odd_bucket", "a time-series bucket has no ObjectId: restore into another database")
     })
 }
 
@@ -132,10 +111,7 @@ pub(crate) fn hash(bucket: &RawDocument) -> [u8; HASH_BYTES] {
 
 /// Per bucket 12 bytes of id, then 16 each of the old and the new hash: zeros where the backup has no such bucket.
 fn packed(gone: &[Gone]) -> Document {
-    let none = Change {
-        old: [0; HASH_BYTES],
-        new: [0; HASH_BYTES],
-    };
+    let none = Change { old: [0; HASH_BYTES], new: [0; HASH_BYTES] };
     let bytes = gone
         .iter()
         .flat_map(|bucket| {
@@ -154,21 +130,11 @@ pub(crate) fn unpacked(kept: &Document) -> Option<Vec<Gone>> {
     let gone = |bucket: &[u8; BYTES]| {
         let (id, hashes) = bucket.split_first_chunk::<12>()?;
         let (old, new) = hashes.split_first_chunk::<HASH_BYTES>()?;
-        let change = Change {
-            old: *old,
-            new: new.try_into().ok()?,
-        };
+        let change = Change { old: *old, new: new.try_into().ok()? };
         let changed = (change.old != [0; HASH_BYTES]).then_some(change);
-        Some(Gone {
-            id: ObjectId::from_bytes(*id),
-            changed,
-        })
+        Some(Gone { id: ObjectId::from_bytes(*id), changed })
     };
-    if rest.is_empty() {
-        buckets.iter().map(gone).collect()
-    } else {
-        None
-    }
+    if rest.is_empty() { buckets.iter().map(gone).collect() } else { None }
 }
 
 #[cfg(test)]
@@ -178,16 +144,10 @@ mod tests {
     #[test]
     fn lists_of_buckets_read_back_whole() {
         let gone = [
-            Gone {
-                id: ObjectId::from_bytes([1; 12]),
-                changed: None,
-            },
+            Gone { id: ObjectId::from_bytes([1; 12]), changed: None },
             Gone {
                 id: ObjectId::from_bytes([2; 12]),
-                changed: Some(Change {
-                    old: [3; HASH_BYTES],
-                    new: [4; HASH_BYTES],
-                }),
+                changed: Some(Change { old: [3; HASH_BYTES], new: [4; HASH_BYTES] }),
             },
         ];
         let read = unpacked(&packed(&gone)).expect("a list");

@@ -154,10 +154,7 @@ pub(crate) fn committed(job: &Job) -> Option<(i64, String)> {
 }
 
 pub(crate) fn unreadable(why: &str) -> Error {
-    Error::refused(
-        "swap_list_unreadable",
-        format!("the kept list of the swap can't be used: {why}"),
-    )
+    Error::refused("swap_list_unreadable", format!("the kept list of the swap can't be used: {why}"))
 }
 
 #[cfg(test)]
@@ -177,10 +174,7 @@ mod tests {
                 staged: Uuid::from_bytes([1; 16]),
                 target: Some(Uuid::from_bytes([2; 16])),
                 expire_after: Some(Bson::Int64(60)),
-                index_expiry: vec![IndexExpiry {
-                    index: "t".into(),
-                    after_seconds: Bson::Int32(5),
-                }],
+                index_expiry: vec![IndexExpiry { index: "t".into(), after_seconds: Bson::Int32(5) }],
                 options: Some(doc! { "timeseries": { "timeField": "t" } }),
                 indexes: vec![doc! { "key": { "t": 1 }, "name": "t" }],
                 bucket_lists: 1,

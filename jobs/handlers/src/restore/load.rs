@@ -9,6 +9,7 @@ use crate::{
 };
 use bson::{Document, RawArrayBuf, RawDocument, RawDocumentBuf, Timestamp};
 use futures::{Stream, StreamExt, pin_mut, stream::FuturesUnordered};
+use std::time::Duration;
 
 /// The server takes more, but small batches are as fast.
 const BATCH_DOCUMENTS_MAX: usize = 10_000;
@@ -24,6 +25,8 @@ pub(crate) struct Manner {
     /// Whether documents that are there already count as put in; then each command waits for a majority, as nothing is
     /// proven afterwards.
     pub resumes: bool,
+    /// How long a command may take.
+    pub within: Duration,
 }
 
 /// What was put in.
@@ -132,28 +135,16 @@ impl Group {
 }
 
 async fn put(server: &Server, into: &Identified, manner: Manner, group: Group) -> Result<(Loaded, usize)> {
-    let Group {
-        documents,
-        count,
-        bytes,
-        zero_timestamps,
-    } = group;
-    let reply = server
-        .ask(commands::insert(into, documents, manner.ordered, manner.resumes))
-        .await?;
+    let Group { documents, count, bytes, zero_timestamps } = group;
+    let reply = server.ask(commands::insert(into, documents, (manner.ordered, manner.resumes), manner.within)).await?;
     let present = check_write_errors(into, &reply, manner.resumes)?;
     let inserted = usize::try_from(whole(reply.get("n"))).unwrap_or_default();
     if inserted + present != count {
-        return Err(Error::unreachable(
-            "insert documents",
-            format!("{} of {count} arrived", inserted + present),
-        ));
+        return Err(Error::unreachable("insert documents", format!("{} of {count} arrived", inserted + present)));
     }
     let mut at = reply.get_timestamp("operationTime").ok();
     if !zero_timestamps.is_empty() {
-        let reply = server
-            .ask(commands::keep_zero_timestamps(into, &zero_timestamps))
-            .await?;
+        let reply = server.ask(commands::keep_zero_timestamps(into, &zero_timestamps, manner.within)).await?;
         check_write_errors(into, &reply, false)?;
         at = at.max(reply.get_timestamp("operationTime").ok());
     }
@@ -186,11 +177,7 @@ mod tests {
 
     #[test]
     fn what_is_there_already_counts_only_where_work_is_resumed() {
-        let into = Identified {
-            database: "d".into(),
-            storage: "c".into(),
-            uuid: bson::Uuid::new(),
-        };
+        let into = Identified { database: "d".into(), storage: "c".into(), uuid: bson::Uuid::new() };
         let reply = doc! { "n": 1, "writeErrors": [{ "index": 0, "code": 11000 }] };
         assert_eq!(check_write_errors(&into, &reply, true).expect("fine"), 1);
         assert!(check_write_errors(&into, &reply, false).is_err());

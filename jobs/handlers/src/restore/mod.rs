@@ -69,17 +69,8 @@ impl RestoreHandler {
         let Spec::Restore(spec) = &job.request.spec else {
             return Err(Error::refused("wrong_kind", "the job is no restore"));
         };
-        if let Some(error) = job
-            .request
-            .spec
-            .check(&self.environment.ops_database)
-            .into_iter()
-            .next()
-        {
-            return Err(Error::refused(
-                "bad_request",
-                format!("{} {}", error.field, error.problem),
-            ));
+        if let Some(error) = job.request.spec.check(&self.environment.ops_database).into_iter().next() {
+            return Err(Error::refused("bad_request", format!("{} {}", error.field, error.problem)));
         }
         let server = Server::new(self.environment.client.clone(), context.stop().clone());
         if job.head.state == State::Committing {
@@ -121,17 +112,11 @@ impl RestoreHandler {
         }
         let meter = Meter::new(context);
         meter.phase("swap", 0);
-        let swap = Swap {
-            context,
-            server,
-            job: job.id().clone(),
-            list: &list,
-            options: self.environment.options,
-        };
+        let swap = Swap { context, server, job: job.id().clone(), list: &list, options: self.environment.options };
         let swapped = swap.run().await?;
         meter.phase("clean_up", 0);
         let own = job.head.epoch;
-        cleanup::drop_staging(server, &list.database, job.id(), |epoch| epoch <= own).await?;
+        server.patiently(|| cleanup::drop_staging(server, &list.database, job.id(), |epoch| epoch <= own)).await?;
         Ok(result(spec, &list, &swapped.left_alone))
     }
 }
@@ -149,20 +134,9 @@ impl Handler for RestoreHandler {
     async fn abandon(&self, context: &dyn JobContext, ending: Ending) {
         let job = context.job();
         let Spec::Restore(spec) = &job.request.spec else { return };
-        let now = job.head.epoch;
         // The job's stop has fired by now; cleaning up goes on.
-        let server = Server::new(
-            self.environment.client.clone(),
-            tokio_util::sync::CancellationToken::new(),
-        );
-        let goes = |epoch: i64| match (ending, job.head.state) {
-            (Ending::Canceled | Ending::Failed, _) => epoch <= now,
-            // Nobody comes after the end.
-            (Ending::Fenced, State::Succeeded | State::Failed | State::Canceled) => true,
-            // A claim uses what it staged itself, and a list names nothing of the time before it was claimed.
-            (Ending::Fenced, State::Queued | State::Running | State::Canceling) => epoch < now,
-            (Ending::Fenced, State::Committing | State::Blocked) => false,
-        };
+        let server = Server::new(self.environment.client.clone(), tokio_util::sync::CancellationToken::new());
+        let goes = |epoch| cleanup::may_go(ending, &job.head, epoch);
         if let Err(error) = cleanup::drop_staging(&server, &spec.database, job.id(), goes).await {
             tracing::warn!(job = %job.id(), %error, "staging collections stay behind");
         }
@@ -185,14 +159,8 @@ impl Run<'_> {
         let plan = plan::plan(database, &self.entries, &target, self.spec.replace);
         refuse(&plan)?;
         let list = self.swap_list(&plan, &target, &staged).await?;
-        let hash = self
-            .context
-            .put_detail(&list::detail_name(epoch), list.to_document()?)
-            .await?;
-        let started = EventBody::SwapStarted {
-            entries: list.len(),
-            list_hash: hash,
-        };
+        let hash = self.context.put_detail(&list::detail_name(epoch), list.to_document()?).await?;
+        let started = EventBody::SwapStarted { entries: list.len(), list_hash: hash };
         Ok(self.context.commit(started).await?)
     }
 
@@ -200,16 +168,13 @@ impl Run<'_> {
     async fn prove_backup(&self) -> Result<()> {
         let findings = verify::prove(self.context, self.repository, &self.manifest, VerifyLevel::Data).await?;
         let used = |name: &String| self.entries.iter().any(|entry| entry.name == *name);
-        let matters = |finding: &Finding| finding.needed && finding.collection.as_ref().is_none_or(used);
+        let matters =
+            |finding: &lucid_repository::Finding| finding.needed && finding.collection.as_ref().is_none_or(used);
         let (findings, elsewhere): (Vec<_>, Vec<_>) = findings.into_iter().partition(matters);
-        for Finding { object, problem, .. } in elsewhere {
+        for lucid_repository::Finding { object, problem, .. } in elsewhere {
             tracing::warn!(object, problem, "the repository needs care, but this restore doesn't depend on it");
         }
-        if findings.is_empty() {
-            Ok(())
-        } else {
-            Err(verify::damaged(&findings))
-        }
+        if findings.is_empty() { Ok(()) } else { Err(verify::damaged(&findings)) }
     }
 
     async fn check_space(&self, plan: &Plan) -> Result<Option<i64>> {
@@ -248,11 +213,7 @@ impl Run<'_> {
             meter: &self.meter,
             options: self.environment.options,
         };
-        let mut waiting: Vec<_> = self
-            .entries
-            .iter()
-            .filter(|entry| entry.kind != CollectionKind::View)
-            .collect();
+        let mut waiting: Vec<_> = self.entries.iter().filter(|entry| entry.kind != CollectionKind::View).collect();
         waiting.sort_by_key(|entry| entry.content.raw_bytes);
         let mut running = FuturesUnordered::new();
         let (mut staged, mut failed) = (Vec::new(), None);
@@ -283,23 +244,11 @@ impl Run<'_> {
         for (entry, step) in self.entries.iter().zip(&plan.steps) {
             let options = decoded(&entry.options)?;
             let Some(staged) = staged.iter().find(|staged| staged.name == entry.name) else {
-                let before = target
-                    .entries
-                    .get(&entry.name)
-                    .map(|found| decoded(&found.options))
-                    .transpose()?;
-                list.views.push(SwapView {
-                    name: entry.name.clone(),
-                    options,
-                    before,
-                });
+                let before = target.entries.get(&entry.name).map(|found| decoded(&found.options)).transpose()?;
+                list.views.push(SwapView { name: entry.name.clone(), options, before });
                 continue;
             };
-            let indexes: Vec<_> = entry
-                .indexes
-                .iter()
-                .map(|index| decoded(index))
-                .collect::<Result<_>>()?;
+            let indexes: Vec<_> = entry.indexes.iter().map(|index| decoded(index)).collect::<Result<_>>()?;
             let expiry = definition::expiry(&options, &indexes);
             let mut swap = SwapEntry::new(staged, entry.kind, step.target, expiry);
             swap.documents = i64::try_from(staged.documents).unwrap_or(i64::MAX);
@@ -333,9 +282,7 @@ fn select(spec: &RestoreSpec, manifest: &Manifest) -> Result<Vec<CollectionEntry
     let Some(names) = &spec.collections else {
         return Ok(manifest.collections.clone());
     };
-    let missing = names
-        .iter()
-        .find(|name| !manifest.collections.iter().any(|entry| entry.name == **name));
+    let missing = names.iter().find(|name| !manifest.collections.iter().any(|entry| entry.name == **name));
     if let Some(missing) = missing {
         return Err(Error::refused(
             "collection_not_found",

@@ -132,10 +132,7 @@ impl Plan {
             let steps = self.steps.iter().filter(|step| step.replaces == replaces);
             names_that_fit(steps.map(|step| step.name.as_str()))
         };
-        let merged = self
-            .steps
-            .iter()
-            .any(|step| step.replaces && step.kind == CollectionKind::TimeSeries);
+        let merged = self.steps.iter().any(|step| step.replaces && step.kind == CollectionKind::TimeSeries);
         doc! {
             "created": names(false),
             "replaced": names(true),
@@ -198,6 +195,7 @@ mod tests {
             at: Timestamp { time: 1, increment: 1 },
             entries: entries.iter().map(|item| (item.0.to_owned(), entry(item))).collect(),
             staging: BTreeMap::new(),
+            left_out: Vec::new(),
         }
     }
 
@@ -227,12 +225,7 @@ mod tests {
                 CollectionKind::TimeSeries,
                 doc! { "timeseries": { "timeField": "u" } },
             ),
-            (
-                CollectionKind::View,
-                doc! { "collation": { "locale": "de" } },
-                CollectionKind::View,
-                doc! {},
-            ),
+            (CollectionKind::View, doc! { "collation": { "locale": "de" } }, CollectionKind::View, doc! {}),
         ];
         for (kind, options, found, found_options) in cases {
             let backup = [backed_up("a", kind, &options)];

@@ -14,21 +14,12 @@ const WITHIN: Duration = Duration::from_secs(10);
 pub(crate) async fn check_identities(server: &Server, database: &str, scratch: [&StagingName; 2]) -> Result<()> {
     let [source, target] = scratch;
     for name in scratch {
-        server
-            .tell(commands::create_staging(database, name, Document::new())?)
-            .await?;
+        server.tell(commands::create_staging(database, name, Document::new())?).await?;
     }
-    let (source_uuid, target_uuid) = (
-        uuid(server, database, source).await?,
-        uuid(server, database, target).await?,
-    );
+    let (source_uuid, target_uuid) = (uuid(server, database, source).await?, uuid(server, database, target).await?);
     let outcome = provoke(server, database, (source, source_uuid), target).await;
-    server
-        .tell(commands::drop_staging(database, source, source_uuid)?)
-        .await?;
-    server
-        .tell(commands::drop_staging(database, target, target_uuid)?)
-        .await?;
+    server.tell(commands::drop_staging(database, source, source_uuid)?).await?;
+    server.tell(commands::drop_staging(database, target, target_uuid)?).await?;
     outcome
 }
 
@@ -44,20 +35,11 @@ async fn provoke(
     refuses(server, rename(source_uuid, Some(wrong))?, &[code::UUID_MISMATCH]).await?;
     refuses(server, rename(wrong, None)?, &[code::UUID_MISMATCH]).await?;
     refuses(server, rename(source_uuid, None)?, &[code::NAMESPACE_EXISTS]).await?;
-    refuses(
-        server,
-        commands::drop_staging(database, source, wrong)?,
-        &[code::UUID_MISMATCH],
-    )
-    .await?;
-    let into = Identified {
-        database: database.to_owned(),
-        storage: source.as_str().to_owned(),
-        uuid: wrong,
-    };
+    refuses(server, commands::drop_staging(database, source, wrong)?, &[code::UUID_MISMATCH]).await?;
+    let into = Identified { database: database.to_owned(), storage: source.as_str().to_owned(), uuid: wrong };
     let mut one = RawArrayBuf::new();
     one.push(rawdoc! { "_id": 1 });
-    let reply = server.ask(commands::insert(&into, one, false, false)).await;
+    let reply = server.ask(commands::insert(&into, one, (false, false), WITHIN)).await;
     let refused = match reply {
         Ok(reply) => super::load::check_write_errors(&into, &reply, false).err(),
         Err(error) => Some(error),

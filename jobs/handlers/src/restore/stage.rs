@@ -31,6 +31,8 @@ use std::{
 
 const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_secs(2);
+/// A few megabytes that take longer are behind somebody's lock.
+const INSERT_PATIENCE: Duration = Duration::from_secs(120);
 
 /// A collection that is ready to be swapped in.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,27 +113,16 @@ impl Stage<'_> {
         name: &StagingName,
     ) -> Result<std::result::Result<Staged, String>> {
         let options = decoded(&entry.options)?;
-        let indexes: Vec<Document> = entry
-            .indexes
-            .iter()
-            .map(|index| decoded(index))
-            .collect::<Result<_>>()?;
+        let indexes: Vec<Document> = entry.indexes.iter().map(|index| decoded(index)).collect::<Result<_>>()?;
         let create = commands::create_staging(self.database, name, definition::options_to_create(&options))?;
         self.server.tell(create).await?;
-        let uuid = staging_uuid(self.server, self.database, name)
-            .await?
-            .ok_or_else(|| lost(name))?;
-        let into = Identified {
-            database: self.database.to_owned(),
-            storage: storage_name(name.as_str(), entry.kind),
-            uuid,
-        };
+        let uuid = staging_uuid(self.server, self.database, name).await?.ok_or_else(|| lost(name))?;
+        let into =
+            Identified { database: self.database.to_owned(), storage: storage_name(name.as_str(), entry.kind), uuid };
         let at = self.load(entry, &into).await?;
         let built = definition::indexes_to_create(&options, &indexes);
         if !built.is_empty() {
-            self.server
-                .ask(commands::create_indexes(self.database, name.as_str(), uuid, built)?)
-                .await?;
+            self.server.ask(commands::create_indexes(self.database, name.as_str(), uuid, built)?).await?;
         }
         let documents = match self.prove_content(entry, &into, at).await? {
             Ok(documents) => documents,
@@ -143,12 +134,7 @@ impl Stage<'_> {
                 format!("'{}' can't be made as it was: {difference}", entry.name),
             ));
         }
-        Ok(Ok(Staged {
-            name: entry.name.clone(),
-            staging: name.clone(),
-            uuid,
-            documents,
-        }))
+        Ok(Ok(Staged { name: entry.name.clone(), staging: name.clone(), uuid, documents }))
     }
 
     async fn load(&self, entry: &CollectionEntry, into: &Identified) -> Result<Option<Timestamp>> {
@@ -156,6 +142,7 @@ impl Stage<'_> {
             batch_bytes: self.options.batch_bytes as usize,
             ordered: entry.kind == CollectionKind::Capped,
             resumes: false,
+            within: INSERT_PATIENCE,
         };
         let chunks = self.reader.chunks(entry).map(|chunk| chunk.map_err(Error::from));
         let done = std::sync::Mutex::new((0, 0));
@@ -180,19 +167,10 @@ impl Stage<'_> {
         at: Option<Timestamp>,
     ) -> Result<std::result::Result<u64, String>> {
         let order = doc! { "hint": { "$natural": 1 } };
-        let mean = entry
-            .content
-            .raw_bytes
-            .checked_div(entry.content.documents)
-            .unwrap_or_default();
-        let documents = u64::from(self.options.batch_bytes)
-            .checked_div(mean)
-            .unwrap_or(1_000)
-            .clamp(1, 100_000);
+        let mean = entry.content.raw_bytes.checked_div(entry.content.documents).unwrap_or_default();
+        let documents = u64::from(self.options.batch_bytes).checked_div(mean).unwrap_or(1_000).clamp(1, 100_000);
         let batch_documents = u32::try_from(documents).unwrap_or(1);
-        let mut batches = self
-            .server
-            .documents(what, ReadAt::Majority(at), order, batch_documents)?;
+        let mut batches = self.server.documents(what, ReadAt::Majority(at), order, batch_documents)?;
         let mut hasher = self.repository.content_hasher(self.domain, entry.content_order);
         let mut counted = 0_u64;
         while let Some(batch) = batches.next().await? {
@@ -205,9 +183,7 @@ impl Stage<'_> {
         let hash = hasher.finish();
         if counted == expected.documents {
             let same = hash == expected.content_hash;
-            return Ok(same
-                .then_some(counted)
-                .ok_or_else(|| "its documents differ from the backup's".to_owned()));
+            return Ok(same.then_some(counted).ok_or_else(|| "its documents differ from the backup's".to_owned()));
         }
         let some_fit = entry.kind == CollectionKind::Capped && counted > 0;
         if some_fit && self.newest_hash(entry, counted).await? == Some(hash) {
@@ -245,11 +221,7 @@ impl Stage<'_> {
         options: &Document,
         indexes: &[Document],
     ) -> Result<Option<String>> {
-        let found = self
-            .server
-            .staging_options(self.database, name.as_str())
-            .await?
-            .ok_or_else(|| lost(name))?;
+        let found = self.server.staging_options(self.database, name.as_str()).await?.ok_or_else(|| lost(name))?;
         if !definition::same_options(options, &decoded(&found)?) {
             return Ok(Some("this server gives it other options".to_owned()));
         }

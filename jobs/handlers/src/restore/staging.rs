@@ -18,10 +18,7 @@ pub(crate) struct StagingName {
 impl StagingName {
     /// The name number `number` of a claim; every number is used once.
     pub fn new(job: &JobId, epoch: i64, number: usize) -> Self {
-        Self {
-            text: format!("{}{epoch}_{number}", job_prefix(job)),
-            epoch,
-        }
+        Self { text: format!("{}{epoch}_{number}", job_prefix(job)), epoch }
     }
 
     /// Reads a name, if it is one of this job's.
@@ -29,10 +26,7 @@ impl StagingName {
         let (epoch, number) = name.strip_prefix(&job_prefix(job))?.split_once('_')?;
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         (digits(epoch) && digits(number)).then_some(())?;
-        Some(Self {
-            text: name.to_owned(),
-            epoch: epoch.parse().ok()?,
-        })
+        Some(Self { text: name.to_owned(), epoch: epoch.parse().ok()? })
     }
 
     /// The claim that it belongs to.

@@ -81,11 +81,7 @@ impl Swap<'_> {
                 blocked.push(view.name.as_str());
             }
         }
-        if blocked.is_empty() {
-            Ok(swapped)
-        } else {
-            Err(self.blocked(&blocked))
-        }
+        if blocked.is_empty() { Ok(swapped) } else { Err(self.blocked(&blocked)) }
     }
 
     /// How long the next command may take; an error once the lease is over.
@@ -117,18 +113,13 @@ impl Swap<'_> {
         }
         Err(Error::again(
             "swap_stuck",
-            format!(
-                "'{}' couldn't be swapped in {TRIES} tries: is it locked, or an index being built?",
-                entry.name
-            ),
+            format!("'{}' couldn't be swapped in {TRIES} tries: is it locked, or an index being built?", entry.name),
         ))
     }
 
     async fn place(&self, entry: &SwapEntry, staging: &StagingName) -> Result<Place> {
         let names = [entry.name.as_str(), staging.as_str()];
-        let found = self
-            .patiently(|| self.server.named(&self.list.database, &names))
-            .await?;
+        let found = self.patiently(|| self.server.named(&self.list.database, &names)).await?;
         let target = found.entries.get(&entry.name).map(|target| target.uuid);
         if target == Some(Some(entry.staged)) {
             return Ok(Place::Done(entry.staged));
@@ -169,10 +160,7 @@ impl Swap<'_> {
         entry: &SwapEntry,
         command: impl Fn(Duration) -> Result<crate::database::Command>,
     ) -> Result<()> {
-        match self
-            .patiently(|| async { self.server.tell(command(self.within()?)?).await })
-            .await
-        {
+        match self.patiently(|| async { self.server.tell(command(self.within()?)?).await }).await {
             Err(error) if is_overtaken(&error) => {
                 tracing::warn!(collection = entry.name, "somebody has changed it since: left alone");
                 Ok(())
@@ -216,10 +204,7 @@ impl Swap<'_> {
 
 /// Whether the answer tells that something else is there by now.
 pub(crate) fn is_overtaken(error: &Error) -> bool {
-    matches!(
-        error.server_code(),
-        Some(code::UUID_MISMATCH | code::NAMESPACE_EXISTS | code::NAMESPACE_NOT_FOUND)
-    )
+    matches!(error.server_code(), Some(code::UUID_MISMATCH | code::NAMESPACE_EXISTS | code::NAMESPACE_NOT_FOUND))
 }
 
 /// The list that the job has committed to.

@@ -34,9 +34,7 @@ pub(crate) async fn merge(swap: &Swap<'_>, number: usize, entry: &SwapEntry) -> 
         return Ok(Place::Done(uuid));
     }
     let staging = entry.staging(&swap.job)?;
-    let staged = swap
-        .patiently(|| staging_uuid(swap.server, &swap.list.database, &staging))
-        .await?;
+    let staged = swap.patiently(|| staging_uuid(swap.server, &swap.list.database, &staging)).await?;
     if staged != Some(entry.staged) {
         return Ok(Place::Elsewhere);
     }
@@ -77,21 +75,10 @@ async fn target(swap: &Swap<'_>, number: usize, entry: &SwapEntry) -> Result<Opt
                 swap.modify(entry, off).await?;
             }
             let storage = storage_name(&entry.name, entry.kind);
-            return Ok(Some((
-                Identified {
-                    database: database.clone(),
-                    storage,
-                    uuid,
-                },
-                !listed,
-            )));
+            return Ok(Some((Identified { database: database.clone(), storage, uuid }, !listed)));
         }
         let create = definition::options_to_create(&options);
-        match swap
-            .server
-            .tell(commands::create_target(database, &entry.name, create, swap.within()?)?)
-            .await
-        {
+        match swap.server.tell(commands::create_target(database, &entry.name, create, swap.within()?)?).await {
             Err(error) if !is_overtaken(&error) && !error.is_passing() => return Err(error),
             _ => {}
         }
@@ -122,10 +109,7 @@ async fn marked(swap: &Swap<'_>, name: &str) -> Result<Option<Uuid>> {
         return Ok(None);
     };
     match kept.data.get("uuid") {
-        Some(Bson::Binary(binary)) => binary
-            .to_uuid()
-            .map(Some)
-            .map_err(|_| list::unreadable("a mark is no mark")),
+        Some(Bson::Binary(binary)) => binary.to_uuid().map(Some).map_err(|_| list::unreadable("a mark is no mark")),
         _ => Err(list::unreadable("a mark is no mark")),
     }
 }
@@ -194,9 +178,7 @@ async fn remove_changed(swap: &Swap<'_>, target: &Identified, group: &[Gone]) ->
     let ids: Vec<_> = group.iter().map(|bucket| Bson::ObjectId(bucket.id)).collect();
     let filter = || doc! { "filter": { "_id": { "$in": ids.clone() } } };
     let found = swap.patiently(|| async {
-        let batches = swap
-            .server
-            .documents(target, ReadAt::Majority(None), filter(), BATCH_BUCKETS)?;
+        let batches = swap.server.documents(target, ReadAt::Majority(None), filter(), BATCH_BUCKETS)?;
         Ok(batches.all().await?.0)
     });
     let found = match found.await {
@@ -227,23 +209,19 @@ async fn fill(swap: &Swap<'_>, entry: &SwapEntry, target: &Identified) -> Result
         storage: storage_name(staging.as_str(), entry.kind),
         uuid: entry.staged,
     };
-    let manner = Manner {
-        batch_bytes: swap.options.batch_bytes as usize,
-        ordered: false,
-        resumes: true,
-    };
     let filled = swap.patiently(|| async {
-        let batches = swap.server.documents(
-            &staged,
-            ReadAt::Majority(None),
-            doc! { "sort": { "_id": 1 } },
-            BATCH_BUCKETS,
-        )?;
+        let manner = Manner {
+            batch_bytes: swap.options.batch_bytes as usize,
+            ordered: false,
+            resumes: true,
+            within: swap.within()?,
+        };
+        let batches =
+            swap.server.documents(&staged, ReadAt::Majority(None), doc! { "sort": { "_id": 1 } }, BATCH_BUCKETS)?;
         let pieces = futures::stream::try_unfold((batches, swap), |(mut batches, swap)| async move {
             swap.within()?;
             let next = batches.next().await?;
-            next.map(|batch| Ok((batch.into_documents()?, (batches, swap))))
-                .transpose()
+            next.map(|batch| Ok((batch.into_documents()?, (batches, swap)))).transpose()
         });
         load(swap.server, target, manner, pieces, &|_, _| ()).await
     });
@@ -266,7 +244,8 @@ async fn index(swap: &Swap<'_>, entry: &SwapEntry, target: &Identified) -> Resul
     }
     let built = swap.patiently(|| async {
         let command = commands::create_indexes(database, &entry.name, target.uuid, missing.clone())?;
-        swap.server.tell(command).await
+        // Not waited for once the job has to stop: it goes on, or behind a lock it waits, without harm.
+        swap.server.ask(command).await
     });
     match built.await {
         Err(error) if is_overtaken(&error) => Ok(false),

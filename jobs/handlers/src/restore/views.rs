@@ -29,10 +29,7 @@ pub(crate) async fn define(swap: &Swap<'_>, view: &SwapView) -> Result<bool> {
                 if definition::same_options(&now, &view.options) {
                     return Ok(true);
                 }
-                let as_listed = view
-                    .before
-                    .as_ref()
-                    .is_some_and(|before| definition::same_options(&now, before));
+                let as_listed = view.before.as_ref().is_some_and(|before| definition::same_options(&now, before));
                 if !as_listed {
                     return Ok(false);
                 }

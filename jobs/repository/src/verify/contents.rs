@@ -85,11 +85,8 @@ impl Contents {
             }
             collections.push(read_lists(vault, entry, key, &mut findings).await?);
         }
-        let mut wanted: Vec<_> = collections
-            .iter()
-            .flat_map(|collection| &collection.chunks)
-            .map(|chunk| chunk.id)
-            .collect();
+        let mut wanted: Vec<_> =
+            collections.iter().flat_map(|collection| &collection.chunks).map(|chunk| chunk.id).collect();
         wanted.sort_unstable();
         wanted.dedup();
         Ok(Self {
@@ -157,13 +154,7 @@ impl Contents {
             if hash.is_some_and(|hash| hash != entry.content.content_hash) {
                 let problem = "its documents don't have the content hash that the manifest says".into();
                 let collection = Some(entry.name.clone());
-                findings.push(Finding {
-                    object: key.into(),
-                    collection,
-                    problem,
-                    lost_documents: None,
-                    needed: true,
-                });
+                findings.push(Finding { object: key.into(), collection, problem, lost_documents: None, needed: true });
             }
         }
         Ok(findings)
@@ -194,10 +185,7 @@ impl Contents {
             match chunk {
                 Ok(chunk) => chunk.documents().for_each(|document| hasher.push(document)),
                 Err(error) => {
-                    findings.push(Finding {
-                        collection: Some(entry.name.clone()),
-                        ..finding(error)?
-                    });
+                    findings.push(Finding { collection: Some(entry.name.clone()), ..finding(error)? });
                     return Ok(None);
                 }
             }
@@ -209,11 +197,7 @@ impl Contents {
         if !collection.complete {
             return None;
         }
-        collection
-            .chunks
-            .iter()
-            .map(|chunk| self.sound[self.position(&chunk.id)?])
-            .collect()
+        collection.chunks.iter().map(|chunk| self.sound[self.position(&chunk.id)?]).collect()
     }
 
     pub(super) fn position(&self, id: &[u8; 32]) -> Option<usize> {
@@ -228,10 +212,7 @@ async fn read_lists(
     key: &str,
     findings: &mut Vec<Finding>,
 ) -> Result<CollectionChunks, RepositoryError> {
-    let mut out = CollectionChunks {
-        chunks: Vec::new(),
-        complete: true,
-    };
+    let mut out = CollectionChunks { chunks: Vec::new(), complete: true };
     let (mut documents, mut raw_bytes) = (0, 0);
     for list in &entry.content.chunk_lists {
         match vault.read_list(list).await {
@@ -243,11 +224,7 @@ async fn read_lists(
             Err(error) => {
                 out.complete = false;
                 let lost_documents = Some(list.documents);
-                findings.push(Finding {
-                    collection: Some(entry.name.clone()),
-                    lost_documents,
-                    ..finding(error)?
-                });
+                findings.push(Finding { collection: Some(entry.name.clone()), lost_documents, ..finding(error)? });
             }
         }
         documents += list.documents;

@@ -6,7 +6,7 @@ use crate::Manifest;
 use crate::index::Index;
 use crate::object_name::Folder;
 use crate::verify::contents::{ChunkRef, Contents, SoundIn};
-use crate::verify::{Finding, VerifyLevel};
+use crate::verify::{Finding, PACK_MISSING, PACK_UNLISTED, VerifyLevel};
 
 /// Which collections have chunks in a pack.
 #[derive(Clone, Copy, Default)]
@@ -42,9 +42,7 @@ impl Contents {
         let name = |collection: usize| Some(manifest.collections[collection].name.clone());
         let mut findings = Vec::new();
         for ((pack, collection), documents) in &lost {
-            self.problems
-                .entry(*pack)
-                .or_insert_with(|| vec!["a chunk isn't what the chunk list says".into()]);
+            self.problems.entry(*pack).or_insert_with(|| vec!["a chunk isn't what the chunk list says".into()]);
             findings.push(Finding {
                 object: index.packs[*pack].object.to_string(),
                 collection: name(*collection),
@@ -60,16 +58,16 @@ impl Contents {
             let object = index.packs[*pack].object.to_string();
             // What writers can see to be lost they store anew, and so it was: nobody builds on this pack any more.
             if !needed[*pack] && !index.packs[*pack].is_whole() {
-                tracing::warn!(object, problem = summary(problems), "of no use, but this backup has all it needs elsewhere");
+                tracing::warn!(
+                    object,
+                    problem = summary(problems),
+                    "of no use, but this backup has all it needs elsewhere"
+                );
                 continue;
             }
             findings.push(Finding {
                 object,
-                collection: if let Users::One(collection) = users[*pack] {
-                    name(collection)
-                } else {
-                    None
-                },
+                collection: if let Users::One(collection) = users[*pack] { name(collection) } else { None },
                 problem: summary(problems),
                 lost_documents: (level == VerifyLevel::Data).then_some(0),
                 needed: needed[*pack],
@@ -98,20 +96,12 @@ impl Contents {
 
     fn note_pack_states(&mut self, index: &Index, involved: &[bool]) {
         let only_unlisted = self.only_in_unlisted(index);
-        for (position, pack) in index
-            .packs
-            .iter()
-            .enumerate()
-            .filter(|(position, _)| involved[*position])
-        {
+        for (position, pack) in index.packs.iter().enumerate().filter(|(position, _)| involved[*position]) {
             let mut problems = Vec::new();
             match pack.present_bytes {
-                None => problems.push("the pack is missing".to_owned()),
+                None => problems.push(PACK_MISSING.to_owned()),
                 Some(bytes) if bytes < pack.stored_bytes => {
-                    problems.push(format!(
-                        "the pack is truncated to {bytes} of {} bytes",
-                        pack.stored_bytes
-                    ));
+                    problems.push(format!("the pack is truncated to {bytes} of {} bytes", pack.stored_bytes));
                 }
                 Some(bytes) if bytes > pack.stored_bytes => {
                     problems.push(format!("the pack has {bytes} bytes instead of {}", pack.stored_bytes));
@@ -119,7 +109,7 @@ impl Contents {
                 Some(_) => {}
             }
             if only_unlisted[position] {
-                problems.push("no index object lists it: one is missing or damaged; the next backup lists it again".to_owned());
+                problems.push(PACK_UNLISTED.to_owned());
             }
             if !problems.is_empty() {
                 problems.extend(self.problems.remove(&position).unwrap_or_default());

@@ -44,11 +44,7 @@ pub(super) async fn check(
 ) -> Result<PackReport, RepositoryError> {
     let known = &index.packs[pack];
     let present_bytes = known.present_bytes.unwrap_or(0);
-    let mut report = PackReport {
-        pack,
-        problems: Vec::new(),
-        sound: Vec::new(),
-    };
+    let mut report = PackReport { pack, problems: Vec::new(), sound: Vec::new() };
     let mut rest = entries.as_slice();
     while let Some(first) = rest.first() {
         let (some, after) = rest.split_at(piece_length(rest));
@@ -113,9 +109,8 @@ fn check_chunks(
     for entry in entries {
         let start = (entry.offset - offset) as usize;
         let record = stored.get(start..start + entry.record_bytes as usize);
-        let opened = record
-            .ok_or_else(|| "it is truncated".to_owned())
-            .and_then(|record| open_chunk(vault, record, entry));
+        let opened =
+            record.ok_or_else(|| "it is truncated".to_owned()).and_then(|record| open_chunk(vault, record, entry));
         match opened {
             Err(problem) => problems.push(format!("chunk at {}: {problem}", entry.offset)),
             Ok(raw) => {
@@ -123,14 +118,7 @@ fn check_chunks(
                     continue;
                 };
                 let sum = Sum::of_documents(&vault.domain_keys().content, &raw);
-                sound.push((
-                    position,
-                    SoundChunk {
-                        documents: entry.documents,
-                        raw_bytes: entry.raw_bytes,
-                        sum,
-                    },
-                ));
+                sound.push((position, SoundChunk { documents: entry.documents, raw_bytes: entry.raw_bytes, sum }));
             }
         }
     }
@@ -148,9 +136,5 @@ fn check_footer(vault: &Vault, object: &str, stored: &[u8], entries: &[PackEntry
     let body = opened.map_err(|problem| format!("footer: {problem}"))?;
     let mut bytes = BytesReader(&body);
     let agrees = footer::decode(&mut bytes).is_some_and(|listed| bytes.0.is_empty() && listed == entries);
-    if agrees {
-        Ok(())
-    } else {
-        Err("its footer disagrees with the index".into())
-    }
+    if agrees { Ok(()) } else { Err("its footer disagrees with the index".into()) }
 }

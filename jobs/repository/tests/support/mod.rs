@@ -17,13 +17,8 @@ impl Scratch {
     /// An encrypted repository with a key file, which takes plain backups too.
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().expect("scratch");
-        let options = InitOptions {
-            allow_plain: true,
-            ..InitOptions::default()
-        };
-        let repository = Repository::init(&location(&folder), &key(&folder), &options)
-            .await
-            .expect("made");
+        let options = InitOptions { allow_plain: true, ..InitOptions::default() };
+        let repository = Repository::init(&location(&folder), &key(&folder), &options).await.expect("made");
         Self { folder, repository }
     }
 
@@ -45,12 +40,7 @@ impl Scratch {
         walk(&self.path().join(under), &mut found);
         let mut names: Vec<_> = found
             .iter()
-            .map(|path| {
-                path.strip_prefix(self.path())
-                    .expect("within")
-                    .to_string_lossy()
-                    .into_owned()
-            })
+            .map(|path| path.strip_prefix(self.path()).expect("within").to_string_lossy().into_owned())
             .collect();
         names.sort();
         names
@@ -105,10 +95,7 @@ pub fn batches(documents: &[Vec<u8>]) -> Vec<DocumentBatch> {
                 bytes.extend_from_slice(document);
                 bytes.push(0xee);
             }
-            DocumentBatch {
-                bytes: bytes.into(),
-                offsets,
-            }
+            DocumentBatch { bytes: bytes.into(), offsets }
         })
         .collect()
 }
@@ -125,11 +112,7 @@ pub fn entry(name: &str, order: ContentOrder, content: CollectionContent) -> Col
     let raw = |document: bson::Document| RawDocumentBuf::try_from(&document).expect("BSON");
     CollectionEntry {
         name: name.into(),
-        kind: if order == ContentOrder::Exact {
-            CollectionKind::Capped
-        } else {
-            CollectionKind::Collection
-        },
+        kind: if order == ContentOrder::Exact { CollectionKind::Capped } else { CollectionKind::Collection },
         options: raw(doc! { "validator": { "$expr": { "a.b": 1 } }, "secretOption": name }),
         uuid: Some(bson::Uuid::from_bytes([7; 16])),
         indexes: vec![raw(doc! { "v": 2, "key": { "_id": 1 }, "name": "_id_" })],
@@ -166,10 +149,7 @@ pub async fn back_up(
     domain: Domain,
     collections: &[(&str, ContentOrder, &[Vec<u8>])],
 ) -> (Manifest, ManifestRef, WriteStats) {
-    let writer = repository
-        .begin(job, 1, domain, Compression::default())
-        .await
-        .expect("begins");
+    let writer = repository.begin(job, 1, domain, Compression::default()).await.expect("begins");
     let mut entries = Vec::new();
     for (name, order, documents) in collections {
         entries.push(entry(name, *order, write_collection(&writer, *order, documents).await));
@@ -183,14 +163,7 @@ pub async fn back_up(
 /// All documents of a collection.
 pub async fn read(repository: &Repository, manifest: &Manifest, name: &str) -> Result<Vec<Vec<u8>>, RepositoryError> {
     let reader = repository.open_backup(manifest).await?;
-    let entry = manifest
-        .collections
-        .iter()
-        .find(|entry| entry.name == name)
-        .expect("there");
+    let entry = manifest.collections.iter().find(|entry| entry.name == name).expect("there");
     let chunks: Vec<RawChunk> = reader.chunks(entry).try_collect().await?;
-    Ok(chunks
-        .iter()
-        .flat_map(|chunk| chunk.documents().map(<[u8]>::to_vec))
-        .collect())
+    Ok(chunks.iter().flat_map(|chunk| chunk.documents().map(<[u8]>::to_vec)).collect())
 }
