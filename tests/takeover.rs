@@ -135,5 +135,5 @@ async fn a_running_backup_is_canceled_through_another_api_within_two_seconds() {
     let (repository, key_file) = (world.repository(), world.key_file());
     let listed =
         crate::support::process::run(&["repo", "list", "--repository", &repository, "--key-file", &key_file], &[]);
-    assert_eq!(String::from_utf8_lossy(&listed.stdout), "", "no manifest counts");
+    assert_eq!(String::from_utf8_lossy(&listed.stdout), "no backups in 'main'\n", "no manifest counts");
 }

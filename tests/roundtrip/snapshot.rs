@@ -75,7 +75,7 @@ async fn a_collection_made_anew_meanwhile_leads_to_another_instant() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_successor_goes_on_and_one_manifest_counts() {
+async fn a_successor_goes_on_at_the_same_instant() {
     let world = World::start(1).await;
     let source = world.database("source").await;
     make(&world.client, &source).await;
@@ -98,6 +98,15 @@ async fn a_successor_goes_on_and_one_manifest_counts() {
     world.run(&job, &successor).await.expect("a backup");
     assert_eq!(snapshots(&job), 1);
     assert_eq!(world.repository.manifests().await.expect("manifests").len(), 1);
+
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_manifest_counts_wherever_a_worker_was_lost() {
+    let world = World::start(1).await;
+    let source = world.database("source").await;
+    make(&world.client, &source).await;
 
     // Lost right before the manifest: the successor, past the point of no return, makes its own.
     let job = world.job(backup(&source));
