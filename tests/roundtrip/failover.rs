@@ -12,7 +12,7 @@ use std::sync::{
 };
 
 /// What happens to the primary.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     StepsDown,
     /// It stays away until it is started again.
@@ -27,6 +27,7 @@ fn strike_at(world: &Arc<World>, count: usize, fate: Fate) -> Box<dyn Fn(usize) 
             let deployment = world.deployment.as_ref().expect("a set of its own");
             let strike = async {
                 let mut deployment = deployment.lock().await;
+                eprintln!("strikes");
                 match fate {
                     Fate::StepsDown => drop(deployment.step_down().await.expect("another primary")),
                     Fate::Dies => {
@@ -36,6 +37,7 @@ fn strike_at(world: &Arc<World>, count: usize, fate: Fate) -> Box<dyn Fn(usize) 
                 }
             };
             tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(strike));
+            eprintln!("struck");
         }
     })
 }
@@ -57,6 +59,7 @@ async fn a_new_primary_in_the_middle_costs_time_only() {
     let original = contents(&world.client, &source).await;
 
     for fate in [Fate::StepsDown, Fate::Dies] {
+        eprintln!("{fate:?}: backup");
         let job = world.job(backup(&source));
         let mut claim = job.claim();
         claim.at_report = strike_at(&world, 2_000, fate);
@@ -67,6 +70,7 @@ async fn a_new_primary_in_the_middle_costs_time_only() {
         // Measurements are counted by their buckets.
         assert!(usize::try_from(result.get_i64("documents").expect("told")).expect("few") < expected);
 
+        eprintln!("{fate:?}: restore");
         let restoring = world.job(restore(&job, &target));
         let mut claim = restoring.claim();
         claim.at_report = strike_at(&world, 2_000, fate);
@@ -79,6 +83,7 @@ async fn a_new_primary_in_the_middle_costs_time_only() {
         // In the middle of the swap.
         let looks: &[usize] = if fate == Fate::Dies { &[1] } else { &[0, 3, 6] };
         for look in looks.iter().copied() {
+            eprintln!("{fate:?}: swap, look {look}");
             let restoring = world.job(restore(&job, &target));
             let mut claim = restoring.claim();
             claim.at_look = strike_at(&world, look, fate);
