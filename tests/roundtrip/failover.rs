@@ -17,6 +17,8 @@ enum Fate {
     StepsDown,
     /// It stays away until it is started again.
     Dies,
+    /// It says nothing until it is waked, while its connections stay open: as if its cable were pulled.
+    FallsSilent,
 }
 
 /// Lets it happen once, when a count is reached.
@@ -34,6 +36,10 @@ fn strike_at(world: &Arc<World>, count: usize, fate: Fate) -> Box<dyn Fn(usize) 
                         let primary = deployment.primary().await.expect("a primary");
                         deployment.kill(primary, Signal::SIGKILL).await.expect("killed");
                     }
+                    Fate::FallsSilent => {
+                        let primary = deployment.primary().await.expect("a primary");
+                        deployment.kill(primary, Signal::SIGSTOP).await.expect("suspended");
+                    }
                 }
             };
             tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(strike));
@@ -47,6 +53,8 @@ async fn start_all(world: &World) {
     for member in 0..3 {
         if deployment.members()[member].pid.is_none() {
             deployment.restart(member).await.expect("it serves again");
+        } else {
+            deployment.kill(member, Signal::SIGCONT).await.expect("awake");
         }
     }
 }
@@ -94,5 +102,31 @@ async fn a_new_primary_in_the_middle_costs_time_only() {
             assert_same(&original, &contents(&world.client, &target).await);
         }
     }
+    Arc::into_inner(world).expect("nobody else").stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_primary_that_says_nothing_any_more_is_given_up() {
+    let world = Arc::new(World::start(3).await);
+    let (source, target) = (world.database("source").await, world.database("target").await);
+    make(&world.client, &source).await;
+    let original = contents(&world.client, &source).await;
+
+    eprintln!("backup");
+    let job = world.job(backup(&source));
+    let mut claim = job.claim();
+    claim.at_report = strike_at(&world, 2_000, Fate::FallsSilent);
+    world.run(&job, &claim).await.expect("a backup");
+    drop(claim);
+    start_all(&world).await;
+
+    eprintln!("restore");
+    let restoring = world.job(restore(&job, &target));
+    let mut claim = restoring.claim();
+    claim.at_report = strike_at(&world, 2_000, Fate::FallsSilent);
+    world.run(&restoring, &claim).await.expect("a restore");
+    drop(claim);
+    start_all(&world).await;
+    assert_same(&original, &contents(&world.client, &target).await);
     Arc::into_inner(world).expect("nobody else").stop().await;
 }

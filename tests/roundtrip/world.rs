@@ -70,7 +70,7 @@ impl World {
             client: watched(&uri, &at_command).await,
             repositories: [("main".to_owned(), repository.clone())].into(),
             ops_database: "lucid_ops".into(),
-            options: HandlerOptions { batch_bytes: 64 << 10, ..HandlerOptions::default() },
+            options: HandlerOptions { batch_bytes: 64 << 10, silence_ms: 10_000, ..HandlerOptions::default() },
         };
         Self {
             name: RepositoryName { name: "main".into(), id: repository.id().to_string() },

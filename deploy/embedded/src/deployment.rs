@@ -134,7 +134,7 @@ impl Deployment {
             return Err(Error::NotRunning { member });
         }
         if signal == Signal::SIGKILL {
-            process.wait().await?;
+            process.wait_for_end().await?;
         }
         Ok(())
     }

@@ -125,7 +125,16 @@ impl Process {
         }
         tracing::warn!(pid = self.pid(), "mongod does not stop, so it is killed");
         self.signal(Signal::SIGKILL)?;
-        self.wait().await.map(drop)
+        self.wait_for_end().await
+    }
+
+    /// Waits for the end of a mongod that has been killed.
+    pub async fn wait_for_end(&mut self) -> Result<()> {
+        let what = format!("waiting for the end of mongod {}", self.pid);
+        match timeout(STOP_PATIENCE, self.wait()).await {
+            Ok(ended) => ended.map(drop),
+            Err(late) => Err(Error::Process { what, source: late.into() }),
+        }
     }
 }
 

@@ -9,13 +9,19 @@ use lucid_ports::{Feed, StoreError, Wake};
 use lucid_schemas::{State, collections::OPS};
 use mongodb::{Collection, Database, change_stream::ChangeStream};
 use std::{sync::Mutex, time::Duration};
-use tokio::{sync::broadcast, task::JoinHandle, time::sleep};
+use tokio::{
+    sync::{broadcast, mpsc},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 /// How many wake-ups a listener may lag behind before it is told to reconcile.
 const BUFFERED: usize = 4_096;
-/// How long the server waits for a change before it answers that there is none; bounds how long a stop takes.
+/// How long the server waits for a change before it answers that there is none.
 const AWAIT: Duration = Duration::from_secs(1);
+/// A stream that says nothing for so long is given up; longer than an election, which the driver sits out by itself.
+const SILENCE: Duration = Duration::from_secs(20);
 const OPEN_BOUND: Duration = Duration::from_secs(30);
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_LONGEST: Duration = Duration::from_secs(5);
@@ -83,17 +89,50 @@ async fn open(jobs: Collection<Document>) -> Result<ChangeStream<Document>, Stor
     .await
 }
 
-/// Owns the stream: nobody else ever polls it, and no poll is dropped half-way.
+/// What the reader of a stream has to say; it speaks at least once per [`AWAIT`].
+enum Read {
+    Change(Box<Document>),
+    Nothing,
+    Over(String),
+}
+
+/// Reads one stream to its end. Nobody else ever polls it, and no poll is dropped half-way; when nobody listens any
+/// more, it ends at its next word.
+fn read(mut stream: ChangeStream<Document>) -> mpsc::Receiver<Read> {
+    let (say, said) = mpsc::channel(64);
+    tokio::spawn(async move {
+        loop {
+            let read = match stream.next_if_any().await {
+                Ok(Some(change)) => Read::Change(Box::new(change)),
+                Ok(None) if stream.is_alive() => Read::Nothing,
+                Ok(None) => Read::Over("the server has closed it".to_owned()),
+                Err(error) => Read::Over(crate::error::describe(&error)),
+            };
+            let over = matches!(read, Read::Over(_));
+            if say.send(read).await.is_err() || over {
+                return;
+            }
+        }
+    });
+    said
+}
+
+/// Keeps a stream going, whatever becomes of the one before.
 async fn own(
     jobs: Collection<Document>,
-    mut stream: ChangeStream<Document>,
+    stream: ChangeStream<Document>,
     wakes: broadcast::Sender<Wake>,
     stop: CancellationToken,
 ) {
+    let mut said = read(stream);
     let mut pause = PAUSE_FIRST;
-    while !stop.is_cancelled() {
-        match stream.next_if_any().await {
-            Ok(Some(change)) => {
+    loop {
+        let word = tokio::select! {
+            () = stop.cancelled() => return,
+            word = timeout(SILENCE, said.recv()) => word,
+        };
+        let reason = match word {
+            Ok(Some(Read::Change(change))) => {
                 pause = PAUSE_FIRST;
                 if let Some(wake) = wake(&change) {
                     // Nobody listening is no error.
@@ -101,20 +140,20 @@ async fn own(
                 }
                 continue;
             }
-            Ok(None) if stream.is_alive() => {
+            Ok(Some(Read::Nothing)) => {
                 pause = PAUSE_FIRST;
                 continue;
             }
-            Ok(None) => tracing::warn!("the change stream was closed: opening a fresh one"),
-            Err(error) => {
-                let reason = crate::error::describe(&error);
-                tracing::warn!(reason, "the change stream broke: opening a fresh one");
-            }
-        }
+            Ok(Some(Read::Over(reason))) => reason,
+            Ok(None) => "its reader broke off".to_owned(),
+            // The member is suspended or cut off: the connection itself wouldn't notice for a quarter of an hour.
+            Err(_) => format!("no answer for {} s", SILENCE.as_secs()),
+        };
+        tracing::warn!(reason, "the change stream broke: opening a fresh one");
         let Some(fresh) = reopen(&jobs, &stop, &mut pause).await else {
             return;
         };
-        stream = fresh;
+        said = read(fresh);
         let _ = wakes.send(Wake::Gap);
     }
 }

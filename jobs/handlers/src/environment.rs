@@ -1,9 +1,10 @@
 //! What the handlers of one worker share.
 
-use crate::error::Error;
+use crate::{database::Server, error::Error};
 use lucid_repository::Repository;
 use lucid_schemas::Request;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+use tokio_util::sync::CancellationToken;
 
 /// What the handlers of one worker share.
 #[derive(Debug)]
@@ -27,15 +28,23 @@ pub struct HandlerOptions {
     pub parallel: usize,
     /// zstd level of compressed backups, 1 to 22.
     pub compression_level: i32,
+    /// A member that doesn't answer for so long, beyond what a command allows itself, is given up.
+    pub silence_ms: u32,
 }
 
 impl Default for HandlerOptions {
     fn default() -> Self {
-        Self { batch_bytes: 4 << 20, parallel: 4, compression_level: 3 }
+        Self { batch_bytes: 4 << 20, parallel: 4, compression_level: 3, silence_ms: 90_000 }
     }
 }
 
 impl Environment {
+    /// The replica set as a job sees it that ends with `stop`.
+    pub(crate) fn server(&self, stop: &CancellationToken) -> Server {
+        let silence = Duration::from_millis(self.options.silence_ms.into());
+        Server::new(self.client.clone(), silence, stop.clone())
+    }
+
     /// The repository that a request names, if it is the very one that the request meant.
     pub(crate) fn repository(&self, request: &Request) -> Result<(&str, &Repository), Error> {
         let Some(needed) = &request.requires.repository else {

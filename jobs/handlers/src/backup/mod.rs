@@ -72,7 +72,7 @@ impl BackupHandler {
         {
             return Ok(result);
         }
-        let server = Server::new(self.environment.client.clone(), context.stop().clone());
+        let server = self.environment.server(context.stop());
         let facts = server.patiently(|| server.facts()).await?;
         snapshot::check_window(&server).await?;
         let run = Run {
@@ -120,7 +120,7 @@ impl Handler for BackupHandler {
 impl Run<'_> {
     /// Takes an instant after another until one could be read whole.
     async fn until_consistent(&self) -> Result<Document> {
-        let server = Server::new(self.environment.client.clone(), self.context.stop().clone());
+        let server = self.environment.server(self.context.stop());
         let mut too_old_before = false;
         for number in 1..=SNAPSHOTS_MAX {
             let snapshot = snapshot(self.context, &server, self.spec, number == 1).await?;
@@ -149,7 +149,7 @@ impl Run<'_> {
     async fn at_one_instant(&self, snapshot: &Snapshot) -> Result<Document> {
         // Ends the tasks of this instant without ending the job.
         let halt = self.context.stop().child_token();
-        let server = Server::new(self.environment.client.clone(), halt.clone());
+        let server = self.environment.server(&halt);
         self.check_consistent(snapshot)?;
         let job = self.context.job();
         let compression =

@@ -94,6 +94,16 @@ impl Server {
     }
 
     async fn indexes_at(&self, database: &str, name: &str) -> Result<(Vec<RawDocumentBuf>, Option<Timestamp>)> {
+        let (listed, at) = self.listed_indexes(database, name).await?;
+        let finished =
+            listed.into_iter().filter_map(|index| finished(index).transpose()).collect::<std::result::Result<_, ()>>();
+        let unreadable =
+            || Error::unreachable(&format!("list the indexes of {database}.{name}"), "its answer can't be read");
+        Ok((finished.map_err(|()| unreadable())?, at))
+    }
+
+    /// All indexes, those that are being built among them ([`is_building`]).
+    pub async fn listed_indexes(&self, database: &str, name: &str) -> Result<(Vec<RawDocumentBuf>, Option<Timestamp>)> {
         // Without the UUIDs of builds, an index that is still being built is listed just like a finished one.
         let body = doc! {
             "listIndexes": name,
@@ -101,10 +111,7 @@ impl Server {
             "cursor": { "batchSize": i64::from(LIST_BATCH) },
         };
         let doing = format!("list the indexes of {database}.{name}");
-        let (listed, at) = self.batches(command(database, &doing, true, &body)?, LIST_BATCH).all().await?;
-        let finished =
-            listed.into_iter().filter_map(|index| finished(index).transpose()).collect::<std::result::Result<_, ()>>();
-        Ok((finished.map_err(|()| Error::unreachable(&doing, "its answer can't be read"))?, at))
+        self.batches(command(database, &doing, true, &body)?, LIST_BATCH).all().await
     }
 
     /// Lists a database without indexes.
@@ -150,14 +157,18 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 /// An index as listed with the UUIDs of builds: a finished one comes as it is (6.0.5) or wrapped as `{spec}`, an unfinished
 /// one, which is none, as `{spec, buildUUID}`. `Err` is something else.
 fn finished(listed: RawDocumentBuf) -> std::result::Result<Option<RawDocumentBuf>, ()> {
-    let has = |field: &str| matches!(listed.get(field), Ok(Some(_)));
-    if has("buildUUID") || has("indexBuildInfo") {
+    if is_building(&listed) {
         return Ok(None);
     }
-    if has("key") {
+    if matches!(listed.get("key"), Ok(Some(_))) {
         return Ok(Some(listed));
     }
     listed.get_document("spec").map(|spec| Some(spec.to_owned())).map_err(|_| ())
+}
+
+/// Whether an index, as listed, isn't finished.
+pub(crate) fn is_building(listed: &RawDocument) -> bool {
+    ["buildUUID", "indexBuildInfo"].into_iter().any(|field| matches!(listed.get(field), Ok(Some(_))))
 }
 
 fn parse(at: Timestamp, listed: &[RawDocumentBuf]) -> Option<Catalog> {

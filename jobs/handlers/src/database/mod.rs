@@ -1,5 +1,6 @@
 //! The replica set: what is asked of it, what is done to it.
 
+pub(crate) mod builds;
 pub(crate) mod catalog;
 pub(crate) mod commands;
 pub(crate) mod definition;

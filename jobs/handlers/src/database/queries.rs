@@ -3,6 +3,10 @@
 use super::{Batches, Command, Server};
 use crate::error::{Error, Result, code};
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, Timestamp, Uuid, doc};
+use std::time::Duration;
+
+/// A count comes as one answer, however long it takes to go through a large collection.
+const COUNT_PATIENCE: Duration = Duration::from_hours(1);
 
 /// Which documents a read sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +100,7 @@ impl Server {
             "readConcern": ReadAt::Snapshot(at).concern(),
         };
         let doing = format!("count {}.{}", what.database, what.storage);
-        let mut batches = self.batches(command(&what.database, &doing, false, &body)?, 1);
+        let mut batches = self.batches(command(&what.database, &doing, false, &body)?, 1).within(COUNT_PATIENCE);
         let mut counted = 0;
         while let Some(batch) = batches.next().await? {
             if batch.at_cluster_time().is_none() {

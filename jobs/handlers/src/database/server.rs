@@ -1,7 +1,9 @@
 //! Talking to the replica set: commands and batches of raw documents.
 //!
-//! Invariant: a future of the driver is never dropped half-way. Each runs in a task of its own; who is told to stop
-//! leaves the task behind, which comes to its end by itself.
+//! Invariant: a future of the driver is never dropped half-way, and nothing is waited for without a bound. Each call runs
+//! in a task of its own; who is told to stop, or has waited for long enough, leaves the task behind, which comes to its
+//! end by itself. (A member that is suspended or cut off says nothing at all, and the connection notices that only after
+//! a quarter of an hour.)
 
 use crate::error::{Error, Result};
 use bson::{Document, RawBson, RawBsonRef, RawDocument, RawDocumentBuf, Timestamp};
@@ -10,7 +12,7 @@ use futures::StreamExt;
 use lucid_repository::DocumentBatch;
 use mongodb::Client;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 const TRIES: u32 = 20;
@@ -32,34 +34,41 @@ pub(crate) struct Command {
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     client: Client,
+    silence: Duration,
     stop: CancellationToken,
 }
 
 impl Server {
-    /// `stop` ends every wait except those of [`Self::tell`].
-    pub fn new(client: Client, stop: CancellationToken) -> Self {
-        Self { client, stop }
+    /// `silence` is how long a member may take for an answer, beyond what the command allows itself; `stop` ends every wait
+    /// except those of [`Self::tell`].
+    pub fn new(client: Client, silence: Duration, stop: CancellationToken) -> Self {
+        Self { client, silence, stop }
     }
 
     /// Sends a command whose outcome nobody needs once the job has to stop.
     pub async fn ask(&self, command: Command) -> Result<Document> {
-        let stop = self.stop.clone();
-        if stop.is_cancelled() {
+        if self.stop.is_cancelled() {
             return Err(Error::Stopped);
         }
-        let task = self.spawn(command);
         tokio::select! {
-            outcome = task => outcome.unwrap_or_else(|_| Err(broken("run a command"))),
-            () = stop.cancelled() => Err(Error::Stopped),
+            outcome = self.tell(command) => outcome,
+            () = self.stop.cancelled() => Err(Error::Stopped),
         }
     }
 
-    /// Sends a command and waits for its outcome, whatever happens.
+    /// Sends a command and waits for its outcome, even when the job has to stop. Without an answer in time, it may still
+    /// be carried out later.
     pub async fn tell(&self, command: Command) -> Result<Document> {
-        self.spawn(command).await.unwrap_or_else(|_| Err(broken("run a command")))
+        let within = self.silence + allowed(&command.body);
+        let doing = command.doing.clone();
+        match timeout(within, self.spawn(command)).await {
+            Ok(outcome) => outcome.unwrap_or_else(|_| Err(broken("run a command"))),
+            Err(_) => Err(silent(&doing, within)),
+        }
     }
 
-    fn spawn(&self, command: Command) -> tokio::task::JoinHandle<Result<Document>> {
+    /// Sends a command, and leaves the waiting to the caller.
+    pub fn spawn(&self, command: Command) -> tokio::task::JoinHandle<Result<Document>> {
         let database = self.client.database(&command.database);
         tokio::spawn(async move {
             let Command { doing, body, definitions, .. } = command;
@@ -73,12 +82,13 @@ impl Server {
     pub fn batches(&self, command: Command, batch_documents: u32) -> Batches {
         let database = self.client.database(&command.database);
         let (sender, receiver) = mpsc::channel(1);
+        let doing = command.doing.clone();
         tokio::spawn(async move {
             let outcome = pump(&database, command, batch_documents, &sender).await;
             // Fails only where nobody listens any more.
             let _ = sender.send(outcome.map(|()| None)).await;
         });
-        Batches { receiver, stop: self.stop.clone() }
+        Batches { receiver, doing, silence: self.silence, stop: self.stop.clone() }
     }
 
     /// The token that ends waits.
@@ -116,6 +126,18 @@ fn broken(doing: &str) -> Error {
     Error::unreachable(doing, "its task broke off")
 }
 
+fn silent(doing: &str, within: Duration) -> Error {
+    tracing::warn!(doing, within_s = within.as_secs(), "no answer: the call is abandoned");
+    Error::unreachable(doing, format!("no answer within {} s", within.as_secs()))
+}
+
+/// How long a command may take by its own words: its time limit, and its wait for a majority after that.
+fn allowed(body: &RawDocument) -> Duration {
+    let limit = body.get_i64("maxTimeMS").unwrap_or_default();
+    let majority = body.get_document("writeConcern").and_then(|concern| concern.get_i64("wtimeout"));
+    Duration::from_millis((limit.max(0) + majority.unwrap_or_default().max(0)).unsigned_abs())
+}
+
 fn check_write_concern(doing: &str, reply: Document) -> Result<Document> {
     let Ok(error) = reply.get_document("writeConcernError") else {
         return Ok(reply);
@@ -149,16 +171,27 @@ async fn pump(
 #[derive(Debug)]
 pub(crate) struct Batches {
     receiver: mpsc::Receiver<Result<Option<Batch>>>,
+    doing: String,
+    silence: Duration,
     stop: CancellationToken,
 }
 
 impl Batches {
-    /// The next batch, `None` at the end. A reader that breaks off is an error, never an end.
+    /// Gives the server more time for each batch than it has by default.
+    pub fn within(mut self, silence: Duration) -> Self {
+        self.silence = self.silence.max(silence);
+        self
+    }
+
+    /// The next batch, `None` at the end. A reader that breaks off, or says nothing, is an error, never an end.
     pub async fn next(&mut self) -> Result<Option<Batch>> {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(Error::Stopped),
-            next = self.receiver.recv() => next.unwrap_or_else(|| Err(broken("read a cursor"))),
+            next = timeout(self.silence, self.receiver.recv()) => match next {
+                Ok(next) => next.unwrap_or_else(|| Err(broken("read a cursor"))),
+                Err(_) => Err(silent(&self.doing, self.silence)),
+            },
         }
     }
 

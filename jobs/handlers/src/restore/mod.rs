@@ -72,7 +72,7 @@ impl RestoreHandler {
         if let Some(error) = job.request.spec.check(&self.environment.ops_database).into_iter().next() {
             return Err(Error::refused("bad_request", format!("{} {}", error.field, error.problem)));
         }
-        let server = Server::new(self.environment.client.clone(), context.stop().clone());
+        let server = self.environment.server(context.stop());
         if job.head.state == State::Committing {
             return self.roll_forward(context, &server, spec).await;
         }
@@ -135,7 +135,7 @@ impl Handler for RestoreHandler {
         let job = context.job();
         let Spec::Restore(spec) = &job.request.spec else { return };
         // The job's stop has fired by now; cleaning up goes on.
-        let server = Server::new(self.environment.client.clone(), tokio_util::sync::CancellationToken::new());
+        let server = self.environment.server(&tokio_util::sync::CancellationToken::new());
         let goes = |epoch| cleanup::may_go(ending, &job.head, epoch);
         if let Err(error) = cleanup::drop_staging(&server, &spec.database, job.id(), goes).await {
             tracing::warn!(job = %job.id(), %error, "staging collections stay behind");
@@ -199,7 +199,7 @@ impl Run<'_> {
         let total: u64 = self.entries.iter().map(|entry| entry.content.raw_bytes).sum();
         self.meter.phase("load", i64::try_from(total).unwrap_or(i64::MAX));
         let halt = self.context.stop().child_token();
-        let server = Server::new(self.environment.client.clone(), halt.clone());
+        let server = self.environment.server(&halt);
         let reader = self.repository.open_backup(&self.manifest).await?;
         let stage = Stage {
             server: &server,

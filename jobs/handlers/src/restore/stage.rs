@@ -122,7 +122,7 @@ impl Stage<'_> {
         let at = self.load(entry, &into).await?;
         let built = definition::indexes_to_create(&options, &indexes);
         if !built.is_empty() {
-            self.server.ask(commands::create_indexes(self.database, name.as_str(), uuid, built)?).await?;
+            self.server.build_indexes(self.database, name.as_str(), uuid, built).await?;
         }
         let documents = match self.prove_content(entry, &into, at).await? {
             Ok(documents) => documents,

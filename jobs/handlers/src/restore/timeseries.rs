@@ -242,14 +242,9 @@ async fn index(swap: &Swap<'_>, entry: &SwapEntry, target: &Identified) -> Resul
     if missing.is_empty() {
         return Ok(true);
     }
-    let built = swap.patiently(|| async {
-        let command = commands::create_indexes(database, &entry.name, target.uuid, missing.clone())?;
-        // Not waited for once the job has to stop: it goes on, or behind a lock it waits, without harm.
-        swap.server.ask(command).await
-    });
-    match built.await {
+    match swap.patiently(|| swap.server.build_indexes(database, &entry.name, target.uuid, missing.clone())).await {
         Err(error) if is_overtaken(&error) => Ok(false),
-        outcome => outcome.map(|_| true),
+        outcome => outcome.map(|()| true),
     }
 }
 
