@@ -2,8 +2,7 @@
 
 use super::{
     sample::indexes,
-    snapshot::wait_for,
-    world::{World, backup},
+    world::{World, backup, wait_for},
 };
 use bson::{Document, doc};
 use lucid_embedded::Signal;

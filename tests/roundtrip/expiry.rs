@@ -2,8 +2,8 @@
 
 use super::{
     sample::make,
-    snapshot::{snapshots, wait_for},
-    world::{World, backup},
+    snapshot::snapshots,
+    world::{World, backup, wait_for},
 };
 use bson::{Document, doc};
 use lucid_ports::JobError;

@@ -4,7 +4,7 @@ use lucid_embedded::Signal;
 
 use super::{
     sample::{assert_same, contents, make},
-    world::{World, backup, restore},
+    world::{World, backup, restore, wait_for},
 };
 use std::sync::{
     Arc,
@@ -27,7 +27,7 @@ fn strike_at(world: &Arc<World>, count: usize, fate: Fate) -> Box<dyn Fn(usize) 
     Box::new(move |so_far| {
         if so_far >= count && !done.swap(true, Ordering::SeqCst) {
             let deployment = world.deployment.as_ref().expect("a set of its own");
-            let strike = async {
+            wait_for(async {
                 let mut deployment = deployment.lock().await;
                 eprintln!("strikes");
                 match fate {
@@ -41,8 +41,7 @@ fn strike_at(world: &Arc<World>, count: usize, fate: Fate) -> Box<dyn Fn(usize) 
                         deployment.kill(primary, Signal::SIGSTOP).await.expect("suspended");
                     }
                 }
-            };
-            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(strike));
+            });
             eprintln!("struck");
         }
     })

@@ -2,7 +2,7 @@
 
 use super::{
     sample::{assert_same, contents, make},
-    world::{World, backup},
+    world::{World, backup, wait_for},
 };
 use bson::{Document, doc};
 use lucid_ports::{Ending, JobError};
@@ -12,11 +12,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub fn snapshots(job: &super::context::Stored) -> usize {
     let taken = |event: &&lucid_schemas::Event| matches!(event.body, EventBody::SnapshotTaken { .. });
     job.job().events.iter().filter(taken).count()
-}
-
-/// Runs work inside a hook, which isn't async, while other threads go on.
-pub fn wait_for(work: impl Future<Output = ()>) {
-    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -159,6 +159,17 @@ async fn watched(uri: &str, at_command: &AtCommand) -> Client {
     Client::with_options(options).expect("a client")
 }
 
+/// Runs work to its end inside a hook, which isn't async, while what called the hook stands still.
+///
+/// On a thread of its own: a `block_on` nested in the test's own would use up the wake-ups that are meant for what stands
+/// still, and nobody would ever go on with that.
+pub fn wait_for(work: impl Future<Output = ()> + Send) {
+    let runtime = tokio::runtime::Handle::current();
+    let ended =
+        tokio::task::block_in_place(|| std::thread::scope(|scope| scope.spawn(|| runtime.block_on(work)).join()));
+    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
 /// A backup of everything.
 pub fn backup(database: &str) -> Spec {
     Spec::Backup(BackupSpec {
