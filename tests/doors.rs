@@ -12,7 +12,7 @@ use lucid_core::{Command, transition};
 use lucid_embedded::{Deployment, Options};
 use lucid_mongo::{Connection, connect};
 use lucid_ports::{Enqueue, Outcome, Reach, Store, conformance::Bench};
-use lucid_schemas::{BackupSpec, Job, JobId, Kind, Request, Requires, Spec, collections::OPS};
+use lucid_schemas::{BackupSpec, Job, JobId, Kind, Request, Spec, collections::OPS};
 use mongodb::{Client, Database};
 use std::sync::{
     Arc,
@@ -89,19 +89,21 @@ fn backup(number: u64) -> Enqueue {
     let id = JobId::compose(Kind::Backup, bson::DateTime::now(), uuid::Uuid::new_v4().as_u64_pair().0);
     Enqueue {
         request: Request {
-            id,
-            spec: Spec::Backup(BackupSpec {
-                database: "lucid".into(),
-                collections: None,
-                compression: true,
-                encryption: true,
-                require_consistent: false,
-            }),
-            requested_by: "test".into(),
             unique_key: (number > 0).then(|| format!("key-{number}")),
-            priority: 0,
             max_attempts: 3,
-            requires: Requires::default(),
+            keys: Vec::new(),
+            ..Request::new(
+                id,
+                Spec::Backup(BackupSpec {
+                    database: "lucid".into(),
+                    collections: None,
+                    compression: true,
+                    encryption: true,
+                    require_consistent: false,
+                }),
+                "test",
+                None,
+            )
         },
         delay_ms: 0,
         write: uuid::Uuid::new_v4().to_string(),
@@ -113,7 +115,7 @@ fn reach() -> Reach {
 }
 
 fn claim(worker: &str, lease_ms: i64) -> Command {
-    Command::Claim { worker: worker.into(), lease_ms }
+    Command::Claim { worker: worker.into(), lease_ms, slots: Vec::new() }
 }
 
 /// Makes a command true; it must win.

@@ -8,7 +8,7 @@ use lucid_embedded::Options;
 use lucid_mongo::{Connection, MongoFeed};
 use lucid_ports::{Ending, Enqueue, Handler, JobContext, JobError, Outcome, Reach, Store};
 use lucid_runtime::{Worker, WorkerHandle, WorkerOptions};
-use lucid_schemas::{BackupSpec, EventBody, Job, JobId, Kind, Request, Requires, Spec, State};
+use lucid_schemas::{BackupSpec, EventBody, Job, JobId, Kind, Request, Spec, State};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
@@ -108,21 +108,15 @@ impl Stage {
 
     async fn enqueue(&self, max_attempts: i32) -> JobId {
         let (chance, _) = uuid::Uuid::new_v4().as_u64_pair();
-        let request = Request {
-            id: JobId::compose(Kind::Backup, DateTime::now(), chance),
-            spec: Spec::Backup(BackupSpec {
-                database: "$lucid".into(),
-                collections: None,
-                compression: true,
-                encryption: true,
-                require_consistent: false,
-            }),
-            requested_by: "api:test".into(),
-            unique_key: None,
-            priority: 0,
-            max_attempts,
-            requires: Requires::default(),
-        };
+        let spec = Spec::Backup(BackupSpec {
+            database: "$lucid".into(),
+            collections: None,
+            compression: true,
+            encryption: true,
+            require_consistent: false,
+        });
+        let id = JobId::compose(Kind::Backup, DateTime::now(), chance);
+        let request = Request { max_attempts, keys: Vec::new(), ..Request::new(id, spec, "api:test", None) };
         let write = uuid::Uuid::new_v4().to_string();
         let enqueue = Enqueue { request, delay_ms: 0, write };
         let first = self.store.enqueue(&enqueue).await.expect("enqueued");
@@ -248,7 +242,7 @@ async fn a_job_whose_worker_was_lost_on_its_last_attempt_fails() {
     let stage = Stage::set().await;
     let id = stage.enqueue(1).await;
     // A worker that claims and is never heard of again.
-    let claim = Command::Claim { worker: "lost".into(), lease_ms: 300 };
+    let claim = Command::Claim { worker: "lost".into(), lease_ms: 300, slots: Vec::new() };
     stage.ask(&id, &claim).await;
     let worker = stage.worker("w", &[]);
     let job = stage.until(&id, State::Failed).await;

@@ -16,6 +16,13 @@ pub const WORKERS: &str = "workers";
 /// Repository names bound to ids.
 pub const REPOSITORIES: &str = "repositories";
 
+/// Kinds whose jobs aren't claimed for now.
+pub const QUEUES: &str = "queues";
+/// Idempotency keys of requests, for a day.
+pub const IDEMPOTENCY: &str = "idempotency";
+/// One document per part of this database that has a shape: its number, so that an older program keeps away.
+pub const MIGRATIONS: &str = "migrations";
+
 /// An index as `createIndexes` takes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IndexDefinition {
@@ -43,6 +50,12 @@ pub fn validators() -> Vec<ValidatorDefinition> {
         define(OPS_DETAILS, doc! { "bsonType": "object", "required": ["_id", "job", "name", "hash", "data"] }),
         define(WORKERS, doc! { "bsonType": "object", "required": ["_id", "seen_at", "capacity", "repositories"] }),
         define(REPOSITORIES, doc! { "bsonType": "object", "required": ["_id", "id"] }),
+        define(QUEUES, doc! { "bsonType": "object", "required": ["_id", "by", "reason", "at"] }),
+        define(
+            IDEMPOTENCY,
+            doc! { "bsonType": "object", "required": ["_id", "fingerprint", "job", "write", "expires_at"] },
+        ),
+        define(MIGRATIONS, doc! { "bsonType": "object", "required": ["_id", "schema"] }),
     ]
 }
 
@@ -67,6 +80,9 @@ fn ops_schema() -> Document {
             "created_at": { "bsonType": "date" },
             "started_at": { "bsonType": "date" },
             "finished_at": { "bsonType": "date" },
+            "rank_at": { "bsonType": "date", "description": "run_at, earlier by ten minutes for each step of priority" },
+            "keys": { "bsonType": "array", "minItems": 1, "description": "what it needs to itself or shares" },
+            "after": { "bsonType": "object", "required": ["job", "state"], "description": "what must have ended first" },
             "holds": { "bsonType": "array", "minItems": 1, "description": "slots of concurrency keys" },
             "lease": { "bsonType": "object", "required": ["worker", "token", "expires_at"] },
             "events": {
@@ -83,10 +99,14 @@ pub fn indexes() -> Vec<IndexDefinition> {
     let open = doc! { "open": true };
     vec![
         // What is due, best first: the claim's query.
-        ops(doc! { "name": "due", "key": { "state": 1, "priority": -1, "run_at": 1 },
-        "partialFilterExpression": &open }),
+        ops(doc! { "name": "due_by_rank", "key": { "state": 1, "rank_at": 1 }, "partialFilterExpression": &open }),
         // What becomes due next: the timer's query.
         ops(doc! { "name": "next_due", "key": { "state": 1, "run_at": 1 }, "partialFilterExpression": &open }),
+        // Who waits for a job that ended.
+        ops(doc! { "name": "waiting", "key": { "state": 1, "after.job": 1, "created_at": 1 },
+        "partialFilterExpression": &open }),
+        ops(doc! { "name": "waiting_oldest", "key": { "state": 1, "created_at": 1 },
+        "partialFilterExpression": &open }),
         // Leases that end: the takeover's query.
         ops(doc! { "name": "lease_end", "key": { "state": 1, "lease.expires_at": 1 },
         "partialFilterExpression": open }),
@@ -100,6 +120,10 @@ pub fn indexes() -> Vec<IndexDefinition> {
         // "What failed today", "what ran on node X".
         ops(doc! { "name": "ended", "key": { "state": 1, "finished_at": -1 } }),
         ops(doc! { "name": "by_worker", "key": { "worker": 1, "started_at": -1 } }),
+        IndexDefinition {
+            collection: IDEMPOTENCY,
+            index: doc! { "name": "expiry", "key": { "expires_at": 1 }, "expireAfterSeconds": 0 },
+        },
         IndexDefinition { collection: OPS_DETAILS, index: doc! { "name": "job", "key": { "job": 1 } } },
     ]
 }

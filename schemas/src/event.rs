@@ -1,6 +1,6 @@
 //! Facts about a job, in the past tense, numbered from 1. A job's `events` array is its event stream.
 
-use crate::Stamp;
+use crate::{Stamp, State};
 use bson::{Document, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,36 @@ pub enum EventBody {
         request_hash: String,
         /// Milliseconds until it is due.
         delay_ms: i64,
+        /// Higher runs sooner.
+        #[serde(default)]
+        priority: i32,
+        /// Whether another job has to end first.
+        #[serde(default)]
+        waits: bool,
+    },
+    /// The job that this one waited for ended as wanted.
+    DependencyMet {
+        /// How that one ended.
+        state: State,
+        /// What of its result this job needs: the `manifest` of a backup.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        result: Option<Document>,
+    },
+    /// The job that this one waited for ended otherwise, or is gone: this one never runs.
+    DependencyFailed {
+        /// How that one ended; absent where it doesn't exist any more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<State>,
+    },
+    /// A queued job that needs a key to itself has taken free slots of it, and waits for the others.
+    SlotsReserved {
+        /// The slots that it took now.
+        slots: Vec<String>,
+    },
+    /// It waited for the others for too long, gave back what it had, and tries again later.
+    SlotsReturned {
+        /// Milliseconds until it is due again.
+        retry_in_ms: i64,
     },
     /// A worker took the job, or took it over from one whose lease had ended.
     Claimed {
@@ -34,6 +64,9 @@ pub enum EventBody {
         attempt: i32,
         /// Whether another worker held it before and was lost.
         takeover: bool,
+        /// Slots of concurrency keys that the job took with this claim.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        slots: Vec<String>,
     },
     /// The worker gave it back unharmed, as it was asked to stop; the attempt doesn't count.
     Released {
@@ -105,6 +138,10 @@ impl EventBody {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Enqueued { .. } => "enqueued",
+            Self::DependencyMet { .. } => "dependency_met",
+            Self::DependencyFailed { .. } => "dependency_failed",
+            Self::SlotsReserved { .. } => "slots_reserved",
+            Self::SlotsReturned { .. } => "slots_returned",
             Self::Claimed { .. } => "claimed",
             Self::Released { .. } => "released",
             Self::AttemptFailed { .. } => "attempt_failed",

@@ -3,50 +3,17 @@
 //! Four parts with four rules: the [`Request`] never changes; the [`Head`] is the fold of the events; the
 //! [`Lease`] and the [`Progress`] are volatile and no event tells of them; the events are append-only.
 
-use crate::{Event, Failure, JOB_SCHEMA, JobId, Kind, Spec, Stamp, State};
+use crate::{Event, Failure, JobId, Kind, Request, Stamp, State, upcast::upcast};
 use bson::{Bson, DateTime, Document, doc};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
-/// A repository by name, bound to the id it had when the job was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct RepositoryName {
-    /// The configured name, such as `main`.
-    pub name: String,
-    /// The repository's own id.
-    pub id: String,
-}
+/// How much sooner one step of priority makes a job run, in milliseconds.
+pub const AGING_MS: i64 = 600_000;
 
-/// What a worker must reach to run a job.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Requires {
-    /// The repository, where the job needs one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repository: Option<RepositoryName>,
-    /// Labels that the worker must carry.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub labels: Vec<String>,
-}
-
-/// What was asked for. Immutable; the `enqueued` event holds its hash.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Request {
-    /// The job's id.
-    pub id: JobId,
-    /// What to do.
-    pub spec: Spec,
-    /// Who asked: `api:pi-1`, `token:ci`.
-    pub requested_by: String,
-    /// At most one open job has this key.
-    pub unique_key: Option<String>,
-    /// Higher runs first.
-    pub priority: i32,
-    /// How many attempts may fail before the job does.
-    pub max_attempts: i32,
-    /// What a worker must reach.
-    pub requires: Requires,
-}
+/// The lowest priority that may be asked for.
+pub const PRIORITY_LOWEST: i32 = -10;
+/// The highest one.
+pub const PRIORITY_HIGHEST: i32 = 10;
 
 /// The fold of a job's events.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -64,6 +31,17 @@ pub struct Head {
     pub worker: Option<String>,
     /// When it is due.
     pub run_at: Stamp,
+    /// Higher runs sooner.
+    pub priority: i32,
+    /// What due jobs are claimed in the order of: `run_at`, earlier by [`AGING_MS`] for each step of priority. So a job of
+    /// low priority is overtaken for a while, and never starves.
+    pub rank_at: Stamp,
+    /// Slots of concurrency keys that the job occupies; through lease ends, until it waits again or ends.
+    #[serde(default)]
+    pub holds: Vec<String>,
+    /// When it began to reserve slots, while it does.
+    #[serde(default)]
+    pub reserved_at: Option<Stamp>,
     /// When it was asked for.
     pub created_at: Stamp,
     /// When it was claimed first.
@@ -143,74 +121,32 @@ pub struct UnreadableJob {
     pub reason: String,
 }
 
-impl Request {
-    /// SHA-256 (hex) over the canonical form of every field.
-    ///
-    /// # Errors
-    /// Where a value has no BSON form.
-    pub fn hash(&self) -> Result<String, bson::error::Error> {
-        let mut canonical = Vec::new();
-        self.to_document()?.to_writer(&mut canonical)?;
-        let digest = Sha256::digest(&canonical);
-        Ok(digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        }))
-    }
-
-    /// The stored fields of the request, in stored order.
-    ///
-    /// # Errors
-    /// Where a value has no BSON form.
-    pub fn to_document(&self) -> Result<Document, bson::error::Error> {
-        let mut document = doc! {
-            "_id": self.id.as_str(),
-            "schema": JOB_SCHEMA,
-            "kind": self.spec.kind().as_str(),
-            "spec": self.spec.to_document()?,
-            "requested_by": &self.requested_by,
-            "priority": self.priority,
-            "max_attempts": self.max_attempts,
-            "requires": bson::serialize_to_bson(&self.requires)?,
-        };
-        if let Some(key) = &self.unique_key {
-            document.insert("unique_key", key);
-        }
-        Ok(document)
-    }
-
-    fn from_document(document: &Document) -> Result<Self, bson::error::Error> {
-        #[derive(Deserialize)]
-        struct Stored {
-            #[serde(rename = "_id")]
-            id: JobId,
-            kind: Kind,
-            spec: Document,
-            requested_by: String,
-            #[serde(default)]
-            unique_key: Option<String>,
-            priority: i32,
-            max_attempts: i32,
-            requires: Requires,
-        }
-        let stored: Stored = bson::deserialize_from_document(document.clone())?;
-        Ok(Self {
-            id: stored.id,
-            spec: Spec::from_document(stored.kind, stored.spec)?,
-            requested_by: stored.requested_by,
-            unique_key: stored.unique_key,
-            priority: stored.priority,
-            max_attempts: stored.max_attempts,
-            requires: stored.requires,
-        })
-    }
-}
-
 impl Head {
+    /// The head of a job that was asked for at `at` and is due then.
+    pub const fn born(at: Stamp) -> Self {
+        Self {
+            state: State::Queued,
+            version: 1,
+            epoch: 0,
+            attempt: 0,
+            worker: None,
+            run_at: at,
+            priority: 0,
+            rank_at: at,
+            holds: Vec::new(),
+            reserved_at: None,
+            created_at: at,
+            started_at: None,
+            finished_at: None,
+            result: None,
+            error: None,
+        }
+    }
+
     /// Every head field with the value to store, in stored order. Shared by all stores, so that none forgets one.
     pub fn fields(&self) -> Vec<(&'static str, FieldValue)> {
-        let Self { state, version, epoch, attempt, worker, run_at, created_at, started_at, finished_at, result, error } =
-            self;
+        let Self { state, version, epoch, attempt, worker, run_at, priority, rank_at, holds, reserved_at, .. } = self;
+        let Self { created_at, started_at, finished_at, result, error, .. } = self;
         let stamp = |stamp: &Option<Stamp>| stamp.map_or(FieldValue::Absent, FieldValue::Stamp);
         vec![
             ("state", FieldValue::Literal(state.as_str().into())),
@@ -221,6 +157,11 @@ impl Head {
             ("attempt", FieldValue::Literal((*attempt).into())),
             ("worker", literal(worker.as_ref().map(|name| name.as_str().into()))),
             ("run_at", FieldValue::Stamp(*run_at)),
+            ("priority", FieldValue::Literal((*priority).into())),
+            ("rank_at", FieldValue::Stamp(*rank_at)),
+            // Absent where empty: in a unique index two empty lists are the same.
+            ("holds", literal((!holds.is_empty()).then(|| holds.clone().into()))),
+            ("reserved_at", stamp(reserved_at)),
             ("created_at", FieldValue::Stamp(*created_at)),
             ("started_at", stamp(started_at)),
             ("finished_at", stamp(finished_at)),
@@ -243,7 +184,8 @@ fn failure_bson(failure: &Failure) -> Bson {
 }
 
 impl Job {
-    /// Reads a stored document; field by field in the order of the four parts.
+    /// Reads a stored document; field by field in the order of the four parts. Older shapes are read through
+    /// their upcasters.
     ///
     /// # Errors
     /// Where the document isn't a job of a known schema.
@@ -260,15 +202,8 @@ impl Job {
             id: document.get("_id").map_or_else(|| "without _id".into(), ToString::to_string),
             reason,
         };
-        match document.get("schema") {
-            Some(Bson::Int32(JOB_SCHEMA)) => {}
-            Some(other) => {
-                return Err(unreadable(format!(
-                    "its schema is {other}, this program knows {JOB_SCHEMA}: upgrade this node"
-                )));
-            }
-            None => return Err(unreadable("it has no schema number".into())),
-        }
+        let upcast = upcast(document).map_err(unreadable)?;
+        let document = upcast.as_ref();
         let said = |error: bson::error::Error| unreadable(error.to_string());
         let rest: Rest = bson::deserialize_from_document(document.clone()).map_err(said)?;
         Ok(Self {
@@ -294,28 +229,27 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BackupSpec, EventBody};
+    use crate::{BackupSpec, EventBody, Spec};
 
     #[test]
     fn a_stored_job_reads_back_whole() {
-        let request = Request {
-            id: "backup_20250109_020000_7k3fq2m8ab".parse().expect("an id"),
-            spec: Spec::Backup(BackupSpec {
-                database: "lucid".into(),
-                collections: None,
-                compression: true,
-                encryption: true,
-                require_consistent: false,
-            }),
-            requested_by: "api:pi-1".into(),
-            unique_key: None,
-            priority: 0,
-            max_attempts: 5,
-            requires: Requires::default(),
-        };
+        let spec = Spec::Backup(BackupSpec {
+            database: "lucid".into(),
+            collections: None,
+            compression: true,
+            encryption: true,
+            require_consistent: false,
+        });
+        let id = "backup_20250109_020000_7k3fq2m8ab".parse().expect("an id");
+        let request = Request { timeout_ms: Some(5), ..Request::new(id, spec, "api:pi-1", None) };
         let at = DateTime::from_millis(1_736_388_000_000);
         let bodies = [
-            EventBody::Enqueued { request_hash: request.hash().expect("a hash"), delay_ms: 0 },
+            EventBody::Enqueued {
+                request_hash: request.hash().expect("a hash"),
+                delay_ms: 0,
+                priority: 0,
+                waits: false,
+            },
             EventBody::SnapshotTaken { cluster_time: bson::Timestamp { time: 1_736_388_001, increment: 7 } },
             EventBody::CommitStarted {},
         ];
@@ -327,7 +261,7 @@ mod tests {
         let mut document = request.to_document().expect("a document");
         document.extend(doc! {
             "state": "queued", "open": true, "version": 3_i64, "epoch": 0_i64, "attempt": 0,
-            "run_at": at, "created_at": at,
+            "run_at": at, "rank_at": at, "created_at": at,
             "events": bson::serialize_to_bson(&events).expect("events"),
         });
         let job = Job::from_document(&document).expect("a job");
@@ -338,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_document_of_a_later_schema_says_what_to_do() {
-        let error = Job::from_document(&doc! { "_id": "x", "schema": 2 }).expect_err("refused");
+        let error = Job::from_document(&doc! { "_id": "x", "schema": crate::JOB_SCHEMA + 1 }).expect_err("refused");
         assert!(error.to_string().contains("upgrade this node"), "{error}");
     }
 }

@@ -8,7 +8,9 @@
 //! | [`kind`], [`state`] | yes | yes | what a job does, where it stands |
 //! | [`spec`] | yes | yes | what a job is asked to do, per kind |
 //! | [`event`] | yes | yes | facts about a job, numbered from 1 |
+//! | [`request`] | yes | yes | what was asked for: the part of a job that never changes |
 //! | [`job`] | yes | yes | the job document: request, head, lease, progress, events |
+//! | [`key`] | yes | yes | concurrency keys and their slots |
 //! | [`stamp`] | as dates | as dates | time that only the server knows |
 //! | [`names`] | - | - | which database and collection names are acceptable |
 //! | [`http`], [`problem`] | - | yes | request and response bodies |
@@ -19,21 +21,26 @@ pub mod event;
 pub mod http;
 pub mod id;
 pub mod job;
+pub mod key;
 pub mod kind;
 pub mod names;
 pub mod problem;
+pub mod request;
 pub mod spec;
 pub mod stamp;
 pub mod state;
+mod upcast;
 
 pub use event::{Event, EventBody, Failure};
 pub use id::JobId;
-pub use job::{Head, Job, Lease, Progress, RepositoryName, Request, Requires};
+pub use job::{Head, Job, Lease, Progress};
+pub use key::ConcurrencyKey;
 pub use kind::Kind;
 pub use problem::FieldError;
+pub use request::{After, RepositoryName, Request, Requires};
 pub use spec::{BackupSpec, ManifestName, RestoreSpec, Spec, VerifyLevel, VerifySpec};
 pub use stamp::Stamp;
 pub use state::State;
 
-/// Number of the job document's shape; older numbers are read through upcasters.
-pub const JOB_SCHEMA: i32 = 1;
+/// Number of the job document's shape; older numbers, from 1, are read through upcasters.
+pub const JOB_SCHEMA: i32 = 2;

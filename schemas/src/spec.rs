@@ -1,7 +1,7 @@
 //! What a job is asked to do, per kind. Specs are closed (an unknown field is an error) and hold no secret:
 //! repositories are named; what the names mean is configured where the worker runs.
 
-use crate::{FieldError, JobId, Kind, names};
+use crate::{ConcurrencyKey, FieldError, JobId, Kind, RepositoryName, names};
 use bson::Document;
 use serde::{Deserialize, Serialize};
 
@@ -68,10 +68,11 @@ pub enum VerifyLevel {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VerifySpec {
-    /// The job that made the backup.
+    /// The job that makes or made the backup.
     pub backup: JobId,
-    /// Its manifest.
-    pub manifest: ManifestName,
+    /// Its manifest; absent where the backup wasn't made yet: then `dependency_met` names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<ManifestName>,
     /// How deeply.
     pub level: VerifyLevel,
 }
@@ -95,6 +96,23 @@ impl Spec {
             Self::Restore(_) => Kind::Restore,
             Self::Verify(_) => Kind::Verify,
         }
+    }
+
+    /// What a job with this spec needs to itself or shares, sorted by key.
+    pub fn keys(&self, repository: Option<&RepositoryName>) -> Vec<ConcurrencyKey> {
+        let mut keys = vec![ConcurrencyKey::shared(ConcurrencyKey::CLUSTER)];
+        match self {
+            Self::Backup(spec) => keys.push(ConcurrencyKey::shared(ConcurrencyKey::database(&spec.database))),
+            Self::Restore(spec) => {
+                keys.push(ConcurrencyKey { key: ConcurrencyKey::database(&spec.database), exclusive: !spec.dry_run });
+            }
+            Self::Verify(_) => {}
+        }
+        if let Some(repository) = repository {
+            keys.push(ConcurrencyKey::shared(ConcurrencyKey::repository(&repository.id)));
+        }
+        keys.sort();
+        keys
     }
 
     /// The stored form.

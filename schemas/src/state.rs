@@ -7,6 +7,8 @@ use std::{fmt, str::FromStr};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
+    /// Waits for another job to end.
+    Waiting,
     /// Waits for its `run_at` and for a worker that reaches what it needs.
     Queued,
     /// A worker holds it.
@@ -27,7 +29,8 @@ pub enum State {
 
 impl State {
     /// Every state, in the order of this enum.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
+        Self::Waiting,
         Self::Queued,
         Self::Running,
         Self::Canceling,
@@ -41,6 +44,7 @@ impl State {
     /// The stored and spoken word.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Waiting => "waiting",
             Self::Queued => "queued",
             Self::Running => "running",
             Self::Canceling => "canceling",
@@ -56,7 +60,7 @@ impl State {
     pub const fn is_terminal(self) -> bool {
         match self {
             Self::Succeeded | Self::Failed | Self::Canceled => true,
-            Self::Queued | Self::Running | Self::Canceling | Self::Committing | Self::Blocked => false,
+            Self::Waiting | Self::Queued | Self::Running | Self::Canceling | Self::Committing | Self::Blocked => false,
         }
     }
 }

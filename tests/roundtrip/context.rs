@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bson::{DateTime, Document};
 use lucid_ports::{ContextError, Detail, JobContext};
-use lucid_schemas::{Event, EventBody, Head, Job, Progress, RepositoryName, Request, Requires, Spec, Stamp, State};
+use lucid_schemas::{Event, EventBody, Head, Job, Progress, RepositoryName, Request, Spec, Stamp, State};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -47,28 +47,9 @@ impl Stored {
     /// A new job, not yet claimed.
     pub fn new(id: &str, spec: Spec, repository: RepositoryName) -> Arc<Self> {
         let at = Stamp::At(DateTime::now());
-        let request = Request {
-            id: id.parse().expect("an id"),
-            spec,
-            requested_by: "test".into(),
-            unique_key: None,
-            priority: 0,
-            max_attempts: 3,
-            requires: Requires { repository: Some(repository), labels: Vec::new() },
-        };
-        let head = Head {
-            state: State::Running,
-            version: 0,
-            epoch: 0,
-            attempt: 0,
-            worker: None,
-            run_at: at,
-            created_at: at,
-            started_at: None,
-            finished_at: None,
-            result: None,
-            error: None,
-        };
+        let id = id.parse().expect("an id");
+        let request = Request { max_attempts: 3, ..Request::new(id, spec, "test", Some(repository)) };
+        let head = Head { state: State::Running, version: 0, ..Head::born(at) };
         let job = Job { request, head, lease: None, progress: None, events: Vec::new() };
         Arc::new(Self { job: Mutex::new(job), details: Mutex::default() })
     }
@@ -81,7 +62,7 @@ impl Stored {
             job.head.attempt += 1;
             job.head.epoch
         };
-        self.append(EventBody::Claimed { epoch, attempt: 1, takeover: epoch > 1 });
+        self.append(EventBody::Claimed { epoch, attempt: 1, takeover: epoch > 1, slots: Vec::new() });
         Claim {
             stored: Arc::clone(self),
             epoch,

@@ -121,6 +121,9 @@ fn law(refusal: &Refusal) -> (StatusCode, &'static str, &'static str) {
         | Refusal::Fenced { .. }
         | Refusal::AttemptsExhausted { .. }
         | Refusal::StreamFull { .. }
+        | Refusal::SlotsMissing { .. }
+        | Refusal::WrongSlot { .. }
+        | Refusal::DependencyOpen { .. }
         | Refusal::WrongFact { .. } => "wrong-state",
     };
     (StatusCode::CONFLICT, kind, "The job's state does not allow it")

@@ -12,7 +12,7 @@ use actix_web::{HttpResponse, http::header::LOCATION, web};
 use bson::DateTime;
 use lucid_ports::{Enqueue, StoreError};
 use lucid_schemas::{
-    BackupSpec, JobId, Kind, RepositoryName, Request, Requires, RestoreSpec, Spec, VerifyLevel, VerifySpec,
+    BackupSpec, JobId, Kind, RepositoryName, Request, RestoreSpec, Spec, VerifyLevel, VerifySpec,
     http::{BackupBody, RestoreBody, VerifyBody},
 };
 
@@ -61,7 +61,7 @@ pub(crate) async fn verify(state: State, body: Body<VerifyBody>) -> Answer {
         }
     };
     let source = Source::find(&state, &asked.backup).await?;
-    let spec = VerifySpec { backup: source.job.id().clone(), manifest: source.manifest, level };
+    let spec = VerifySpec { backup: source.job.id().clone(), manifest: Some(source.manifest), level };
     accept(&state, Spec::Verify(spec), source.repository).await
 }
 
@@ -70,13 +70,8 @@ async fn accept(state: &ApiState, spec: Spec, repository: RepositoryName) -> Ans
     let (chance, _) = uuid::Uuid::new_v4().as_u64_pair();
     let id = JobId::compose(kind, DateTime::now(), chance);
     let request = Request {
-        id: id.clone(),
-        spec,
-        requested_by: state.options.actor(),
-        unique_key: None,
-        priority: 0,
         max_attempts: state.options.max_attempts,
-        requires: Requires { repository: Some(repository), labels: Vec::new() },
+        ..Request::new(id.clone(), spec, state.options.actor(), Some(repository))
     };
     let enqueue = Enqueue { request, delay_ms: 0, write: write_token() };
     let job = state.store.enqueue(&enqueue).await.map_err(|error| unsure(&id, error))?;

@@ -8,6 +8,10 @@ use lucid_schemas::{Job, Request, State};
 /// What an open job without a holder waits for, given the live workers.
 pub(crate) fn waiting_for(job: &Job, workers: &[WorkerCard]) -> Option<String> {
     match job.head.state {
+        State::Waiting => {
+            let after = job.request.after.as_ref()?;
+            return Some(format!("for {} to end as {}", after.job, after.state));
+        }
         State::Queued => {}
         // Begun, then given back or lost.
         State::Canceling | State::Committing if job.lease.is_none() => {}
@@ -25,6 +29,10 @@ pub(crate) fn waiting_for(job: &Job, workers: &[WorkerCard]) -> Option<String> {
         && run_at > DateTime::now()
     {
         return Some(format!("due at {}", json::time(job.head.run_at)));
+    }
+    if !job.head.holds.is_empty() && job.lease.is_none() && job.head.state == State::Queued {
+        let keys: Vec<_> = job.request.keys.iter().filter(|key| key.exclusive).map(|key| key.key.as_str()).collect();
+        return Some(format!("until it has {} to itself: jobs that share it must end first", keys.join(" and ")));
     }
     Some(unreached(&job.request, workers).unwrap_or_else(|| busy(&job.request, workers)))
 }

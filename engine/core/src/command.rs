@@ -1,7 +1,7 @@
 //! What may be asked of a job that exists. Every command of a worker names the epoch of its claim.
 
 use bson::Document;
-use lucid_schemas::{EventBody, Failure};
+use lucid_schemas::{EventBody, Failure, State};
 
 /// What may be asked of a job.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,6 +12,25 @@ pub enum Command {
         worker: String,
         /// How long its lease is.
         lease_ms: i64,
+        /// Slots of the job's concurrency keys that it takes with the claim, beside those that the job has reserved.
+        slots: Vec<String>,
+    },
+    /// A worker takes slots for a queued job that needs a key to itself, which isn't all free yet.
+    Reserve {
+        /// The slots.
+        slots: Vec<String>,
+    },
+    /// A worker gives up what a queued job has reserved, as others have waited for it for too long.
+    ReturnSlots {
+        /// Delay until the job tries again.
+        retry_in_ms: i64,
+    },
+    /// Somebody saw how the job that this one waits for ended; `None`: it doesn't exist any more.
+    Settle {
+        /// How it ended.
+        dependency: Option<State>,
+        /// What of its result this job needs.
+        result: Option<Document>,
     },
     /// The holder gives the job back unharmed: it was asked to stop.
     Release {
@@ -68,6 +87,9 @@ impl Command {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Claim { .. } => "claim",
+            Self::Reserve { .. } => "reserve",
+            Self::ReturnSlots { .. } => "return_slots",
+            Self::Settle { .. } => "settle",
             Self::Release { .. } => "release",
             Self::Record { .. } => "record",
             Self::Commit { .. } => "commit",

@@ -6,6 +6,7 @@
 mod claim;
 mod end;
 mod hold;
+mod wait;
 
 use crate::{Command, Refusal};
 use lucid_schemas::{EventBody, Job, State};
@@ -16,6 +17,9 @@ pub const EVENTS_MAX: i64 = 900;
 /// Beyond this not even an operator's `resume` is taken.
 const EVENTS_MAX_RESUMED: i64 = 980;
 
+/// How long a job may keep slots that it reserves, before it gives others a turn.
+pub const RESERVATION_MS: i64 = 600_000;
+
 /// A condition on time that the store judges by `$$NOW` in the write's own filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guard {
@@ -23,6 +27,8 @@ pub enum Guard {
     Due,
     /// Nobody holds a lease that is still running.
     LeaseOver,
+    /// The job has been reserving slots for longer than [`RESERVATION_MS`].
+    ReservationOver,
 }
 
 /// What becomes of the lease with the transition.
@@ -64,7 +70,10 @@ impl Decision {
 /// The [`Refusal`], where the law doesn't allow it.
 pub fn decide(job: &Job, command: &Command) -> Result<Decision, Refusal> {
     match command {
-        Command::Claim { worker, lease_ms } => claim::claim(job, worker, *lease_ms),
+        Command::Claim { worker, lease_ms, slots } => claim::claim(job, worker, *lease_ms, slots),
+        Command::Reserve { slots } => wait::reserve(job, slots),
+        Command::ReturnSlots { retry_in_ms } => wait::return_slots(job, *retry_in_ms),
+        Command::Settle { dependency, result } => wait::settle(job, *dependency, result.as_ref()),
         Command::Expire => claim::expire(job),
         Command::Release { epoch, reason } => {
             held_by(job, *epoch, command)?;

@@ -1,12 +1,16 @@
 //! What an event changes. Total and exhaustive: replaying any stored stream gives the stored head.
 
-use lucid_schemas::{Event, EventBody, Head, Stamp, State};
+use lucid_schemas::{Event, EventBody, Head, Stamp, State, job::AGING_MS};
 
 /// The head after a job's first event.
 pub fn birth(first: &Event) -> Head {
-    let delay_ms = match &first.body {
-        EventBody::Enqueued { delay_ms, .. } => *delay_ms,
-        EventBody::Claimed { .. }
+    let (delay_ms, priority, waits) = match &first.body {
+        EventBody::Enqueued { delay_ms, priority, waits, .. } => (*delay_ms, *priority, *waits),
+        EventBody::DependencyMet { .. }
+        | EventBody::DependencyFailed { .. }
+        | EventBody::SlotsReserved { .. }
+        | EventBody::SlotsReturned { .. }
+        | EventBody::Claimed { .. }
         | EventBody::Released { .. }
         | EventBody::AttemptFailed { .. }
         | EventBody::SnapshotTaken { .. }
@@ -17,21 +21,12 @@ pub fn birth(first: &Event) -> Head {
         | EventBody::Resumed {}
         | EventBody::Blocked { .. }
         | EventBody::Succeeded { .. }
-        | EventBody::Failed { .. } => 0,
+        | EventBody::Failed { .. } => (0, 0, false),
     };
-    Head {
-        state: State::Queued,
-        version: first.seq,
-        epoch: 0,
-        attempt: 0,
-        worker: None,
-        run_at: first.at.plus(delay_ms),
-        created_at: first.at,
-        started_at: None,
-        finished_at: None,
-        result: None,
-        error: None,
-    }
+    let state = if waits { State::Waiting } else { State::Queued };
+    let mut head = Head { state, version: first.seq, priority, ..Head::born(first.at) };
+    due_at(&mut head, first.at.plus(delay_ms));
+    head
 }
 
 /// The head after `event`.
@@ -40,7 +35,19 @@ pub fn evolve(mut head: Head, event: &Event) -> Head {
     head.version = event.seq;
     match &event.body {
         EventBody::Enqueued { .. } => return birth(event),
-        EventBody::Claimed { epoch, attempt, .. } => {
+        EventBody::DependencyMet { .. } => head.state = State::Queued,
+        EventBody::DependencyFailed { .. } | EventBody::Canceled {} => end(&mut head, State::Canceled, event.at),
+        EventBody::SlotsReserved { slots } => {
+            head.holds.extend_from_slice(slots);
+            head.reserved_at = head.reserved_at.or(Some(event.at));
+        }
+        EventBody::SlotsReturned { retry_in_ms } => {
+            free(&mut head);
+            due_at(&mut head, event.at.plus(*retry_in_ms));
+        }
+        EventBody::Claimed { epoch, attempt, slots, .. } => {
+            head.holds.extend_from_slice(slots);
+            head.reserved_at = None;
             head.epoch = *epoch;
             head.attempt = *attempt;
             head.worker = Some(event.by.clone());
@@ -63,10 +70,9 @@ pub fn evolve(mut head: Head, event: &Event) -> Head {
             head.state = State::Committing;
         }
         EventBody::CancelRequested {} => head.state = State::Canceling,
-        EventBody::Canceled {} => end(&mut head, State::Canceled, event.at),
         EventBody::Resumed {} => {
             head.state = State::Committing;
-            head.run_at = event.at;
+            due_at(&mut head, event.at);
         }
         EventBody::Blocked { error } => {
             head.state = State::Blocked;
@@ -91,15 +97,27 @@ pub fn fold(events: &[Event]) -> Option<Head> {
     Some(rest.iter().fold(birth(first), evolve))
 }
 
-/// Back into the queue, unless the job can only go on from where it is.
+/// Back into the queue, unless the job can only go on from where it is: then it keeps what it holds.
 fn wait_until(head: &mut Head, run_at: Stamp) {
-    head.run_at = run_at;
+    due_at(head, run_at);
     if head.state == State::Running {
         head.state = State::Queued;
+        free(head);
     }
+}
+
+fn due_at(head: &mut Head, run_at: Stamp) {
+    head.run_at = run_at;
+    head.rank_at = run_at.plus(-i64::from(head.priority) * AGING_MS);
+}
+
+fn free(head: &mut Head) {
+    head.holds.clear();
+    head.reserved_at = None;
 }
 
 fn end(head: &mut Head, state: State, at: Stamp) {
     head.state = state;
     head.finished_at = Some(at);
+    free(head);
 }

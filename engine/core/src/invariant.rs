@@ -1,9 +1,9 @@
 //! What is true of every job at every moment, numbered. Workers check it after each transition that they make: they
 //! assert in debug builds and log in others; the judge checks after every test.
 
-use crate::evolve::fold;
+use crate::{evolve::fold, slots};
 use lucid_schemas::{EventBody, Job, State};
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 /// The invariants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,8 +20,11 @@ pub enum Invariant {
     HolderSpeaks,
     /// INV-6: nothing follows a terminal event.
     EndIsFinal,
-    /// INV-7: a running job has a lease; a queued, blocked or ended one has none.
+    /// INV-7: a running job has a lease; a waiting, queued, blocked or ended one has none.
     LeaseFitsState,
+    /// INV-8: a job that was claimed and hasn't ended or gone back has its keys' slots; one that waits or has ended has
+    /// none; no slot is there twice. (That no two jobs have the same is the unique index's part.)
+    SlotsFitState,
 }
 
 impl Invariant {
@@ -35,6 +38,7 @@ impl Invariant {
             Self::HolderSpeaks => 5,
             Self::EndIsFinal => 6,
             Self::LeaseFitsState => 7,
+            Self::SlotsFitState => 8,
         }
     }
 }
@@ -81,12 +85,30 @@ pub fn violations(job: &Job) -> Vec<Violation> {
     let lease_fits = match job.head.state {
         State::Running => job.lease.is_some(),
         State::Canceling | State::Committing => true,
-        State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => job.lease.is_none(),
+        State::Waiting | State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
+            job.lease.is_none()
+        }
     };
     check(lease_fits, Invariant::LeaseFitsState, &|| {
         format!("it is {} and its lease is {:?}", job.head.state, job.lease)
     });
+    check(slots_fit(job), Invariant::SlotsFitState, &|| {
+        format!("it is {} and occupies {:?} of {:?}", job.head.state, job.head.holds, job.request.keys)
+    });
     found
+}
+
+fn slots_fit(job: &Job) -> bool {
+    let holds = &job.head.holds;
+    let distinct = holds.iter().collect::<BTreeSet<_>>().len() == holds.len();
+    let fit = match job.head.state {
+        State::Running | State::Canceling | State::Committing | State::Blocked => {
+            slots::missing(&job.request.keys, holds).is_none()
+        }
+        State::Queued => holds.is_empty() != job.head.reserved_at.is_some(),
+        State::Waiting | State::Succeeded | State::Failed | State::Canceled => holds.is_empty(),
+    };
+    distinct && fit
 }
 
 fn stream_violations(job: &Job, check: &mut impl FnMut(bool, Invariant, &dyn Fn() -> String)) {
@@ -115,6 +137,10 @@ fn stream_violations(job: &Job, check: &mut impl FnMut(bool, Invariant, &dyn Fn(
                 });
             }
             EventBody::Enqueued { .. }
+            | EventBody::DependencyMet { .. }
+            | EventBody::DependencyFailed { .. }
+            | EventBody::SlotsReserved { .. }
+            | EventBody::SlotsReturned { .. }
             | EventBody::CancelRequested {}
             | EventBody::Canceled {}
             | EventBody::Resumed {}
@@ -124,9 +150,18 @@ fn stream_violations(job: &Job, check: &mut impl FnMut(bool, Invariant, &dyn Fn(
         if gives_up_hold(&event.body) {
             holder = None;
         }
-        ended = ended
-            || matches!(event.body, EventBody::Succeeded { .. } | EventBody::Failed { .. } | EventBody::Canceled {});
+        ended = ended || ends(&event.body);
     }
+}
+
+fn ends(body: &EventBody) -> bool {
+    matches!(
+        body,
+        EventBody::Succeeded { .. }
+            | EventBody::Failed { .. }
+            | EventBody::Canceled {}
+            | EventBody::DependencyFailed { .. }
+    )
 }
 
 fn gives_up_hold(body: &EventBody) -> bool {

@@ -11,11 +11,12 @@ pub mod decide;
 pub mod evolve;
 pub mod invariant;
 pub mod refusal;
+pub mod slots;
 pub mod table;
 pub mod transition;
 
 pub use command::Command;
-pub use decide::{Decision, EVENTS_MAX, Guard, LeaseChange, decide};
+pub use decide::{Decision, EVENTS_MAX, Guard, LeaseChange, RESERVATION_MS, decide};
 pub use evolve::{birth, evolve, fold};
 pub use refusal::Refusal;
 pub use transition::{Transition, transition};

@@ -47,6 +47,24 @@ pub enum Refusal {
         /// How many there were.
         max_attempts: i32,
     },
+    /// The slots of the claim don't fill every concurrency key of the job.
+    #[error("the slots for '{key}' aren't all there")]
+    SlotsMissing {
+        /// The first key that isn't filled.
+        key: String,
+    },
+    /// The slot isn't one that the job may take.
+    #[error("the slot '{slot}' isn't one that this job may take")]
+    WrongSlot {
+        /// The slot.
+        slot: String,
+    },
+    /// The job that this one waits for goes on.
+    #[error("the job that this one waits for hasn't ended: it is {state}")]
+    DependencyOpen {
+        /// Where that one stands.
+        state: State,
+    },
     /// The fact isn't one that this command may state.
     #[error("'{command}' can't state the fact '{fact}'")]
     WrongFact {

@@ -24,9 +24,14 @@ const fn row(from: State, command: &'static str, event: &'static str, to: State)
 }
 
 /// Every legal move.
-pub const MOVES: [Move; 25] = {
-    use State::{Blocked, Canceled, Canceling, Committing, Failed, Queued, Running, Succeeded};
+pub const MOVES: [Move; 30] = {
+    use State::{Blocked, Canceled, Canceling, Committing, Failed, Queued, Running, Succeeded, Waiting};
     [
+        row(Waiting, "settle", "dependency_met", Queued),
+        row(Waiting, "settle", "dependency_failed", Canceled),
+        row(Waiting, "request_cancel", "canceled", Canceled),
+        row(Queued, "reserve", "slots_reserved", Queued),
+        row(Queued, "return_slots", "slots_returned", Queued),
         row(Queued, "claim", "claimed", Running),
         row(Queued, "request_cancel", "canceled", Canceled),
         row(Running, "claim", "claimed", Running),
@@ -66,7 +71,7 @@ pub fn picture() -> String {
             None => arrows.push((entry.from, entry.to, vec![entry.event])),
         }
     }
-    let mut text = String::from("stateDiagram-v2\n    [*] --> queued: enqueued\n");
+    let mut text = String::from("stateDiagram-v2\n    [*] --> queued: enqueued\n    [*] --> waiting: enqueued\n");
     for (from, to, events) in arrows {
         let _ = writeln!(text, "    {from} --> {to}: {}", events.join(" / "));
     }
@@ -77,4 +82,4 @@ pub fn picture() -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -6,6 +6,7 @@
 
 mod catalog;
 mod connect;
+mod control;
 mod detached;
 mod error;
 mod feed;

@@ -2,7 +2,7 @@
 //! expression otherwise.
 
 use bson::{Bson, Document, doc};
-use lucid_core::{Guard, LeaseChange, Transition, birth};
+use lucid_core::{Guard, LeaseChange, RESERVATION_MS, Transition, birth};
 use lucid_ports::{Enqueue, StoreError};
 use lucid_schemas::{Event, EventBody, Head, Progress, Stamp, job::FieldValue};
 
@@ -53,6 +53,8 @@ pub fn enqueue_statement(enqueue: &Enqueue) -> Result<Document, StoreError> {
         body: EventBody::Enqueued {
             request_hash: request.hash().map_err(|error| unstorable(&error))?,
             delay_ms: enqueue.delay_ms,
+            priority: request.priority,
+            waits: request.after.is_some(),
         },
     };
     let mut volatile = head_expressions(&birth(&first));
@@ -101,6 +103,10 @@ pub fn guard_expression(guard: Guard) -> Bson {
         Guard::Due => doc! { "$lte": ["$run_at", "$$NOW"] }.into(),
         // True without a lease, too: what is missing sorts below every date. So an index serves.
         Guard::LeaseOver => doc! { "$lte": ["$lease.expires_at", "$$NOW"] }.into(),
+        Guard::ReservationOver => {
+            doc! { "$lte": [{ "$ifNull": ["$reserved_at", "$$NOW"] }, { "$subtract": ["$$NOW", RESERVATION_MS] }] }
+                .into()
+        }
     }
 }
 

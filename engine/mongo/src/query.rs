@@ -1,10 +1,17 @@
 //! What is looked for, as data: filters and sorts of the hot path, each served by an index (a test explains them all).
 
 use crate::pipeline::guard_expression;
-use bson::{Bson, Document, doc};
+use bson::{Bson, DateTime, Document, doc};
 use lucid_core::{EVENTS_MAX, Guard};
 use lucid_ports::{JobFilter, Reach};
-use lucid_schemas::{JOB_SCHEMA, Kind, State, collections::OPS};
+use lucid_schemas::{
+    JOB_SCHEMA, JobId, Kind, State,
+    collections::OPS,
+    job::{AGING_MS, PRIORITY_LOWEST},
+};
+
+/// How much later than it is due the rank of a job of the lowest priority is.
+const PRIORITY_SPAN_MS: i64 = AGING_MS * -(PRIORITY_LOWEST as i64);
 
 /// Queued jobs in reach.
 pub fn queued(reach: &Reach) -> Document {
@@ -13,10 +20,25 @@ pub fn queued(reach: &Reach) -> Document {
     filter
 }
 
-/// Queued jobs in reach that are due.
+/// Queued jobs in reach that are due, and don't wait for slots in vain.
 pub fn due(reach: &Reach) -> Document {
     let mut filter = queued(reach);
-    filter.insert("$expr", guard_expression(Guard::Due));
+    // Who is due has a rank before now, but for the lowest priorities: that bounds what the index is read for.
+    let rank = doc! { "$lte": ["$rank_at", { "$add": ["$$NOW", PRIORITY_SPAN_MS] }] };
+    filter.insert("$expr", doc! { "$and": [rank, guard_expression(Guard::Due)] });
+    if !reach.paused.is_empty() {
+        let begun: Vec<&str> =
+            reach.kinds.iter().filter(|kind| !reach.paused.contains(kind)).map(|kind| kind.as_str()).collect();
+        filter.insert("kind", doc! { "$in": begun });
+    }
+    let parked = |keys: &[String], exclusive: Document| {
+        doc! { "keys": { "$elemMatch": { "key": { "$in": keys }, "exclusive": exclusive } } }
+    };
+    if !(reach.full.is_empty() && reach.taken.is_empty()) {
+        let parked = [parked(&reach.full, doc! { "$ne": true }), parked(&reach.taken, doc! { "$eq": true })];
+        let goes_on = doc! { "$or": [{ "holds": { "$exists": true } }, { "$nor": parked.to_vec() }] };
+        filter.insert("$and", vec![goes_on]);
+    }
     filter
 }
 
@@ -49,11 +71,40 @@ pub fn expired() -> Document {
     ] };
     let stream_full = doc! { "$gte": ["$version", EVENTS_MAX] };
     doc! {
-        "schema": JOB_SCHEMA,
+        "schema": readable(),
         "open": true,
         "state": { "$in": states.as_slice() },
         "$expr": { "$and": [guard_expression(Guard::LeaseOver), { "$or": [attempts_used_up, stream_full] }] },
     }
+}
+
+/// Jobs that occupy slots of concurrency keys.
+pub fn occupied() -> Document {
+    doc! { "holds": { "$exists": true } }
+}
+
+/// Jobs that wait for another one.
+pub fn waiting(on: Option<&JobId>) -> Document {
+    let mut filter = doc! { "open": true, "state": State::Waiting.as_str(), "schema": readable() };
+    if let Some(on) = on {
+        filter.insert("after.job", on.as_str());
+    }
+    filter
+}
+
+/// Jobs that ended for so long that they may go.
+pub fn forgettable(kind: Kind, state: State, older_ms: i64) -> Document {
+    doc! {
+        "state": state.as_str(),
+        "kind": kind.as_str(),
+        "open": false,
+        "$expr": { "$lt": ["$finished_at", { "$subtract": ["$$NOW", older_ms] }] },
+    }
+}
+
+/// Shapes that this program reads. What a later program wrote is for later programs.
+fn readable() -> Document {
+    doc! { "$gte": 1, "$lte": JOB_SCHEMA }
 }
 
 /// The soonest of `matching` whose `field` is still to come, as milliseconds from now.
@@ -84,7 +135,7 @@ pub fn open_with_key(key: &str) -> Document {
 
 /// Order of claims.
 pub fn best_first() -> Document {
-    doc! { "priority": -1, "run_at": 1 }
+    doc! { "rank_at": 1 }
 }
 
 /// Order of takeovers.
@@ -118,8 +169,7 @@ fn in_reach(reach: &Reach) -> Document {
         .collect();
     let labels: Vec<Bson> = reach.labels.iter().map(|label| label.as_str().into()).collect();
     doc! {
-        // What a later program wrote is for later programs.
-        "schema": JOB_SCHEMA,
+        "schema": readable(),
         "kind": { "$in": kinds },
         "$or": [
             { "requires.repository": { "$exists": false } },
@@ -134,8 +184,15 @@ pub fn explainable_queries(reach: &Reach) -> Vec<(&'static str, Document)> {
     let find = |filter: Document, sort: Document| doc! { "find": OPS, "filter": filter, "sort": sort, "limit": 5 };
     let aggregate = |pipeline: Vec<Document>| doc! { "aggregate": OPS, "pipeline": pipeline, "cursor": {} };
     let failed_backups = JobFilter { kind: Some(Kind::Backup), state: Some(State::Failed), ..JobFilter::default() };
+    let parking = Reach { full: vec!["cluster".into()], taken: vec!["cluster".into()], ..reach.clone() };
+    let id = JobId::compose(Kind::Backup, DateTime::MIN, 0);
     vec![
         ("due", find(due(reach), best_first())),
+        ("due, some parked", find(due(&parking), best_first())),
+        ("occupied", doc! { "find": OPS, "filter": occupied() }),
+        ("waiting", find(waiting(None), doc! { "created_at": 1 })),
+        ("dependents", find(waiting(Some(&id)), doc! { "created_at": 1 })),
+        ("forgettable", find(forgettable(Kind::Verify, State::Succeeded, 1), doc! { "finished_at": 1 })),
         ("lost", find(lost(reach), lost_first())),
         ("expired", find(expired(), lost_first())),
         ("next queued", aggregate(soonest(queued(reach), "run_at"))),

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(15);
 
 /// Replaces a document by what `expression` makes of it, or makes it.
-async fn upsert(ops: &Database, collection: &'static str, id: &str, expression: Bson) -> Result<Sent, StoreError> {
+pub async fn upsert(ops: &Database, collection: &'static str, id: &str, expression: Bson) -> Result<Sent, StoreError> {
     let statement = doc! { "q": { "_id": id }, "u": [{ "$replaceWith": expression }], "upsert": true, "multi": false };
     let ops = ops.clone();
     detached(PATIENCE + GRACE, async move {
@@ -35,11 +35,11 @@ async fn upsert(ops: &Database, collection: &'static str, id: &str, expression: 
     .await
 }
 
-async fn all(ops: &Database, collection: &str, filter: Document) -> Result<Vec<Document>, StoreError> {
+pub async fn all(ops: &Database, collection: &str, filter: Document) -> Result<Vec<Document>, StoreError> {
     read::find(ops, collection, filter, FindOptions::builder().sort(doc! { "_id": 1 }).build()).await
 }
 
-fn parse<T: DeserializeOwned>(document: Document, what: &str) -> Result<T, StoreError> {
+pub fn parse<T: DeserializeOwned>(document: Document, what: &str) -> Result<T, StoreError> {
     bson::deserialize_from_document(document)
         .map_err(|error| StoreError::Rejected(format!("{what} can't be read: {error}")))
 }
@@ -80,6 +80,7 @@ pub async fn announce(ops: &Database, card: &WorkerCard) -> Result<(), StoreErro
         "kinds": card.reach.kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>(),
         "repositories": card.reach.repositories.iter().map(repository).collect::<Vec<_>>(),
         "labels": &card.reach.labels,
+        "clock_skew_ms": card.clock_skew_ms,
     };
     let seen = doc! { "$mergeObjects": [literal(stored), { "seen_at": "$$NOW" }] };
     upsert(ops, WORKERS, &card.name, seen.into()).await.map(drop)
@@ -106,6 +107,8 @@ pub async fn workers(ops: &Database, within: Duration) -> Result<Vec<WorkerCard>
         kinds: Vec<String>,
         repositories: Vec<RepositoryName>,
         labels: Vec<String>,
+        #[serde(default)]
+        clock_skew_ms: Option<i64>,
         seen_at: DateTime,
     }
     let within_ms = i64::try_from(within.as_millis()).unwrap_or(i64::MAX);
@@ -120,7 +123,13 @@ pub async fn workers(ops: &Database, within: Duration) -> Result<Vec<WorkerCard>
             version: stored.version,
             capacity: stored.capacity,
             running: stored.running,
-            reach: Reach { kinds: kinds.collect(), repositories: stored.repositories, labels: stored.labels },
+            clock_skew_ms: stored.clock_skew_ms,
+            reach: Reach {
+                kinds: kinds.collect(),
+                repositories: stored.repositories,
+                labels: stored.labels,
+                ..Reach::default()
+            },
             seen_at: Some(stored.seen_at),
         });
     }

@@ -3,11 +3,15 @@
 use crate::{
     detached::detached,
     error::{code, describe, is_passing, store_error},
+    registry::{all, upsert},
     send::persist,
 };
 use bson::{Bson, Document, doc};
 use lucid_ports::StoreError;
-use lucid_schemas::collections::{OPS, OPS_EVENTS, events_view, indexes, validators};
+use lucid_schemas::{
+    JOB_SCHEMA,
+    collections::{MIGRATIONS, OPS, OPS_EVENTS, events_view, indexes, validators},
+};
 use mongodb::Database;
 use std::time::Duration;
 
@@ -21,6 +25,7 @@ const BOUND: Duration = Duration::from_mins(30);
 pub async fn set_up(ops: &Database) -> Result<(), StoreError> {
     let ops = ops.clone();
     detached(BOUND, async move {
+        refuse_later_shape(&ops).await?;
         for definition in validators() {
             create(&ops, definition.collection, doc! { "validator": definition.validator }).await?;
         }
@@ -36,9 +41,22 @@ pub async fn set_up(ops: &Database) -> Result<(), StoreError> {
                 )));
             }
         }
-        Ok(())
+        let shape = doc! { "$mergeObjects": [{ "_id": "jobs" }, { "schema": { "$max": ["$schema", JOB_SCHEMA] } }] };
+        upsert(&ops, MIGRATIONS, "jobs", shape.into()).await.map(drop)
     })
     .await
+}
+
+/// A database that a later program has set up keeps its validators and indexes: this one would put its own back.
+async fn refuse_later_shape(ops: &Database) -> Result<(), StoreError> {
+    let found = all(ops, MIGRATIONS, doc! { "_id": "jobs", "schema": { "$gt": JOB_SCHEMA } }).await?;
+    match found.first().map(|later| later.get("schema").map_or_else(String::new, ToString::to_string)) {
+        None => Ok(()),
+        Some(later) => Err(StoreError::Rejected(format!(
+            "the jobs in database '{}' have shape {later}, this program knows shapes up to {JOB_SCHEMA}: upgrade this node",
+            ops.name()
+        ))),
+    }
 }
 
 /// Creates, or changes what exists to the same options.

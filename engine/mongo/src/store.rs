@@ -1,6 +1,7 @@
 //! [`MongoStore`]: the store's promises, kept by the pipelines of this crate.
 
 use crate::{
+    control,
     detached::{READ_BOUND, detached},
     error::store_error,
     pipeline::{enqueue_statement, renewal_statement, transition_statement},
@@ -9,9 +10,11 @@ use crate::{
 };
 use async_trait::async_trait;
 use bson::{Bson, DateTime, Document, doc};
-use lucid_core::Transition;
-use lucid_ports::{Detail, Enqueue, JobFilter, ListPage, Outcome, Reach, Renewal, Store, StoreError, WorkerCard};
-use lucid_schemas::{Job, JobId, Progress, RepositoryName, State, collections::OPS};
+use lucid_core::{Transition, slots::Occupied};
+use lucid_ports::{
+    BoundKey, Detail, Enqueue, JobFilter, ListPage, Outcome, Pause, Reach, Renewal, Store, StoreError, WorkerCard,
+};
+use lucid_schemas::{Job, JobId, Kind, Progress, RepositoryName, State, collections::OPS};
 use mongodb::{Database, options::FindOptions};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -100,15 +103,12 @@ impl Store for MongoStore {
 
     async fn apply(&self, transition: &Transition) -> Result<Outcome, StoreError> {
         let sent = self.write(transition_statement(transition)?, PATIENCE).await?;
-        if !sent.duplicates.is_empty() {
-            return Err(StoreError::Rejected("a unique index refuses the transition".into()));
-        }
+        // Refused by a unique index: another job has one of the slots, and nothing was changed.
         let outcome = Outcome::of(transition, self.load_after(&transition.id, &sent).await?);
         match outcome {
-            Outcome::Lost(_) if sent.matched > 0 => Err(StoreError::Unavailable(format!(
-                "the transition of job {} was made, but can't be read back",
-                transition.id
-            ))),
+            Outcome::Lost(_) if sent.matched > 0 && sent.duplicates.is_empty() => Err(StoreError::Unavailable(
+                format!("the transition of job {} was made, but can't be read back", transition.id),
+            )),
             outcome => Ok(outcome),
         }
     }
@@ -149,6 +149,50 @@ impl Store for MongoStore {
         let lease_end = self.soonest(query::held(reach), "lease.expires_at").await?;
         let soonest_ms = [run_at, retry_at, lease_end].into_iter().flatten().min();
         Ok(soonest_ms.map(|in_ms| Duration::from_millis(u64::try_from(in_ms).unwrap_or(0))))
+    }
+
+    async fn occupied(&self) -> Result<Occupied, StoreError> {
+        let options = FindOptions::builder().projection(doc! { "holds": 1 }).build();
+        let found = read::find(&self.ops, OPS, query::occupied(), options).await?;
+        let slots = |job: &Document| {
+            let id: JobId = job.get_str("_id").ok()?.parse().ok()?;
+            let holds = job.get_array("holds").ok()?.iter().filter_map(Bson::as_str);
+            Some(holds.map(|slot| (slot.to_owned(), id.clone())).collect::<Vec<_>>())
+        };
+        Ok(found.iter().filter_map(slots).flatten().collect())
+    }
+
+    async fn waiting(&self, on: Option<&JobId>, limit: u32) -> Result<Vec<Job>, StoreError> {
+        let found = self.find(query::waiting(on), doc! { "created_at": 1 }, limit).await?;
+        Ok(read::readable_jobs(&found))
+    }
+
+    async fn pause(&self, pause: &Pause) -> Result<(), StoreError> {
+        control::pause(&self.ops, pause).await
+    }
+
+    async fn unpause(&self, kind: Kind) -> Result<bool, StoreError> {
+        control::unpause(&self.ops, kind).await
+    }
+
+    async fn paused(&self) -> Result<Vec<Pause>, StoreError> {
+        control::paused(&self.ops).await
+    }
+
+    async fn bind_key(&self, bound: &BoundKey) -> Result<BoundKey, StoreError> {
+        control::bind_key(&self.ops, bound).await
+    }
+
+    async fn bound_key(&self, key: &str) -> Result<Option<BoundKey>, StoreError> {
+        control::bound_key(&self.ops, key).await
+    }
+
+    async fn forget(&self, kind: Kind, state: State, older_ms: i64, limit: u32) -> Result<u64, StoreError> {
+        let mut matching = query::forgettable(kind, state, older_ms);
+        matching.insert("_id", doc! { "$nin": control::awaited(&self.ops).await? });
+        let found = self.find(matching, doc! { "finished_at": 1 }, limit).await?;
+        let ids: Vec<String> = found.iter().filter_map(|job| job.get_str("_id").ok().map(Into::into)).collect();
+        control::forget(&self.ops, &ids).await
     }
 
     async fn expired(&self, limit: u32) -> Result<Vec<Job>, StoreError> {
@@ -214,6 +258,16 @@ impl Store for MongoStore {
 
     async fn repositories(&self) -> Result<Vec<RepositoryName>, StoreError> {
         registry::repositories(&self.ops).await
+    }
+
+    async fn clock(&self) -> Result<DateTime, StoreError> {
+        let ops = self.ops.clone();
+        detached(READ_BOUND, async move {
+            let hello = ops.run_command(doc! { "hello": 1 }).await.map_err(|error| store_error(&error))?;
+            let now = hello.get_datetime("localTime").copied();
+            now.map_err(|_| StoreError::Unavailable("the primary doesn't tell its time".into()))
+        })
+        .await
     }
 
     async fn ping(&self) -> Result<String, StoreError> {

@@ -15,7 +15,10 @@ mod queries;
 mod races;
 mod registry;
 mod renewal;
+mod retention;
+mod slots;
 mod transitions;
+mod waiting;
 
 pub use agreement::agree;
 pub use kit::{Bench, DocumentReader};
@@ -68,6 +71,15 @@ pub const CHECKS: &[Check] = checks![
     claiming::claimable_has_lost_jobs_with_attempts_left,
     claiming::expired_has_lost_jobs_without_attempts_left,
     claiming::the_next_due_time_is_the_soonest_to_come,
+    slots::a_slot_is_held_by_one_job_until_it_goes_back_or_ends,
+    slots::a_takeover_keeps_the_slots,
+    slots::jobs_that_wait_for_slots_are_parked,
+    slots::a_reservation_is_given_back_only_once_it_is_over,
+    waiting::waiting_jobs_are_found_by_what_they_wait_for,
+    waiting::a_waiting_job_is_not_claimable_until_it_is_settled,
+    retention::old_jobs_are_forgotten_unless_somebody_waits_for_them,
+    registry::a_pause_lasts_until_it_is_lifted,
+    registry::an_idempotency_key_stands_for_one_job,
     queries::pages_of_a_list_join_without_gap_or_repetition,
     queries::open_jobs_are_counted_by_state,
     queries::ids_are_found_by_prefix,

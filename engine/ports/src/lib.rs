@@ -23,4 +23,7 @@ pub use catalog::Catalog;
 pub use context::{ContextError, JobContext};
 pub use feed::{Feed, Wake};
 pub use handler::{Ending, Handler, JobError};
-pub use store::{Detail, Enqueue, JobFilter, ListPage, Outcome, Reach, Renewal, Store, StoreError, WorkerCard};
+pub use store::{
+    BoundKey, Detail, Enqueue, IDEMPOTENCY_MS, JobFilter, ListPage, Outcome, Pause, Reach, Renewal, Store, StoreError,
+    WorkerCard,
+};

@@ -6,11 +6,14 @@
 mod document;
 mod query;
 
-use crate::{Detail, Enqueue, Feed, JobFilter, ListPage, Outcome, Reach, Renewal, Store, StoreError, Wake, WorkerCard};
+use crate::{
+    BoundKey, Detail, Enqueue, Feed, IDEMPOTENCY_MS, JobFilter, ListPage, Outcome, Pause, Reach, Renewal, Store,
+    StoreError, Wake, WorkerCard,
+};
 use async_trait::async_trait;
 use bson::{DateTime, Document};
-use lucid_core::Transition;
-use lucid_schemas::{Job, JobId, Progress, RepositoryName, State};
+use lucid_core::{Transition, slots::Occupied};
+use lucid_schemas::{Job, JobId, Kind, Progress, RepositoryName, State};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -35,6 +38,8 @@ struct Held {
     jobs: BTreeMap<String, Document>,
     details: BTreeMap<(JobId, String), Detail>,
     workers: BTreeMap<String, WorkerCard>,
+    pauses: BTreeMap<Kind, Pause>,
+    keys: BTreeMap<String, (BoundKey, DateTime)>,
     repositories: BTreeMap<String, String>,
 }
 
@@ -169,8 +174,12 @@ impl Store for MemoryStore {
     async fn apply(&self, transition: &Transition) -> Result<Outcome, StoreError> {
         let mut held = self.held();
         let now = held.clock.now();
+        let occupied = query::occupied(&held.all()?);
+        let others = |slot: &String| occupied.get(slot).is_some_and(|job| *job != transition.id);
+        let free = !transition.head.holds.iter().any(others);
         if let Some(stored) = held.jobs.get_mut(transition.id.as_str())
             && document::holds(stored, transition, now)
+            && free
         {
             let mut next = stored.clone();
             document::apply(&mut next, transition, now)?;
@@ -210,6 +219,53 @@ impl Store for MemoryStore {
     async fn next_due_in(&self, reach: &Reach) -> Result<Option<Duration>, StoreError> {
         let held = self.held();
         Ok(query::next_due_in(&held.all()?, reach, held.clock.now()))
+    }
+
+    async fn occupied(&self) -> Result<Occupied, StoreError> {
+        Ok(query::occupied(&self.held().all()?))
+    }
+
+    async fn waiting(&self, on: Option<&JobId>, limit: u32) -> Result<Vec<Job>, StoreError> {
+        Ok(query::waiting(self.held().all()?, on, limit))
+    }
+
+    async fn pause(&self, pause: &Pause) -> Result<(), StoreError> {
+        let mut held = self.held();
+        let at = Some(held.clock.now());
+        held.pauses.insert(pause.kind, Pause { at, ..pause.clone() });
+        Ok(())
+    }
+
+    async fn unpause(&self, kind: Kind) -> Result<bool, StoreError> {
+        Ok(self.held().pauses.remove(&kind).is_some())
+    }
+
+    async fn paused(&self) -> Result<Vec<Pause>, StoreError> {
+        Ok(self.held().pauses.values().cloned().collect())
+    }
+
+    async fn bind_key(&self, bound: &BoundKey) -> Result<BoundKey, StoreError> {
+        let mut held = self.held();
+        let now = held.clock.now();
+        held.keys.retain(|_, (_, until)| *until > now);
+        let until = DateTime::from_millis(now.timestamp_millis().saturating_add(IDEMPOTENCY_MS));
+        Ok(held.keys.entry(bound.key.clone()).or_insert_with(|| (bound.clone(), until)).0.clone())
+    }
+
+    async fn bound_key(&self, key: &str) -> Result<Option<BoundKey>, StoreError> {
+        let held = self.held();
+        let now = held.clock.now();
+        Ok(held.keys.get(key).filter(|(_, until)| *until > now).map(|(bound, _)| bound.clone()))
+    }
+
+    async fn forget(&self, kind: Kind, state: State, older_ms: i64, limit: u32) -> Result<u64, StoreError> {
+        let mut held = self.held();
+        let gone = query::forgettable(&held.all()?, (kind, state), held.clock.now(), older_ms, limit);
+        for id in &gone {
+            held.details.retain(|(job, _), _| job != id);
+            held.jobs.remove(id.as_str());
+        }
+        Ok(gone.len() as u64)
     }
 
     async fn expired(&self, limit: u32) -> Result<Vec<Job>, StoreError> {
@@ -276,6 +332,10 @@ impl Store for MemoryStore {
     async fn repositories(&self) -> Result<Vec<RepositoryName>, StoreError> {
         let bound = self.held().repositories.clone();
         Ok(bound.into_iter().map(|(name, id)| RepositoryName { name, id }).collect())
+    }
+
+    async fn clock(&self) -> Result<DateTime, StoreError> {
+        Ok(self.held().clock.now())
     }
 
     async fn ping(&self) -> Result<String, StoreError> {

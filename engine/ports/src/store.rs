@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bson::{DateTime, Document};
-use lucid_core::{LeaseChange, Transition, fold};
+use lucid_core::{LeaseChange, Transition, fold, slots::Occupied};
 use lucid_schemas::{Job, JobId, Kind, Lease, Progress, RepositoryName, Request, State};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -67,8 +67,8 @@ pub struct Enqueue {
 pub enum Outcome {
     /// It happened; this is the job as the transition left it, without what came later.
     Won(Box<Job>),
-    /// Version or epoch had moved on, or a guard didn't hold; nothing was changed. This is the job as it is, `None`
-    /// where it doesn't exist.
+    /// Version or epoch had moved on, a guard didn't hold, or another job has one of the slots; nothing was changed. This
+    /// is the job as it is, `None` where it doesn't exist.
     Lost(Option<Box<Job>>),
 }
 
@@ -123,6 +123,12 @@ pub struct Reach {
     pub repositories: Vec<RepositoryName>,
     /// Labels that it carries.
     pub labels: Vec<String>,
+    /// Concurrency keys of which nobody can share a slot now: jobs that wait for one needn't be shown.
+    pub full: Vec<String>,
+    /// Concurrency keys that somebody else has, or reserves, for himself: the same for jobs that want that, too.
+    pub taken: Vec<String>,
+    /// Kinds of which no new job is to be begun.
+    pub paused: Vec<Kind>,
 }
 
 impl Reach {
@@ -133,6 +139,19 @@ impl Reach {
         self.kinds.contains(&request.spec.kind())
             && repository_reached
             && requires.labels.iter().all(|label| self.labels.contains(label))
+    }
+
+    /// Whether a queued job isn't to be begun now: its kind is paused, or it waits for slots of keys that it can't have. One
+    /// that has reserved some is looked at for the others.
+    pub fn parks(&self, job: &Job) -> bool {
+        if self.paused.contains(&job.kind()) {
+            return true;
+        }
+        job.head.holds.is_empty()
+            && job.request.keys.iter().any(|key| {
+                let keys = if key.exclusive { &self.taken } else { &self.full };
+                keys.contains(&key.key)
+            })
     }
 }
 
@@ -171,6 +190,35 @@ pub struct Detail {
     pub data: Document,
 }
 
+/// A kind whose jobs aren't claimed for now. Those that run go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// The kind.
+    pub kind: Kind,
+    /// Who asked.
+    pub by: String,
+    /// Why, for people.
+    pub reason: String,
+    /// Since when, by the primary's clock; ignored when written.
+    pub at: Option<DateTime>,
+}
+
+/// How long an idempotency key is remembered, in milliseconds.
+pub const IDEMPOTENCY_MS: i64 = 86_400_000;
+
+/// An idempotency key, and the one job that it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoundKey {
+    /// The key as the client sent it.
+    pub key: String,
+    /// Hash (hex) of the request that it came with first.
+    pub fingerprint: String,
+    /// The job's id.
+    pub job: JobId,
+    /// The name of the write that enqueues the job: whoever comes with the key enqueues it with that.
+    pub write: String,
+}
+
 /// How a worker presents itself to the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerCard {
@@ -184,6 +232,8 @@ pub struct WorkerCard {
     pub running: i32,
     /// What it can run.
     pub reach: Reach,
+    /// How far its clock is ahead of the primary's, in milliseconds, as far as the way of the question lets it tell.
+    pub clock_skew_ms: Option<i64>,
     /// When it was heard of last, by the primary's clock; ignored when written.
     pub seen_at: Option<DateTime>,
 }
@@ -219,6 +269,31 @@ pub trait Store: Send + Sync + 'static {
     /// How long until the next job that isn't claimable yet may become so: `run_at` or a lease's end. `None`: unknown.
     async fn next_due_in(&self, reach: &Reach) -> Result<Option<Duration>, StoreError>;
 
+    /// Occupied slots of concurrency keys, and who has them.
+    async fn occupied(&self) -> Result<Occupied, StoreError>;
+
+    /// Jobs that wait for another one: for this one, or for any, oldest first.
+    async fn waiting(&self, on: Option<&JobId>, limit: u32) -> Result<Vec<Job>, StoreError>;
+
+    /// Keeps new claims of a kind from being made, on every node, until [`Self::unpause`]; again replaces who and why.
+    async fn pause(&self, pause: &Pause) -> Result<(), StoreError>;
+
+    /// Lets claims of a kind be made again; whether it was paused.
+    async fn unpause(&self, kind: Kind) -> Result<bool, StoreError>;
+
+    /// The kinds that are paused.
+    async fn paused(&self) -> Result<Vec<Pause>, StoreError>;
+
+    /// Binds an idempotency key to a request for [`IDEMPOTENCY_MS`], unless it is bound: answers with what it is bound to.
+    async fn bind_key(&self, bound: &BoundKey) -> Result<BoundKey, StoreError>;
+
+    /// What an idempotency key is bound to.
+    async fn bound_key(&self, key: &str) -> Result<Option<BoundKey>, StoreError>;
+
+    /// Deletes jobs of a kind that ended in `state` more than `older_ms` ago, with their lists, and frees what they say:
+    /// at most `limit`, none that an open job waits for. How many there were.
+    async fn forget(&self, kind: Kind, state: State, older_ms: i64, limit: u32) -> Result<u64, StoreError>;
+
     /// Held jobs that no claim may take over any more (no attempts left, or a full stream), and whose lease is over.
     async fn expired(&self, limit: u32) -> Result<Vec<Job>, StoreError>;
 
@@ -251,6 +326,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// All bound names.
     async fn repositories(&self) -> Result<Vec<RepositoryName>, StoreError>;
+
+    /// What the primary's clock shows.
+    async fn clock(&self) -> Result<DateTime, StoreError>;
 
     /// One sentence on the store's health; an error where it has no primary.
     async fn ping(&self) -> Result<String, StoreError>;

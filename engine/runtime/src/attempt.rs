@@ -55,8 +55,14 @@ async fn run(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) -> Result<Document,
         tokio::spawn(async move { handler.run(&*claim).await })
     };
     let finished = tokio::select! {
+        biased;
         finished = &mut work => Some(finished),
         () = claim.stop().cancelled() => None,
+        () = timed_out(claim) => {
+            tracing::warn!(job = %claim.id, epoch = claim.epoch, "takes longer than it may: stopping");
+            claim.stop_because(StopReason::TimedOut);
+            None
+        }
     };
     let finished = match finished {
         Some(finished) => finished,
@@ -74,6 +80,17 @@ async fn run(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) -> Result<Document,
         tracing::error!(job = %claim.id, epoch = claim.epoch, %panic, "handler panicked");
         Err(JobError::retryable("handler_panicked", "the handler panicked, which is a defect: see the worker's log"))
     })
+}
+
+/// Ends when the attempt has taken as long as its request allows; never past the point of no return.
+async fn timed_out(claim: &Claim) {
+    match claim.job().request.timeout_ms.and_then(|timeout_ms| u64::try_from(timeout_ms).ok()) {
+        Some(timeout_ms) => tokio::time::sleep(Duration::from_millis(timeout_ms)).await,
+        None => std::future::pending().await,
+    }
+    if claim.job().head.state != State::Running {
+        std::future::pending::<()>().await;
+    }
 }
 
 async fn record(
@@ -112,7 +129,7 @@ async fn fail(claim: &Arc<Claim>, handler: &Arc<dyn Handler>, error: Failure) ->
     tracing::warn!(job = %claim.id, epoch, code = error.code, message = error.message, "attempt failed");
     let job = refresh(claim).await?;
     let seed = format!("{}/{epoch}", claim.id);
-    let retry_in_ms = retry_delay_ms(job.head.attempt, &seed);
+    let retry_in_ms = retry_delay_ms(job.kind(), job.head.attempt, &seed);
     let command = Command::Fail { epoch, error, retry_in_ms };
     // First the transition: it settles whether a commit that was under way came through. What it leaves behind is this
     // epoch's, which no successor uses.
@@ -133,6 +150,11 @@ async fn stop(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) -> Result<Job, Ste
     }
     match job.head.state {
         State::Canceling => confirm_cancel(claim, handler).await,
+        State::Running if claim.stop_reason() == Some(StopReason::TimedOut) => {
+            let took_ms = job.request.timeout_ms.unwrap_or_default();
+            let message = format!("the attempt took longer than the {took_ms} ms that the request allows");
+            fail(claim, handler, Failure { code: "timed_out".into(), message, retryable: true }).await
+        }
         State::Running | State::Committing => {
             let reason = "the worker was asked to stop".to_owned();
             let job = claim.step(&Command::Release { epoch, reason }, deadline()).await?;
@@ -141,7 +163,7 @@ async fn stop(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) -> Result<Job, Ste
             }
             Ok(job)
         }
-        State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => Ok(job),
+        State::Waiting | State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => Ok(job),
     }
 }
 

@@ -27,6 +27,8 @@ pub enum StopReason {
     Lost,
     /// The worker itself was asked to stop.
     Shutdown,
+    /// The attempt took longer than its request allows.
+    TimedOut,
 }
 
 /// One claim: what handler, heartbeat and attempt share.

@@ -6,6 +6,9 @@
 //!                   └──────────── slot free again ──────────────┴─ ending: succeed, fail, release, confirm cancel
 //! ```
 //!
+//! Beside it, in every worker: the settler lets jobs go on that wait for another one, the sweeper ends what nobody can take
+//! over, and old jobs are forgotten.
+//!
 //! Invariant: nothing here decides a transition; every one is asked of `lucid_core::transition` and made true by the
 //! store. A worker that was stopped for an hour finds itself fenced at its next write.
 
@@ -15,6 +18,9 @@ mod context;
 mod heartbeat;
 mod options;
 mod redact;
+mod retention;
+mod settler;
+mod slots;
 mod step;
 mod sweeper;
 mod worker;

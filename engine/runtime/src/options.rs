@@ -21,6 +21,8 @@ pub struct WorkerOptions {
     pub poll_ms: u64,
     /// How often the worker says that it lives.
     pub announce_ms: u64,
+    /// How long jobs that ended are kept; `None`: for ever.
+    pub retention: Option<Duration>,
     /// How long a stopping worker waits for its handlers to come back.
     pub grace_ms: u64,
 }
@@ -37,6 +39,7 @@ impl WorkerOptions {
             margin_ms: 3_000,
             poll_ms: 5_000,
             announce_ms: 10_000,
+            retention: None,
             grace_ms: 20_000,
         }
     }

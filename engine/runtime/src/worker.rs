@@ -5,11 +5,15 @@ use crate::{
     backoff::spread,
     context::{Claim, StopReason},
     options::{OptionsError, WorkerOptions},
+    retention::forget_old,
+    settler::Settler,
+    slots::{Ready, Slots},
     step::{StepError, step},
     sweeper::sweep,
 };
+use bson::DateTime;
 use lucid_core::Command;
-use lucid_ports::{Ending, Feed, Handler, Reach, Store, Wake, WorkerCard};
+use lucid_ports::{Ending, Feed, Handler, Reach, Store, StoreError, Wake, WorkerCard};
 use lucid_schemas::{Job, JobId, Kind, State};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
@@ -21,6 +25,13 @@ use tokio_util::sync::CancellationToken;
 
 /// So many jobs that this worker can't claim may stand before those that it can.
 const HIDDEN_AT_MOST: u32 = 16;
+
+/// How soon a pause, or its end, is seen by every worker.
+const PAUSE_SEEN_WITHIN: Duration = Duration::from_secs(1);
+/// Several jobs often end at once.
+const SLOTS_FREED: Duration = Duration::from_millis(20);
+/// Between two looks at what may be forgotten.
+const FORGET_EVERY: Duration = Duration::from_hours(1);
 
 /// A worker that was started; it works until it is stopped.
 #[derive(Debug)]
@@ -56,7 +67,11 @@ pub struct Worker {
     attempts: JoinSet<()>,
     /// Which job an attempt's task is about; a task that broke off can't tell any more.
     jobs: HashMap<Id, JobId>,
+    slots: Slots,
+    settler: JoinHandle<()>,
     stop: CancellationToken,
+    next_pause_check: Instant,
+    next_forget: Instant,
     next_poll: Instant,
     next_announce: Instant,
     polls: u64,
@@ -78,8 +93,13 @@ impl Worker {
         let handlers: HashMap<_, _> = handlers.into_iter().map(|handler| (handler.kind(), handler)).collect();
         reach.kinds = Kind::ALL.into_iter().filter(|kind| handlers.contains_key(kind)).collect();
         let stop = CancellationToken::new();
+        let settler = Settler::new(Arc::clone(&store), feed.subscribe(), options.name.clone(), stop.child_token());
         let worker = Self {
             store,
+            slots: Slots::default(),
+            settler: tokio::spawn(settler.run()),
+            next_pause_check: Instant::now(),
+            next_forget: Instant::now() + FORGET_EVERY,
             // Before the first look, so that nothing falls between the two.
             wakes: feed.subscribe(),
             handlers,
@@ -108,7 +128,10 @@ impl Worker {
                 self.reconcile().await;
                 self.plan_next_poll().await;
             }
-            let until = self.next_poll.min(self.next_announce);
+            if Instant::now() >= self.next_forget {
+                self.forget().await;
+            }
+            let until = self.next_poll.min(self.next_announce).min(self.next_forget);
             tokio::select! {
                 () = self.stop.cancelled() => {}
                 () = sleep_until(until) => {}
@@ -163,6 +186,9 @@ impl Worker {
                     }
                 } else if state.is_none_or(claimable_at_once) && self.free_slots() > 0 {
                     self.look_at(&id).await;
+                } else if self.slots.awaited && state.is_some_and(State::is_terminal) {
+                    // Whatever waits for slots may have them now.
+                    self.next_poll = self.next_poll.min(Instant::now() + SLOTS_FREED);
                 }
             }
             Ok(Wake::Gap) | Err(broadcast::error::RecvError::Lagged(_)) => {
@@ -175,8 +201,13 @@ impl Worker {
     }
 
     async fn look_at(&mut self, id: &JobId) {
+        if let Err(error) = self.see_pauses().await {
+            tracing::warn!(job = %id, %error, "not looked at");
+            return;
+        }
         match self.store.load(id).await {
-            Ok(Some(job)) if self.reach.covers(&job.request) && claimable_at_once(job.head.state) => {
+            Ok(Some(job)) if self.is_for_me(&job) => {
+                self.slots.forget(&mut self.reach);
                 let planned = self.next_poll;
                 if !self.claim(job).await {
                     // It may be due in a moment only; what was planned before stays planned.
@@ -189,8 +220,37 @@ impl Worker {
         }
     }
 
+    fn is_for_me(&self, job: &Job) -> bool {
+        let paused = job.head.state == State::Queued && self.reach.paused.contains(&job.kind());
+        self.reach.covers(&job.request) && claimable_at_once(job.head.state) && !paused
+    }
+
+    /// Which kinds are paused; as of a moment ago.
+    async fn see_pauses(&mut self) -> Result<(), StoreError> {
+        if Instant::now() >= self.next_pause_check {
+            self.reach.paused = self.store.paused().await?.into_iter().map(|pause| pause.kind).collect();
+            self.next_pause_check = Instant::now() + PAUSE_SEEN_WITHIN;
+        }
+        Ok(())
+    }
+
+    async fn forget(&mut self) {
+        self.next_forget = Instant::now() + FORGET_EVERY;
+        if let Some(keep) = self.options.retention {
+            let forgotten = forget_old(&self.store, keep).await;
+            if forgotten > 0 {
+                tracing::info!(jobs = forgotten, "old jobs forgotten");
+            }
+        }
+    }
+
     /// Claims until the slots are full or nothing is left.
     async fn reconcile(&mut self) {
+        if let Err(error) = self.see_pauses().await {
+            tracing::warn!(%error, "nothing looked for");
+            return;
+        }
+        self.slots.forget(&mut self.reach);
         while self.free_slots() > 0 {
             // More than there is room for: some may be this worker's own, or not to be claimed for whatever reason, and
             // must not hide the others.
@@ -206,14 +266,15 @@ impl Worker {
             if jobs.is_empty() {
                 return;
             }
-            let mut won = false;
+            let (mut won, knew_slots) = (false, self.slots.are_known());
             for job in jobs {
                 if self.free_slots() == 0 || self.stop.is_cancelled() {
                     return;
                 }
                 won |= self.claim(job).await;
             }
-            if !won {
+            // Now that the full keys are known, others may be shown in the place of what waits for them.
+            if !won && self.slots.are_known() == knew_slots {
                 return;
             }
         }
@@ -228,12 +289,18 @@ impl Worker {
         if self.running.contains_key(&id) {
             return false;
         }
-        let command = Command::Claim { worker: self.options.name.clone(), lease_ms: self.options.lease_ms };
+        let slots = match self.slots.find(&self.store, &mut self.reach, &job, &self.options.name).await {
+            Ready::With(slots) => slots,
+            Ready::NotNow => return false,
+        };
+        let took_slots = !slots.is_empty();
+        let command = Command::Claim { worker: self.options.name.clone(), lease_ms: self.options.lease_ms, slots };
         let claimed_from = Instant::now();
         // A claim whose outcome is unknown is asked about again: given up, it would cost a lease and an attempt.
         let patience = claimed_from + self.options.working_lease();
         match step(&self.store, job, &command, &self.options.name, patience).await {
             Ok(job) => {
+                self.slots.taken(&job);
                 let claim = self.claim_of(job, claimed_from);
                 self.running.insert(id.clone(), Arc::clone(&claim));
                 let task = self.attempts.spawn(attempt(claim, handler));
@@ -246,6 +313,10 @@ impl Worker {
             }
             Err(error) => {
                 tracing::debug!(job = %id, %error, "not claimed");
+                if took_slots && matches!(error, StepError::NotNow) {
+                    // Another job may have been faster with a slot, and others may be free.
+                    self.next_poll = self.next_poll.min(Instant::now() + SLOTS_FREED);
+                }
                 false
             }
         }
@@ -256,6 +327,10 @@ impl Worker {
         let poll_ms = self.options.poll_ms;
         let jitter_ms = spread(&format!("{}/{}", self.options.name, self.polls)) % (poll_ms / 5 + 1);
         let mut wait = Duration::from_millis(poll_ms - poll_ms / 10 + jitter_ms);
+        if !self.reach.paused.is_empty() {
+            // Nothing tells that a pause is over.
+            wait = wait.min(PAUSE_SEEN_WITHIN);
+        }
         if self.free_slots() > 0 {
             match self.store.next_due_in(&self.reach).await {
                 // A little later than due, so that the guard holds when the claim arrives.
@@ -275,6 +350,7 @@ impl Worker {
             capacity: i32::try_from(self.options.slots).unwrap_or(i32::MAX),
             running: i32::try_from(self.running.len()).unwrap_or(i32::MAX),
             reach: self.reach.clone(),
+            clock_skew_ms: self.clock_skew_ms().await,
             seen_at: None,
         };
         if let Err(error) = self.store.announce(&card).await {
@@ -282,11 +358,22 @@ impl Worker {
         }
     }
 
+    /// How far this node's clock is ahead of the primary's; half the way of the question is taken for each direction.
+    async fn clock_skew_ms(&self) -> Option<i64> {
+        let asked = DateTime::now().timestamp_millis();
+        let theirs = self.store.clock().await.ok()?.timestamp_millis();
+        let answered = DateTime::now().timestamp_millis();
+        Some(asked + (answered - asked) / 2 - theirs)
+    }
+
     /// Tells every handler to stop, waits for the endings, and leaves the registry.
     async fn shut_down(mut self) {
         tracing::info!(worker = self.options.name, running = self.running.len(), "worker stops");
         self.running.values().for_each(|claim| claim.stop_because(StopReason::Shutdown));
         while self.attempts.join_next().await.is_some() {}
+        if let Err(error) = self.settler.await {
+            tracing::error!(%error, "the settler broke off");
+        }
         if let Err(error) = self.store.depart(&self.options.name).await {
             tracing::warn!(%error, "still listed among the workers");
         }
@@ -297,6 +384,6 @@ impl Worker {
 const fn claimable_at_once(state: State) -> bool {
     match state {
         State::Queued | State::Canceling | State::Committing => true,
-        State::Running | State::Blocked | State::Succeeded | State::Failed | State::Canceled => false,
+        State::Waiting | State::Running | State::Blocked | State::Succeeded | State::Failed | State::Canceled => false,
     }
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bson::{Document, doc};
 use lucid_ports::{Ending, Handler, JobContext, JobError};
 use lucid_repository::{Damage, Finding, Manifest, Repository, RepositoryError, VerifyLevel};
-use lucid_schemas::{Kind, ManifestName, Spec, VerifySpec};
+use lucid_schemas::{EventBody, Job, Kind, ManifestName, Spec, VerifySpec};
 use std::sync::Arc;
 
 /// Findings that are kept; the count tells of all.
@@ -78,7 +78,10 @@ async fn examine(
     repository: &Repository,
     spec: &VerifySpec,
 ) -> Result<(Option<Manifest>, Vec<Finding>)> {
-    let manifest = match read_manifest(repository, &spec.manifest, spec.backup.as_str()).await {
+    let Some(named) = spec.manifest.clone().or_else(|| handed(&context.job())) else {
+        return Err(Error::refused("manifest_unnamed", format!("nothing names the manifest of {}", spec.backup)));
+    };
+    let manifest = match read_manifest(repository, &named, spec.backup.as_str()).await {
         Ok(manifest) => manifest,
         Err(Error::Repository(error)) => return found_by(error).map(|finding| (None, vec![finding])),
         Err(error) => return Err(error),
@@ -100,6 +103,17 @@ fn found_by(error: RepositoryError) -> Result<Finding> {
         return Err(error.into());
     };
     Ok(Finding { object, collection: None, problem, lost_documents: None, needed: true })
+}
+
+/// The manifest of a backup that was made after this job was asked for.
+fn handed(job: &Job) -> Option<ManifestName> {
+    job.events.iter().find_map(|event| match &event.body {
+        EventBody::DependencyMet { result: Some(result), .. } => {
+            let manifest = result.get_document("manifest").ok()?;
+            bson::deserialize_from_document(manifest.clone()).ok()
+        }
+        _ => None,
+    })
 }
 
 /// Reads the manifest that a spec names: this key, this hash, this job.

@@ -6,7 +6,7 @@ use lucid_http::ApiState;
 use serde_json::json;
 
 fn claim() -> Command {
-    Command::Claim { worker: "w".into(), lease_ms: 30_000 }
+    Command::Claim { worker: "w".into(), lease_ms: 30_000, slots: Vec::new() }
 }
 
 #[actix_web::test]

@@ -91,6 +91,9 @@ async fn the_life_of_a_job_is_told_in_order() {
     assert_eq!(list.job_id, id.to_string());
     let told: Vec<_> = list.events.iter().map(|event| (event.seq, event.kind.as_str())).collect();
     assert_eq!(told, [(1, "enqueued"), (2, "claimed"), (3, "succeeded")]);
-    assert_eq!(list.events[1].data, json!({ "epoch": 1, "attempt": 1, "takeover": false }));
+    assert_eq!(
+        list.events[1].data,
+        json!({ "epoch": 1, "attempt": 1, "slots": ["cluster#63", "database:lucid#7", "repository:id-of-main#31"], "takeover": false })
+    );
     assert!(list.events.iter().all(|event| event.at.ends_with('Z') && event.at.len() == 24));
 }

@@ -1,13 +1,17 @@
 //! The twin, with faults on demand.
 
 use async_trait::async_trait;
-use bson::Document;
-use lucid_core::{Command, Transition, transition};
-use lucid_ports::{
-    Catalog, Detail, Enqueue, JobFilter, ListPage, Outcome, Reach, Renewal, Store, StoreError, WorkerCard,
-    memory::MemoryStore,
+use bson::{DateTime, Document};
+use lucid_core::{
+    Command, Transition,
+    slots::{Occupied, SlotPlan, plan},
+    transition,
 };
-use lucid_schemas::{Job, JobId, Progress, RepositoryName, State};
+use lucid_ports::{
+    BoundKey, Catalog, Detail, Enqueue, JobFilter, ListPage, Outcome, Pause, Reach, Renewal, Store, StoreError,
+    WorkerCard, memory::MemoryStore,
+};
+use lucid_schemas::{Job, JobId, Kind, Progress, RepositoryName, State};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -38,7 +42,15 @@ impl TestStore {
     /// Makes a command of somebody else true.
     pub async fn act(&self, id: &JobId, command: &Command) -> Job {
         let job = self.twin.load(id).await.expect("read").expect("the job");
-        let next = transition(&job, command, "worker:w", &uuid()).expect("a legal command");
+        let mut command = command.clone();
+        if let Command::Claim { slots, .. } = &mut command
+            && job.head.state == State::Queued
+        {
+            let occupied = self.twin.occupied().await.expect("read");
+            let SlotPlan::Take(free) = plan(&job, &occupied) else { panic!("no slots for {id}") };
+            *slots = free;
+        }
+        let next = transition(&job, &command, "worker:w", &uuid()).expect("a legal command");
         match self.twin.apply(&next).await.expect("applied") {
             Outcome::Won(job) => *job,
             Outcome::Lost(_) => panic!("{command:?} was lost"),
@@ -57,6 +69,33 @@ impl Store for TestStore {
     }
     async fn load(&self, id: &JobId) -> Result<Option<Job>, StoreError> {
         self.reached()?.load(id).await
+    }
+    async fn occupied(&self) -> Result<Occupied, StoreError> {
+        self.reached()?.occupied().await
+    }
+    async fn waiting(&self, on: Option<&JobId>, limit: u32) -> Result<Vec<Job>, StoreError> {
+        self.reached()?.waiting(on, limit).await
+    }
+    async fn pause(&self, pause: &Pause) -> Result<(), StoreError> {
+        self.reached()?.pause(pause).await
+    }
+    async fn unpause(&self, kind: Kind) -> Result<bool, StoreError> {
+        self.reached()?.unpause(kind).await
+    }
+    async fn paused(&self) -> Result<Vec<Pause>, StoreError> {
+        self.reached()?.paused().await
+    }
+    async fn bind_key(&self, bound: &BoundKey) -> Result<BoundKey, StoreError> {
+        self.reached()?.bind_key(bound).await
+    }
+    async fn bound_key(&self, key: &str) -> Result<Option<BoundKey>, StoreError> {
+        self.reached()?.bound_key(key).await
+    }
+    async fn forget(&self, kind: Kind, state: State, older_ms: i64, limit: u32) -> Result<u64, StoreError> {
+        self.reached()?.forget(kind, state, older_ms, limit).await
+    }
+    async fn clock(&self) -> Result<DateTime, StoreError> {
+        self.reached()?.clock().await
     }
     async fn ids_with_prefix(&self, prefix: &str, limit: u32) -> Result<Vec<JobId>, StoreError> {
         self.reached()?.ids_with_prefix(prefix, limit).await

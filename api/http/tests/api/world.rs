@@ -108,7 +108,7 @@ impl World {
     }
 
     pub async fn claim(&self, id: &JobId) -> i64 {
-        let claim = Command::Claim { worker: "w".into(), lease_ms: 30_000 };
+        let claim = Command::Claim { worker: "w".into(), lease_ms: 30_000, slots: Vec::new() };
         self.store.act(id, &claim).await.head.epoch
     }
 
@@ -143,8 +143,9 @@ impl World {
             reach: Reach {
                 kinds: Kind::ALL.to_vec(),
                 repositories: repositories.iter().map(|name| repository(name)).collect(),
-                labels: Vec::new(),
+                ..Reach::default()
             },
+            clock_skew_ms: None,
             seen_at: None,
         };
         self.store.announce(&card).await.expect("announced");

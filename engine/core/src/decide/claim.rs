@@ -1,17 +1,17 @@
 //! Taking a job: for the first time, again, or over from a worker that was lost.
 
-use super::{Decision, EVENTS_MAX, Guard, LeaseChange, wrong_state};
-use crate::Refusal;
+use super::{Decision, EVENTS_MAX, Guard, LeaseChange, wait, wrong_state};
+use crate::{Refusal, slots};
 use lucid_schemas::{EventBody, Failure, Job, State};
 
-pub(super) fn claim(job: &Job, worker: &str, lease_ms: i64) -> Result<Decision, Refusal> {
+pub(super) fn claim(job: &Job, worker: &str, lease_ms: i64, slots: &[String]) -> Result<Decision, Refusal> {
     let head = &job.head;
     let guards = match head.state {
         State::Queued => vec![Guard::Due],
         // A holder that lives renews its lease; where it has ended, the holder is lost.
         State::Running => vec![Guard::LeaseOver],
         State::Canceling | State::Committing => vec![Guard::Due, Guard::LeaseOver],
-        State::Blocked => return Err(wrong_state(head.state, "claim")),
+        State::Waiting | State::Blocked => return Err(wrong_state(head.state, "claim")),
         State::Succeeded | State::Failed | State::Canceled => {
             return Err(Refusal::AlreadyEnded { state: head.state });
         }
@@ -23,12 +23,18 @@ pub(super) fn claim(job: &Job, worker: &str, lease_ms: i64) -> Result<Decision, 
     if head.state == State::Running && attempts_used_up(job) {
         return Err(Refusal::AttemptsExhausted { max_attempts: job.request.max_attempts });
     }
+    wait::may_take(job, slots)?;
+    let held: Vec<String> = head.holds.iter().chain(slots).cloned().collect();
+    if let Some(key) = slots::missing(&job.request.keys, &held) {
+        return Err(Refusal::SlotsMissing { key: key.to_owned() });
+    }
     Ok(Decision {
         guards,
         events: vec![EventBody::Claimed {
             epoch: head.epoch + 1,
             attempt: head.attempt + 1,
             takeover: job.lease.is_some(),
+            slots: slots.to_vec(),
         }],
         lease: LeaseChange::Take { worker: worker.to_owned(), lease_ms },
     })
@@ -44,6 +50,7 @@ pub(super) fn expire(job: &Job) -> Result<Decision, Refusal> {
         State::Canceling if full => EventBody::Canceled {},
         State::Committing if full => EventBody::Blocked { error: lost(job) },
         State::Running
+        | State::Waiting
         | State::Queued
         | State::Canceling
         | State::Committing

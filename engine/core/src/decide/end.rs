@@ -11,7 +11,7 @@ pub(super) fn succeed(job: &Job, result: &Document) -> Result<Decision, Refusal>
             Ok(Decision::of(EventBody::Succeeded { result: result.clone() }, LeaseChange::Drop))
         }
         State::Canceling => Err(Refusal::AlreadyCanceling),
-        State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
+        State::Waiting | State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
             Err(wrong_state(job.head.state, "succeed"))
         }
     }
@@ -31,7 +31,7 @@ pub(super) fn fail(job: &Job, error: &Failure, retry_in_ms: i64) -> Result<Decis
         State::Committing => EventBody::Blocked { error: error.clone() },
         // What was asked for is the end, and a failed attempt is one.
         State::Canceling => EventBody::Canceled {},
-        State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
+        State::Waiting | State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
             return Err(wrong_state(job.head.state, "fail"));
         }
     };
@@ -40,7 +40,7 @@ pub(super) fn fail(job: &Job, error: &Failure, retry_in_ms: i64) -> Result<Decis
 
 pub(super) fn request_cancel(job: &Job) -> Result<Decision, Refusal> {
     match job.head.state {
-        State::Queued => Ok(Decision::of(EventBody::Canceled {}, LeaseChange::Drop)),
+        State::Waiting | State::Queued => Ok(Decision::of(EventBody::Canceled {}, LeaseChange::Drop)),
         State::Running => Ok(Decision::of(EventBody::CancelRequested {}, LeaseChange::Keep)),
         State::Canceling => Err(Refusal::AlreadyCanceling),
         // A manifest that no result names is void, so a backup that is stuck leaves nothing half-done.
@@ -53,7 +53,8 @@ pub(super) fn request_cancel(job: &Job) -> Result<Decision, Refusal> {
 pub(super) fn confirm_cancel(job: &Job) -> Result<Decision, Refusal> {
     match job.head.state {
         State::Canceling => Ok(Decision::of(EventBody::Canceled {}, LeaseChange::Drop)),
-        State::Queued
+        State::Waiting
+        | State::Queued
         | State::Running
         | State::Committing
         | State::Blocked

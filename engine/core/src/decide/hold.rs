@@ -9,7 +9,7 @@ pub(super) fn release(job: &Job, reason: &str) -> Result<Decision, Refusal> {
         State::Running | State::Canceling | State::Committing => {
             Ok(Decision::of(EventBody::Released { reason: reason.to_owned() }, LeaseChange::Drop))
         }
-        State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
+        State::Waiting | State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
             Err(wrong_state(job.head.state, "release"))
         }
     }
@@ -19,6 +19,10 @@ pub(super) fn record(job: &Job, fact: &EventBody) -> Result<Decision, Refusal> {
     match fact {
         EventBody::SnapshotTaken { .. } => {}
         EventBody::Enqueued { .. }
+        | EventBody::DependencyMet { .. }
+        | EventBody::DependencyFailed { .. }
+        | EventBody::SlotsReserved { .. }
+        | EventBody::SlotsReturned { .. }
         | EventBody::Claimed { .. }
         | EventBody::Released { .. }
         | EventBody::AttemptFailed { .. }
@@ -36,9 +40,13 @@ pub(super) fn record(job: &Job, fact: &EventBody) -> Result<Decision, Refusal> {
     match job.head.state {
         State::Running => Ok(Decision::of(fact.clone(), LeaseChange::Keep)),
         State::Canceling => Err(Refusal::AlreadyCanceling),
-        State::Queued | State::Committing | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
-            Err(wrong_state(job.head.state, "record"))
-        }
+        State::Waiting
+        | State::Queued
+        | State::Committing
+        | State::Blocked
+        | State::Succeeded
+        | State::Failed
+        | State::Canceled => Err(wrong_state(job.head.state, "record")),
     }
 }
 
@@ -46,6 +54,10 @@ pub(super) fn commit(job: &Job, fact: &EventBody) -> Result<Decision, Refusal> {
     match fact {
         EventBody::CommitStarted {} | EventBody::SwapStarted { .. } => {}
         EventBody::Enqueued { .. }
+        | EventBody::DependencyMet { .. }
+        | EventBody::DependencyFailed { .. }
+        | EventBody::SlotsReserved { .. }
+        | EventBody::SlotsReturned { .. }
         | EventBody::Claimed { .. }
         | EventBody::Released { .. }
         | EventBody::AttemptFailed { .. }
@@ -62,9 +74,13 @@ pub(super) fn commit(job: &Job, fact: &EventBody) -> Result<Decision, Refusal> {
     match job.head.state {
         State::Running => Ok(Decision::of(fact.clone(), LeaseChange::Keep)),
         State::Canceling => Err(Refusal::AlreadyCanceling),
-        State::Queued | State::Committing | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
-            Err(wrong_state(job.head.state, "commit"))
-        }
+        State::Waiting
+        | State::Queued
+        | State::Committing
+        | State::Blocked
+        | State::Succeeded
+        | State::Failed
+        | State::Canceled => Err(wrong_state(job.head.state, "commit")),
     }
 }
 
@@ -74,7 +90,8 @@ pub(super) fn resume(job: &Job) -> Result<Decision, Refusal> {
     }
     match job.head.state {
         State::Blocked => Ok(Decision::of(EventBody::Resumed {}, LeaseChange::Keep)),
-        State::Queued
+        State::Waiting
+        | State::Queued
         | State::Running
         | State::Canceling
         | State::Committing

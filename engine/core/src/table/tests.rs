@@ -1,40 +1,64 @@
 //! The table, `decide` and `evolve` say the same; random histories keep every invariant.
 
 use super::*;
-use crate::{Command, EVENTS_MAX, LeaseChange, Refusal, birth, invariant::violations, transition};
+use crate::{
+    Command, EVENTS_MAX, LeaseChange, Refusal, birth,
+    invariant::violations,
+    slots::{self, SlotPlan},
+    transition,
+};
 use bson::{DateTime, doc};
 use lucid_schemas::{
-    BackupSpec, Event, EventBody, Failure, Job, Lease, ManifestName, Request, Requires, RestoreSpec, Spec, Stamp,
+    After, BackupSpec, ConcurrencyKey, Event, EventBody, Failure, Job, Lease, ManifestName, Request, RestoreSpec, Spec,
+    Stamp,
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
 const MAX_ATTEMPTS: i32 = 3;
 
-fn queued() -> Job {
-    let request = Request {
-        id: "backup_20250109_020000_7k3fq2m8ab".parse().expect("an id"),
-        spec: Spec::Backup(BackupSpec {
-            database: "lucid".into(),
-            collections: None,
-            compression: true,
-            encryption: true,
-            require_consistent: false,
-        }),
-        requested_by: "api:test".into(),
-        unique_key: None,
-        priority: 0,
-        max_attempts: MAX_ATTEMPTS,
-        requires: Requires::default(),
-    };
+fn request() -> Request {
+    let spec = Spec::Backup(BackupSpec {
+        database: "lucid".into(),
+        collections: None,
+        compression: true,
+        encryption: true,
+        require_consistent: false,
+    });
+    let id = "backup_20250109_020000_7k3fq2m8ab".parse().expect("an id");
+    Request { max_attempts: MAX_ATTEMPTS, ..Request::new(id, spec, "api:test", None) }
+}
+
+/// A job that was just asked for.
+pub fn born(request: Request) -> Job {
     let first = Event {
         seq: 1,
         at: Stamp::At(DateTime::from_millis(0)),
         by: "api:test".into(),
         write: "w1".into(),
-        body: EventBody::Enqueued { request_hash: request.hash().expect("a hash"), delay_ms: 0 },
+        body: EventBody::Enqueued {
+            request_hash: request.hash().expect("a hash"),
+            delay_ms: 0,
+            priority: request.priority,
+            waits: request.after.is_some(),
+        },
     };
     Job { head: birth(&first), request, lease: None, progress: None, events: vec![first] }
+}
+
+fn queued() -> Job {
+    born(request())
+}
+
+/// One that needs its database to itself.
+fn exclusive() -> Job {
+    let keys = vec![ConcurrencyKey::exclusive("database:lucid")];
+    born(Request { keys, ..request() })
+}
+
+fn waiting() -> Job {
+    let job = "backup_20250109_010000_7k3fq2m8ab".parse().expect("an id");
+    born(Request { after: Some(After { job, state: State::Succeeded }), ..request() })
 }
 
 /// What a store does with a transition, on a clock that stands still.
@@ -62,11 +86,26 @@ fn failure(retryable: bool) -> Failure {
     Failure { code: "test".into(), message: "a test".into(), retryable }
 }
 
+/// The slots that a claim has to take.
+fn slots_of(job: &Job) -> Vec<String> {
+    match slots::plan(job, &slots::Occupied::new()) {
+        SlotPlan::Take(slots) => slots,
+        SlotPlan::Reserve(_) | SlotPlan::Wait { .. } => panic!("nobody occupies anything"),
+    }
+}
+
+fn commands_on(job: &Job, epoch: i64) -> Vec<Command> {
+    let slots = slots_of(job);
+    let mut commands = commands(epoch);
+    commands[0] = Command::Claim { worker: "w".into(), lease_ms: 1000, slots };
+    commands
+}
+
 fn commands(epoch: i64) -> Vec<Command> {
     let cluster_time = bson::Timestamp { time: 1, increment: 1 };
     let swap = EventBody::SwapStarted { entries: 1, list_hash: "h".into() };
     vec![
-        Command::Claim { worker: "w".into(), lease_ms: 1000 },
+        Command::Claim { worker: "w".into(), lease_ms: 1000, slots: Vec::new() },
         Command::Release { epoch, reason: "stop".into() },
         Command::Record { epoch, fact: EventBody::SnapshotTaken { cluster_time } },
         Command::Commit { epoch, fact: EventBody::CommitStarted {} },
@@ -78,6 +117,12 @@ fn commands(epoch: i64) -> Vec<Command> {
         Command::RequestCancel,
         Command::Resume,
         Command::Expire,
+        Command::Reserve { slots: vec!["database:lucid#0".into(), "database:lucid#1".into()] },
+        Command::ReturnSlots { retry_in_ms: 10 },
+        Command::Settle { dependency: Some(State::Succeeded), result: None },
+        Command::Settle { dependency: Some(State::Failed), result: None },
+        Command::Settle { dependency: None, result: None },
+        Command::Settle { dependency: Some(State::Running), result: None },
     ]
 }
 
@@ -85,14 +130,17 @@ fn commands(epoch: i64) -> Vec<Command> {
 fn explore() -> (Vec<Job>, BTreeSet<Move>) {
     let mut seen: Vec<Job> = Vec::new();
     let mut moves = BTreeSet::new();
-    let mut frontier = vec![queued()];
+    let mut frontier = vec![queued(), exclusive(), waiting()];
     while let Some(job) = frontier.pop() {
         let full = |job: &Job| job.head.version >= EVENTS_MAX;
-        let key = |job: &Job| (job.head.state, job.head.attempt, job.lease.is_some(), full(job));
+        let key = |job: &Job| {
+            let (head, slots) = (&job.head, (job.request.keys.len(), job.head.holds.len()));
+            (head.state, head.attempt, job.lease.is_some(), full(job), slots, job.request.after.is_some())
+        };
         if job.head.epoch > 5 || seen.iter().any(|other| key(other) == key(&job)) {
             continue;
         }
-        for command in commands(job.head.epoch) {
+        for command in commands_on(&job, job.head.epoch) {
             if let Ok(next) = perform(&job, &command, "w") {
                 moves.insert(Move {
                     from: job.head.state,
@@ -131,8 +179,16 @@ fn a_worker_of_an_older_epoch_can_do_nothing() {
     let (jobs, _) = explore();
     for job in jobs.iter().filter(|job| job.head.epoch > 0) {
         for command in commands(job.head.epoch - 1) {
-            let names_no_epoch =
-                matches!(command, Command::Claim { .. } | Command::RequestCancel | Command::Resume | Command::Expire);
+            let names_no_epoch = matches!(
+                command,
+                Command::Claim { .. }
+                    | Command::Reserve { .. }
+                    | Command::ReturnSlots { .. }
+                    | Command::Settle { .. }
+                    | Command::RequestCancel
+                    | Command::Resume
+                    | Command::Expire
+            );
             let outcome = transition(job, &command, "w", "write");
             assert!(
                 names_no_epoch || matches!(outcome, Err(Refusal::Fenced { .. })),
@@ -145,7 +201,7 @@ fn a_worker_of_an_older_epoch_can_do_nothing() {
 
 #[test]
 fn a_worker_that_gave_the_job_back_can_do_nothing_more() {
-    let claimed = perform(&queued(), &commands(0)[0], "w").expect("claimed");
+    let claimed = perform(&queued(), &commands_on(&queued(), 0)[0], "w").expect("claimed");
     let commit = Command::Commit { epoch: 1, fact: EventBody::CommitStarted {} };
     let committing = perform(&claimed, &commit, "w").expect("committing");
     let release = Command::Release { epoch: 1, reason: "stop".into() };
@@ -182,7 +238,8 @@ fn past_the_point_of_no_return_a_job_is_never_failed_or_canceled() {
 fn a_full_stream_always_has_room_for_an_end() {
     let (jobs, _) = explore();
     for job in jobs.iter().filter(|job| job.head.version >= EVENTS_MAX && job.lease.is_some()) {
-        assert!(matches!(perform(job, &commands(0)[0], "w"), Err(Refusal::StreamFull { .. })), "{:?}", job.head);
+        let claim = &commands_on(job, 0)[0];
+        assert!(matches!(perform(job, claim, "w"), Err(Refusal::StreamFull { .. })), "{:?}", job.head);
         let ended = perform(job, &Command::Expire, "w").expect("a sweeper may end it").head.state;
         assert!(ended.is_terminal() || ended == State::Blocked);
     }
@@ -190,10 +247,13 @@ fn a_full_stream_always_has_room_for_an_end() {
 
 proptest! {
     #[test]
-    fn random_histories_keep_every_invariant(steps in prop::collection::vec((0_usize..12, 0_i64..2), 1..60)) {
-        let mut job = queued();
+    fn random_histories_keep_every_invariant(
+        which in 0_usize..3,
+        steps in prop::collection::vec((0_usize..18, 0_i64..2), 1..60),
+    ) {
+        let mut job = vec![queued(), exclusive(), waiting()].swap_remove(which);
         for (choice, back) in steps {
-            let command = commands(job.head.epoch - back).swap_remove(choice);
+            let command = commands_on(&job, job.head.epoch - back).swap_remove(choice);
             let by = if matches!(command, Command::Claim { .. }) {
                 format!("w{}", job.head.epoch + 1)
             } else {

@@ -90,7 +90,7 @@ fn lawful(job: &Job, chance: &mut Chance, write: &str) -> Result<Transition, Str
     let epoch = job.head.epoch;
     let worker: String = chance.of(&WORDS).into();
     let command = match chance.below(12) {
-        0..=3 => Command::Claim { worker: worker.clone(), lease_ms: chance.of(&TIMES_MS) },
+        0..=3 => Command::Claim { worker: worker.clone(), lease_ms: chance.of(&TIMES_MS), slots: Vec::new() },
         4 => Command::Release { epoch, reason: chance.of(&WORDS).into() },
         5 => Command::Record { epoch, fact: fact(chance) },
         6 => Command::Commit { epoch, fact: fact(chance) },
@@ -128,6 +128,10 @@ fn crafted(job: &Job, chance: &mut Chance, write: &str) -> Transition {
     head.attempt = chance.of(&[0, 1, -1, 1_000]);
     head.worker = chance.of(&[None, Some(chance.clone().of(&WORDS).into())]);
     head.run_at = chance.of(&times[1..]).unwrap_or(Stamp::NOW);
+    head.rank_at = chance.of(&times[1..]).unwrap_or(Stamp::NOW);
+    head.priority = chance.of(&[0, -3, 7]);
+    head.reserved_at = chance.of(&times);
+    head.holds = chance.of(&[vec![], vec![format!("{write}#0")], vec!["$taken#0".into(), "a.b#1".into()]]);
     head.started_at = chance.of(&times);
     head.finished_at = chance.of(&times);
     head.result = if chance.one_in(2) { None } else { Some(chance.of(&documents())) };
@@ -144,6 +148,7 @@ fn crafted(job: &Job, chance: &mut Chance, write: &str) -> Transition {
             vec![Guard::Due],
             vec![Guard::LeaseOver],
             vec![Guard::Due, Guard::LeaseOver],
+            vec![Guard::ReservationOver],
         ]),
         events,
         head,

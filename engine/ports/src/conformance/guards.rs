@@ -26,7 +26,7 @@ pub(super) async fn a_job_is_taken_over_only_once_its_lease_is_over(bench: Bench
     for lease_ms in [0, OVER_MS] {
         let lost = bench.running(lease_ms).await;
         let taken = bench.make(&lost, &claim("v", LONG_MS), "v").await;
-        let body = EventBody::Claimed { epoch: 2, attempt: 2, takeover: true };
+        let body = EventBody::Claimed { epoch: 2, attempt: 2, takeover: true, slots: Vec::new() };
         assert_eq!(taken.events[2].body, body);
         let lease = taken.lease.expect("a lease");
         assert_eq!((lease.worker.as_str(), &lease.token), ("v", &taken.events[2].write));

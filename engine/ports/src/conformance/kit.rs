@@ -5,8 +5,7 @@ use bson::{DateTime, Document};
 use futures::future::BoxFuture;
 use lucid_core::{Command, Transition, invariant, transition};
 use lucid_schemas::{
-    BackupSpec, Job, JobId, Kind, ManifestName, RepositoryName, Request, Requires, RestoreSpec, Spec, VerifyLevel,
-    VerifySpec,
+    BackupSpec, Job, JobId, Kind, ManifestName, RepositoryName, Request, RestoreSpec, Spec, VerifyLevel, VerifySpec,
 };
 use std::sync::Arc;
 
@@ -99,7 +98,7 @@ pub(super) fn prepared(job: &Job, command: &Command, by: &str) -> Transition {
 }
 
 pub(super) fn claim(worker: &str, lease_ms: i64) -> Command {
-    Command::Claim { worker: worker.into(), lease_ms }
+    Command::Claim { worker: worker.into(), lease_ms, slots: Vec::new() }
 }
 
 /// A name that nobody else has.
@@ -117,7 +116,7 @@ pub(super) fn repository(name: &str) -> RepositoryName {
 
 /// What a worker reaches that can run every job of [`request`].
 pub(super) fn reach() -> Reach {
-    Reach { kinds: Kind::ALL.to_vec(), repositories: vec![repository("main")], labels: vec![] }
+    Reach { kinds: Kind::ALL.to_vec(), repositories: vec![repository("main")], ..Reach::default() }
 }
 
 pub(super) fn request(kind: Kind) -> Request {
@@ -138,17 +137,12 @@ pub(super) fn request(kind: Kind) -> Request {
             replace: true,
             dry_run: false,
         }),
-        Kind::Verify => Spec::Verify(VerifySpec { backup: id(Kind::Backup), manifest, level: VerifyLevel::Data }),
+        Kind::Verify => {
+            Spec::Verify(VerifySpec { backup: id(Kind::Backup), manifest: Some(manifest), level: VerifyLevel::Data })
+        }
     };
-    Request {
-        id: id(kind),
-        spec,
-        requested_by: "api:pi-1".into(),
-        unique_key: None,
-        priority: 0,
-        max_attempts: 5,
-        requires: Requires { repository: Some(repository("main")), labels: vec![] },
-    }
+    // Without concurrency keys: what is about those adds them.
+    Request { keys: Vec::new(), ..Request::new(id(kind), spec, "api:pi-1", Some(repository("main"))) }
 }
 
 pub(super) fn enqueue(request: Request) -> Enqueue {

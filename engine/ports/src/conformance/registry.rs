@@ -1,7 +1,7 @@
 //! Details, workers, repository names.
 
 use super::kit::{Bench, LONG_MS, id, name, reach, repository};
-use crate::{Detail, StoreError, WorkerCard};
+use crate::{BoundKey, Detail, Pause, StoreError, WorkerCard};
 use bson::doc;
 use futures::future::join_all;
 use lucid_schemas::{Kind, RepositoryName};
@@ -29,6 +29,7 @@ pub(super) async fn details_are_kept_and_replaced(bench: Bench) {
 
 pub(super) async fn workers_come_and_go(bench: Bench) {
     let card = |name: &str, running| WorkerCard {
+        clock_skew_ms: Some(-3),
         name: name.into(),
         version: "1.0".into(),
         capacity: 4,
@@ -77,4 +78,39 @@ pub(super) async fn a_name_is_bound_to_one_repository_for_good(bench: Bench) {
     let bound = answers.iter().filter(|answer| answer.is_ok()).count();
     let refused = answers.iter().filter(|answer| matches!(answer, Err(StoreError::OtherRepository { .. }))).count();
     assert_eq!((bound, refused), (1, 7), "{answers:?}");
+}
+
+pub(super) async fn a_pause_lasts_until_it_is_lifted(bench: Bench) {
+    let pause = |reason: &str| Pause { kind: Kind::Restore, by: "$op".into(), reason: reason.into(), at: None };
+    assert_eq!(bench.store.paused().await.expect("read"), []);
+    for reason in ["first", "$then"] {
+        bench.store.pause(&pause(reason)).await.expect("paused");
+        let paused = bench.store.paused().await.expect("read");
+        assert!(paused[0].at.is_some());
+        let read: Vec<_> = paused.into_iter().map(|pause| Pause { at: None, ..pause }).collect();
+        assert_eq!(read, [pause(reason)]);
+    }
+    assert!(bench.store.unpause(Kind::Restore).await.expect("lifted"));
+    assert!(!bench.store.unpause(Kind::Restore).await.expect("lifted"), "it wasn't paused any more");
+    assert_eq!(bench.store.paused().await.expect("read"), []);
+}
+
+pub(super) async fn an_idempotency_key_stands_for_one_job(bench: Bench) {
+    let bound = |key: &str, write: &str| BoundKey {
+        key: key.into(),
+        fingerprint: "$f".into(),
+        job: id(Kind::Backup),
+        write: write.into(),
+    };
+    let first = bound("$key", "one");
+    assert_eq!(bench.store.bind_key(&first).await.expect("bound"), first);
+    assert_eq!(bench.store.bind_key(&bound("$key", "two")).await.expect("bound"), first, "the first one stays");
+    assert_eq!(bench.store.bound_key("$key").await.expect("read"), Some(first));
+    assert_eq!(bench.store.bound_key("$none").await.expect("read"), None);
+    let other = bound("$key2", "three");
+    assert_eq!(bench.store.bind_key(&other).await.expect("bound"), other);
+    let same: Vec<BoundKey> = (0..20).map(|number| bound("raced", &number.to_string())).collect();
+    let answers = join_all(same.iter().map(|bound| bench.store.bind_key(bound))).await;
+    let won: Vec<_> = answers.into_iter().map(|answer| answer.expect("bound")).collect();
+    assert!(won.iter().all(|answer| *answer == won[0] && same.contains(answer)), "{won:?}");
 }

@@ -83,6 +83,11 @@ pub(super) async fn every_event_reads_back_and_folds_to_the_head(bench: Bench) {
         assert!(job.head.state.is_terminal());
         seen.extend(job.events.iter().map(|event| event.body.name()));
     }
+    for job in
+        [super::slots::reserved_and_returned(&bench).await, super::waiting::met_and_failed(&bench).await].concat()
+    {
+        seen.extend(job.events.iter().map(|event| event.body.name()));
+    }
     let mut all: BTreeSet<_> = MOVES.iter().map(|entry| entry.event).collect();
     all.insert("enqueued");
     assert_eq!(seen, all, "the check reaches every event");

@@ -2,7 +2,7 @@
 
 use crate::{Enqueue, StoreError};
 use bson::{Bson, DateTime, Document, doc};
-use lucid_core::{Guard, LeaseChange, Transition, birth};
+use lucid_core::{Guard, LeaseChange, RESERVATION_MS, Transition, birth};
 use lucid_schemas::{Event, EventBody, Head, Progress, Stamp, job::FieldValue};
 
 /// A new job's document.
@@ -16,6 +16,8 @@ pub(super) fn born(enqueue: &Enqueue, now: DateTime) -> Result<Document, StoreEr
         body: EventBody::Enqueued {
             request_hash: request.hash().map_err(|error| unstorable(&error))?,
             delay_ms: enqueue.delay_ms,
+            priority: request.priority,
+            waits: request.after.is_some(),
         },
     };
     let mut document = request.to_document().map_err(|error| unstorable(&error))?;
@@ -35,6 +37,9 @@ pub(super) fn holds(document: &Document, transition: &Transition, now: DateTime)
         && transition.guards.iter().all(|guard| match guard {
             Guard::Due => document.get_datetime("run_at").is_ok_and(|run_at| *run_at <= now),
             Guard::LeaseOver => lease_end(document).is_none_or(|expires_at| expires_at <= now),
+            Guard::ReservationOver => document
+                .get_datetime("reserved_at")
+                .is_ok_and(|at| at.timestamp_millis() + RESERVATION_MS <= now.timestamp_millis()),
         })
 }
 

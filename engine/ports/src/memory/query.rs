@@ -2,8 +2,8 @@
 
 use crate::{JobFilter, ListPage, Reach};
 use bson::DateTime;
-use lucid_core::{Command, decide};
-use lucid_schemas::{Job, JobId, Stamp, State};
+use lucid_core::{Command, decide, slots::Occupied};
+use lucid_schemas::{Job, JobId, Kind, Stamp, State};
 use std::{cmp::Reverse, time::Duration};
 
 /// The open job that has a unique key.
@@ -22,7 +22,8 @@ pub(super) fn claimable(jobs: Vec<Job>, reach: &Reach, now: DateTime, limit: u32
     lost.retain(|job| job.head.state != State::Running || attempts_left(job));
     lost.sort_by_key(lease_end);
     let mut due = queued;
-    due.sort_by_key(|job| (Reverse(job.request.priority), job.head.run_at.stored()));
+    due.retain(|job| !reach.parks(job));
+    due.sort_by_key(|job| job.head.rank_at.stored());
     lost.extend(due);
     lost.truncate(limit as usize);
     lost
@@ -44,6 +45,46 @@ pub(super) fn expired(mut jobs: Vec<Job>, now: DateTime, limit: u32) -> Vec<Job>
     jobs.sort_by_key(lease_end);
     jobs.truncate(limit as usize);
     jobs
+}
+
+/// Occupied slots, and who has them.
+pub(super) fn occupied(jobs: &[Job]) -> Occupied {
+    let slots = |job: &Job| job.head.holds.iter().map(|slot| (slot.clone(), job.id().clone())).collect::<Vec<_>>();
+    jobs.iter().flat_map(slots).collect()
+}
+
+/// Jobs that wait for another one, oldest first.
+pub(super) fn waiting(mut jobs: Vec<Job>, on: Option<&JobId>, limit: u32) -> Vec<Job> {
+    jobs.retain(|job| {
+        let after = job.request.after.as_ref().map(|after| &after.job);
+        job.head.state == State::Waiting && (on.is_none() || after == on)
+    });
+    jobs.sort_by_key(|job| job.head.created_at.stored());
+    jobs.truncate(limit as usize);
+    jobs
+}
+
+/// Jobs that ended for so long that they may be deleted, oldest end first.
+pub(super) fn forgettable(
+    jobs: &[Job],
+    (kind, state): (Kind, State),
+    now: DateTime,
+    older_ms: i64,
+    limit: u32,
+) -> Vec<JobId> {
+    let before = DateTime::from_millis(now.timestamp_millis().saturating_sub(older_ms));
+    let ended = |job: &&Job| job.head.finished_at.and_then(Stamp::stored).filter(|at| *at < before);
+    let awaited = |id: &JobId| {
+        jobs.iter().any(|job| {
+            job.head.state == State::Waiting && job.request.after.as_ref().is_some_and(|after| after.job == *id)
+        })
+    };
+    let mut old: Vec<&Job> = jobs
+        .iter()
+        .filter(|job| job.kind() == kind && job.head.state == state && ended(job).is_some() && !awaited(job.id()))
+        .collect();
+    old.sort_by_key(|job| (ended(job), job.id()));
+    old.into_iter().take(limit as usize).map(|job| job.id().clone()).collect()
 }
 
 /// A page, newest first.

@@ -4,7 +4,7 @@ use super::MemoryStore;
 use crate::{Enqueue, Outcome, Reach, Store};
 use bson::DateTime;
 use lucid_core::{Command, transition};
-use lucid_schemas::{BackupSpec, JobId, Kind, Request, Requires, Spec, Stamp};
+use lucid_schemas::{BackupSpec, JobId, Kind, Request, Spec, Stamp};
 use std::time::Duration;
 
 const AN_HOUR: Duration = Duration::from_hours(1);
@@ -12,19 +12,19 @@ const AN_HOUR: Duration = Duration::from_hours(1);
 fn enqueue(now: DateTime) -> Enqueue {
     Enqueue {
         request: Request {
-            id: JobId::compose(Kind::Backup, now, 1),
-            spec: Spec::Backup(BackupSpec {
-                database: "lucid".into(),
-                collections: None,
-                compression: true,
-                encryption: true,
-                require_consistent: false,
-            }),
-            requested_by: "test".into(),
-            unique_key: None,
-            priority: 0,
-            max_attempts: 5,
-            requires: Requires::default(),
+            keys: Vec::new(),
+            ..Request::new(
+                JobId::compose(Kind::Backup, now, 1),
+                Spec::Backup(BackupSpec {
+                    database: "lucid".into(),
+                    collections: None,
+                    compression: true,
+                    encryption: true,
+                    require_consistent: false,
+                }),
+                "test",
+                None,
+            )
         },
         delay_ms: 3_600_000,
         write: "birth".into(),
@@ -39,7 +39,7 @@ async fn guards_are_judged_by_the_clock_of_the_store() {
     assert_eq!(job.head.created_at, Stamp::At(now));
     let reach = Reach { kinds: vec![Kind::Backup], ..Reach::default() };
     assert_eq!(store.next_due_in(&reach).await.expect("asked"), Some(AN_HOUR));
-    let claim = Command::Claim { worker: "w".into(), lease_ms: 1_000 };
+    let claim = Command::Claim { worker: "w".into(), lease_ms: 1_000, slots: Vec::new() };
     let next = transition(&job, &claim, "w", "claim").expect("lawful");
     store.advance(Duration::from_mins(59));
     assert!(matches!(store.apply(&next).await, Ok(Outcome::Lost(_))));

@@ -23,7 +23,7 @@ pub(crate) fn may_go(ending: Ending, job: &Head, epoch: i64) -> bool {
         // A claim uses what it staged itself, and a list names nothing of the time before it was claimed.
         (Ending::Fenced, State::Queued | State::Running | State::Canceling) => epoch < now,
         (Ending::Failed, State::Running | State::Canceling)
-        | (Ending::Failed | Ending::Fenced, State::Committing | State::Blocked) => false,
+        | (Ending::Failed | Ending::Fenced, State::Waiting | State::Committing | State::Blocked) => false,
     }
 }
 
@@ -65,20 +65,7 @@ mod tests {
     use lucid_schemas::Stamp;
 
     fn job(state: State, epoch: i64) -> Head {
-        let at = Stamp::At(DateTime::from_millis(0));
-        Head {
-            state,
-            version: 1,
-            epoch,
-            attempt: 1,
-            worker: None,
-            run_at: at,
-            created_at: at,
-            started_at: None,
-            finished_at: None,
-            result: None,
-            error: None,
-        }
+        Head { state, epoch, attempt: 1, ..Head::born(Stamp::At(DateTime::from_millis(0))) }
     }
 
     #[test]

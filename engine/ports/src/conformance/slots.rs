@@ -1,0 +1,109 @@
+//! Slots of concurrency keys: taken and freed in the very write that moves the job.
+
+use super::kit::{Bench, LONG_MS, OVER_MS, enqueue, name, prepared, reach, request};
+use crate::{Outcome, Reach};
+use lucid_core::{
+    Command,
+    slots::{SlotPlan, plan},
+};
+use lucid_schemas::{ConcurrencyKey, Job, Kind, Request, Stamp, State};
+
+fn keyed(exclusive: bool, key: &str) -> Request {
+    Request { keys: vec![ConcurrencyKey { key: key.into(), exclusive }], ..request(Kind::Backup) }
+}
+
+fn claim(slots: &[String]) -> Command {
+    Command::Claim { worker: "w".into(), lease_ms: LONG_MS, slots: slots.to_vec() }
+}
+
+/// Claims with the slots that the law's own plan takes.
+async fn claimed(bench: &Bench, job: &Job) -> Job {
+    match plan(job, &bench.store.occupied().await.expect("read")) {
+        SlotPlan::Take(slots) => bench.make(job, &claim(&slots), "w").await,
+        other => panic!("it can't be claimed: {other:?}"),
+    }
+}
+
+pub(super) async fn a_slot_is_held_by_one_job_until_it_goes_back_or_ends(bench: Bench) {
+    let key = name("database:a$b");
+    let (first, second) = (bench.put(&enqueue(keyed(true, &key))).await, bench.put(&enqueue(keyed(false, &key))).await);
+    let all: Vec<String> = first.request.keys[0].slots().collect();
+    let ends = [
+        Command::Release { epoch: 1, reason: "stops".into() },
+        Command::Fail { epoch: 2, error: super::transitions::failure("broken", true), retry_in_ms: OVER_MS },
+        Command::Succeed { epoch: 3, result: bson::doc! {} },
+    ];
+    let mut job = first;
+    for end in ends {
+        job = claimed(&bench, &job).await;
+        assert_eq!(job.head.holds, all);
+        let occupied = bench.store.occupied().await.expect("read");
+        assert!(all.iter().all(|slot| occupied.get(slot) == Some(job.id())), "{occupied:?}");
+        bench.loses(&prepared(&second, &claim(&all[3..4]), "v"), "the slot is another job's").await;
+        job = bench.make(&job, &end, "w").await;
+        assert_eq!(job.head.holds, Vec::<String>::new());
+        assert!(!bench.document(job.id()).await.contains_key("holds"), "absent, not empty");
+        assert_eq!(bench.store.occupied().await.expect("read").len(), 0);
+    }
+    let second = bench.make(&second, &claim(&all[3..4]), "v").await;
+    let third = bench.put(&enqueue(keyed(false, &key))).await;
+    bench.loses(&prepared(&third, &claim(&all[3..4]), "w"), "one slot, one job").await;
+    bench.make(&third, &claim(&all[4..5]), "w").await;
+    assert_eq!(bench.store.occupied().await.expect("read").get(&all[3]), Some(second.id()));
+}
+
+pub(super) async fn a_takeover_keeps_the_slots(bench: Bench) {
+    let job = bench.put(&enqueue(keyed(true, &name("database:x")))).await;
+    let all: Vec<String> = job.request.keys[0].slots().collect();
+    let over = Command::Claim { worker: "w".into(), lease_ms: OVER_MS, slots: all.clone() };
+    let lost = bench.make(&job, &over, "w").await;
+    let taken = bench.make(&lost, &claim(&[]), "v").await;
+    assert_eq!((taken.head.epoch, &taken.head.holds), (2, &all));
+}
+
+pub(super) async fn jobs_that_wait_for_slots_are_parked(bench: Bench) {
+    let (key, other) = (name("database:p"), name("database:q"));
+    let sharing = bench.put(&enqueue(keyed(false, &key))).await.request.id;
+    let excluding = bench.put(&enqueue(keyed(true, &key))).await;
+    let elsewhere = bench.put(&enqueue(keyed(true, &other))).await.request.id;
+    let shown = async |full: &[&str], taken: &[&str]| {
+        let keys = |keys: &[&str]| keys.iter().map(ToString::to_string).collect();
+        let reach = Reach { full: keys(full), taken: keys(taken), ..reach() };
+        let jobs = bench.store.claimable(&reach, 9).await.expect("read");
+        jobs.into_iter().map(|job| job.request.id).collect::<Vec<_>>()
+    };
+    let excluding_id = excluding.id().clone();
+    assert_eq!(shown(&[], &[]).await, [sharing.clone(), excluding_id.clone(), elsewhere.clone()]);
+    assert_eq!(shown(&[&key], &[]).await, [excluding_id.clone(), elsewhere.clone()]);
+    assert_eq!(shown(&[&key], &[&key]).await, std::slice::from_ref(&elsewhere));
+    assert_eq!(shown(&[&key, &other], &[&other]).await, std::slice::from_ref(&excluding_id));
+    let slots = excluding.request.keys[0].slots().take(2).collect();
+    bench.make(&excluding, &Command::Reserve { slots }, "w").await;
+    assert_eq!(shown(&[&key], &[&key]).await, [excluding_id, elsewhere], "it goes on with what it has");
+}
+
+/// A job that has reserved slots and gave them back, then was canceled.
+pub(super) async fn reserved_and_returned(bench: &Bench) -> Vec<Job> {
+    let job = bench.put(&enqueue(keyed(true, &name("database:r")))).await;
+    let slots: Vec<String> = job.request.keys[0].slots().take(2).collect();
+    let reserve = Command::Reserve { slots: slots.clone() };
+    let mut next = prepared(&job, &reserve, "w");
+    // Ten minutes go by.
+    next.head.reserved_at = Some(Stamp::NOW.plus(OVER_MS));
+    next.events[0].at = Stamp::NOW.plus(OVER_MS);
+    let Outcome::Won(job) = bench.store.apply(&next).await.expect("applied") else { panic!("slots are free") };
+    assert_eq!((job.head.state, &job.head.holds), (State::Queued, &slots));
+    let job = bench.make(&job, &Command::ReturnSlots { retry_in_ms: LONG_MS }, "w").await;
+    assert_eq!((job.head.holds.len(), job.head.reserved_at), (0, None));
+    vec![bench.make(&job, &Command::RequestCancel, "api").await]
+}
+
+pub(super) async fn a_reservation_is_given_back_only_once_it_is_over(bench: Bench) {
+    let job = bench.put(&enqueue(keyed(true, &name("database:r")))).await;
+    let slots: Vec<String> = job.request.keys[0].slots().take(3).collect();
+    let job = bench.make(&job, &Command::Reserve { slots }, "w").await;
+    bench.loses(&prepared(&job, &Command::ReturnSlots { retry_in_ms: 0 }, "w"), "it has just begun").await;
+    let job = bench.make(&job, &Command::RequestCancel, "api").await;
+    assert_eq!(job.head.holds.len(), 0, "a cancel frees what was reserved");
+    assert_eq!(reserved_and_returned(&bench).await[0].head.state, State::Canceled);
+}

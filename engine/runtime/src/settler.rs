@@ -1,0 +1,129 @@
+//! Lets jobs go on that wait for another one, once that has ended, or cancels them.
+//!
+//! Every worker has one. Who is late finds the job settled; where all were down, the next start looks at everything.
+
+use crate::{backoff::spread, step::step};
+use bson::doc;
+use lucid_core::Command;
+use lucid_ports::{Store, StoreError, Wake};
+use lucid_schemas::{Job, JobId, State};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::broadcast,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+/// So many waiting jobs are looked at in one go.
+const BATCH: u32 = 1_000;
+/// Between two looks at everything, where no wake-up says that there is something.
+const POLL_MS: u64 = 60_000;
+
+/// What a settler knows.
+pub struct Settler {
+    pub store: Arc<dyn Store>,
+    pub wakes: broadcast::Receiver<Wake>,
+    pub name: String,
+    pub stop: CancellationToken,
+    /// Whether a job may be waiting at all; most of the time none is, and then an end of a job costs nothing here.
+    any: bool,
+    next_look: Instant,
+}
+
+impl Settler {
+    pub fn new(store: Arc<dyn Store>, wakes: broadcast::Receiver<Wake>, name: String, stop: CancellationToken) -> Self {
+        Self { store, wakes, name, stop, any: true, next_look: Instant::now() }
+    }
+
+    /// Settles until it is stopped.
+    pub async fn run(mut self) {
+        loop {
+            if Instant::now() >= self.next_look {
+                self.look_at_all().await;
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                wake = self.wakes.recv() => self.wake(wake).await,
+                () = sleep_until(self.next_look) => {}
+            }
+        }
+    }
+
+    async fn wake(&mut self, wake: Result<Wake, broadcast::error::RecvError>) {
+        let looked = match wake {
+            Ok(Wake::Changed { id, state: Some(State::Waiting), .. }) => {
+                self.any = true;
+                self.look_at(&id).await
+            }
+            Ok(Wake::Changed { id, state, .. }) if self.any && state.is_none_or(State::is_terminal) => {
+                self.look_at_those_after(&id).await
+            }
+            Ok(Wake::Changed { .. }) => Ok(()),
+            Ok(Wake::Gap) | Err(broadcast::error::RecvError::Lagged(_)) => {
+                self.next_look = Instant::now();
+                Ok(())
+            }
+            Err(broadcast::error::RecvError::Closed) => {
+                sleep_until(self.next_look).await;
+                Ok(())
+            }
+        };
+        if let Err(error) = looked {
+            tracing::warn!(%error, "not settled: looked at again soon");
+            self.next_look = Instant::now() + Duration::from_secs(1);
+        }
+    }
+
+    async fn look_at_all(&mut self) {
+        let wait_ms = POLL_MS - spread(&format!("{}/{:?}", self.name, self.next_look)) % (POLL_MS / 5);
+        self.next_look = Instant::now() + Duration::from_millis(wait_ms);
+        let waiting = match self.store.waiting(None, BATCH).await {
+            Ok(waiting) => waiting,
+            Err(error) => {
+                tracing::warn!(%error, "nothing settled");
+                return;
+            }
+        };
+        self.any = !waiting.is_empty();
+        for job in waiting {
+            if let Err(error) = self.settle(job).await {
+                tracing::warn!(%error, "not settled");
+                return;
+            }
+        }
+    }
+
+    async fn look_at(&self, id: &JobId) -> Result<(), StoreError> {
+        match self.store.load(id).await? {
+            Some(job) => self.settle(job).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn look_at_those_after(&self, ended: &JobId) -> Result<(), StoreError> {
+        for job in self.store.waiting(Some(ended), BATCH).await? {
+            self.settle(job).await?;
+        }
+        Ok(())
+    }
+
+    async fn settle(&self, job: Job) -> Result<(), StoreError> {
+        let Some(after) = job.request.after.clone().filter(|_| job.head.state == State::Waiting) else {
+            return Ok(());
+        };
+        let found = self.store.load(&after.job).await?;
+        let dependency = found.as_ref().map(|found| found.head.state);
+        if dependency.is_some_and(|state| !state.is_terminal()) {
+            return Ok(());
+        }
+        let manifest = found.and_then(|found| found.head.result?.get("manifest").cloned());
+        let result = manifest.map(|manifest| doc! { "manifest": manifest });
+        let id = job.id().clone();
+        match step(&self.store, job, &Command::Settle { dependency, result }, &self.name, Instant::now()).await {
+            Ok(settled) => tracing::info!(job = %id, after = %after.job, state = %settled.head.state, "settled"),
+            Err(error) => tracing::debug!(job = %id, %error, "not settled"),
+        }
+        Ok(())
+    }
+}
