@@ -11,6 +11,7 @@ mod refusals;
 mod requests;
 mod roundtrip;
 mod shape;
+mod steering;
 mod support;
 mod swap;
 mod takeover;

@@ -1,5 +1,6 @@
 //! Bodies of the API. Requests are closed: an unknown field is an error that names it.
 
+use crate::run::{RunBody, WorkerView};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -24,6 +25,9 @@ pub struct BackupBody {
     /// The repository by name; `main` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
+    /// How the job is run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<RunBody>,
 }
 
 /// `POST /restore`.
@@ -44,6 +48,9 @@ pub struct RestoreBody {
     /// Only say what would be done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<bool>,
+    /// How the job is run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<RunBody>,
 }
 
 /// `POST /verify`.
@@ -55,6 +62,9 @@ pub struct VerifyBody {
     /// `structure` or `data`; `data` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<String>,
+    /// How the job is run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<RunBody>,
 }
 
 /// One job, as every endpoint shows it. Times are RFC 3339 in UTC by the primary's clock.
@@ -81,6 +91,15 @@ pub struct JobView {
     pub attempt: i32,
     /// How many attempts may fail.
     pub max_attempts: i32,
+    /// Higher runs sooner.
+    #[serde(default)]
+    pub priority: i32,
+    /// The job that must end first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// The job whose request it repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<String>,
     /// Who claimed it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
@@ -211,17 +230,4 @@ pub struct Health {
     pub open_jobs: std::collections::BTreeMap<String, i64>,
     /// What somebody should look at; empty when `ok`.
     pub problems: Vec<String>,
-}
-
-/// A worker in `GET /health`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WorkerView {
-    /// Its name.
-    pub name: String,
-    /// Names of the repositories it reaches.
-    pub repositories: Vec<String>,
-    /// Slots in all.
-    pub capacity: i32,
-    /// Slots taken.
-    pub running: i32,
 }

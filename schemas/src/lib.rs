@@ -13,7 +13,7 @@
 //! | [`key`] | yes | yes | concurrency keys and their slots |
 //! | [`stamp`] | as dates | as dates | time that only the server knows |
 //! | [`names`] | - | - | which database and collection names are acceptable |
-//! | [`http`], [`problem`] | - | yes | request and response bodies |
+//! | [`http`], [`run`], [`problem`] | - | yes | request and response bodies |
 //! | [`collections`] | yes | - | collections, validators, indexes and views of `lucid_ops` |
 
 pub mod collections;
@@ -26,6 +26,7 @@ pub mod kind;
 pub mod names;
 pub mod problem;
 pub mod request;
+pub mod run;
 pub mod spec;
 pub mod stamp;
 pub mod state;

@@ -110,8 +110,14 @@ pub struct Api {
 impl Api {
     /// One request; any status is an answer.
     pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        self.call_with(method, path, body, &[])
+    }
+
+    /// The same with headers.
+    pub fn call_with(&self, method: &str, path: &str, body: Option<&Value>, headers: &[(&str, &str)]) -> (u16, Value) {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let answer = match body {
             Some(body) => {
                 agent.run(request.header("content-type", "application/json").body(body.to_string()).expect("a request"))

@@ -39,6 +39,11 @@ pub enum Command {
     Jobs(JobsCommand),
     /// List backups.
     Backups(BackupsArgs),
+    /// Pause and resume kinds of jobs, on every node.
+    #[command(subcommand)]
+    Queues(QueuesCommand),
+    /// List the live workers.
+    Workers(ClientArgs),
     /// Create and inspect repositories, without any job.
     #[command(subcommand)]
     Repo(RepoCommand),
@@ -107,6 +112,12 @@ pub struct WorkerArgs {
     /// How many jobs run at once.
     #[arg(long, env = "LUCID_SLOTS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     pub slots: u16,
+    /// A label that jobs may ask for; may be repeated.
+    #[arg(long = "label", env = "LUCID_LABELS", value_delimiter = ',', value_name = "LABEL")]
+    pub labels: Vec<String>,
+    /// For how many days jobs that ended are kept (backups that succeeded are kept anyhow); 0 means for ever.
+    #[arg(long, env = "LUCID_JOB_RETENTION_DAYS", default_value_t = 90)]
+    pub job_retention_days: u32,
     /// Lease of a claimed job in milliseconds; a lost worker's job is taken over after that.
     #[arg(long, env = "LUCID_LEASE_MS", default_value_t = 30_000)]
     pub lease_ms: u32,
@@ -155,6 +166,38 @@ pub struct ClientArgs {
     pub json: bool,
 }
 
+/// How a job is run.
+#[derive(Debug, Args, Default)]
+pub struct RunArgs {
+    /// From -10 to 10: higher runs sooner; each step is as if the job had been due for ten minutes longer.
+    #[arg(long, allow_negative_numbers = true, value_name = "N")]
+    pub priority: Option<i32>,
+    /// Not before this time, such as 2025-01-09T02:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub run_at: Option<String>,
+    /// How many seconds one attempt may take.
+    #[arg(long = "timeout", value_name = "SECONDS")]
+    pub timeout_seconds: Option<i64>,
+    /// How many attempts may fail before the job does.
+    #[arg(long, value_name = "N")]
+    pub max_attempts: Option<i32>,
+    /// Only on a worker with this label; may be repeated.
+    #[arg(long = "label", value_name = "LABEL")]
+    pub labels: Vec<String>,
+    /// Refused while another job with this key is open.
+    #[arg(long, value_name = "KEY")]
+    pub unique_key: Option<String>,
+    /// Only after this job has succeeded.
+    #[arg(long, value_name = "JOB")]
+    pub after: Option<String>,
+    /// With --after: only if that job fails.
+    #[arg(long, requires = "after")]
+    pub on_failure: bool,
+    /// Sent twice with the same key, the request makes one job.
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+}
+
 /// `lucid-ops backup`.
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools)] // Flags of a command line are bools.
@@ -182,6 +225,9 @@ pub struct BackupArgs {
     /// Wait for the end (the default).
     #[arg(long)]
     pub wait: bool,
+    /// How the job is run.
+    #[command(flatten)]
+    pub run: RunArgs,
     /// How to reach the API.
     #[command(flatten)]
     pub client: ClientArgs,
@@ -204,6 +250,9 @@ pub struct RestoreArgs {
     /// Only say what would be done.
     #[arg(long)]
     pub dry_run: bool,
+    /// How the job is run.
+    #[command(flatten)]
+    pub run: RunArgs,
     /// Return at once instead of waiting for the end.
     #[arg(long)]
     pub detach: bool,
@@ -229,6 +278,9 @@ pub struct VerifyArgs {
     /// How deeply.
     #[arg(long, value_enum, default_value = "data")]
     pub level: Level,
+    /// How the job is run.
+    #[command(flatten)]
+    pub run: RunArgs,
     /// Return at once instead of waiting for the end.
     #[arg(long)]
     pub detach: bool,
@@ -284,6 +336,43 @@ pub enum JobsCommand {
     Cancel(JobArgs),
     /// Let a blocked job go on.
     Resume(JobArgs),
+    /// Ask for the same again as a job that failed or was canceled, as a new job.
+    Retry {
+        /// The job.
+        #[command(flatten)]
+        job: JobArgs,
+        /// Return at once instead of waiting for the end.
+        #[arg(long)]
+        detach: bool,
+    },
+}
+
+/// `lucid-ops queues ...`.
+#[derive(Debug, Subcommand)]
+pub enum QueuesCommand {
+    /// List the kinds, and who paused which.
+    List(ClientArgs),
+    /// Begin no more jobs of a kind; those that run go on.
+    Pause {
+        /// The kind.
+        #[arg(value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::as_str)))]
+        kind: String,
+        /// Why, for people.
+        #[arg(long)]
+        reason: Option<String>,
+        /// How to reach the API.
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Begin jobs of a kind again.
+    Resume {
+        /// The kind.
+        #[arg(value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::as_str)))]
+        kind: String,
+        /// How to reach the API.
+        #[command(flatten)]
+        client: ClientArgs,
+    },
 }
 
 /// `lucid-ops repo ...`.

@@ -39,6 +39,8 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Restore(args) => verb::request::restore(args),
         Command::Verify(args) => verb::request::verify(args),
         Command::Jobs(command) => verb::jobs::run(command),
+        Command::Queues(command) => verb::queues::run(command),
+        Command::Workers(args) => verb::queues::workers(&args),
         Command::Backups(args) => verb::jobs::backups(&args),
         Command::Health(args) => verb::jobs::health(&args),
     }

@@ -5,6 +5,7 @@ use lucid_schemas::{
     JobId,
     http::{BackupBody, BackupPage, BackupView, EventList, Health, JobPage, JobView, RestoreBody, VerifyBody},
     problem::Problem,
+    run::{PauseBody, QueueList, QueueView, WorkerList},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{str::FromStr, time::Duration};
@@ -22,6 +23,7 @@ const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub struct Client {
     url: String,
     agent: Agent,
+    idempotency_key: Option<String>,
 }
 
 /// Which jobs a list shows; everything is optional.
@@ -75,7 +77,14 @@ impl Client {
             .user_agent(concat!("lucid-ops/", env!("CARGO_PKG_VERSION")))
             .build()
             .into();
-        Ok(Self { url: api_url.trim_end_matches('/').to_owned(), agent })
+        Ok(Self { url: api_url.trim_end_matches('/').to_owned(), agent, idempotency_key: None })
+    }
+
+    /// Sends this key with every request for a job, so that however often it is sent, there is one.
+    #[must_use]
+    pub fn with_idempotency_key(mut self, key: Option<&str>) -> Self {
+        self.idempotency_key = key.map(str::to_owned);
+        self
     }
 
     /// The API's address.
@@ -146,6 +155,33 @@ impl Client {
         self.read(self.agent.post(address).send_empty())
     }
 
+    /// `POST /jobs/{id}/retry`.
+    pub fn retry(&self, id: &str) -> Result<JobView, ClientError> {
+        let address = self.address(&job_path("jobs", id, "/retry")?);
+        self.read(self.agent.post(address).send_empty())
+    }
+
+    /// `GET /queues`.
+    pub fn queues(&self) -> Result<QueueList, ClientError> {
+        self.get("/queues", Vec::new())
+    }
+
+    /// `POST /queues/{kind}/pause`.
+    pub fn pause(&self, kind: &str, reason: Option<String>) -> Result<QueueView, ClientError> {
+        self.post(&format!("/queues/{}/pause", word(kind)), &PauseBody { reason })
+    }
+
+    /// `POST /queues/{kind}/resume`.
+    pub fn resume_queue(&self, kind: &str) -> Result<QueueView, ClientError> {
+        let address = self.address(&format!("/queues/{}/resume", word(kind)));
+        self.read(self.agent.post(address).send_empty())
+    }
+
+    /// `GET /workers`.
+    pub fn workers(&self) -> Result<WorkerList, ClientError> {
+        self.get("/workers", Vec::new())
+    }
+
     fn address(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
@@ -155,7 +191,11 @@ impl Client {
     }
 
     fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
-        self.read(self.agent.post(self.address(path)).send_json(body))
+        let mut post = self.agent.post(self.address(path));
+        if let Some(key) = &self.idempotency_key {
+            post = post.header("Idempotency-Key", key);
+        }
+        self.read(post.send_json(body))
     }
 
     fn read<T: DeserializeOwned>(&self, answer: Result<Response<Body>, ureq::Error>) -> Result<T, ClientError> {
@@ -189,6 +229,11 @@ impl Client {
             _ => ClientError::NotReachable { url: self.url.clone(), reason: error.to_string() },
         }
     }
+}
+
+/// What of a kind may stand in a path: everything else names no kind anyhow.
+fn word(kind: &str) -> String {
+    kind.chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
 /// The path of a job. What isn't shaped like an id never gets into a path.

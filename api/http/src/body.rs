@@ -81,7 +81,13 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
 /// Names the field: serde's path for a wrong value, the name in its message for an unknown, missing or double field.
 fn field_error(path: &str, said: &str) -> FieldError {
     let said = said.rsplit_once(" at line ").map_or(said, |(sentence, _)| sentence);
-    let named = |prefix| said.strip_prefix(prefix)?.split('`').next().map(shortened);
+    // The path ends at the object that holds the field, or at the field itself.
+    let within = |name: &str| {
+        let object = path.strip_suffix(name).unwrap_or(path).trim_end_matches('.');
+        let name = shortened(name);
+        if object.is_empty() { name } else { format!("{object}.{name}") }
+    };
+    let named = |prefix| said.strip_prefix(prefix)?.split('`').next().map(within);
     if let Some(field) = named("unknown field `") {
         let known = said.rsplit_once("expected ").map_or("", |(_, known)| known);
         return FieldError::new(field, format!("is no field of this request; known: {}", known.replace('`', "")));

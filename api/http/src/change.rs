@@ -1,10 +1,10 @@
 //! Ending jobs, and letting blocked ones go on: a command of the law, made true by compare-and-set.
 
-use crate::{Answer, ApiError, ApiState, lookup, lookup::PathId, state::write_token, view};
-use actix_web::{HttpResponse, web};
+use crate::{Answer, ApiError, ApiState, idempotency::Key, lookup, lookup::PathId, request, state::write_token, view};
+use actix_web::{HttpRequest, HttpResponse, web};
 use lucid_core::{Command, Refusal, transition};
 use lucid_ports::Outcome;
-use lucid_schemas::{Job, Kind};
+use lucid_schemas::{JOB_SCHEMA, Job, Kind, Request, State as JobState};
 
 /// Somebody else wins a race at most once per event, and a job has few; this many losses in a row are a fault.
 const TRIES: usize = 20;
@@ -28,6 +28,30 @@ pub(crate) async fn resume(state: State, id: PathId) -> Answer {
     let job = lookup::job(&state, &id.0, None).await?;
     let job = command(&state, job, &Command::Resume).await?;
     accepted(&state, &job).await
+}
+
+/// `POST /jobs/{job_id}/retry`: asks for the same again, as a new job; what has ended stays as it is.
+pub(crate) async fn retry(state: State, request: HttpRequest, id: PathId) -> Answer {
+    let key = Key::read(&request, &id.0)?;
+    if let Some(job) = key.made(&state).await? {
+        return request::accepted(&state, &job).await;
+    }
+    let old = lookup::job(&state, &id.0, None).await?;
+    if !matches!(old.head.state, JobState::Failed | JobState::Canceled) {
+        let refusal = Refusal::WrongState { state: old.head.state, command: "retry" };
+        return Err(ApiError::Law { job: old.id().clone(), refusal });
+    }
+    let again = |id| Request {
+        id,
+        schema: JOB_SCHEMA,
+        requested_by: state.options.actor(),
+        keys: old.request.spec.keys(old.request.requires.repository.as_ref()),
+        // What it waited for has ended, whichever way.
+        after: None,
+        retry_of: Some(old.id().clone()),
+        ..old.request.clone()
+    };
+    request::enqueue(&state, key, old.kind(), 0, again).await
 }
 
 async fn cancel_job(state: &ApiState, job: Job) -> Answer {

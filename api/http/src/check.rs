@@ -90,18 +90,31 @@ pub(crate) struct Source {
     pub(crate) repository: RepositoryName,
 }
 
+/// A backup that was made, or one that may still be.
+pub(crate) enum Found {
+    Made(Source),
+    Open(Job, RepositoryName),
+}
+
 impl Source {
     /// The backup with this id or prefix; only one that succeeded will do.
     pub(crate) async fn find(state: &ApiState, given: &str) -> Result<Self, ApiError> {
-        let job = match lookup::job(state, given, Some(Kind::Backup)).await {
-            Ok(job) => job,
-            Err(ApiError::NotFound(problem)) => {
-                let advice = "if the history was lost, 'lucid-ops repo list' shows what a repository still holds";
-                return Err(ApiError::field("backup", format!("{problem}; {advice}")));
+        Self::of(look_up(state, given).await?)
+    }
+
+    /// The same, or one that is still open.
+    pub(crate) async fn find_or_open(state: &ApiState, given: &str) -> Result<Found, ApiError> {
+        let job = look_up(state, given).await?;
+        match &job.request.requires.repository {
+            Some(repository) if !job.head.state.is_terminal() => {
+                let repository = repository.clone();
+                Ok(Found::Open(job, repository))
             }
-            Err(error @ ApiError::Ambiguous { .. }) => return Err(ApiError::field("backup", error.to_string())),
-            Err(error) => return Err(error),
-        };
+            _ => Self::of(job).map(Found::Made),
+        }
+    }
+
+    fn of(job: Job) -> Result<Self, ApiError> {
         if job.head.state != State::Succeeded {
             let problem = format!("{} is {}: only a backup that succeeded will do", job.id(), job.head.state);
             return Err(ApiError::field("backup", problem));
@@ -127,6 +140,17 @@ impl Source {
         let whole = count("collections")? + count("views").unwrap_or(0);
         let names: Vec<_> = listed.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
         (names.len() == whole).then_some(names)
+    }
+}
+
+async fn look_up(state: &ApiState, given: &str) -> Result<Job, ApiError> {
+    match lookup::job(state, given, Some(Kind::Backup)).await {
+        Err(ApiError::NotFound(problem)) => {
+            let advice = "if the history was lost, 'lucid-ops repo list' shows what a repository still holds";
+            Err(ApiError::field("backup", format!("{problem}; {advice}")))
+        }
+        Err(error @ ApiError::Ambiguous { .. }) => Err(ApiError::field("backup", error.to_string())),
+        found => found,
     }
 }
 

@@ -1,12 +1,9 @@
 //! How the service is, in one look.
 
-use crate::{Answer, ApiError, ApiState, problem::health_status, waiting};
+use crate::{Answer, ApiError, ApiState, around, problem::health_status, waiting};
 use actix_web::{HttpResponse, web};
 use lucid_ports::{JobFilter, WorkerCard};
-use lucid_schemas::{
-    Job, State,
-    http::{Health, WorkerView},
-};
+use lucid_schemas::{Job, State, http::Health};
 use std::{collections::BTreeMap, time::Duration};
 
 /// A probe that isn't answered is as good as a failed one.
@@ -39,9 +36,10 @@ fn down(reason: &str) -> Health {
 
 async fn look(state: ApiState) -> Result<Health, ApiError> {
     let mongodb = state.store.ping().await?;
-    let workers = state.workers().await?;
+    let around = state.workers().await?;
+    let workers = &around.workers;
     let open = state.store.open_jobs().await?;
-    let mut problems = Vec::new();
+    let mut problems = around.problems();
     if workers.is_empty() {
         problems.push("no worker is alive, so jobs wait: start one with `lucid-ops worker`".into());
     }
@@ -49,13 +47,13 @@ async fn look(state: ApiState) -> Result<Health, ApiError> {
         problems.extend(in_state(&state, State::Blocked).await?.iter().map(blocked));
     }
     if open.contains_key(&State::Queued) && !workers.is_empty() {
-        problems.extend(unreached(&in_state(&state, State::Queued).await?, &workers));
+        problems.extend(unreached(&in_state(&state, State::Queued).await?, workers));
     }
     Ok(Health {
         status: if problems.is_empty() { "ok" } else { "degraded" }.into(),
         version: env!("CARGO_PKG_VERSION").into(),
         mongodb,
-        workers: workers.iter().map(worker).collect(),
+        workers: workers.iter().map(around::worker).collect(),
         open_jobs: open.into_iter().map(|(state, jobs)| (state.to_string(), jobs)).collect(),
         problems,
     })
@@ -84,13 +82,4 @@ fn unreached(queued: &[Job], workers: &[WorkerCard]) -> Vec<String> {
 
 const fn plural(count: usize, many: &'static str, one: &'static str) -> &'static str {
     if count == 1 { one } else { many }
-}
-
-fn worker(card: &WorkerCard) -> WorkerView {
-    WorkerView {
-        name: card.name.clone(),
-        repositories: card.reach.repositories.iter().map(|repository| repository.name.clone()).collect(),
-        capacity: card.capacity,
-        running: card.running,
-    }
 }

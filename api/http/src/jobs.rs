@@ -1,8 +1,8 @@
 //! Showing jobs.
 
-use crate::{Answer, ApiError, ApiState, lookup, lookup::PathId, query, view};
+use crate::{Answer, ApiError, ApiState, around::Around, lookup, lookup::PathId, query, view};
 use actix_web::{HttpRequest, HttpResponse, web};
-use lucid_ports::{ListPage, WorkerCard};
+use lucid_ports::ListPage;
 use lucid_schemas::{
     Job, Kind,
     http::{BackupPage, EventList, JobPage},
@@ -47,11 +47,7 @@ pub(crate) async fn list_backups(state: State, request: HttpRequest) -> Answer {
     }))
 }
 
-async fn page(
-    state: &ApiState,
-    request: &HttpRequest,
-    kind: Option<Kind>,
-) -> Result<(ListPage, Vec<WorkerCard>), ApiError> {
+async fn page(state: &ApiState, request: &HttpRequest, kind: Option<Kind>) -> Result<(ListPage, Around), ApiError> {
     let mut filter = match kind {
         Some(_) => query::job_filter(request.query_string(), &["state", "limit", "after"])?,
         None => query::job_filter(request.query_string(), &["kind", "state", "limit", "after"])?,
@@ -72,9 +68,9 @@ fn next(page: &ListPage) -> Option<String> {
 }
 
 /// The live workers, where one of the jobs may be waiting for them.
-async fn workers_for(state: &ApiState, jobs: &[Job]) -> Result<Vec<WorkerCard>, ApiError> {
+async fn workers_for(state: &ApiState, jobs: &[Job]) -> Result<Around, ApiError> {
     if jobs.iter().all(|job| job.head.state.is_terminal() || job.lease.is_some()) {
-        return Ok(Vec::new());
+        return Ok(Around::default());
     }
     state.workers().await
 }

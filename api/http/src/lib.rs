@@ -12,20 +12,26 @@
 //! | `lookup` | from what a person typed to one job |
 //! | `request`, `check` | asking for a job; what is checked before there is one |
 //! | `jobs`, `change`, `health` | showing jobs, ending them, and how the service is |
-//! | `view`, `json`, `waiting` | what a job looks like |
+//! | `run`, `idempotency` | how a job is run; one job per key |
+//! | `queues` | pausing kinds of jobs, and the workers |
+//! | `view`, `json`, `around`, `waiting` | what a job looks like |
 
+mod around;
 mod body;
 mod change;
 mod check;
 mod guard;
 mod health;
+mod idempotency;
 mod jobs;
 mod json;
 mod lookup;
 pub mod problem;
 mod query;
+mod queues;
 mod request;
 mod routes;
+mod run;
 mod state;
 mod view;
 mod waiting;

@@ -4,23 +4,28 @@
 use crate::{
     Answer, ApiError, ApiState,
     body::{Body, shortened},
-    check::{self, Source},
-    state::write_token,
+    check::{self, Found, Source},
+    idempotency::{Birth, Key},
+    run::Run,
     view,
 };
-use actix_web::{HttpResponse, http::header::LOCATION, web};
+use actix_web::{HttpRequest, HttpResponse, http::header::LOCATION, web};
 use bson::DateTime;
 use lucid_ports::{Enqueue, StoreError};
 use lucid_schemas::{
-    BackupSpec, JobId, Kind, RepositoryName, Request, RestoreSpec, Spec, VerifyLevel, VerifySpec,
+    BackupSpec, Job, JobId, Kind, RepositoryName, Request, RestoreSpec, Spec, VerifyLevel, VerifySpec,
     http::{BackupBody, RestoreBody, VerifyBody},
 };
 
 type State = web::Data<ApiState>;
 
 /// `POST /backup`.
-pub(crate) async fn backup(state: State, body: Body<BackupBody>) -> Answer {
+pub(crate) async fn backup(state: State, request: HttpRequest, body: Body<BackupBody>) -> Answer {
     let Body(asked) = body;
+    let key = Key::read(&request, &asked)?;
+    if let Some(job) = key.made(&state).await? {
+        return accepted(&state, &job).await;
+    }
     let spec = BackupSpec {
         database: asked.database,
         collections: asked.collections,
@@ -30,12 +35,17 @@ pub(crate) async fn backup(state: State, body: Body<BackupBody>) -> Answer {
     };
     let name = asked.repository.as_deref().unwrap_or(&state.options.default_repository);
     let repository = check::backup(&state, &spec, name).await?;
-    accept(&state, Spec::Backup(spec), repository).await
+    let run = Run::read(&state, asked.job).await?;
+    accept(&state, key, Asked { spec: Spec::Backup(spec), repository, run }).await
 }
 
 /// `POST /restore`.
-pub(crate) async fn restore(state: State, body: Body<RestoreBody>) -> Answer {
+pub(crate) async fn restore(state: State, request: HttpRequest, body: Body<RestoreBody>) -> Answer {
     let Body(asked) = body;
+    let key = Key::read(&request, &asked)?;
+    if let Some(job) = key.made(&state).await? {
+        return accepted(&state, &job).await;
+    }
     let source = Source::find(&state, &asked.backup).await?;
     let spec = RestoreSpec {
         backup: source.job.id().clone(),
@@ -46,12 +56,17 @@ pub(crate) async fn restore(state: State, body: Body<RestoreBody>) -> Answer {
         dry_run: asked.dry_run.unwrap_or(false),
     };
     check::restore(&state, &spec, &source).await?;
-    accept(&state, Spec::Restore(spec), source.repository).await
+    let run = Run::read(&state, asked.job).await?;
+    accept(&state, key, Asked { spec: Spec::Restore(spec), repository: source.repository, run }).await
 }
 
-/// `POST /verify`.
-pub(crate) async fn verify(state: State, body: Body<VerifyBody>) -> Answer {
+/// `POST /verify`. One of a backup that isn't finished yet waits for it.
+pub(crate) async fn verify(state: State, request: HttpRequest, body: Body<VerifyBody>) -> Answer {
     let Body(asked) = body;
+    let key = Key::read(&request, &asked)?;
+    if let Some(job) = key.made(&state).await? {
+        return accepted(&state, &job).await;
+    }
     let level = match asked.level.as_deref() {
         None | Some("data") => VerifyLevel::Data,
         Some("structure") => VerifyLevel::Structure,
@@ -60,26 +75,55 @@ pub(crate) async fn verify(state: State, body: Body<VerifyBody>) -> Answer {
             return Err(ApiError::field("level", problem));
         }
     };
-    let source = Source::find(&state, &asked.backup).await?;
-    let spec = VerifySpec { backup: source.job.id().clone(), manifest: Some(source.manifest), level };
-    accept(&state, Spec::Verify(spec), source.repository).await
+    let run = Run::read(&state, asked.job).await?;
+    let (manifest, repository, backup, run) = match Source::find_or_open(&state, &asked.backup).await? {
+        Found::Made(source) => (Some(source.manifest), source.repository, source.job.id().clone(), run),
+        Found::Open(job, repository) => (None, repository, job.id().clone(), run.after_success(&job)?),
+    };
+    let spec = Spec::Verify(VerifySpec { backup, manifest, level });
+    accept(&state, key, Asked { spec, repository, run }).await
 }
 
-async fn accept(state: &ApiState, spec: Spec, repository: RepositoryName) -> Answer {
-    let kind = spec.kind();
-    let (chance, _) = uuid::Uuid::new_v4().as_u64_pair();
-    let id = JobId::compose(kind, DateTime::now(), chance);
-    let request = Request {
-        max_attempts: state.options.max_attempts,
-        ..Request::new(id.clone(), spec, state.options.actor(), Some(repository))
+/// What a job is asked to do, where its worker finds what it needs, and how it is run.
+struct Asked {
+    spec: Spec,
+    repository: RepositoryName,
+    run: Run,
+}
+
+async fn accept(state: &ApiState, key: Key, asked: Asked) -> Answer {
+    let Asked { spec, repository, run } = asked;
+    let request = |id| {
+        let max_attempts = state.options.max_attempts;
+        Request { max_attempts, ..Request::new(id, spec.clone(), state.options.actor(), Some(repository.clone())) }
     };
-    let enqueue = Enqueue { request, delay_ms: 0, write: write_token() };
+    let delay_ms = run.delay_ms();
+    enqueue(state, key, spec.kind(), delay_ms, |id| run.apply(request(id))).await
+}
+
+/// Makes the job, under the id and the write that the key is bound to.
+pub(crate) async fn enqueue(
+    state: &ApiState,
+    key: Key,
+    kind: Kind,
+    delay_ms: i64,
+    request: impl FnOnce(JobId) -> Request,
+) -> Answer {
+    let (chance, _) = uuid::Uuid::new_v4().as_u64_pair();
+    let Birth { id, write } = key.bind(state, JobId::compose(kind, DateTime::now(), chance)).await?;
+    let enqueue = Enqueue { request: request(id.clone()), delay_ms, write };
     let job = state.store.enqueue(&enqueue).await.map_err(|error| unsure(&id, error))?;
     tracing::info!(job = %job.id(), "accepted");
+    accepted(state, &job).await
+}
+
+/// 202 with the job.
+pub(crate) async fn accepted(state: &ApiState, job: &Job) -> Answer {
     // The job exists; not knowing the workers only leaves out a hint.
-    let workers = state.workers().await.unwrap_or_default();
-    let path = if kind == Kind::Backup { "backup" } else { "jobs" };
-    Ok(HttpResponse::Accepted().insert_header((LOCATION, format!("/{path}/{id}"))).json(view::job(&job, &workers)))
+    let around = state.workers().await.unwrap_or_default();
+    let path = if job.kind() == Kind::Backup { "backup" } else { "jobs" };
+    let place = format!("/{path}/{}", job.id());
+    Ok(HttpResponse::Accepted().insert_header((LOCATION, place)).json(view::job(job, &around)))
 }
 
 /// A store that went away may have kept the job: say under which id to look for it.

@@ -1,6 +1,6 @@
 //! Which path leads where, and serving them.
 
-use crate::{ApiError, ApiState, change, guard, health, jobs, request};
+use crate::{ApiError, ApiState, change, guard, health, jobs, queues, request};
 use actix_web::{
     App, HttpRequest, HttpServer, Resource, Route,
     guard::{Any, Get, Guard, Head},
@@ -44,6 +44,11 @@ pub fn configure(state: ApiState) -> impl Fn(&mut ServiceConfig) + Clone {
             ))
             .service(resource("/jobs/{job_id}/events", "GET", [get().to(jobs::events)]))
             .service(resource("/jobs/{job_id}/resume", "POST", [web::post().to(change::resume)]))
+            .service(resource("/jobs/{job_id}/retry", "POST", [web::post().to(change::retry)]))
+            .service(resource("/queues", "GET", [get().to(queues::list)]))
+            .service(resource("/queues/{kind}/pause", "POST", [web::post().to(queues::pause)]))
+            .service(resource("/queues/{kind}/resume", "POST", [web::post().to(queues::resume)]))
+            .service(resource("/workers", "GET", [get().to(queues::workers)]))
             .default_service(web::to(unknown));
         config.service(routes);
     }

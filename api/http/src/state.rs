@@ -1,7 +1,8 @@
 //! What every request handler is given.
 
 use crate::ApiError;
-use lucid_ports::{Catalog, Feed, Store, WorkerCard};
+use crate::around::Around;
+use lucid_ports::{Catalog, Feed, Store};
 use std::{sync::Arc, time::Duration};
 
 /// A worker that wasn't heard of for so long doesn't count as alive.
@@ -65,9 +66,9 @@ pub struct ApiState {
 }
 
 impl ApiState {
-    /// The workers that are alive.
-    pub(crate) async fn workers(&self) -> Result<Vec<WorkerCard>, ApiError> {
-        Ok(self.store.workers(ALIVE_WITHIN).await?)
+    /// The workers that are alive, and the pauses.
+    pub(crate) async fn workers(&self) -> Result<Around, ApiError> {
+        Ok(Around { workers: self.store.workers(ALIVE_WITHIN).await?, pauses: self.store.paused().await? })
     }
 }
 

@@ -1,16 +1,15 @@
 //! Jobs and events as the API shows them. Specs and results hold no secret, so all of them is shown.
 
-use crate::{json, waiting};
+use crate::{around::Around, json, waiting};
 use bson::Bson;
-use lucid_ports::WorkerCard;
 use lucid_schemas::{
     Event, Failure, Job, Progress, Spec,
     http::{BackupView, EventView, FailureView, JobView, ProgressView},
 };
 use serde_json::Value;
 
-/// A job; `workers` are the live ones, to say what it waits for.
-pub(crate) fn job(job: &Job, workers: &[WorkerCard]) -> JobView {
+/// A job; what stands around it says what it waits for.
+pub(crate) fn job(job: &Job, around: &Around) -> JobView {
     let (request, head) = (&job.request, &job.head);
     // What an attempt that is over had done says nothing about the next one.
     let progress = job.progress.as_ref().filter(|_| job.lease.is_some());
@@ -25,8 +24,11 @@ pub(crate) fn job(job: &Job, workers: &[WorkerCard]) -> JobView {
         epoch: head.epoch,
         attempt: head.attempt,
         max_attempts: request.max_attempts,
+        priority: head.priority,
+        after: request.after.as_ref().map(|after| after.job.to_string()),
+        retry_of: request.retry_of.as_ref().map(ToString::to_string),
         worker: head.worker.clone(),
-        waiting_for: waiting::waiting_for(job, workers),
+        waiting_for: waiting::waiting_for(job, around),
         created_at: json::time(head.created_at),
         run_at: json::time(head.run_at),
         started_at: head.started_at.map(json::time),
@@ -38,7 +40,7 @@ pub(crate) fn job(job: &Job, workers: &[WorkerCard]) -> JobView {
 }
 
 /// A backup, with what a list of backups tells at a glance.
-pub(crate) fn backup(of: &Job, workers: &[WorkerCard]) -> BackupView {
+pub(crate) fn backup(of: &Job, around: &Around) -> BackupView {
     let result = of.head.result.as_ref();
     let number = |field| match result?.get(field)? {
         Bson::Int64(number) => Some(*number),
@@ -46,7 +48,7 @@ pub(crate) fn backup(of: &Job, workers: &[WorkerCard]) -> BackupView {
         _ => None,
     };
     BackupView {
-        job: job(of, workers),
+        job: job(of, around),
         database: match &of.request.spec {
             Spec::Backup(spec) => spec.database.clone(),
             Spec::Restore(_) | Spec::Verify(_) => String::new(),

@@ -1,12 +1,16 @@
 //! Why nobody works on a job.
 
-use crate::json;
+use crate::{
+    around::{Around, paused},
+    json,
+};
 use bson::DateTime;
 use lucid_ports::WorkerCard;
 use lucid_schemas::{Job, Request, State};
 
-/// What an open job without a holder waits for, given the live workers.
-pub(crate) fn waiting_for(job: &Job, workers: &[WorkerCard]) -> Option<String> {
+/// What an open job without a holder waits for, given what stands around it.
+pub(crate) fn waiting_for(job: &Job, around: &Around) -> Option<String> {
+    let workers = &around.workers;
     match job.head.state {
         State::Waiting => {
             let after = job.request.after.as_ref()?;
@@ -24,6 +28,11 @@ pub(crate) fn waiting_for(job: &Job, workers: &[WorkerCard]) -> Option<String> {
         State::Running | State::Canceling | State::Committing | State::Succeeded | State::Failed | State::Canceled => {
             return None;
         }
+    }
+    if let Some(pause) = around.pauses.iter().find(|pause| pause.kind == job.kind())
+        && job.head.state == State::Queued
+    {
+        return Some(paused(pause));
     }
     if let Some(run_at) = job.head.run_at.stored()
         && run_at > DateTime::now()

@@ -81,7 +81,7 @@ async fn serve(
     let options = WorkerOptions::new(format!("{}/{}", node(), std::process::id())).with_lease_ms(args.lease_ms);
     // The port first: a worker that has just claimed is not to be stopped because it is taken.
     let listener = api::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, args.api_port)))?;
-    let worker = worker::start(&connection, DEFAULT_OPS_DATABASE, &named, options).await?;
+    let worker = worker::start(&connection, DEFAULT_OPS_DATABASE, &named, Vec::new(), options).await?;
     let address = listener.local_addr().map_err(Exit::failed)?;
     let stop = CancellationToken::new();
     let api_options = ApiOptions::new(node(), DEFAULT_OPS_DATABASE.to_owned());

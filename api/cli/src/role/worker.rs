@@ -13,7 +13,7 @@ use lucid_mongo::Connection;
 use lucid_ports::{Reach, Store};
 use lucid_runtime::{Worker, WorkerHandle, WorkerOptions};
 use lucid_schemas::RepositoryName;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Works until the signal to stop.
 pub async fn run(args: WorkerArgs) -> Result<(), Exit> {
@@ -23,15 +23,20 @@ pub async fn run(args: WorkerArgs) -> Result<(), Exit> {
     let connection = connect(&uri, &args.mongo.ops_database, args.mongo.replica_set.as_deref()).await?;
     let options = WorkerOptions {
         slots: usize::from(args.slots),
+        retention: retention(args.job_retention_days),
         ..WorkerOptions::new(format!("{}/{}", node(), std::process::id())).with_lease_ms(args.lease_ms)
     };
     let name = options.name.clone();
-    let mut worker = start(&connection, &args.mongo.ops_database, &named, options).await?;
+    let mut worker = start(&connection, &args.mongo.ops_database, &named, args.labels, options).await?;
     println!("worker {name} is ready");
     tokio::select! {
         () = shutdown.came() => worker.stop().await,
         broken = worker.worker.ended() => Err(Exit::failed(format!("the worker broke off, which is a defect: {broken:?}"))),
     }
+}
+
+fn retention(days: u32) -> Option<Duration> {
+    (days > 0).then(|| Duration::from_hours(24 * u64::from(days)))
 }
 
 /// A worker with all that it holds.
@@ -54,6 +59,7 @@ pub(super) async fn start(
     connection: &Connection,
     ops_database: &str,
     named: &Named,
+    labels: Vec<String>,
     options: WorkerOptions,
 ) -> Result<Running, Exit> {
     let repositories = repositories::open(named).await?;
@@ -69,7 +75,7 @@ pub(super) async fn start(
         ops_database: ops_database.to_owned(),
         options: HandlerOptions::default(),
     };
-    let reach = Reach { repositories: reached, ..Reach::default() };
+    let reach = Reach { repositories: reached, labels, ..Reach::default() };
     let feed = connection.feed().await.map_err(Exit::failed)?;
     let handlers = registry(&Arc::new(environment));
     let worker = Worker::start(store, &*feed, handlers, reach, options).map_err(Exit::usage)?;

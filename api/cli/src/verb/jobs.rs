@@ -29,6 +29,11 @@ pub fn run(command: JobsCommand) -> Result<(), Exit> {
             print(&args.client, &job, |job| format!("{} is {}\n", job.job_id, job.state));
             Ok(())
         }
+        JobsCommand::Retry { job: args, detach } => {
+            let client = client(&args.client)?;
+            let job = client.retry(&args.job).map_err(|error| failed(&error))?;
+            super::request::wait(&args.client, &client, detach, &job)
+        }
         JobsCommand::Resume(args) => {
             let job = client(&args.client)?.resume(&args.job).map_err(|error| failed(&error))?;
             print(&args.client, &job, |job| format!("{} goes on\n", job.job_id));

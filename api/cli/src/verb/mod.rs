@@ -1,6 +1,7 @@
 //! What a person types and waits for: client verbs over HTTP, and repository verbs without any service.
 
 pub mod jobs;
+pub mod queues;
 pub mod repo;
 pub mod request;
 

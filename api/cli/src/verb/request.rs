@@ -2,11 +2,14 @@
 
 use super::{client, failed, finish, follow, print};
 use crate::{
-    args::{BackupArgs, ClientArgs, Level, RestoreArgs, VerifyArgs},
+    args::{BackupArgs, ClientArgs, Level, RestoreArgs, RunArgs, VerifyArgs},
     exit::Exit,
 };
 use lucid_client::ClientError;
-use lucid_schemas::http::{BackupBody, JobView, RestoreBody, VerifyBody};
+use lucid_schemas::{
+    http::{BackupBody, JobView, RestoreBody, VerifyBody},
+    run::RunBody,
+};
 
 /// `lucid-ops backup`.
 pub fn backup(args: BackupArgs) -> Result<(), Exit> {
@@ -18,8 +21,9 @@ pub fn backup(args: BackupArgs) -> Result<(), Exit> {
         encryption: args.no_encryption.then_some(false),
         require_consistent: args.require_consistent.then_some(true),
         repository: args.repository,
+        job: run(&args.run),
     };
-    ask(&args.client, args.detach, |client| client.backup(&body))
+    ask(&args.client, &args.run, args.detach, |client| client.backup(&body))
 }
 
 /// `lucid-ops restore`.
@@ -30,8 +34,9 @@ pub fn restore(args: RestoreArgs) -> Result<(), Exit> {
         collections: args.collections,
         replace: args.replace.then_some(true),
         dry_run: args.dry_run.then_some(true),
+        job: run(&args.run),
     };
-    ask(&args.client, args.detach, |client| client.restore(&body))
+    ask(&args.client, &args.run, args.detach, |client| client.restore(&body))
 }
 
 /// `lucid-ops verify`.
@@ -40,24 +45,45 @@ pub fn verify(args: VerifyArgs) -> Result<(), Exit> {
         Level::Structure => "structure",
         Level::Data => "data",
     };
-    let body = VerifyBody { backup: args.backup, level: Some(level.into()) };
-    ask(&args.client, args.detach, |client| client.verify(&body))
+    let body = VerifyBody { backup: args.backup, level: Some(level.into()), job: run(&args.run) };
+    ask(&args.client, &args.run, args.detach, |client| client.verify(&body))
+}
+
+/// What the flags say about how the job is run; nothing where there are none.
+fn run(args: &RunArgs) -> Option<RunBody> {
+    let body = RunBody {
+        priority: args.priority,
+        run_at: args.run_at.clone(),
+        timeout_seconds: args.timeout_seconds,
+        max_attempts: args.max_attempts,
+        labels: (!args.labels.is_empty()).then(|| args.labels.clone()),
+        unique_key: args.unique_key.clone(),
+        after: args.after.clone(),
+        on: args.on_failure.then(|| "failed".into()),
+    };
+    (body != RunBody::default()).then_some(body)
 }
 
 fn ask(
     args: &ClientArgs,
+    run: &RunArgs,
     detach: bool,
     call: impl FnOnce(&lucid_client::Client) -> Result<JobView, ClientError>,
 ) -> Result<(), Exit> {
-    let client = client(args)?;
+    let client = client(args)?.with_idempotency_key(run.idempotency_key.as_deref());
     let job = call(&client).map_err(|error| failed(&error))?;
+    wait(args, &client, detach, &job)
+}
+
+/// Follows a job that was asked for to its end, unless nobody wants to.
+pub fn wait(args: &ClientArgs, client: &lucid_client::Client, detach: bool, job: &JobView) -> Result<(), Exit> {
     if detach {
-        print(args, &job, |job| format!("{} is accepted\n", job.job_id));
+        print(args, job, |job| format!("{} is accepted\n", job.job_id));
         return Ok(());
     }
     if !args.json {
         eprintln!("{}", job.job_id);
     }
-    let ended = follow(&client, &job.job_id)?;
+    let ended = follow(client, &job.job_id)?;
     finish(args, &ended)
 }

@@ -38,12 +38,17 @@ pub fn health(health: &Health) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lucid_schemas::http::WorkerView;
+    use lucid_schemas::run::WorkerView;
 
     #[test]
     fn problems_come_last_and_stand_out() {
         let worker = |name: &str| WorkerView {
             name: name.into(),
+            version: "0.1.0".into(),
+            kinds: vec!["backup".into()],
+            labels: Vec::new(),
+            clock_skew_ms: Some(3),
+            seen_at: None,
             repositories: vec!["main".into(), "offsite".into()],
             capacity: 2,
             running: 1,

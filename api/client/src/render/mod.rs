@@ -5,6 +5,7 @@ mod events;
 mod health;
 mod job;
 mod jobs;
+mod queues;
 #[cfg(test)]
 pub(crate) mod samples;
 mod table;
@@ -16,6 +17,7 @@ pub use events::events;
 pub use health::health;
 pub use job::{ending, has_problems, is_dry_run, job};
 pub use jobs::jobs;
+pub use queues::{queues, workers};
 
 use serde::Serialize;
 use serde_json::Value;
