@@ -9,6 +9,8 @@
 pub mod command;
 pub mod decide;
 pub mod evolve;
+#[cfg(test)]
+mod goldens;
 pub mod invariant;
 pub mod refusal;
 pub mod slots;
