@@ -65,6 +65,8 @@ impl Set {
         Bench {
             store: connection.store(),
             feed: connection.feed().await.expect("a feed"),
+            history: connection.history(16).await.expect("a history"),
+            archive: connection.store(),
             documents: Arc::new(move |id: JobId| {
                 let jobs = jobs.clone();
                 Box::pin(async move { jobs.find_one(doc! { "_id": id.as_str() }).await.expect("read") })

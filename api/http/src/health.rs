@@ -60,7 +60,7 @@ async fn look(state: ApiState) -> Result<Health, ApiError> {
 }
 
 async fn in_state(state: &ApiState, wanted: State) -> Result<Vec<Job>, ApiError> {
-    let filter = JobFilter { state: Some(wanted), limit: JOBS_LOOKED_AT, ..JobFilter::default() };
+    let filter = JobFilter { states: vec![wanted], limit: JOBS_LOOKED_AT, ..JobFilter::default() };
     Ok(state.store.list(&filter).await?.jobs)
 }
 

@@ -1,7 +1,7 @@
 //! Getting connected, or one clear sentence why not.
 
 use crate::{
-    MongoCatalog, MongoFeed, MongoStore,
+    MongoCatalog, MongoFeed, MongoHistory, MongoStore,
     probe::{check_oplog, check_version, check_window, diagnose, window},
     set_up,
 };
@@ -191,6 +191,14 @@ impl Connection {
     /// Where the stream can't be opened.
     pub async fn feed(&self) -> Result<Arc<MongoFeed>, StoreError> {
         MongoFeed::start(&self.ops).await.map(Arc::new)
+    }
+
+    /// The history of all jobs from now on; holds so many recent changes at most.
+    ///
+    /// # Errors
+    /// Where the stream can't be opened.
+    pub async fn history(&self, changes_max: usize) -> Result<Arc<MongoHistory>, StoreError> {
+        MongoHistory::start(&self.ops, changes_max).await.map(Arc::new)
     }
 
     /// The databases of the replica set.

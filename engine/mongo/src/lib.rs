@@ -1,15 +1,19 @@
 //! The store and the feed on MongoDB.
 //!
 //! `ops` is the truth: one document a job, one single-document compare-and-set a transition, `w: "majority"` and
-//! journal. The change stream is a wake-up only. Invariant: no transition is decided here; the pipelines compare a
+//! journal. The change streams wake workers up and show people what happens; nothing is decided by them. Invariant: no transition is decided here; the pipelines compare a
 //! version, an epoch and the server's clock, and write what the law has folded.
 
+mod archive;
 mod catalog;
+mod change;
 mod connect;
 mod control;
 mod detached;
 mod error;
 mod feed;
+mod history;
+mod owner;
 mod pipeline;
 mod probe;
 mod query;
@@ -18,9 +22,11 @@ mod registry;
 mod send;
 mod set_up;
 mod store;
+mod stream;
 
 pub use catalog::MongoCatalog;
 pub use connect::{ConnectError, Connection, connect};
 pub use feed::MongoFeed;
+pub use history::MongoHistory;
 pub use query::explainable_queries;
 pub use store::MongoStore;

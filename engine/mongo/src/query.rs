@@ -1,6 +1,6 @@
 //! What is looked for, as data: filters and sorts of the hot path, each served by an index (a test explains them all).
 
-use crate::pipeline::guard_expression;
+use crate::pipeline::{guard_expression, literal};
 use bson::{Bson, DateTime, Document, doc};
 use lucid_core::{EVENTS_MAX, Guard};
 use lucid_ports::{JobFilter, Reach};
@@ -154,10 +154,46 @@ pub fn listed(filter: &JobFilter) -> Document {
     if let Some(kind) = filter.kind {
         matching.insert("kind", kind.as_str());
     }
-    if let Some(state) = filter.state {
-        matching.insert("state", state.as_str());
+    match filter.states.as_slice() {
+        [] => {}
+        [state] => drop(matching.insert("state", state.as_str())),
+        states => {
+            let words: Vec<_> = states.iter().map(|state| state.as_str()).collect();
+            matching.insert("state", doc! { "$in": words });
+        }
+    }
+    let bounds = [("$gte", filter.since), ("$lt", filter.until)];
+    let created_at: Document =
+        bounds.into_iter().filter_map(|(bound, at)| Some((bound.to_owned(), at?.into()))).collect();
+    if !created_at.is_empty() {
+        matching.insert("created_at", created_at);
+    }
+    if let Some(label) = &filter.label {
+        matching.insert("requires.labels", label);
+    }
+    if let Some(text) = &filter.text {
+        matching.insert("$expr", has_text(text));
     }
     matching
+}
+
+/// Whether one of the fields that are searched has this text in it. It is data: compared, never read as a pattern.
+fn has_text(text: &str) -> Document {
+    let sought = literal(text.to_ascii_lowercase());
+    let has = |field: &str| {
+        // What a hand has put there may be of any type.
+        let is_text = doc! { "$eq": [{ "$type": field }, "string"] };
+        let lower = doc! { "$toLower": { "$cond": [is_text, field, ""] } };
+        Bson::from(doc! { "$gte": [{ "$indexOfBytes": [lower, &sought] }, 0] })
+    };
+    let fields = ["$_id", "$spec.database", "$error.message", "$requested_by"];
+    doc! { "$or": fields.map(has).to_vec() }
+}
+
+/// Jobs whose ids follow this one, whatever type they are of.
+pub fn following(after: Option<&str>) -> Document {
+    // Outside of an expression, strings are compared with strings only.
+    after.map_or_else(Document::new, |after| doc! { "$expr": { "$gt": ["$_id", literal(after)] } })
 }
 
 fn in_reach(reach: &Reach) -> Document {
@@ -183,7 +219,7 @@ fn in_reach(reach: &Reach) -> Document {
 pub fn explainable_queries(reach: &Reach) -> Vec<(&'static str, Document)> {
     let find = |filter: Document, sort: Document| doc! { "find": OPS, "filter": filter, "sort": sort, "limit": 5 };
     let aggregate = |pipeline: Vec<Document>| doc! { "aggregate": OPS, "pipeline": pipeline, "cursor": {} };
-    let failed_backups = JobFilter { kind: Some(Kind::Backup), state: Some(State::Failed), ..JobFilter::default() };
+    let failed_backups = JobFilter { kind: Some(Kind::Backup), states: vec![State::Failed], ..JobFilter::default() };
     let parking = Reach { full: vec!["cluster".into()], taken: vec!["cluster".into()], ..reach.clone() };
     let id = JobId::compose(Kind::Backup, DateTime::MIN, 0);
     vec![
@@ -200,6 +236,7 @@ pub fn explainable_queries(reach: &Reach) -> Vec<(&'static str, Document)> {
         ("next lease end", aggregate(soonest(held(reach), "lease.expires_at"))),
         ("unique key", find(open_with_key("key"), doc! { "_id": 1 })),
         ("open jobs", aggregate(count_open())),
+        ("page of all jobs", find(following(Some("backup_x")), doc! { "_id": 1 })),
         ("list", find(listed(&JobFilter::default()), newest_first())),
         ("list of a kind in a state", find(listed(&failed_backups), newest_first())),
     ]

@@ -37,6 +37,10 @@ impl MongoStore {
         Self { ops }
     }
 
+    pub(crate) const fn ops(&self) -> &Database {
+        &self.ops
+    }
+
     async fn find(&self, filter: Document, sort: Document, limit: u32) -> Result<Vec<Document>, StoreError> {
         let options = FindOptions::builder().sort(sort).limit(i64::from(limit)).build();
         read::find(&self.ops, OPS, filter, options).await

@@ -9,6 +9,7 @@ mod chance;
 mod claiming;
 mod feed;
 mod guards;
+mod history;
 mod hostile;
 mod kit;
 mod queries;
@@ -81,6 +82,8 @@ pub const CHECKS: &[Check] = checks![
     registry::a_pause_lasts_until_it_is_lifted,
     registry::an_idempotency_key_stands_for_one_job,
     queries::pages_of_a_list_join_without_gap_or_repetition,
+    queries::lists_are_filtered_by_time_label_and_text,
+    queries::all_jobs_are_paged_by_id,
     queries::open_jobs_are_counted_by_state,
     queries::ids_are_found_by_prefix,
     queries::none_means_none,
@@ -89,6 +92,9 @@ pub const CHECKS: &[Check] = checks![
     registry::a_name_is_bound_to_one_repository_for_good,
     feed::births_and_transitions_wake_but_heartbeats_do_not,
     feed::every_listener_hears_everything_in_order,
+    history::changes_come_with_their_events,
+    history::who_was_away_is_told_all_that_he_missed,
+    history::a_place_that_never_was_is_lost,
 ];
 
 impl Check {

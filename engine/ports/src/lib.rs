@@ -4,25 +4,31 @@
 //! |---|---|---|
 //! | [`Store`] | MongoDB, or the twin in memory | workers, API |
 //! | [`Feed`] | one change stream per process, or the twin | workers, API |
+//! | [`History`] | one change stream per API, with events; or the twin | API: live streams of events |
+//! | [`Archive`] | all job documents, page by page | API: audit and export |
 //! | [`Catalog`] | the databases of the replica set | API: early checks of requests |
 //! | [`Handler`] | backup, restore, verify | the worker |
 //! | [`JobContext`] | the worker | handlers |
 //!
 //! Every store passes the same [`conformance`] suite; [`memory`] is the twin.
 
+pub mod archive;
 pub mod catalog;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod context;
 pub mod feed;
 pub mod handler;
+pub mod history;
 pub mod memory;
 pub mod store;
 
+pub use archive::Archive;
 pub use catalog::Catalog;
 pub use context::{ContextError, JobContext};
 pub use feed::{Feed, Wake};
 pub use handler::{Ending, Handler, JobError};
+pub use history::{CatchUpError, Caught, Change, History, Joined, News, Recent, ResumeToken};
 pub use store::{
     BoundKey, Detail, Enqueue, IDEMPOTENCY_MS, JobFilter, ListPage, Outcome, Pause, Reach, Renewal, Store, StoreError,
     WorkerCard,

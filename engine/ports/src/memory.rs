@@ -4,10 +4,11 @@
 //! the two byte for byte, and judges guards by a clock of its own that tests can move.
 
 mod document;
+mod history;
 mod query;
 
 use crate::{
-    BoundKey, Detail, Enqueue, Feed, IDEMPOTENCY_MS, JobFilter, ListPage, Outcome, Pause, Reach, Renewal, Store,
+    BoundKey, Detail, Enqueue, Feed, IDEMPOTENCY_MS, JobFilter, ListPage, Outcome, Pause, Reach, Recent, Renewal, Store,
     StoreError, Wake, WorkerCard,
 };
 use async_trait::async_trait;
@@ -29,6 +30,7 @@ const BUFFERED: usize = 4_096;
 pub struct MemoryStore {
     held: Mutex<Held>,
     wakes: broadcast::Sender<Wake>,
+    recent: Recent,
 }
 
 /// All that is held; every call works on it as a whole, which makes each write atomic.
@@ -41,6 +43,7 @@ struct Held {
     pauses: BTreeMap<Kind, Pause>,
     keys: BTreeMap<String, (BoundKey, DateTime)>,
     repositories: BTreeMap<String, String>,
+    log: history::Log,
 }
 
 /// The clock that stands for the primary's: the real one until it is set.
@@ -60,7 +63,7 @@ impl Clock {
 impl Default for MemoryStore {
     fn default() -> Self {
         let (wakes, _) = broadcast::channel(BUFFERED);
-        Self { held: Mutex::default(), wakes }
+        Self { held: Mutex::default(), wakes, recent: history::recent() }
     }
 }
 
@@ -158,6 +161,7 @@ impl Store for MemoryStore {
         held.jobs.insert(id.to_string(), born);
         // Under the lock, so that wake-ups come in the order of the writes.
         self.tell(Wake::Changed { id: id.clone(), state: Some(job.head.state) });
+        held.log.add(&self.recent, &job);
         Ok(job)
     }
 
@@ -183,9 +187,10 @@ impl Store for MemoryStore {
         {
             let mut next = stored.clone();
             document::apply(&mut next, transition, now)?;
-            read(&next)?;
+            let job = read(&next)?;
             *stored = next;
             self.tell(Wake::Changed { id: transition.id.clone(), state: Some(transition.head.state) });
+            held.log.add(&self.recent, &job);
         }
         Ok(Outcome::of(transition, held.load(&transition.id)?))
     }

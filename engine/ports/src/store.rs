@@ -160,8 +160,17 @@ impl Reach {
 pub struct JobFilter {
     /// Of this kind.
     pub kind: Option<Kind>,
-    /// In this state.
-    pub state: Option<State>,
+    /// In one of these states; in any where empty.
+    pub states: Vec<State>,
+    /// Asked for at this time or later.
+    pub since: Option<DateTime>,
+    /// Asked for before this time.
+    pub until: Option<DateTime>,
+    /// Requires this label of its worker.
+    pub label: Option<String>,
+    /// Has this text in its id, its database, its error's message, or the name of who asked for it; letters A to Z
+    /// match in either case.
+    pub text: Option<String>,
     /// After this job in the list's order (newest first).
     pub after: Option<JobId>,
     /// At most so many; 0 means none.

@@ -1,6 +1,6 @@
 //! What the checks share: a bench with a store on it, and the jobs that are put there.
 
-use crate::{Enqueue, Feed, Outcome, Reach, Store, memory::MemoryStore};
+use crate::{Archive, Enqueue, Feed, History, Outcome, Reach, Store, memory::MemoryStore};
 use bson::{DateTime, Document};
 use futures::future::BoxFuture;
 use lucid_core::{Command, Transition, invariant, transition};
@@ -23,6 +23,10 @@ pub struct Bench {
     pub store: Arc<dyn Store>,
     /// Its feed.
     pub feed: Arc<dyn Feed>,
+    /// Its history, which holds 16 recent changes.
+    pub history: Arc<dyn History>,
+    /// All its jobs.
+    pub archive: Arc<dyn Archive>,
     /// The way to its raw documents.
     pub documents: Arc<DocumentReader>,
 }
@@ -34,7 +38,9 @@ impl Bench {
         let read = Arc::clone(&twin);
         Self {
             store: twin.clone(),
-            feed: twin,
+            feed: twin.clone(),
+            history: twin.clone(),
+            archive: twin,
             documents: Arc::new(move |id| {
                 let document = read.document(&id);
                 Box::pin(async move { document })

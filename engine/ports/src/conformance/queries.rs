@@ -2,11 +2,11 @@
 
 use super::kit::{Bench, LONG_MS, OVER_MS, claim, enqueue, reach, request};
 use crate::JobFilter;
-use bson::doc;
+use bson::{DateTime, doc};
 use futures::future::join_all;
 use lucid_core::Command;
-use lucid_schemas::{Job, JobId, Kind, Request, State};
-use std::collections::BTreeMap;
+use lucid_schemas::{Failure, Job, JobId, Kind, Request, Requires, State};
+use std::collections::{BTreeMap, BTreeSet};
 
 const MANY: u32 = 100;
 
@@ -45,7 +45,7 @@ pub(super) async fn pages_of_a_list_join_without_gap_or_repetition(bench: Bench)
             .filter(|job| state.is_none_or(|state| job.head.state == state))
             .cloned()
             .collect();
-        let mut filter = JobFilter { kind, state, after: None, limit: 4 };
+        let mut filter = JobFilter { kind, states: state.into_iter().collect(), limit: 4, ..JobFilter::default() };
         let mut found = Vec::new();
         loop {
             let page = bench.store.list(&filter).await.expect("listed");
@@ -106,4 +106,73 @@ pub(super) async fn none_means_none(bench: Bench) {
     assert_eq!(bench.store.expired(0).await.expect("looked for"), []);
     assert_eq!(bench.store.list(&JobFilter::default()).await.expect("listed").jobs, []);
     assert_eq!(bench.store.ids_with_prefix("backup", 0).await.expect("looked for"), Vec::<JobId>::new());
+}
+
+/// What a list finds by each of its filters, and that no text is anything but text.
+pub(super) async fn lists_are_filtered_by_time_label_and_text(bench: Bench) {
+    let labelled = |label: &str, by: &str| {
+        let requires = Requires { labels: vec!["disk".into(), label.into()], ..Requires::default() };
+        enqueue(Request { requires, requested_by: by.into(), ..request(Kind::Backup) })
+    };
+    let first = bench.put(&labelled("zone.a", "api:Pi-1")).await;
+    let second = bench.put(&labelled("zone", "token:$ci(.*)")).await;
+    let failing = bench.running(LONG_MS).await;
+    let error = Failure { code: "x".into(), message: "The DISK is full: 100 %".into(), retryable: false };
+    let failed = bench.make(&failing, &Command::Fail { epoch: 1, error, retry_in_ms: 0 }, "w").await;
+    let restore = bench.put(&enqueue(request(Kind::Restore))).await;
+    // Some are born in the same millisecond, so that their order is chance.
+    let some = |jobs: &[&Job]| jobs.iter().map(|job| job.id().clone()).collect::<BTreeSet<_>>();
+    let find = async |filter: JobFilter| {
+        let page = bench.store.list(&JobFilter { limit: MANY, ..filter }).await.expect("listed");
+        page.jobs.iter().map(|job| job.id().clone()).collect::<BTreeSet<_>>()
+    };
+    let text = async |text: &str| find(JobFilter { text: Some(text.into()), ..JobFilter::default() }).await;
+    let label = async |label: &str| find(JobFilter { label: Some(label.into()), ..JobFilter::default() }).await;
+
+    assert_eq!(label("zone").await, some(&[&second]), "a whole label, not a piece of one");
+    assert_eq!(label("disk").await, some(&[&first, &second]));
+    assert_eq!(label("$ne").await, some(&[]));
+    assert_eq!(text(first.id().as_str()).await, some(&[&first]), "by id");
+    assert_eq!(text("COPY").await, some(&[&restore]), "by database");
+    assert_eq!(text("disk is FULL: 100 %").await, some(&[&failed]), "by the error's message");
+    assert_eq!(text("pi-1").await, some(&[&first, &failed, &restore]), "by who asked");
+    assert_eq!(text("$ci(.*)").await, some(&[&second]), "what looks like a pattern is none");
+    for nothing in ["^backup", "b.ckup", "$_id", "lucid\u{0}", "main"] {
+        assert_eq!(text(nothing).await, some(&[]), "{nothing:?}");
+    }
+    let states = vec![State::Failed, State::Queued];
+    let found = find(JobFilter { states, kind: Some(Kind::Backup), ..JobFilter::default() }).await;
+    assert_eq!(found, some(&[&first, &second, &failed]));
+    let at = second.head.created_at.stored();
+    let since = find(JobFilter { since: at, ..JobFilter::default() }).await;
+    let until = find(JobFilter { until: at, ..JobFilter::default() }).await;
+    assert!(since.contains(second.id()) && !until.contains(second.id()), "from the first instant, to before the last");
+    assert!(since.is_disjoint(&until));
+    assert_eq!(&since | &until, some(&[&first, &second, &failed, &restore]));
+}
+
+/// Pages by id: with as little room as possible, and whatever comes in between.
+pub(super) async fn all_jobs_are_paged_by_id(bench: Bench) {
+    let mut born = Vec::new();
+    for kind in [Kind::Verify, Kind::Backup, Kind::Restore, Kind::Backup, Kind::Verify] {
+        born.push(bench.put(&enqueue(request(kind))).await.request.id);
+    }
+    born.sort();
+    let mut found: Vec<String> = Vec::new();
+    loop {
+        let page = bench.archive.page(found.last().map(String::as_str), 2).await.expect("read");
+        if page.is_empty() {
+            break;
+        }
+        for document in page {
+            let id = document.get_str("_id").expect("an id").to_owned();
+            assert_eq!(document, bench.document(&id.parse().expect("an id")).await, "as it is stored");
+            found.push(id);
+        }
+        // An id that comes before all of these: it must not push any of them aside.
+        let id = JobId::compose(Kind::Backup, DateTime::from_millis(0), found.len() as u64);
+        bench.put(&enqueue(Request { id, ..request(Kind::Backup) })).await;
+    }
+    assert!(found.iter().eq(born.iter().map(JobId::as_str)), "{found:?}");
+    assert_eq!(bench.archive.page(None, 0).await.expect("read"), []);
 }

@@ -3,7 +3,7 @@
 use crate::{JobFilter, ListPage, Reach};
 use bson::DateTime;
 use lucid_core::{Command, decide, slots::Occupied};
-use lucid_schemas::{Job, JobId, Kind, Stamp, State};
+use lucid_schemas::{Job, JobId, Kind, Spec, Stamp, State};
 use std::{cmp::Reverse, time::Duration};
 
 /// The open job that has a unique key.
@@ -97,15 +97,33 @@ pub(super) fn list(mut jobs: Vec<Job>, filter: &JobFilter) -> ListPage {
             None => return ListPage::default(),
         },
     };
-    let mut page: Vec<Job> = jobs
-        .drain(begin..)
-        .filter(|job| filter.kind.is_none_or(|kind| job.kind() == kind))
-        .filter(|job| filter.state.is_none_or(|state| job.head.state == state))
-        .collect();
+    let mut page: Vec<Job> = jobs.drain(begin..).filter(|job| matches(job, filter)).collect();
     let limit = filter.limit as usize;
     let more = limit > 0 && page.len() > limit;
     page.truncate(limit);
     ListPage { jobs: page, more }
+}
+
+fn matches(job: &Job, filter: &JobFilter) -> bool {
+    let created_at = job.head.created_at.stored();
+    filter.kind.is_none_or(|kind| job.kind() == kind)
+        && (filter.states.is_empty() || filter.states.contains(&job.head.state))
+        && filter.since.is_none_or(|since| created_at.is_some_and(|at| at >= since))
+        && filter.until.is_none_or(|until| created_at.is_some_and(|at| at < until))
+        && filter.label.as_ref().is_none_or(|label| job.request.requires.labels.contains(label))
+        && filter.text.as_ref().is_none_or(|text| has_text(job, &text.to_ascii_lowercase()))
+}
+
+fn has_text(job: &Job, sought: &str) -> bool {
+    let database = match &job.request.spec {
+        Spec::Backup(spec) => Some(&spec.database),
+        Spec::Restore(spec) => Some(&spec.database),
+        Spec::Verify(_) => None,
+    };
+    let error = job.head.error.as_ref().map(|error| &error.message);
+    let fields = [Some(job.id().as_str()), database.map(String::as_str), error.map(String::as_str)];
+    let mut fields = fields.into_iter().flatten().chain([job.request.requested_by.as_str()]);
+    fields.any(|field| field.to_ascii_lowercase().contains(sought))
 }
 
 fn age(job: &Job) -> (Option<DateTime>, JobId) {

@@ -1,0 +1,68 @@
+//! What a change of a job's document tells of its events.
+//!
+//! An update that appends shows as `events.N`, one field for each event; where the server finds the difference too
+//! large for that, as a whole array or a whole document. Of a whole one, those with the write of the last are new.
+
+use crate::stream::transitions;
+use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
+use lucid_ports::{Change, ResumeToken};
+use lucid_schemas::{Event, State};
+
+/// Births and transitions, with what is needed of them: neither lease nor progress, nor spec or result.
+pub fn pipeline() -> Vec<Document> {
+    // By position and not by pieces of the name: a piece may end within a character of some other field's name.
+    let of_events = doc! { "$eq": [{ "$indexOfBytes": ["$$field.k", "events"] }, 0] };
+    let wanted = doc! { "$or": [{ "$in": ["$$field.k", ["state", "version"]] }, of_events] };
+    let fields = doc! { "$objectToArray": "$updateDescription.updatedFields" };
+    let updated = doc! { "$arrayToObject": { "$filter": { "input": fields, "as": "field", "cond": wanted } } };
+    let project = doc! { "$project": {
+        "documentKey": 1,
+        "updated": updated,
+        "fullDocument.state": 1,
+        "fullDocument.version": 1,
+        "fullDocument.events": 1,
+    } };
+    vec![transitions(), project]
+}
+
+/// The change; `None` where it isn't one of a job.
+pub fn parse(raw: &RawDocumentBuf) -> Option<Change> {
+    let token: ResumeToken = raw.get_document("_id").ok()?.get_str("_data").ok()?.parse().ok()?;
+    let job = raw.get_document("documentKey").ok()?.get_str("_id").ok()?.parse().ok()?;
+    // The pipeline leaves one of the two empty.
+    let told = [raw.get_document("updated"), raw.get_document("fullDocument")];
+    let told = told.into_iter().flatten().find(|told| told.get("version").is_ok_and(|version| version.is_some()))?;
+    let version = whole_number(told)?;
+    let state = told.get_str("state").ok().and_then(|word| word.parse::<State>().ok());
+    let events = events(told, version).unwrap_or_default();
+    let change = Change { token, job, state, version, events: Vec::new() };
+    let events = change.events_in(&events).to_vec();
+    Some(Change { events, ..change })
+}
+
+fn whole_number(told: &RawDocument) -> Option<i64> {
+    let version = told.get("version").ok()??;
+    version.as_i64().or_else(|| version.as_i32().map(i64::from))
+}
+
+/// The events that the change tells, in order up to `version`; `None` where it doesn't, or where one can't be read.
+fn events(told: &RawDocument, version: i64) -> Option<Vec<Event>> {
+    let told = Document::try_from(told).ok()?;
+    let stored = match told.get("events") {
+        Some(Bson::Array(events)) => events.clone(),
+        _ => appended(&told),
+    };
+    let events: Vec<Event> =
+        stored.into_iter().map(|event| bson::deserialize_from_bson(event).ok()).collect::<Option<_>>()?;
+    let numbers = events.iter().map(|event| event.seq);
+    let first = version - i64::try_from(events.len()).ok()? + 1;
+    numbers.eq(first..=version).then_some(events)
+}
+
+/// The values of `events.N`, by N.
+fn appended(told: &Document) -> Vec<Bson> {
+    let mut appended: Vec<(usize, &Bson)> =
+        told.iter().filter_map(|(name, value)| Some((name.strip_prefix("events.")?.parse().ok()?, value))).collect();
+    appended.sort_by_key(|(place, _)| *place);
+    appended.into_iter().map(|(_, value)| value.clone()).collect()
+}

@@ -1,0 +1,42 @@
+//! The task that owns something until it is stopped.
+
+use std::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// A task, and the way to stop it; dropped, it is told to stop, but isn't waited for.
+#[derive(Debug)]
+pub struct Owner {
+    name: &'static str,
+    stop: CancellationToken,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Owner {
+    /// Starts the task; it ends soon after its token is canceled.
+    pub fn start<F>(name: &'static str, work: impl FnOnce(CancellationToken) -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(work(stop.clone()));
+        Self { name, stop, task: Mutex::new(Some(task)) }
+    }
+
+    /// Stops it, and waits until it has ended.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        let task = self.task.lock().ok().and_then(|mut task| task.take());
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!(name = self.name, %error, "broke off");
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
