@@ -215,6 +215,70 @@ pub struct EventList {
     pub events: Vec<EventView>,
 }
 
+/// The last message of `GET /jobs/{id}/events` as a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndView {
+    /// How the job ended; absent where it isn't there any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+}
+
+/// One message of `GET /events`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobEventView {
+    /// The job.
+    pub job_id: String,
+    /// Its state after this, where that changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: EventView,
+}
+
+/// The message of `GET /events` that tells of a hole in the history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResetView {
+    /// Why, and what to do.
+    pub reason: String,
+}
+
+/// `GET /jobs/audit`: what was found in some of the jobs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditReport {
+    /// So many jobs were looked at.
+    pub jobs: u64,
+    /// So many events.
+    pub events: u64,
+    /// What is wrong with them.
+    pub violations: Vec<ViolationView>,
+    /// Those that can't be read.
+    pub unreadable: Vec<UnreadableView>,
+    /// Pass as `after` to look at the jobs that follow; absent after the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A job that breaks an invariant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViolationView {
+    /// The job.
+    pub job_id: String,
+    /// The invariant, such as `INV-1`.
+    pub invariant: String,
+    /// How it is broken.
+    pub detail: String,
+}
+
+/// A job document that can't be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadableView {
+    /// Its `_id`.
+    pub job_id: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
 /// `GET /health`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Health {

@@ -1,14 +1,23 @@
 //! One method per endpoint; blocking, since a verb has nothing else to do meanwhile.
 
-use crate::ClientError;
+use crate::{
+    ClientError, JobQuery,
+    sse::{Message, Messages},
+};
 use lucid_schemas::{
     JobId,
-    http::{BackupBody, BackupPage, BackupView, EventList, Health, JobPage, JobView, RestoreBody, VerifyBody},
+    http::{
+        AuditReport, BackupBody, BackupPage, BackupView, EventList, Health, JobPage, JobView, RestoreBody, VerifyBody,
+    },
     problem::Problem,
     run::{PauseBody, QueueList, QueueView, WorkerList},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::{str::FromStr, time::Duration};
+use std::{
+    io::{BufRead, BufReader, Read},
+    str::FromStr,
+    time::Duration,
+};
 use ureq::{
     Agent, Body,
     http::{Response, Uri},
@@ -16,7 +25,13 @@ use ureq::{
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_mins(1);
+/// A stream older than this is opened anew, so that a dead connection isn't listened to for long.
+const STREAM_WITHIN: Duration = Duration::from_mins(1);
+const EXPORT_WITHIN: Duration = Duration::from_hours(24);
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// An answer that is read as it comes.
+pub(crate) type Lines = BufReader<Box<dyn Read>>;
 
 /// The API, as a client sees it.
 #[derive(Debug, Clone)]
@@ -24,29 +39,6 @@ pub struct Client {
     url: String,
     agent: Agent,
     idempotency_key: Option<String>,
-}
-
-/// Which jobs a list shows; everything is optional.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct JobQuery {
-    /// Of this kind.
-    pub kind: Option<String>,
-    /// In this state.
-    pub state: Option<String>,
-    /// At most so many.
-    pub limit: Option<u32>,
-    /// After this job, for the next page.
-    pub after: Option<String>,
-}
-
-impl JobQuery {
-    fn pairs(&self) -> Vec<(&'static str, String)> {
-        let limit = self.limit.map(|limit| limit.to_string());
-        [("kind", self.kind.clone()), ("state", self.state.clone()), ("limit", limit), ("after", self.after.clone())]
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect()
-    }
 }
 
 impl Client {
@@ -143,6 +135,43 @@ impl Client {
         self.get(&job_path("jobs", id, "/events")?, Vec::new())
     }
 
+    /// `GET /jobs/{id}/events` as a stream, after the event with this number.
+    pub(crate) fn job_stream(&self, id: &str, after: i64) -> Result<Messages<Lines>, ClientError> {
+        let path = job_path("jobs", id, "/events")?;
+        let headers = [("accept", "text/event-stream".to_owned()), ("last-event-id", after.to_string())];
+        self.open(&path, &[], &headers, STREAM_WITHIN).map(Messages::new)
+    }
+
+    /// The next message of a stream; `None` where the server has ended it, or where it is old.
+    pub(crate) fn message(&self, messages: &mut Messages<Lines>) -> Result<Option<Message>, ClientError> {
+        match messages.next() {
+            Err(error) if is_timeout(&error) => Ok(None),
+            read => read.map_err(|error| self.broke_off(&error)),
+        }
+    }
+
+    /// `GET /jobs/audit`: the jobs after this one.
+    pub fn audit(&self, after: Option<&str>) -> Result<AuditReport, ClientError> {
+        self.get("/jobs/audit", after.map(|after| ("after", after.to_owned())).into_iter().collect())
+    }
+
+    /// `GET /jobs/export`: a line for each job after this one.
+    pub(crate) fn export(&self, after: Option<&str>) -> Result<Lines, ClientError> {
+        let query: Vec<_> = after.map(|after| ("after", after.to_owned())).into_iter().collect();
+        self.open("/jobs/export", &query, &[], EXPORT_WITHIN)
+    }
+
+    /// The next line, without its end; `None` after the last one.
+    pub(crate) fn line(&self, lines: &mut Lines) -> Result<Option<String>, ClientError> {
+        let mut line = String::new();
+        match lines.read_line(&mut line) {
+            Ok(0) => Ok(None),
+            Ok(_) if line.ends_with('\n') => Ok(Some(line.trim_end_matches('\n').to_owned())),
+            Ok(_) => Err(self.odd("its last line breaks off")),
+            Err(error) => Err(self.broke_off(&error)),
+        }
+    }
+
     /// `DELETE /jobs/{id}`.
     pub fn cancel(&self, id: &str) -> Result<JobView, ClientError> {
         let address = self.address(&job_path("jobs", id, "")?);
@@ -180,6 +209,38 @@ impl Client {
     /// `GET /workers`.
     pub fn workers(&self) -> Result<WorkerList, ClientError> {
         self.get("/workers", Vec::new())
+    }
+
+    /// An answer that is read as it comes.
+    fn open(
+        &self,
+        path: &str,
+        query: &[(&'static str, String)],
+        headers: &[(&'static str, String)],
+        within: Duration,
+    ) -> Result<Lines, ClientError> {
+        let request = self.agent.get(self.address(path)).query_pairs(query.iter().cloned());
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
+        let config = request.config().timeout_global(None).timeout_recv_response(Some(ANSWER_WITHIN));
+        let answer = config.timeout_recv_body(Some(within)).build().call();
+        let answer = answer.map_err(|error| self.not_reachable(&error))?;
+        if answer.status().is_success() {
+            let reader: Box<dyn Read> = Box::new(answer.into_body().into_reader());
+            return Ok(BufReader::new(reader));
+        }
+        let (status, text) = self.text(Ok(answer))?;
+        match self.parse::<serde_json::Value>(status, &text) {
+            Ok(_) => Err(self.odd(&format!("status {status} without a stream"))),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn broke_off(&self, error: &std::io::Error) -> ClientError {
+        ClientError::NotReachable { url: self.url.clone(), reason: format!("its answer broke off: {error}") }
+    }
+
+    pub(crate) fn odd(&self, reason: &str) -> ClientError {
+        ClientError::NotTheApi { url: self.url.clone(), reason: reason.to_owned() }
     }
 
     fn address(&self, path: &str) -> String {
@@ -234,6 +295,11 @@ impl Client {
 /// What of a kind may stand in a path: everything else names no kind anyhow.
 fn word(kind: &str) -> String {
     kind.chars().filter(char::is_ascii_alphanumeric).collect()
+}
+
+fn is_timeout(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
+    error.kind() == std::io::ErrorKind::TimedOut || matches!(inner, Some(ureq::Error::Timeout(_)))
 }
 
 /// The path of a job. What isn't shaped like an id never gets into a path.

@@ -7,16 +7,25 @@
 //! |---|---|
 //! | [`client`] | one method per endpoint |
 //! | [`error`] | why a call failed, for people |
+//! | [`query`] | what can be asked of a list |
+//! | [`live`](mod@live), [`sse`] | following a job by its stream of events |
+//! | [`whole`] | going through all jobs: audit and export |
 //! | [`watch`](mod@watch), [`progress`] | following a job to its end |
 //! | [`render`] | tables, timelines, single jobs |
 
 pub mod client;
 pub mod error;
+pub mod live;
 pub mod progress;
+pub mod query;
 pub mod render;
+pub mod sse;
 pub mod watch;
+pub mod whole;
 
-pub use client::{Client, JobQuery};
+pub use client::Client;
 pub use error::ClientError;
+pub use live::live;
 pub use progress::{Silent, Sink, sink_for_stderr};
+pub use query::JobQuery;
 pub use watch::watch;

@@ -152,7 +152,8 @@ fn describe(job: &JobView) -> String {
     clean(&parts.join(", "))
 }
 
-fn done(progress: &ProgressView) -> String {
+/// Progress in a few words.
+pub fn done(progress: &ProgressView) -> String {
     let (phase, documents) = (&progress.phase, units::count(progress.documents));
     let bytes = units::bytes(progress.bytes);
     if progress.total_bytes > 0 {

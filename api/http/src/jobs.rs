@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use lucid_ports::ListPage;
 use lucid_schemas::{
     Job, Kind,
-    http::{BackupPage, EventList, JobPage},
+    http::{BackupPage, JobPage},
 };
 
 type State = web::Data<ApiState>;
@@ -22,13 +22,6 @@ pub(crate) async fn show(state: State, id: PathId) -> Answer {
     let job = lookup::job(&state, &id.0, None).await?;
     let workers = workers_for(&state, std::slice::from_ref(&job)).await?;
     Ok(HttpResponse::Ok().json(view::job(&job, &workers)))
-}
-
-/// `GET /jobs/{job_id}/events`.
-pub(crate) async fn events(state: State, id: PathId) -> Answer {
-    let job = lookup::job(&state, &id.0, None).await?;
-    Ok(HttpResponse::Ok()
-        .json(EventList { job_id: job.id().to_string(), events: job.events.iter().map(view::event).collect() }))
 }
 
 /// `GET /jobs`.
@@ -49,8 +42,8 @@ pub(crate) async fn list_backups(state: State, request: HttpRequest) -> Answer {
 
 async fn page(state: &ApiState, request: &HttpRequest, kind: Option<Kind>) -> Result<(ListPage, Around), ApiError> {
     let mut filter = match kind {
-        Some(_) => query::job_filter(request.query_string(), &["state", "limit", "after"])?,
-        None => query::job_filter(request.query_string(), &["kind", "state", "limit", "after"])?,
+        Some(_) => query::job_filter(request.query_string(), &query::JOB_FILTER[1..])?,
+        None => query::job_filter(request.query_string(), &query::JOB_FILTER)?,
     };
     filter.kind = kind.or(filter.kind);
     if let Some(after) = &filter.after

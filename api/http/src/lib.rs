@@ -14,6 +14,8 @@
 //! | `jobs`, `change`, `health` | showing jobs, ending them, and how the service is |
 //! | `run`, `idempotency` | how a job is run; one job per key |
 //! | `queues` | pausing kinds of jobs, and the workers |
+//! | `stream` | live events of one job, and of all jobs |
+//! | `whole` | all jobs: audit and export |
 //! | `view`, `json`, `around`, `waiting` | what a job looks like |
 
 mod around;
@@ -33,12 +35,15 @@ mod request;
 mod routes;
 mod run;
 mod state;
+mod stream;
 mod view;
 mod waiting;
+mod whole;
 
 pub use problem::ApiError;
 pub use routes::{ServeError, configure, serve};
 pub use state::{ApiOptions, ApiState};
+pub use stream::Streams;
 
 /// The answer of a request handler.
 type Answer = Result<actix_web::HttpResponse, ApiError>;

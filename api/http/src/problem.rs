@@ -58,6 +58,8 @@ pub enum ApiError {
     ForeignOrigin(String),
     /// The request is addressed to this name, which isn't ours.
     ForeignHost(String),
+    /// Too many clients want the same at once.
+    Crowded(String),
     /// The store can't be reached.
     Unavailable(String),
     /// The store refuses, or holds what can't be read.
@@ -89,6 +91,7 @@ impl ApiError {
             Self::ForeignHost(_) => {
                 (StatusCode::MISDIRECTED_REQUEST, "foreign-host", "The request is addressed to another host")
             }
+            Self::Crowded(_) => (StatusCode::SERVICE_UNAVAILABLE, "crowded", "Too many clients at once"),
             Self::Unavailable(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", "The job store is unavailable")
             }
@@ -141,6 +144,7 @@ impl fmt::Display for ApiError {
             Self::Malformed(detail)
             | Self::NotFound(detail)
             | Self::Excluded(detail)
+            | Self::Crowded(detail)
             | Self::Unavailable(detail)
             | Self::Broken(detail) => f.write_str(detail),
             Self::Invalid(errors) => fields(f, errors),
@@ -189,7 +193,7 @@ impl ResponseError for ApiError {
             Self::Method { allowed } => {
                 answer.insert_header((header::ALLOW, *allowed));
             }
-            Self::Unavailable(_) | Self::Busy(_) => {
+            Self::Crowded(_) | Self::Unavailable(_) | Self::Busy(_) => {
                 answer.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS.to_string()));
             }
             _ => {}

@@ -2,43 +2,143 @@
 
 use crate::{ApiError, body::shortened};
 use actix_web::{HttpRequest, web};
-use lucid_ports::JobFilter;
-use lucid_schemas::{FieldError, JobId};
+use bson::DateTime;
+use lucid_ports::{Change, JobFilter, ResumeToken};
+use lucid_schemas::{FieldError, JobId, Kind, State};
 use std::str::FromStr;
 
 const LIMIT_DEFAULT: u32 = 50;
 const LIMIT_MAX: u32 = 500;
+const TEXT_CHARACTERS_MAX: usize = 200;
 
 /// Refuses any query.
 pub(crate) fn none(request: &HttpRequest) -> Result<(), ApiError> {
     read(request.query_string(), &[]).map(|_| ())
 }
 
-/// The filter of `GET /jobs`: `kind`, `state`, `limit`, `after`, as far as they are `known` here.
+/// What can be asked of a list of jobs; one of backups knows no `kind`.
+pub(crate) const JOB_FILTER: [&str; 8] = ["kind", "state", "since", "until", "label", "text", "limit", "after"];
+
+/// The filter of `GET /jobs`, as far as its names are `known` here.
 pub(crate) fn job_filter(query: &str, known: &[&str]) -> Result<JobFilter, ApiError> {
-    let pairs = read(query, known)?;
-    let mut errors = Vec::new();
     let mut filter = JobFilter { limit: LIMIT_DEFAULT, ..JobFilter::default() };
-    for (name, value) in &pairs {
-        let read = match name.as_str() {
-            "kind" => shortened(value).parse().map(|kind| filter.kind = Some(kind)),
-            "state" => shortened(value).parse().map(|state| filter.state = Some(state)),
-            "after" => JobId::from_str(value).map(|id| filter.after = Some(id)),
-            _ => limit(value).map(|limit| filter.limit = limit),
-        };
-        if let Err(problem) = read {
+    each(query, known, |name, value| match name {
+        "kind" => shortened(value).parse().map(|kind| filter.kind = Some(kind)),
+        "state" => states(value).map(|states| filter.states = states),
+        "since" => time(value).map(|since| filter.since = Some(since)),
+        "until" => time(value).map(|until| filter.until = Some(until)),
+        "label" => text(value).map(|label| filter.label = Some(label)),
+        "text" => text(value).map(|text| filter.text = Some(text)),
+        "after" => JobId::from_str(value).map(|id| filter.after = Some(id)),
+        _ => number(value, LIMIT_MAX).map(|limit| filter.limit = limit),
+    })?;
+    if let (Some(since), Some(until)) = (filter.since, filter.until)
+        && since >= until
+    {
+        return Err(ApiError::field("until", "must be later than since"));
+    }
+    Ok(filter)
+}
+
+/// Which events `GET /events` tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct EventFilter {
+    kind: Option<Kind>,
+    states: Vec<State>,
+}
+
+impl EventFilter {
+    /// Of a job of this kind, and such as brought it into one of these states.
+    pub(crate) fn wants(&self, change: &Change) -> bool {
+        let is_of = |kind: Kind| change.job.as_str().split('_').next() == Some(kind.as_str());
+        self.kind.is_none_or(is_of)
+            && (self.states.is_empty() || change.state.is_some_and(|state| self.states.contains(&state)))
+    }
+}
+
+/// The filter of `GET /events`, and the place to go on from.
+pub(crate) fn event_filter(request: &HttpRequest) -> Result<(EventFilter, Option<ResumeToken>), ApiError> {
+    let (mut filter, mut place) = (EventFilter::default(), None);
+    each(request.query_string(), &["kind", "state", "after"], |name, value| match name {
+        "kind" => shortened(value).parse().map(|kind| filter.kind = Some(kind)),
+        "state" => states(value).map(|states| filter.states = states),
+        _ => value.parse().map(|token| place = Some(token)),
+    })?;
+    Ok((filter, last_event_id(request)?.or(place)))
+}
+
+/// The number of the last event that a client knows of one job: `after`, or what a stream's client sends when it
+/// comes back.
+pub(crate) fn after_seq(request: &HttpRequest, live: bool) -> Result<i64, ApiError> {
+    let mut after = Seq(0);
+    each(request.query_string(), &["after"], |_, value| value.parse().map(|seq| after = seq))?;
+    let told = if live { last_event_id(request)? } else { None };
+    Ok(told.unwrap_or(after).0)
+}
+
+/// Where `GET /jobs/audit` and `GET /jobs/export` begin, and how many jobs they look at.
+pub(crate) fn page(query: &str, limit_max: u32) -> Result<(Option<String>, u32), ApiError> {
+    let (mut after, mut limit) = (None, limit_max);
+    each(query, &["after", "limit"], |name, value| match name {
+        "after" => text(value).map(|id| after = Some(id)),
+        _ => number(value, limit_max).map(|number| limit = number),
+    })?;
+    Ok((after, limit))
+}
+
+struct Seq(i64);
+
+impl FromStr for Seq {
+    type Err = String;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        let seq = value.parse().ok().filter(|seq| *seq >= 0);
+        seq.map(Self).ok_or_else(|| "must be the number of an event, or 0".into())
+    }
+}
+
+fn last_event_id<T: FromStr<Err = String>>(request: &HttpRequest) -> Result<Option<T>, ApiError> {
+    let Some(value) = request.headers().get("last-event-id") else {
+        return Ok(None);
+    };
+    let read = value.to_str().map_err(|error| error.to_string()).and_then(T::from_str);
+    read.map(Some).map_err(|problem| ApiError::field("Last-Event-ID", problem))
+}
+
+fn states(value: &str) -> Result<Vec<State>, String> {
+    value.split(',').map(|word| shortened(word).parse()).collect()
+}
+
+fn time(value: &str) -> Result<DateTime, String> {
+    let time = chrono::DateTime::parse_from_rfc3339(value);
+    time.map(|time| DateTime::from_millis(time.timestamp_millis()))
+        .map_err(|_| "must be a time such as 2025-01-09T02:00:00Z (a '+' of its zone is written as %2B)".into())
+}
+
+fn text(value: &str) -> Result<String, String> {
+    match value.chars().count() {
+        1..=TEXT_CHARACTERS_MAX => Ok(value.to_owned()),
+        _ => Err(format!("must have 1 to {TEXT_CHARACTERS_MAX} characters")),
+    }
+}
+
+/// Reads each pair; names every one that is wrong.
+fn each(query: &str, known: &[&str], mut take: impl FnMut(&str, &str) -> Result<(), String>) -> Result<(), ApiError> {
+    let mut errors = Vec::new();
+    for (name, value) in read(query, known)? {
+        if let Err(problem) = take(&name, &value) {
             errors.push(FieldError::new(name, problem));
         }
     }
-    if errors.is_empty() { Ok(filter) } else { Err(ApiError::Invalid(errors)) }
+    if errors.is_empty() { Ok(()) } else { Err(ApiError::Invalid(errors)) }
 }
 
-fn limit(value: &str) -> Result<u32, String> {
+fn number(value: &str, max: u32) -> Result<u32, String> {
     value
         .parse()
         .ok()
-        .filter(|limit| (1..=LIMIT_MAX).contains(limit))
-        .ok_or_else(|| format!("must be a number from 1 to {LIMIT_MAX}"))
+        .filter(|number| (1..=max).contains(number))
+        .ok_or_else(|| format!("must be a number from 1 to {max}"))
 }
 
 /// The pairs of a query whose names are all known, each given once.
@@ -65,16 +165,24 @@ fn read(query: &str, known: &[&str]) -> Result<Vec<(String, String)>, ApiError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lucid_schemas::{Kind, State};
-
-    const KNOWN: [&str; 4] = ["kind", "state", "limit", "after"];
 
     #[test]
     fn a_whole_filter_is_read() {
-        let filter = job_filter("kind=backup&state=failed&limit=500&after=backup_x", &KNOWN).expect("a filter");
-        assert_eq!((filter.kind, filter.state, filter.limit), (Some(Kind::Backup), Some(State::Failed), 500));
-        assert_eq!(filter.after, Some("backup_x".parse().expect("an id")));
-        assert_eq!(job_filter("", &KNOWN).expect("a filter").limit, 50);
+        let query = "kind=backup&state=failed,queued&limit=500&after=backup_x&label=a,b&text=%24ne%20.*\
+                     &since=2025-01-09T03:00:00%2B01:00&until=2025-01-09T02:00:00.001Z";
+        let filter = job_filter(query, &JOB_FILTER).expect("a filter");
+        let expected = JobFilter {
+            kind: Some(Kind::Backup),
+            states: vec![State::Failed, State::Queued],
+            since: Some(DateTime::from_millis(1_736_388_000_000)),
+            until: Some(DateTime::from_millis(1_736_388_000_001)),
+            label: Some("a,b".into()),
+            text: Some("$ne .*".into()),
+            after: Some("backup_x".parse().expect("an id")),
+            limit: 500,
+        };
+        assert_eq!(filter, expected);
+        assert_eq!(job_filter("", &JOB_FILTER).expect("a filter").limit, 50);
     }
 
     #[test]
@@ -82,6 +190,12 @@ mod tests {
         for (query, field) in [
             ("kind=bakcup", "kind"),
             ("state=", "state"),
+            ("state=queued,", "state"),
+            ("since=yesterday", "since"),
+            ("since=2025-01-09T03:00:00+01:00", "since"),
+            ("since=2025-01-09T03:00:00Z&until=2025-01-09T03:00:00Z", "until"),
+            ("label=", "label"),
+            ("text=", "text"),
             ("limit=0", "limit"),
             ("limit=501", "limit"),
             ("limit=1e2", "limit"),
@@ -89,7 +203,7 @@ mod tests {
             ("limt=5", "limt"),
             ("limit=5&limit=6", "limit"),
         ] {
-            let Err(ApiError::Invalid(errors)) = job_filter(query, &KNOWN) else { panic!("{query} is accepted") };
+            let Err(ApiError::Invalid(errors)) = job_filter(query, &JOB_FILTER) else { panic!("{query} is accepted") };
             assert_eq!(errors[0].field, field, "{query}");
         }
     }

@@ -1,6 +1,6 @@
 //! Which path leads where, and serving them.
 
-use crate::{ApiError, ApiState, change, guard, health, jobs, queues, request};
+use crate::{ApiError, ApiState, change, guard, health, jobs, queues, request, stream, whole};
 use actix_web::{
     App, HttpRequest, HttpServer, Resource, Route,
     guard::{Any, Get, Guard, Head},
@@ -37,12 +37,15 @@ pub fn configure(state: ApiState) -> impl Fn(&mut ServiceConfig) + Clone {
                 [get().to(jobs::show_backup), web::delete().to(change::cancel_backup)],
             ))
             .service(resource("/jobs", "GET", [get().to(jobs::list)]))
+            .service(resource("/jobs/audit", "GET", [web::get().to(whole::audit)]))
+            .service(resource("/jobs/export", "GET", [web::get().to(whole::export)]))
+            .service(resource("/events", "GET", [web::get().to(stream::events)]))
             .service(resource(
                 "/jobs/{job_id}",
                 "GET, DELETE",
                 [get().to(jobs::show), web::delete().to(change::cancel)],
             ))
-            .service(resource("/jobs/{job_id}/events", "GET", [get().to(jobs::events)]))
+            .service(resource("/jobs/{job_id}/events", "GET", [get().to(stream::job_events)]))
             .service(resource("/jobs/{job_id}/resume", "POST", [web::post().to(change::resume)]))
             .service(resource("/jobs/{job_id}/retry", "POST", [web::post().to(change::retry)]))
             .service(resource("/queues", "GET", [get().to(queues::list)]))
@@ -82,10 +85,16 @@ async fn unknown(request: HttpRequest) -> Result<String, ApiError> {
 /// # Errors
 /// Where the listener can't be used.
 pub async fn serve(listener: TcpListener, state: ApiState, stop: CancellationToken) -> Result<(), ServeError> {
+    let streams = state.streams.clone();
+    let stopped = async move {
+        stop.cancelled_owned().await;
+        // Otherwise they would be waited for.
+        streams.end();
+    };
     let configure = configure(state);
     let server = HttpServer::new(move || App::new().configure(configure.clone()))
         .workers(THREADS)
-        .shutdown_signal(stop.cancelled_owned())
+        .shutdown_signal(stopped)
         .shutdown_timeout(STOP_WITHIN_SECONDS)
         .listen(listener)?
         .run();

@@ -1,8 +1,7 @@
 //! What every request handler is given.
 
-use crate::ApiError;
-use crate::around::Around;
-use lucid_ports::{Catalog, Feed, Store};
+use crate::{ApiError, Streams, around::Around};
+use lucid_ports::{Archive, Catalog, History, Store};
 use std::{sync::Arc, time::Duration};
 
 /// A worker that wasn't heard of for so long doesn't count as alive.
@@ -57,10 +56,14 @@ impl ApiOptions {
 pub struct ApiState {
     /// The jobs.
     pub store: Arc<dyn Store>,
-    /// Wake-ups about them.
-    pub feed: Arc<dyn Feed>,
+    /// All of them, page by page.
+    pub archive: Arc<dyn Archive>,
+    /// What happens to them.
+    pub history: Arc<dyn History>,
     /// The databases that requests are checked against.
     pub catalog: Arc<dyn Catalog>,
+    /// The live streams that are open.
+    pub streams: Streams,
     /// How to behave.
     pub options: ApiOptions,
 }

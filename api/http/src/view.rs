@@ -12,7 +12,7 @@ use serde_json::Value;
 pub(crate) fn job(job: &Job, around: &Around) -> JobView {
     let (request, head) = (&job.request, &job.head);
     // What an attempt that is over had done says nothing about the next one.
-    let progress = job.progress.as_ref().filter(|_| job.lease.is_some());
+    let done = job.progress.as_ref().filter(|_| job.lease.is_some());
     JobView {
         job_id: job.id().to_string(),
         kind: job.kind().to_string(),
@@ -33,7 +33,7 @@ pub(crate) fn job(job: &Job, around: &Around) -> JobView {
         run_at: json::time(head.run_at),
         started_at: head.started_at.map(json::time),
         finished_at: head.finished_at.map(json::time),
-        progress: progress.map(progress_view),
+        progress: done.map(progress),
         result: head.result.clone().map(json::document),
         error: head.error.as_ref().map(failure),
     }
@@ -70,7 +70,8 @@ pub(crate) fn event(event: &Event) -> EventView {
     }
 }
 
-fn progress_view(progress: &Progress) -> ProgressView {
+/// Progress.
+pub(crate) fn progress(progress: &Progress) -> ProgressView {
     ProgressView {
         phase: progress.phase.clone(),
         documents: progress.documents,

@@ -8,8 +8,8 @@ mod history;
 mod query;
 
 use crate::{
-    BoundKey, Detail, Enqueue, Feed, IDEMPOTENCY_MS, JobFilter, ListPage, Outcome, Pause, Reach, Recent, Renewal, Store,
-    StoreError, Wake, WorkerCard,
+    BoundKey, Detail, Enqueue, Feed, IDEMPOTENCY_MS, JobFilter, ListPage, Outcome, Pause, Reach, Recent, Renewal,
+    Store, StoreError, Wake, WorkerCard,
 };
 use async_trait::async_trait;
 use bson::{DateTime, Document};

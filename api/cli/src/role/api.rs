@@ -2,10 +2,13 @@
 
 use super::{check_listen, connect, node};
 use crate::{args::ApiArgs, exit::Exit, secrets::mongodb_uri, shutdown::Shutdown};
-use lucid_http::{ApiOptions, ApiState};
+use lucid_http::{ApiOptions, ApiState, Streams};
 use lucid_mongo::Connection;
 use std::net::{SocketAddr, TcpListener};
 use tokio_util::sync::CancellationToken;
+
+/// How many changes of jobs are held for clients that come back.
+const RECENT_CHANGES: usize = 4_096;
 
 /// Serves until the signal to stop.
 pub async fn run(args: ApiArgs) -> Result<(), Exit> {
@@ -54,11 +57,18 @@ pub(super) async fn serve(
     listener: TcpListener,
     stop: CancellationToken,
 ) -> Result<(), Exit> {
-    let feed = connection.feed().await.map_err(Exit::failed)?;
-    let state = ApiState { store: connection.store(), feed: feed.clone(), catalog: connection.catalog(), options };
+    let history = connection.history(RECENT_CHANGES).await.map_err(Exit::failed)?;
+    let state = ApiState {
+        store: connection.store(),
+        archive: connection.store(),
+        history: history.clone(),
+        catalog: connection.catalog(),
+        streams: Streams::default(),
+        options,
+    };
     let address = listener.local_addr().map_err(Exit::failed)?;
     tracing::info!(%address, "API listens");
     let served = lucid_http::serve(listener, state, stop).await.map_err(Exit::failed);
-    feed.stop().await;
+    history.stop().await;
     served
 }

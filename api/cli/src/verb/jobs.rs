@@ -1,29 +1,32 @@
 //! Looking at jobs, following them, ending them.
 
-use super::{client, failed, finish, follow, print};
+use super::{client, failed, outcome, print, say_how_to_go_on, whole};
 use crate::{
-    args::{BackupsArgs, ClientArgs, JobsCommand},
+    args::{BackupsArgs, ClientArgs, JobArgs, JobsCommand, ListArgs},
     exit::{Exit, FAILED, UNREACHABLE},
 };
-use lucid_client::{JobQuery, render};
+use lucid_client::{ClientError, JobQuery, live, live::Told, render};
+use lucid_schemas::http::{BackupPage, JobPage};
 use serde::Serialize;
+
+/// The largest page that the API gives.
+const PAGE_MAX: u32 = 500;
 
 /// `lucid-ops jobs ...`.
 pub fn run(command: JobsCommand) -> Result<(), Exit> {
     match command {
-        JobsCommand::List { kind, state, limit, client: args } => {
-            let query = JobQuery { kind, state, limit: Some(limit), after: None };
-            let page = client(&args)?.jobs(&query).map_err(|error| failed(&error))?;
-            print(&args, &page, render::jobs);
+        JobsCommand::List { kind, label, list, client: args } => {
+            let client = client(&args)?;
+            let (jobs, next) = collect(JobQuery { kind, label, ..query(&list) }, list.all, |query| {
+                client.jobs(query).map(|page| (page.jobs, page.next))
+            })?;
+            print(&args, &JobPage { jobs, next }, render::jobs);
             Ok(())
         }
         JobsCommand::Show(args) => show(&args.job, &args.client),
-        JobsCommand::Watch(args) => {
-            let client = client(&args.client)?;
-            let job = client.job(&args.job).map_err(|error| failed(&error))?;
-            let ended = follow(&client, &job.job_id)?;
-            finish(&args.client, &ended)
-        }
+        JobsCommand::Watch(args) => watch(&args),
+        JobsCommand::Audit(args) => whole::audit(&args),
+        JobsCommand::Export { api } => whole::export(&api),
         JobsCommand::Cancel(args) => {
             let job = client(&args.client)?.cancel(&args.job).map_err(|error| failed(&error))?;
             print(&args.client, &job, |job| format!("{} is {}\n", job.job_id, job.state));
@@ -44,10 +47,59 @@ pub fn run(command: JobsCommand) -> Result<(), Exit> {
 
 /// `lucid-ops backups`.
 pub fn backups(args: &BackupsArgs) -> Result<(), Exit> {
-    let query = JobQuery { limit: Some(args.limit), ..JobQuery::default() };
-    let page = client(&args.client)?.backups(&query).map_err(|error| failed(&error))?;
-    print(&args.client, &page, render::backups);
+    let client = client(&args.client)?;
+    let (backups, next) =
+        collect(query(&args.list), args.list.all, |query| client.backups(query).map(|page| (page.backups, page.next)))?;
+    print(&args.client, &BackupPage { backups, next }, render::backups);
     Ok(())
+}
+
+fn query(args: &ListArgs) -> JobQuery {
+    JobQuery {
+        states: args.state.clone(),
+        since: args.since.clone(),
+        until: args.until.clone(),
+        text: args.text.clone(),
+        limit: Some(if args.all { PAGE_MAX } else { args.limit }),
+        after: args.after.clone(),
+        ..JobQuery::default()
+    }
+}
+
+/// One page, or all of them, and what the next one would begin after.
+fn collect<T>(
+    mut query: JobQuery,
+    all: bool,
+    ask: impl Fn(&JobQuery) -> Result<(Vec<T>, Option<String>), ClientError>,
+) -> Result<(Vec<T>, Option<String>), Exit> {
+    let mut collected = Vec::new();
+    loop {
+        let (page, next) = ask(&query).map_err(|error| failed(&error))?;
+        collected.extend(page);
+        if !all || next.is_none() {
+            return Ok((collected, next));
+        }
+        query.after = next;
+    }
+}
+
+/// `lucid-ops jobs watch`.
+fn watch(args: &JobArgs) -> Result<(), Exit> {
+    let client = client(&args.client)?;
+    let job = client.job(&args.job).map_err(|error| failed(&error))?;
+    say_how_to_go_on(&job.job_id);
+    let json = args.client.json;
+    let mut tell = |told: &Told| match told {
+        _ if json => println!("{}", serde_json::to_string(told).unwrap_or_default()),
+        Told::Event(event) => print!("{}", render::event(event)),
+        Told::Progress { progress, .. } => println!("{}", render::progress(progress)),
+    };
+    let mut trouble = |error: &ClientError| eprintln!("waiting for the API: {error}");
+    let ended = live(&client, &job.job_id, &mut tell, &mut trouble).map_err(|error| failed(&error))?;
+    if !json {
+        print!("{}", render::ending(&ended));
+    }
+    outcome(&ended)
 }
 
 /// `lucid-ops health`: fails where somebody should look.

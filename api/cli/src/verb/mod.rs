@@ -4,6 +4,7 @@ pub mod jobs;
 pub mod queues;
 pub mod repo;
 pub mod request;
+pub mod whole;
 
 use crate::{
     args::ClientArgs,
@@ -37,8 +38,14 @@ fn print<T: Serialize>(args: &ClientArgs, view: &T, text: impl FnOnce(&T) -> Str
     print!("{}", if args.json { render::json(view) } else { text(view) });
 }
 
-/// Follows a job to its end. Ctrl-C stops the following, not the job, and says so.
+/// Follows a job to its end.
 fn follow(client: &Client, job_id: &str) -> Result<JobView, Exit> {
+    say_how_to_go_on(job_id);
+    watch(client, job_id, &mut *sink_for_stderr()).map_err(|error| failed(&error))
+}
+
+/// Ctrl-C stops the following, not the job, and says so.
+fn say_how_to_go_on(job_id: &str) {
     let id = job_id.to_owned();
     std::thread::spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
@@ -50,11 +57,15 @@ fn follow(client: &Client, job_id: &str) -> Result<JobView, Exit> {
             std::process::exit(INTERRUPTED);
         }
     });
-    watch(client, job_id, &mut *sink_for_stderr()).map_err(|error| failed(&error))
 }
 
-/// Shows how a job ended; anything but success is a failure, and so is a dry run that found what would stop the restore.
+/// Shows how a job ended.
 fn finish(args: &ClientArgs, ended: &JobView) -> Result<(), Exit> {
     print(args, ended, render::ending);
+    outcome(ended)
+}
+
+/// Anything but success is a failure, and so is a dry run that found what would stop the restore.
+fn outcome(ended: &JobView) -> Result<(), Exit> {
     if ended.state == "succeeded" && !render::has_problems(ended) { Ok(()) } else { Err(Exit::new(FAILED, "")) }
 }

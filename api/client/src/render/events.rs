@@ -1,6 +1,6 @@
 //! The life of one job, in order.
 
-use super::{brief, cut, table::Table, time, units};
+use super::{brief, clean, cut, table::Table, time, units};
 use lucid_schemas::http::{EventList, EventView};
 
 const VALUE_CHARACTERS: usize = 100;
@@ -22,6 +22,12 @@ pub fn events(list: &EventList) -> String {
         ]);
     }
     table.text()
+}
+
+/// One line of a live timeline.
+pub fn event(event: &EventView) -> String {
+    let line = format!("{}  {:<16}  {}  {}", time::millisecond(&event.at), event.kind, event.by, data(event));
+    clean(line.trim_end()) + "\n"
 }
 
 /// `name=value` for each particular; hashes only to be recognised by.
@@ -88,6 +94,10 @@ mod tests {
                 ),
             ],
         };
+        assert_eq!(
+            super::event(&list.events[2]),
+            "2025-01-09 02:01:05.100  attempt_failed    worker:pi-2/4711  error=the disk\u{fffd}is full retry_in_ms=2.0 s\n"
+        );
         assert_eq!(
             events(&list),
             "\

@@ -27,7 +27,7 @@ pub fn jobs(page: &JobPage) -> String {
 
 /// Says that there is another page.
 pub(super) fn more(next: Option<&str>) -> String {
-    next.map_or_else(String::new, |_| "There are more; raise --limit to see them.\n".into())
+    next.map_or_else(String::new, |_| "There are more: see them with --after and the last id, or with --all.\n".into())
 }
 
 /// What the job is about: a database, or a backup and where it goes.
@@ -84,7 +84,7 @@ mod tests {
 JOB                                 STATE      SUBJECT                                              ASKED FOR (UTC)       TOOK  NOTE
 backup_20250109_020000_7k3fq2m8ab   queued     lucid                                                2025-01-09 02:00:00         no worker is alive
 restore_20250109_030000_0123456789  succeeded  backup_20250109_020000_7k3fq2m8ab -> lucid\u{fffd}restored  2025-01-09 03:00:00  2.5 s
-There are more; raise --limit to see them.
+There are more: see them with --after and the last id, or with --all.
 "
         );
     }

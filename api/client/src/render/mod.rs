@@ -1,5 +1,6 @@
 //! What is printed for people. Every function gives text that ends with a newline.
 
+mod audit;
 mod backups;
 mod events;
 mod health;
@@ -12,15 +13,23 @@ mod table;
 mod time;
 pub mod units;
 
+pub use audit::audit;
 pub use backups::backups;
-pub use events::events;
+pub use events::{event, events};
 pub use health::health;
 pub use job::{ending, has_problems, is_dry_run, job};
 pub use jobs::jobs;
 pub use queues::{queues, workers};
 
+use lucid_schemas::http::ProgressView;
+
 use serde::Serialize;
 use serde_json::Value;
+
+/// Progress in one line.
+pub fn progress(progress: &ProgressView) -> String {
+    clean(&crate::progress::done(progress))
+}
 
 /// Views as JSON for programs.
 pub fn json(view: &impl Serialize) -> String {

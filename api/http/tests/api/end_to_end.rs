@@ -1,51 +1,17 @@
 //! The server on a port, called by the project's own client.
 
-use crate::world::World;
+use crate::served::Served;
 use lucid_client::{Client, ClientError, JobQuery, Silent, Sink, watch};
-use lucid_http::serve;
 use lucid_schemas::http::{BackupBody, JobView, VerifyBody};
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::TcpStream,
     sync::{
         atomic::Ordering,
         mpsc::{Sender, channel},
     },
-    time::Duration,
 };
-use tokio::task::{JoinHandle, spawn_blocking};
-use tokio_util::sync::CancellationToken;
-
-struct Served {
-    world: World,
-    address: SocketAddr,
-    stop: CancellationToken,
-    running: JoinHandle<Result<(), lucid_http::ServeError>>,
-}
-
-async fn served() -> Served {
-    let world = World::new().await;
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let stop = CancellationToken::new();
-    let running = tokio::spawn(serve(listener, world.state.clone(), stop.clone()));
-    Served { world, address, stop, running }
-}
-
-impl Served {
-    /// Calls the API from a thread of its own, as a verb does.
-    async fn call<T: Send + 'static>(&self, verb: impl FnOnce(Client) -> T + Send + 'static) -> T {
-        let url = format!("http://{}", self.address);
-        let call = move || verb(Client::new(&url).expect("a client"));
-        spawn_blocking(call).await.expect("no panic")
-    }
-
-    async fn stopped(self) {
-        self.stop.cancel();
-        let ended = tokio::time::timeout(Duration::from_secs(20), self.running).await;
-        ended.expect("it stops in time").expect("no panic").expect("a clean stop");
-    }
-}
+use tokio::task::spawn_blocking;
 
 fn body(database: &str) -> BackupBody {
     BackupBody { database: database.into(), ..BackupBody::default() }
@@ -53,7 +19,7 @@ fn body(database: &str) -> BackupBody {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn client_and_api_speak_the_same_language() {
-    let served = served().await;
+    let served = Served::start().await;
     let job = served.call(|client| client.backup(&body("lucid"))).await.expect("accepted");
     let id = job.job_id.clone();
     served.world.succeed(&id.parse().expect("an id")).await;
@@ -85,7 +51,7 @@ async fn client_and_api_speak_the_same_language() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_reach_the_person_who_asked() {
-    let served = served().await;
+    let served = Served::start().await;
     let error = served.call(|client| client.backup(&body("a$b"))).await.expect_err("refused");
     assert!(error.is_usage(), "{error:?}");
     assert!(error.to_string().contains("\n  database: must not contain '$'"), "{error}");
@@ -113,7 +79,7 @@ impl Sink for Told {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watcher_outlasts_an_election() {
-    let served = served().await;
+    let served = Served::start().await;
     let id = served.world.backup().await;
     let (sender, told) = channel();
     let url = format!("http://{}", served.address);
@@ -134,7 +100,7 @@ async fn a_watcher_outlasts_an_election() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_connection_does_not_hold_up_a_stop() {
-    let served = served().await;
+    let served = Served::start().await;
     let address = served.address;
     let connect = spawn_blocking(move || {
         let mut stream = TcpStream::connect(address).expect("connected");
@@ -150,7 +116,7 @@ async fn an_idle_connection_does_not_hold_up_a_stop() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_huge_body_is_refused_unread() {
-    let served = served().await;
+    let served = Served::start().await;
     let address = served.address;
     let answer = spawn_blocking(move || {
         let mut stream = TcpStream::connect(address).expect("connected");

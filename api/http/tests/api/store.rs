@@ -8,14 +8,14 @@ use lucid_core::{
     transition,
 };
 use lucid_ports::{
-    BoundKey, Catalog, Detail, Enqueue, JobFilter, ListPage, Outcome, Pause, Reach, Renewal, Store, StoreError,
-    WorkerCard, memory::MemoryStore,
+    Archive, BoundKey, Catalog, Detail, Enqueue, JobFilter, ListPage, Outcome, Pause, Reach, Renewal, Store,
+    StoreError, WorkerCard, memory::MemoryStore,
 };
 use lucid_schemas::{Job, JobId, Kind, Progress, RepositoryName, State};
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -24,7 +24,7 @@ use std::{
 /// A store that can be away, and in which others can be faster.
 #[derive(Default)]
 pub struct TestStore {
-    pub twin: MemoryStore,
+    pub twin: Arc<MemoryStore>,
     pub away: AtomicBool,
     /// What somebody else does to the job just before the next writes.
     pub others: Mutex<Vec<Command>>,
@@ -155,6 +155,13 @@ impl Store for TestStore {
     }
     async fn ping(&self) -> Result<String, StoreError> {
         self.reached()?.ping().await
+    }
+}
+
+#[async_trait]
+impl Archive for TestStore {
+    async fn page(&self, after: Option<&str>, limit: u32) -> Result<Vec<Document>, StoreError> {
+        self.reached()?.page(after, limit).await
     }
 }
 

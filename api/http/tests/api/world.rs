@@ -7,7 +7,7 @@ use actix_web::{
     test,
 };
 use lucid_core::Command;
-use lucid_http::{ApiOptions, ApiState, configure};
+use lucid_http::{ApiOptions, ApiState, Streams, configure};
 use lucid_ports::{JobFilter, Reach, Store, WorkerCard};
 use lucid_schemas::{EventBody, JobId, Kind, RepositoryName};
 use serde_json::{Value, json};
@@ -60,7 +60,9 @@ impl World {
         );
         let state = ApiState {
             store: store.clone(),
-            feed: Arc::new(lucid_ports::memory::MemoryStore::new()),
+            archive: store.clone(),
+            history: Arc::clone(&store.twin) as _,
+            streams: Streams::default(),
             catalog: Arc::new(catalog),
             options: ApiOptions::new("pi-1".into(), "lucid_ops".into()),
         };

@@ -91,6 +91,11 @@ impl Recent {
         self.news.subscribe()
     }
 
+    /// How many listen.
+    pub fn listeners(&self) -> usize {
+        self.news.receiver_count()
+    }
+
     /// Joins at the place that is reached now.
     pub fn join_now(&self) -> Joined {
         let held = self.held();

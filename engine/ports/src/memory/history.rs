@@ -59,6 +59,11 @@ impl MemoryStore {
         self.recent.restart(token(held.log.told));
     }
 
+    /// How many listen to the history.
+    pub fn listeners(&self) -> usize {
+        self.recent.listeners()
+    }
+
     /// Puts a document in place of a job's, whatever it says.
     pub fn tamper(&self, document: Document) {
         let id = document.get_str("_id").unwrap_or_default().to_owned();

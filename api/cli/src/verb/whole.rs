@@ -1,0 +1,79 @@
+//! Going through all jobs: audit and export.
+
+use super::{client, failed, print};
+use crate::{
+    args::ClientArgs,
+    exit::{Exit, FAILED},
+};
+use lucid_client::{
+    render,
+    whole::{self, ExportError},
+};
+use std::{
+    io::{self, IsTerminal, Write},
+    time::{Duration, Instant},
+};
+
+const TELL_EVERY: Duration = Duration::from_millis(200);
+
+/// `lucid-ops jobs audit`: fails where a job isn't what its events say, or can't be read.
+pub fn audit(args: &ClientArgs) -> Result<(), Exit> {
+    let client = client(args)?;
+    let mut count = Count::new("audited");
+    let report = whole::audit(&client, &mut |so_far| count.tell(so_far.jobs)).map_err(|error| failed(&error))?;
+    count.close();
+    print(args, &report, render::audit);
+    if report.violations.is_empty() && report.unreadable.is_empty() { Ok(()) } else { Err(Exit::new(FAILED, "")) }
+}
+
+/// `lucid-ops jobs export`.
+pub fn export(api: &str) -> Result<(), Exit> {
+    let client = client(&ClientArgs { api: api.to_owned(), json: true })?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut count = Count::new("exported");
+    let mut jobs = 0;
+    let exported = whole::export(&client, &mut |line| {
+        writeln!(out, "{line}")?;
+        jobs += 1;
+        count.tell(jobs);
+        Ok(())
+    });
+    let flushed = exported.and_then(|jobs| out.flush().map(|()| jobs).map_err(ExportError::Output));
+    count.close();
+    match flushed {
+        Ok(jobs) => {
+            eprintln!("{jobs} jobs exported");
+            Ok(())
+        }
+        Err(ExportError::Client(error)) => Err(failed(&error)),
+        // Whoever reads has enough.
+        Err(ExportError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(ExportError::Output(error)) => Err(Exit::failed(format!("the export can't be written: {error}"))),
+    }
+}
+
+/// How far it is, on a terminal that shows nothing else.
+struct Count {
+    word: &'static str,
+    shown: bool,
+    told: Instant,
+}
+
+impl Count {
+    fn new(word: &'static str) -> Self {
+        Self { word, shown: io::stderr().is_terminal() && !io::stdout().is_terminal(), told: Instant::now() }
+    }
+
+    fn tell(&mut self, jobs: u64) {
+        if self.shown && self.told.elapsed() >= TELL_EVERY {
+            eprint!("\r{jobs} jobs {} ...", self.word);
+            self.told = Instant::now();
+        }
+    }
+
+    fn close(&self) {
+        if self.shown {
+            eprint!("\r\x1b[K");
+        }
+    }
+}

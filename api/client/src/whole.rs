@@ -1,0 +1,87 @@
+//! Going through all jobs: audit and export, through any break.
+
+use crate::{Client, ClientError};
+use lucid_schemas::http::AuditReport;
+use serde_json::Value;
+use std::{
+    io, thread,
+    time::{Duration, Instant},
+};
+
+const PAUSE: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Why an export ended early.
+#[derive(Debug)]
+pub enum ExportError {
+    /// The API.
+    Client(ClientError),
+    /// What the lines are written to.
+    Output(io::Error),
+}
+
+impl From<ClientError> for ExportError {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+/// Audits all jobs; `so_far` hears how far it is.
+///
+/// # Errors
+/// Where the API refuses, or doesn't answer.
+pub fn audit(client: &Client, so_far: &mut dyn FnMut(&AuditReport)) -> Result<AuditReport, ClientError> {
+    let mut whole = AuditReport::default();
+    loop {
+        let part = client.audit(whole.next.as_deref())?;
+        whole.jobs += part.jobs;
+        whole.events += part.events;
+        whole.violations.extend(part.violations);
+        whole.unreadable.extend(part.unreadable);
+        whole.next = part.next;
+        so_far(&whole);
+        if whole.next.is_none() {
+            return Ok(whole);
+        }
+    }
+}
+
+/// Exports all jobs: each line, without its end, is handed to `write` once. Answers with their number.
+///
+/// # Errors
+/// Where the API refuses or doesn't come back, or where a line can't be written.
+pub fn export(client: &Client, write: &mut dyn FnMut(&str) -> io::Result<()>) -> Result<u64, ExportError> {
+    let (mut lines, mut after) = (0, None::<String>);
+    let mut answered: Option<Instant> = None;
+    loop {
+        let place = after.clone();
+        let outcome = part(client, place.as_deref(), &mut |id, line| {
+            write(line)?;
+            lines += 1;
+            after = Some(id.to_owned());
+            answered = Some(Instant::now());
+            Ok(())
+        });
+        match outcome {
+            Ok(()) => return Ok(lines),
+            Err(ExportError::Client(error))
+                if error.is_unreachable() && answered.is_some_and(|at| at.elapsed() < PATIENCE) => {}
+            Err(error) => return Err(error),
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+fn part(
+    client: &Client,
+    after: Option<&str>,
+    take: &mut dyn FnMut(&str, &str) -> io::Result<()>,
+) -> Result<(), ExportError> {
+    let mut lines = client.export(after)?;
+    while let Some(line) = client.line(&mut lines)? {
+        let id = serde_json::from_str::<Value>(&line).ok().and_then(|job| Some(job.get("_id")?.as_str()?.to_owned()));
+        let id = id.ok_or_else(|| client.odd("a line of its export is no job document"))?;
+        take(&id, &line).map_err(ExportError::Output)?;
+    }
+    Ok(())
+}

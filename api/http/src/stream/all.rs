@@ -1,0 +1,238 @@
+//! `GET /events`: the events of all jobs in commit order, live, from any place that is remembered.
+
+use super::{HEARTBEAT, answer, sse};
+use crate::{Answer, ApiError, ApiState, query, query::EventFilter, view};
+use actix_web::{
+    HttpRequest,
+    web::{self, Bytes},
+};
+use futures::stream;
+use lucid_ports::{CatchUpError, Caught, Change, Joined, News, ResumeToken, StoreError};
+use lucid_schemas::{
+    Event,
+    http::{JobEventView, ResetView},
+};
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+use tokio::{
+    sync::{OwnedSemaphorePermit, broadcast, mpsc},
+    time::{Instant, sleep, sleep_until},
+};
+
+/// When to try again where the store doesn't answer.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// `GET /events`.
+pub(crate) async fn events(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+    let (filter, after) = query::event_filter(&request)?;
+    let place = state.streams.admit()?;
+    let state = state.get_ref().clone();
+    let follower = Follower::start(state, filter, after, place).await?;
+    let next = async |mut follower: Follower| Some((Ok::<_, Infallible>(follower.next().await?), follower));
+    Ok(answer(stream::unfold(follower, next)))
+}
+
+/// Where a follower hears of the next change.
+enum Source {
+    /// From the server's own history, until he has reached what is held here.
+    CatchUp { said: mpsc::Receiver<Caught>, _place: OwnedSemaphorePermit },
+    /// From what all share.
+    Live(broadcast::Receiver<News>),
+    /// From neither: his place has to be found again.
+    Lost,
+}
+
+/// What one client is told of all jobs.
+struct Follower {
+    state: ApiState,
+    filter: EventFilter,
+    /// All up to here was told, or is none of what he wants.
+    after: ResumeToken,
+    queue: VecDeque<Arc<Change>>,
+    pending: VecDeque<Bytes>,
+    source: Source,
+    heartbeat: Instant,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Follower {
+    async fn start(
+        state: ApiState,
+        filter: EventFilter,
+        after: Option<ResumeToken>,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Self, ApiError> {
+        let is_new = after.is_none();
+        let after = after.unwrap_or_else(|| state.history.recent().position());
+        let mut follower = Self {
+            state,
+            filter,
+            after,
+            queue: VecDeque::new(),
+            pending: VecDeque::from([sse::beginning()]),
+            source: Source::Lost,
+            heartbeat: Instant::now() + HEARTBEAT,
+            _place: place,
+        };
+        if is_new {
+            let joined = follower.state.history.recent().join_now();
+            // He can come back before anything has happened.
+            follower.pending.push_back(sse::place(&joined.position));
+            follower.join(joined);
+        } else if !follower.rejoin() {
+            let place = follower.state.streams.admit_catch_up()?;
+            follower.catch_up(place).await?;
+        }
+        Ok(follower)
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        let stop = self.state.streams.stop().clone();
+        loop {
+            if let Some(bytes) = self.pending.pop_front() {
+                self.heartbeat = Instant::now() + HEARTBEAT;
+                return Some(bytes);
+            }
+            let work = async {
+                match self.queue.pop_front() {
+                    Some(change) => self.tell(&change).await,
+                    None => self.listen().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return None,
+                worked = work => worked.inspect_err(|error| tracing::warn!(%error, "a stream of events ends")).ok()?,
+            }
+        }
+    }
+
+    /// Hears the next thing, or gives a sign of life.
+    async fn listen(&mut self) -> Result<(), StoreError> {
+        match &mut self.source {
+            Source::Lost => self.find_again().await,
+            Source::Live(news) => tokio::select! {
+                () = sleep_until(self.heartbeat) => self.give_sign(),
+                news = news.recv() => match news {
+                    Ok(News::Change(change)) => self.queue.push_back(change),
+                    Ok(News::Gap) | Err(_) => self.source = Source::Lost,
+                },
+            },
+            Source::CatchUp { said, .. } => {
+                let caught = said.recv().await;
+                self.take(caught);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, caught: Option<Caught>) {
+        match caught {
+            Some(Caught::Change(change)) => self.queue.push_back(change),
+            Some(Caught::Position(position)) => {
+                self.after = position.max(self.after.clone());
+                if !self.rejoin() && self.heartbeat <= Instant::now() {
+                    self.pending.push_back(sse::place(&self.after));
+                }
+            }
+            Some(Caught::Over(CatchUpError::Lost(reason))) => self.reset(&reason),
+            Some(Caught::Over(CatchUpError::Store(_))) | None => self.source = Source::Lost,
+        }
+    }
+
+    /// Tells the events of a change that he wants, the last of them with the place after it.
+    async fn tell(&mut self, change: &Change) -> Result<(), StoreError> {
+        if change.token <= self.after {
+            return Ok(());
+        }
+        self.after = change.token.clone();
+        if self.filter.wants(change) {
+            let events = self.events_of(change).await?;
+            for (number, event) in events.iter().enumerate() {
+                let is_last = number + 1 == events.len();
+                let id: Option<&dyn std::fmt::Display> = if is_last { Some(&change.token) } else { None };
+                let told = JobEventView {
+                    job_id: change.job.to_string(),
+                    state: change.state.map(|state| state.to_string()),
+                    event: view::event(event),
+                };
+                self.pending.push_back(sse::message(id, event.body.name(), &told));
+            }
+        }
+        if matches!(self.source, Source::CatchUp { .. }) {
+            self.rejoin();
+        }
+        Ok(())
+    }
+
+    async fn events_of(&self, change: &Change) -> Result<Vec<Event>, StoreError> {
+        if !change.events.is_empty() {
+            return Ok(change.events.clone());
+        }
+        match self.state.store.load(&change.job).await {
+            Ok(job) => Ok(job.map(|job| change.events_in(&job.events).to_vec()).unwrap_or_default()),
+            Err(StoreError::Unreadable(error)) => {
+                tracing::warn!(%error, "its events are passed over");
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn give_sign(&mut self) {
+        let position = self.state.history.recent().position();
+        // Whatever came before that place has been sent to the listeners before it was reached.
+        let heard_all = matches!(&self.source, Source::Live(news) if news.is_empty()) && self.queue.is_empty();
+        if heard_all && position > self.after {
+            self.after = position;
+        }
+        self.pending.push_back(sse::place(&self.after));
+    }
+
+    fn join(&mut self, joined: Joined) {
+        self.queue.extend(joined.backlog);
+        self.source = Source::Live(joined.news);
+    }
+
+    /// Joins what all share, where his place is among it. What he has queued is in there, too.
+    fn rejoin(&mut self) -> bool {
+        let Some(joined) = self.state.history.recent().join(&self.after) else {
+            return false;
+        };
+        self.queue.clear();
+        self.join(joined);
+        true
+    }
+
+    async fn catch_up(&mut self, place: OwnedSemaphorePermit) -> Result<(), StoreError> {
+        match self.state.history.catch_up(&self.after).await {
+            Ok(said) => self.source = Source::CatchUp { said, _place: place },
+            Err(CatchUpError::Lost(reason)) => self.reset(&reason),
+            Err(CatchUpError::Store(error)) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Waits for his turn to catch up, if he has to.
+    async fn find_again(&mut self) {
+        if self.rejoin() {
+            return;
+        }
+        let Ok(place) = Arc::clone(&self.state.streams.catching_up).acquire_owned().await else {
+            return;
+        };
+        if let Err(error) = self.catch_up(place).await {
+            tracing::warn!(%error, "a stream of events can't catch up for the moment");
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Says that there is a hole which nothing can fill, and starts anew.
+    fn reset(&mut self, reason: &str) {
+        tracing::info!(reason, "the history after a client's place is lost: it starts anew");
+        let joined = self.state.history.recent().join_now();
+        self.queue.clear();
+        self.after = joined.position.clone();
+        let reason = "the history after that place is lost: fetch what you show again".to_owned();
+        self.pending.push_back(sse::message(Some(&self.after), "reset", &ResetView { reason }));
+        self.join(joined);
+    }
+}

@@ -1,0 +1,82 @@
+//! Live streams: server-sent events of one job, and of all jobs.
+//!
+//! Invariants: whoever comes back with the last id that he was told is told all that follows it, each event once and in
+//! order, or that this can't be (`reset`); a client that goes away takes everything with it that was held for him; no
+//! stream outlives the server.
+
+mod all;
+mod job;
+mod sse;
+mod watch;
+
+pub(crate) use all::events;
+pub(crate) use job::job_events;
+
+use crate::ApiError;
+use actix_web::{HttpResponse, web::Bytes};
+use futures::Stream;
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use watch::Watched;
+
+/// So many streams are open at once at most.
+const STREAMS_MAX: usize = 1_000;
+/// So many clients catch up at once at most: each of them costs the server a change stream.
+const CATCH_UPS_MAX: usize = 4;
+/// A client that hears nothing for much longer may take the connection for dead.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// All live streams of one API. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Streams {
+    stop: CancellationToken,
+    open: Arc<Semaphore>,
+    catching_up: Arc<Semaphore>,
+    watched: Watched,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self {
+            stop: CancellationToken::new(),
+            open: Arc::new(Semaphore::new(STREAMS_MAX)),
+            catching_up: Arc::new(Semaphore::new(CATCH_UPS_MAX)),
+            watched: Watched::default(),
+        }
+    }
+}
+
+impl Streams {
+    /// Ends all streams at once, and lets none begin any more.
+    pub fn end(&self) {
+        self.stop.cancel();
+    }
+
+    /// When they have to end.
+    pub(crate) const fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// A place for one more stream.
+    pub(crate) fn admit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let crowded = |_| ApiError::Crowded(format!("{STREAMS_MAX} streams are open already"));
+        Arc::clone(&self.open).try_acquire_owned().map_err(crowded)
+    }
+
+    /// A place for one more who catches up.
+    fn admit_catch_up(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let crowded =
+            |_| ApiError::Crowded(format!("{CATCH_UPS_MAX} clients are catching up with the history already"));
+        Arc::clone(&self.catching_up).try_acquire_owned().map_err(crowded)
+    }
+}
+
+/// An answer that goes on.
+fn answer(chunks: impl Stream<Item = Result<Bytes, Infallible>> + 'static) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/event-stream")
+        // A proxy that collects before it passes on would make a live stream a late one.
+        .insert_header(("x-accel-buffering", "no"))
+        .streaming(chunks)
+}

@@ -1,0 +1,42 @@
+//! The API on a port of its own.
+
+use crate::world::World;
+use lucid_client::Client;
+use lucid_http::serve;
+use std::{
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio_util::sync::CancellationToken;
+
+pub struct Served {
+    pub world: World,
+    pub address: SocketAddr,
+    stop: CancellationToken,
+    running: JoinHandle<Result<(), lucid_http::ServeError>>,
+}
+
+impl Served {
+    pub async fn start() -> Self {
+        let world = World::new().await;
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(serve(listener, world.state.clone(), stop.clone()));
+        Self { world, address, stop, running }
+    }
+
+    /// Calls the API from a thread of its own, as a verb does.
+    pub async fn call<T: Send + 'static>(&self, verb: impl FnOnce(Client) -> T + Send + 'static) -> T {
+        let url = format!("http://{}", self.address);
+        let call = move || verb(Client::new(&url).expect("a client"));
+        spawn_blocking(call).await.expect("no panic")
+    }
+
+    pub async fn stopped(self) {
+        self.stop.cancel();
+        let ended = tokio::time::timeout(Duration::from_secs(20), self.running).await;
+        ended.expect("it stops in time").expect("no panic").expect("a clean stop");
+    }
+}
