@@ -12,6 +12,7 @@ mod requests;
 mod roundtrip;
 mod shape;
 mod steering;
+mod stream;
 mod support;
 mod swap;
 mod takeover;

@@ -68,7 +68,12 @@ impl World {
 
     /// An API process on any free port, and its address.
     pub fn api(&self) -> (Process, Api) {
-        let mut process = Process::start(&["api", "--listen", "127.0.0.1:0"], &self.uri());
+        self.api_at("127.0.0.1:0")
+    }
+
+    /// An API process at this address.
+    pub fn api_at(&self, address: &str) -> (Process, Api) {
+        let mut process = Process::start(&["api", "--listen", address], &self.uri());
         let url = process.await_line("listening on ");
         (process, Api { url })
     }

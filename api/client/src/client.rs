@@ -144,7 +144,7 @@ impl Client {
 
     /// The next message of a stream; `None` where the server has ended it, or where it is old.
     pub(crate) fn message(&self, messages: &mut Messages<Lines>) -> Result<Option<Message>, ClientError> {
-        match messages.next() {
+        match messages.read() {
             Err(error) if is_timeout(&error) => Ok(None),
             read => read.map_err(|error| self.broke_off(&error)),
         }

@@ -33,7 +33,7 @@ impl<R: BufRead> Messages<R> {
     ///
     /// # Errors
     /// Where the stream can't be read on.
-    pub fn next(&mut self) -> io::Result<Option<Message>> {
+    pub fn read(&mut self) -> io::Result<Option<Message>> {
         let (mut event, mut data, mut line) = (String::new(), Vec::new(), String::new());
         loop {
             line.clear();
@@ -71,16 +71,16 @@ mod tests {
                     event: cut\ndata: off";
         let mut messages = Messages::new(text.as_bytes());
         let said = |event: &str, data: &str| Some(Message { event: event.into(), data: data.into() });
-        assert_eq!(messages.next().expect("read"), said("claimed", "{\"a\":1}"));
+        assert_eq!(messages.read().expect("read"), said("claimed", "{\"a\":1}"));
         assert_eq!(messages.last_id(), Some("7"));
-        assert_eq!(messages.next().expect("read"), said("message", "one\ntwo"));
-        assert_eq!(messages.next().expect("read"), None);
+        assert_eq!(messages.read().expect("read"), said("message", "one\ntwo"));
+        assert_eq!(messages.read().expect("read"), None);
     }
 
     #[test]
     fn a_sign_of_life_moves_the_place() {
         let mut messages = Messages::new(":\nid: 82AB\n\n".as_bytes());
-        assert_eq!(messages.next().expect("read"), None);
+        assert_eq!(messages.read().expect("read"), None);
         assert_eq!(messages.last_id(), Some("82AB"));
     }
 }

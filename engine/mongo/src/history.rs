@@ -48,9 +48,10 @@ struct Teller(Arc<Recent>);
 
 impl Listener for Teller {
     fn change(&mut self, change: &RawDocumentBuf) {
-        match parse(change) {
-            Some(parsed) => self.0.push(parsed, change.as_bytes().len()),
-            None => tracing::warn!("a change of no job is passed over"),
+        if let Some(parsed) = parse(change) {
+            self.0.push(parsed, change.as_bytes().len());
+        } else {
+            tracing::warn!("a change of no job is passed over");
         }
     }
     fn idle(&mut self, position: ResumeToken) {

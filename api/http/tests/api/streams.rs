@@ -48,7 +48,7 @@ impl Stream {
         let (say, told) = channel();
         std::thread::spawn(move || {
             let mut messages = Messages::new(BufReader::new(reader));
-            while let Ok(Some(message)) = messages.next() {
+            while let Ok(Some(message)) = messages.read() {
                 let id = messages.last_id().map(str::to_owned);
                 if say.send((message, id)).is_err() {
                     return;
@@ -140,7 +140,9 @@ async fn a_gap_of_the_history_costs_a_watcher_nothing() {
     let id = served.world.backup().await;
     let streams = [0, 1, 2].map(|_| format!("/jobs/{id}/events"));
     let streams = futures::future::join_all(streams.iter().map(|path| Stream::open(&served, path, None))).await;
-    streams.iter().for_each(|stream| drop(stream.expect("enqueued")));
+    for stream in &streams {
+        stream.expect("enqueued");
+    }
     served.world.store.twin.forget_history();
     served.world.succeed(&id).await;
     for stream in &streams {

@@ -7,7 +7,7 @@ use lucid_ports::Store;
 use lucid_schemas::JobId;
 use serde_json::{Value, json};
 
-async fn tamper(world: &World, id: &JobId, change: impl FnOnce(&mut bson::Document)) {
+fn tamper(world: &World, id: &JobId, change: impl FnOnce(&mut bson::Document)) {
     let mut document = world.store.twin.document(id).expect("there");
     change(&mut document);
     world.store.twin.tamper(document);
@@ -22,10 +22,10 @@ async fn an_audit_finds_what_is_not_what_its_events_say() {
     }
     let whole = world.get("/jobs/audit").await;
     assert_eq!(whole.body, json!({ "jobs": 6, "events": 18, "violations": [], "unreadable": [] }));
-    tamper(&world, &ids[1], |job| drop(job.insert("state", "failed"))).await;
-    tamper(&world, &ids[2], |job| drop(job.insert("schema", 99))).await;
-    tamper(&world, &ids[3], |job| drop(job.get_array_mut("events").expect("events").remove(1))).await;
-    tamper(&world, &ids[4], |job| drop(job.insert("priority", 7))).await;
+    tamper(&world, &ids[1], |job| drop(job.insert("state", "failed")));
+    tamper(&world, &ids[2], |job| drop(job.insert("schema", 99)));
+    tamper(&world, &ids[3], |job| drop(job.get_array_mut("events").expect("events").remove(1)));
+    tamper(&world, &ids[4], |job| drop(job.insert("priority", 7)));
     let found = world.get("/jobs/audit").await.body;
     let violations = found["violations"].as_array().expect("a list");
     let of = |id: &JobId| {
