@@ -21,7 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 const PAGE_JOBS: u32 = 50;
 /// So many are audited in one answer; the client asks for the next ones, so that no answer takes long.
 const AUDIT_JOBS: u32 = 10_000;
-const DETAIL_CHARACTERS_MAX: usize = 1_000;
+const DETAIL_CHARACTERS_MAX: usize = 2_000;
 
 /// `GET /jobs/audit`: every stream is folded anew and compared with the head.
 pub(crate) async fn audit(state: web::Data<ApiState>, request: HttpRequest) -> Answer {

@@ -66,3 +66,56 @@ fn appended(told: &Document) -> Vec<Bson> {
     appended.sort_by_key(|(place, _)| *place);
     appended.into_iter().map(|(_, value)| value.clone()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bson::DateTime;
+
+    fn event(seq: i64, write: &str) -> Document {
+        let at = DateTime::from_millis(1_736_388_000_000);
+        doc! { "seq": seq, "at": at, "type": "commit_started", "by": "w", "write": write, "data": {} }
+    }
+
+    fn told(how: Document) -> Option<Change> {
+        let mut change = doc! { "_id": { "_data": "82AB" }, "documentKey": { "_id": "backup_x" } };
+        change.extend(how);
+        parse(&RawDocumentBuf::try_from(&change).expect("a document"))
+    }
+
+    fn numbers(change: &Change) -> Vec<i64> {
+        change.events.iter().map(|event| event.seq).collect()
+    }
+
+    #[test]
+    fn new_events_are_found_in_every_form_of_a_change() {
+        let all = [event(1, "a"), event(2, "b"), event(3, "c"), event(4, "c")];
+        let of_job = doc! { "state": "committing", "version": 4_i64, "events": all.as_slice() };
+        let appended = doc! { "version": 4_i64, "events.3": event(4, "c"), "events.2": event(3, "c") };
+        for (form, how) in [
+            ("differences", doc! { "updated": appended, "fullDocument": {} }),
+            ("a whole array", doc! { "updated": of_job.clone() }),
+            ("a whole document", doc! { "updated": null, "fullDocument": of_job }),
+        ] {
+            let change = told(how).expect("a change");
+            assert_eq!((numbers(&change), change.version), (vec![3, 4], 4), "{form}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_told_whole_is_not_told() {
+        let strange = doc! { "seq": 10_i64, "type": "of a later program" };
+        for updated in [
+            doc! { "version": 10_i64 },
+            doc! { "version": 10_i64, "events.9.data": { "a": 1 } },
+            doc! { "version": 10_i64, "events.8": event(9, "c") },
+            doc! { "version": 10_i64, "events.7": event(8, "c"), "events.9": event(10, "c") },
+            doc! { "version": 10_i64, "events.9": strange },
+            doc! { "version": 10_i64, "events": [event(9, "c"), "no event"] },
+        ] {
+            let change = told(doc! { "updated": updated.clone() }).expect("a change");
+            assert_eq!((numbers(&change), change.version), (vec![], 10), "{updated}");
+        }
+        assert_eq!(told(doc! { "operationType": "drop" }), None);
+    }
+}

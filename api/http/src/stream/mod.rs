@@ -80,3 +80,22 @@ fn answer(chunks: impl Stream<Item = Result<Bytes, Infallible>> + 'static) -> Ht
         .insert_header(("x-accel-buffering", "no"))
         .streaming(chunks)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::ResponseError;
+
+    #[test]
+    fn more_clients_than_are_bearable_are_told_to_come_back() {
+        let streams = Streams::default();
+        let admitted: Vec<_> = (0..CATCH_UPS_MAX).map(|_| streams.admit_catch_up().expect("room")).collect();
+        let refused = streams.admit_catch_up().expect_err("no more room").error_response();
+        assert_eq!((refused.status().as_u16(), refused.headers().contains_key("retry-after")), (503, true));
+        drop(admitted);
+        assert!(streams.admit_catch_up().is_ok());
+        let admitted: Vec<_> = (0..STREAMS_MAX).map(|_| streams.admit().expect("room")).collect();
+        assert!(matches!(streams.admit(), Err(ApiError::Crowded(_))));
+        drop(admitted);
+    }
+}

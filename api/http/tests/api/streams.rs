@@ -1,19 +1,22 @@
 //! Live streams on a port: what a client is told, where he goes on after a break, and when a stream ends.
 
 use crate::{served::Served, world::failure};
+use bson::Document;
 use lucid_client::sse::{Message, Messages};
 use lucid_core::Command;
 use lucid_ports::Store;
 use lucid_schemas::{JobId, Progress};
 use serde_json::Value;
 use std::{
-    io::{BufReader, Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     time::{Duration, Instant},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How often a job that waits is read although nothing tells of it.
+const SAFETY_EVERY: Duration = Duration::from_secs(10);
 
 /// A stream that is read on a thread of its own.
 struct Stream {
@@ -134,22 +137,58 @@ async fn who_comes_back_goes_on_after_the_last_event() {
     served.stopped().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_gap_of_the_history_costs_a_watcher_nothing() {
-    let served = Served::start().await;
+/// A job that ends without that anybody is told of it: before and after.
+async fn silent_end(served: &Served) -> (JobId, Document) {
+    let twin = &served.world.store.twin;
     let id = served.world.backup().await;
-    let streams = [0, 1, 2].map(|_| format!("/jobs/{id}/events"));
-    let streams = futures::future::join_all(streams.iter().map(|path| Stream::open(&served, path, None))).await;
-    for stream in &streams {
-        stream.expect("enqueued");
-    }
-    served.world.store.twin.forget_history();
+    let before = twin.document(&id).expect("there");
     served.world.succeed(&id).await;
-    for stream in &streams {
-        stream.expect("claimed");
-        stream.expect("succeeded");
-        stream.expect("end");
+    let after = twin.document(&id).expect("there");
+    twin.tamper(before);
+    (id, after)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_history_does_not_tell_is_read() {
+    let served = Served::start().await;
+    let twin = &served.world.store.twin;
+    for is_gap_told in [true, false] {
+        let (id, after) = silent_end(&served).await;
+        let path = format!("/jobs/{id}/events");
+        let streams = [Stream::open(&served, &path, None).await, Stream::open(&served, &path, None).await];
+        for stream in &streams {
+            stream.expect("enqueued");
+        }
+        let ended = Instant::now();
+        twin.tamper(after);
+        if is_gap_told {
+            twin.forget_history();
+        }
+        for stream in &streams {
+            stream.expect("claimed");
+            stream.expect("succeeded");
+            stream.expect("end");
+            stream.ends();
+        }
+        // Where a gap is told, nobody waits for the slow look that is the last resort.
+        assert!(!is_gap_told || ended.elapsed() < SAFETY_EVERY / 2, "after {:?}", ended.elapsed());
     }
+    served.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_can_come_back_to_a_place_where_nothing_had_happened_yet() {
+    let served = Served::start().await;
+    served.world.backup().await;
+    let connection = connect(&served, "/events").await;
+    let place = tokio::task::spawn_blocking(move || {
+        let mut lines = BufReader::new(connection).lines().map(|line| line.expect("text"));
+        lines.find_map(|line| line.strip_prefix("id: ").map(str::to_owned)).expect("a place")
+    });
+    let place = place.await.expect("no panic");
+    let missed = served.world.backup().await;
+    let again = Stream::open(&served, "/events", Some(&place)).await;
+    assert_eq!(again.expect("enqueued").0["job_id"].as_str(), Some(missed.as_str()));
     served.stopped().await;
 }
 

@@ -25,7 +25,7 @@ async fn an_audit_finds_what_is_not_what_its_events_say() {
     tamper(&world, &ids[1], |job| drop(job.insert("state", "failed")));
     tamper(&world, &ids[2], |job| drop(job.insert("schema", 99)));
     tamper(&world, &ids[3], |job| drop(job.get_array_mut("events").expect("events").remove(1)));
-    tamper(&world, &ids[4], |job| drop(job.insert("priority", 7)));
+    tamper(&world, &ids[4], |job| drop(job.insert("max_attempts", 7)));
     let found = world.get("/jobs/audit").await.body;
     let violations = found["violations"].as_array().expect("a list");
     let of = |id: &JobId| {
