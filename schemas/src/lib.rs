@@ -9,12 +9,14 @@
 //! | [`spec`] | yes | yes | what a job is asked to do, per kind |
 //! | [`event`] | yes | yes | facts about a job, numbered from 1 |
 //! | [`job`] | yes | yes | the job document: request, head, lease, progress, events |
+//! | [`schedule`], [`cron`] | yes | - | when jobs are asked for by themselves |
 //! | [`stamp`] | as dates | as dates | time that only the server knows |
 //! | [`names`] | - | - | which database and collection names are acceptable |
 //! | [`http`], [`problem`] | - | yes | request and response bodies |
 //! | [`collections`] | yes | - | collections, validators, indexes and views of `lucid_ops` |
 
 pub mod collections;
+pub mod cron;
 pub mod event;
 pub mod http;
 pub mod id;
@@ -22,6 +24,7 @@ pub mod job;
 pub mod kind;
 pub mod names;
 pub mod problem;
+pub mod schedule;
 pub mod spec;
 pub mod stamp;
 pub mod state;
@@ -31,6 +34,7 @@ pub use id::JobId;
 pub use job::{Head, Job, Lease, Progress, RepositoryName, Request, Requires};
 pub use kind::Kind;
 pub use problem::FieldError;
+pub use schedule::{Overlap, Schedule};
 pub use spec::{BackupSpec, ManifestName, RestoreSpec, Spec, VerifyLevel, VerifySpec};
 pub use stamp::Stamp;
 pub use state::State;

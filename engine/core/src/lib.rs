@@ -4,13 +4,14 @@
 //! leads to and under which [`Guard`]s on time; [`evolve()`] says what an event changes. The live path and the
 //! replay share both, so that they can't disagree. Time is a [`lucid_schemas::Stamp`]: only the store knows it.
 //!
-//! Read in this order: [`table`] (the picture), [`command`], [`decide()`], [`evolve()`], [`invariant`].
+//! Read in this order: [`table`] (the picture), [`command`], [`decide()`], [`evolve()`], [`invariant`]; and, by itself, [`schedule`].
 
 pub mod command;
 pub mod decide;
 pub mod evolve;
 pub mod invariant;
 pub mod refusal;
+pub mod schedule;
 pub mod table;
 pub mod transition;
 
