@@ -3,6 +3,7 @@
 //! | door | behind it | in front of it |
 //! |---|---|---|
 //! | [`Store`] | MongoDB, or the twin in memory | workers, API |
+//! | [`ScheduleStore`] | the same | schedulers, API |
 //! | [`Feed`] | one change stream per process, or the twin | workers, API |
 //! | [`Catalog`] | the databases of the replica set | API: early checks of requests |
 //! | [`Handler`] | backup, restore, verify | the worker |
@@ -17,10 +18,12 @@ pub mod context;
 pub mod feed;
 pub mod handler;
 pub mod memory;
+pub mod schedules;
 pub mod store;
 
 pub use catalog::Catalog;
 pub use context::{ContextError, JobContext};
 pub use feed::{Feed, Wake};
 pub use handler::{Ending, Handler, JobError};
+pub use schedules::ScheduleStore;
 pub use store::{Detail, Enqueue, JobFilter, ListPage, Outcome, Reach, Renewal, Store, StoreError, WorkerCard};

@@ -5,12 +5,13 @@
 
 mod document;
 mod query;
+mod schedules;
 
 use crate::{Detail, Enqueue, Feed, JobFilter, ListPage, Outcome, Reach, Renewal, Store, StoreError, Wake, WorkerCard};
 use async_trait::async_trait;
 use bson::{DateTime, Document};
 use lucid_core::Transition;
-use lucid_schemas::{Job, JobId, Progress, RepositoryName, State};
+use lucid_schemas::{Job, JobId, Progress, RepositoryName, Schedule, State};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -36,6 +37,7 @@ struct Held {
     details: BTreeMap<(JobId, String), Detail>,
     workers: BTreeMap<String, WorkerCard>,
     repositories: BTreeMap<String, String>,
+    schedules: BTreeMap<String, Schedule>,
 }
 
 /// The clock that stands for the primary's: the real one until it is set.

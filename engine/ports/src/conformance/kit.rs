@@ -1,6 +1,6 @@
 //! What the checks share: a bench with a store on it, and the jobs that are put there.
 
-use crate::{Enqueue, Feed, Outcome, Reach, Store, memory::MemoryStore};
+use crate::{Enqueue, Feed, Outcome, Reach, ScheduleStore, Store, memory::MemoryStore};
 use bson::{DateTime, Document};
 use futures::future::BoxFuture;
 use lucid_core::{Command, Transition, invariant, transition};
@@ -22,6 +22,8 @@ pub type DocumentReader = dyn Fn(JobId) -> BoxFuture<'static, Option<Document>> 
 pub struct Bench {
     /// The store.
     pub store: Arc<dyn Store>,
+    /// Its schedules.
+    pub schedules: Arc<dyn ScheduleStore>,
     /// Its feed.
     pub feed: Arc<dyn Feed>,
     /// The way to its raw documents.
@@ -35,6 +37,7 @@ impl Bench {
         let read = Arc::clone(&twin);
         Self {
             store: twin.clone(),
+            schedules: twin.clone(),
             feed: twin,
             documents: Arc::new(move |id| {
                 let document = read.document(&id);
