@@ -14,6 +14,7 @@ mod probe;
 mod query;
 mod read;
 mod registry;
+mod schedules;
 mod send;
 mod set_up;
 mod store;

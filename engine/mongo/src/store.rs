@@ -34,6 +34,10 @@ impl MongoStore {
         Self { ops }
     }
 
+    pub(crate) const fn database(&self) -> &Database {
+        &self.ops
+    }
+
     async fn find(&self, filter: Document, sort: Document, limit: u32) -> Result<Vec<Document>, StoreError> {
         let options = FindOptions::builder().sort(sort).limit(i64::from(limit)).build();
         read::find(&self.ops, OPS, filter, options).await
