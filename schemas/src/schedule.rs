@@ -17,6 +17,8 @@ pub const MISSED_LIMIT: i32 = 24;
 /// How many it may be told to make up for.
 pub const MISSED_LIMIT_MAX: i32 = 1_000;
 
+/// How far the clocks of two primaries may differ without a word.
+const MARK_AHEAD_MS_MAX: i64 = 60_000;
 const NAME_CHARACTERS_MAX: usize = 64;
 
 /// What becomes of occurrences that were missed: while no scheduler ran, or no primary could be reached.
@@ -246,6 +248,23 @@ impl Schedule {
         }
     }
 
+    /// What keeps it from doing what a person expects, as one sentence.
+    pub fn problem(&self, now: DateTime) -> Option<String> {
+        let name = &self.name;
+        if let Err(errors) = self.terms.calendar() {
+            let said: Vec<_> = errors.iter().map(|error| format!("{}: {}", error.field, error.problem)).collect();
+            return Some(format!("the schedule '{name}' is never due: {}", said.join("; ")));
+        }
+        let ahead_ms = self.high_water.timestamp_millis().saturating_sub(now.timestamp_millis());
+        let mark = self.high_water.try_to_rfc3339_string().unwrap_or_else(|_| "the end of time".into());
+        (ahead_ms > MARK_AHEAD_MS_MAX).then(|| {
+            format!(
+                "the schedule '{name}' does nothing before {mark}: its high-water mark lies in the future, as it does \
+                 after a clock was ahead; set 'high_water' to mend that"
+            )
+        })
+    }
+
     /// Who asks, in the events of its occurrences; and the key that keeps them apart.
     pub fn signature(&self) -> String {
         format!("schedule:{}", self.name)
@@ -284,71 +303,4 @@ words!(Missed, "'skip', 'once' or 'all'", "skip" => Skip, "once" => Once, "all" 
 words!(Overlap, "'skip' or 'allow'", "skip" => Skip, "allow" => Allow);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::BackupSpec;
-
-    fn nightly() -> Schedule {
-        let at = DateTime::from_millis(1_736_388_000_000);
-        Schedule {
-            name: "nightly".into(),
-            version: 1,
-            terms: Terms {
-                cron: "0 2 * * *".into(),
-                timezone: "Europe/Berlin".into(),
-                spec: Spec::Backup(BackupSpec {
-                    database: "lucid".into(),
-                    collections: None,
-                    compression: true,
-                    encryption: true,
-                    require_consistent: false,
-                }),
-                repository: "main".into(),
-                max_attempts: 5,
-                paused: false,
-                missed: Missed::All,
-                missed_limit: 24,
-                overlap: Overlap::Skip,
-            },
-            high_water: at,
-            last: Some(Outcome { planned_at: at, job: None, skipped: Some("missed".into()) }),
-            created_by: "api:pi-1".into(),
-            created_at: at,
-            updated_by: "api:pi-1".into(),
-            updated_at: at,
-            write: "w".into(),
-        }
-    }
-
-    #[test]
-    fn the_job_of_an_occurrence_is_always_the_same_one() {
-        let (nightly, planned_at) = (nightly(), DateTime::from_millis(1_736_388_000_000));
-        let id = nightly.occurrence_id(planned_at);
-        // Pinned: another release must not make the same occurrence once more.
-        assert_eq!(id.as_str(), "backup_20250109_020000_pjn95hh2xa");
-        let others = [
-            Schedule { name: "nightly2".into(), ..nightly.clone() }.occurrence_id(planned_at),
-            Schedule { created_at: DateTime::from_millis(1), ..nightly.clone() }.occurrence_id(planned_at),
-            nightly.occurrence_id(DateTime::from_millis(1_736_388_000_001)),
-        ];
-        assert!(!others.contains(&id), "{others:?}");
-        let edited = Schedule { version: 9, updated_at: DateTime::from_millis(1), ..nightly };
-        assert_eq!(edited.occurrence_id(planned_at), id, "an edit makes no other occurrence of it");
-    }
-
-    #[test]
-    fn a_later_schema_says_what_to_do() {
-        let refused = Schedule::from_document(doc! { "_id": "x", "schema": 2 }).expect_err("refused");
-        assert!(refused.contains("'x'") && refused.contains("upgrade this node"), "{refused}");
-    }
-
-    #[test]
-    fn names_are_plain() {
-        for name in ["nightly", "BACKUP_SCHEDULE", "BACKUP_SCHEDULE.shop-2", "7", &"x".repeat(64)] {
-            assert_eq!(check_name(name), Ok(()), "{name}");
-        }
-        for name in ["", "-x", ".x", "_x", "a b", "a/b", "$x", "ä", "a\n", &"x".repeat(65)] {
-            assert!(check_name(name).is_err(), "{name}");
-        }
-    }
-}
+mod tests;

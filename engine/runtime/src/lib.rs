@@ -15,10 +15,12 @@ mod context;
 mod heartbeat;
 mod options;
 mod redact;
+mod scheduler;
 mod step;
 mod sweeper;
 mod worker;
 
 pub use backoff::retry_delay_ms;
 pub use options::{OptionsError, WorkerOptions};
+pub use scheduler::{Scheduler, SchedulerHandle, SchedulerOptions, SchedulerStatus};
 pub use worker::{Worker, WorkerHandle};
