@@ -12,6 +12,7 @@
 //! | `lookup` | from what a person typed to one job |
 //! | `request`, `check` | asking for a job; what is checked before there is one |
 //! | `jobs`, `change`, `health` | showing jobs, ending them, and how the service is |
+//! | `schedules` | what makes jobs by itself |
 //! | `view`, `json`, `waiting` | what a job looks like |
 
 mod body;
@@ -26,6 +27,7 @@ pub mod problem;
 mod query;
 mod request;
 mod routes;
+mod schedules;
 mod state;
 mod view;
 mod waiting;

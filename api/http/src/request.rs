@@ -20,7 +20,12 @@ type State = web::Data<ApiState>;
 
 /// `POST /backup`.
 pub(crate) async fn backup(state: State, body: Body<BackupBody>) -> Answer {
-    let Body(asked) = body;
+    let (spec, repository) = backup_spec(&state, body.0).await?;
+    accept(&state, spec, repository).await
+}
+
+/// What a backup that is asked for comes to, checked.
+pub(crate) async fn backup_spec(state: &ApiState, asked: BackupBody) -> Result<(Spec, RepositoryName), ApiError> {
     let spec = BackupSpec {
         database: asked.database,
         collections: asked.collections,
@@ -29,8 +34,8 @@ pub(crate) async fn backup(state: State, body: Body<BackupBody>) -> Answer {
         require_consistent: asked.require_consistent.unwrap_or(false),
     };
     let name = asked.repository.as_deref().unwrap_or(&state.options.default_repository);
-    let repository = check::backup(&state, &spec, name).await?;
-    accept(&state, Spec::Backup(spec), repository).await
+    let repository = check::backup(state, &spec, name).await?;
+    Ok((Spec::Backup(spec), repository))
 }
 
 /// `POST /restore`.
@@ -51,7 +56,12 @@ pub(crate) async fn restore(state: State, body: Body<RestoreBody>) -> Answer {
 
 /// `POST /verify`.
 pub(crate) async fn verify(state: State, body: Body<VerifyBody>) -> Answer {
-    let Body(asked) = body;
+    let (spec, repository) = verify_spec(&state, body.0).await?;
+    accept(&state, spec, repository).await
+}
+
+/// What a verification that is asked for comes to, checked.
+pub(crate) async fn verify_spec(state: &ApiState, asked: VerifyBody) -> Result<(Spec, RepositoryName), ApiError> {
     let level = match asked.level.as_deref() {
         None | Some("data") => VerifyLevel::Data,
         Some("structure") => VerifyLevel::Structure,
@@ -60,17 +70,14 @@ pub(crate) async fn verify(state: State, body: Body<VerifyBody>) -> Answer {
             return Err(ApiError::field("level", problem));
         }
     };
-    let source = Source::find(&state, &asked.backup).await?;
+    let source = Source::find(state, &asked.backup).await?;
     let spec = VerifySpec { backup: source.job.id().clone(), manifest: source.manifest, level };
-    accept(&state, Spec::Verify(spec), source.repository).await
+    Ok((Spec::Verify(spec), source.repository))
 }
 
 async fn accept(state: &ApiState, spec: Spec, repository: RepositoryName) -> Answer {
-    let kind = spec.kind();
-    let (chance, _) = uuid::Uuid::new_v4().as_u64_pair();
-    let id = JobId::compose(kind, DateTime::now(), chance);
     let request = Request {
-        id: id.clone(),
+        id: fresh_id(spec.kind()),
         spec,
         requested_by: state.options.actor(),
         unique_key: None,
@@ -78,6 +85,17 @@ async fn accept(state: &ApiState, spec: Spec, repository: RepositoryName) -> Ans
         max_attempts: state.options.max_attempts,
         requires: Requires { repository: Some(repository), labels: Vec::new() },
     };
+    enqueue(state, request).await
+}
+
+/// The id of a job that is asked for now.
+pub(crate) fn fresh_id(kind: Kind) -> JobId {
+    JobId::compose(kind, DateTime::now(), uuid::Uuid::new_v4().as_u64_pair().0)
+}
+
+/// Makes the job.
+pub(crate) async fn enqueue(state: &ApiState, request: Request) -> Answer {
+    let (id, kind) = (request.id.clone(), request.spec.kind());
     let enqueue = Enqueue { request, delay_ms: 0, write: write_token() };
     let job = state.store.enqueue(&enqueue).await.map_err(|error| unsure(&id, error))?;
     tracing::info!(job = %job.id(), "accepted");

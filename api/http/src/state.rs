@@ -1,7 +1,7 @@
 //! What every request handler is given.
 
 use crate::ApiError;
-use lucid_ports::{Catalog, Feed, Store, WorkerCard};
+use lucid_ports::{Catalog, Feed, ScheduleStore, Store, WorkerCard};
 use std::{sync::Arc, time::Duration};
 
 /// A worker that wasn't heard of for so long doesn't count as alive.
@@ -56,7 +56,9 @@ impl ApiOptions {
 pub struct ApiState {
     /// The jobs.
     pub store: Arc<dyn Store>,
-    /// Wake-ups about them.
+    /// What makes jobs by itself.
+    pub schedules: Arc<dyn ScheduleStore>,
+    /// Wake-ups about jobs.
     pub feed: Arc<dyn Feed>,
     /// The databases that requests are checked against.
     pub catalog: Arc<dyn Catalog>,

@@ -4,10 +4,12 @@ use async_trait::async_trait;
 use bson::Document;
 use lucid_core::{Command, Transition, transition};
 use lucid_ports::{
-    Catalog, Detail, Enqueue, JobFilter, ListPage, Outcome, Reach, Renewal, Store, StoreError, WorkerCard,
+    Catalog, Detail, Enqueue, JobFilter, ListPage, Outcome, Reach, Renewal, ScheduleStore, Store, StoreError,
+    WorkerCard,
     memory::MemoryStore,
+    schedules::{Advance, Edit, Edited, Look, NewSchedule},
 };
-use lucid_schemas::{Job, JobId, Progress, RepositoryName, State};
+use lucid_schemas::{Job, JobId, Progress, RepositoryName, Schedule, State};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -116,6 +118,28 @@ impl Store for TestStore {
     }
     async fn ping(&self) -> Result<String, StoreError> {
         self.reached()?.ping().await
+    }
+}
+
+#[async_trait]
+impl ScheduleStore for TestStore {
+    async fn look(&self) -> Result<Look, StoreError> {
+        self.reached()?.look().await
+    }
+    async fn schedule(&self, name: &str) -> Result<Option<Schedule>, StoreError> {
+        self.reached()?.schedule(name).await
+    }
+    async fn create_schedule(&self, new: &NewSchedule) -> Result<Option<Schedule>, StoreError> {
+        self.reached()?.create_schedule(new).await
+    }
+    async fn edit_schedule(&self, edit: &Edit) -> Result<Edited, StoreError> {
+        self.reached()?.edit_schedule(edit).await
+    }
+    async fn advance_schedule(&self, advance: &Advance) -> Result<(), StoreError> {
+        self.reached()?.advance_schedule(advance).await
+    }
+    async fn remove_schedule(&self, name: &str, version: Option<i64>) -> Result<bool, StoreError> {
+        self.reached()?.remove_schedule(name, version).await
     }
 }
 

@@ -60,6 +60,7 @@ impl World {
         );
         let state = ApiState {
             store: store.clone(),
+            schedules: store.clone(),
             feed: Arc::new(lucid_ports::memory::MemoryStore::new()),
             catalog: Arc::new(catalog),
             options: ApiOptions::new("pi-1".into(), "lucid_ops".into()),
