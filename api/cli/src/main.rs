@@ -39,6 +39,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Restore(args) => verb::request::restore(args),
         Command::Verify(args) => verb::request::verify(args),
         Command::Jobs(command) => verb::jobs::run(command),
+        Command::Schedules(command) => verb::schedules::run(command),
         Command::Backups(args) => verb::jobs::backups(&args),
         Command::Health(args) => verb::jobs::health(&args),
     }

@@ -5,7 +5,7 @@
 //!
 //! | room | what it is for |
 //! |---|---|
-//! | [`client`] | one method per endpoint |
+//! | [`client`], `schedules` | one method per endpoint |
 //! | [`error`] | why a call failed, for people |
 //! | [`watch`](mod@watch), [`progress`] | following a job to its end |
 //! | [`render`] | tables, timelines, single jobs |
@@ -14,6 +14,7 @@ pub mod client;
 pub mod error;
 pub mod progress;
 pub mod render;
+mod schedules;
 pub mod watch;
 
 pub use client::{Client, JobQuery};

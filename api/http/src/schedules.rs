@@ -113,7 +113,7 @@ pub(crate) async fn replace(state: State, named: Named, body: RawBody) -> Answer
             return Err(stale());
         }
         let terms = asked.terms(current.terms.paused);
-        let mark = asked.high_water.map_or_else(|| mark(&current.terms, &terms), Mark::Set);
+        let mark = asked.high_water.map_or_else(|| Mark::after(&current.terms, &terms), Mark::Set);
         if let Some(done) = edit(&state, &current, terms, mark).await? {
             return answer(&state, done).await;
         }
@@ -161,7 +161,7 @@ async fn set_paused(state: &ApiState, named: Named, paused: bool) -> Answer {
     for _ in 0..TRIES {
         let current = existing(state, &named).await?;
         let terms = Terms { paused, ..current.terms.clone() };
-        let mark = mark(&current.terms, &terms);
+        let mark = Mark::after(&current.terms, &terms);
         if let Some(done) = edit(state, &current, terms, mark).await? {
             return answer(state, done).await;
         }
@@ -177,11 +177,6 @@ async fn existing(state: &ApiState, named: &Named) -> Result<Schedule, ApiError>
         }
         _ => Ok(current),
     }
-}
-
-/// What was planned under other times, or while it rested, isn't made up for.
-fn mark(before: &Terms, after: &Terms) -> Mark {
-    if !before.same_times(after) || (before.paused && !after.paused) { Mark::Raise } else { Mark::Keep }
 }
 
 async fn make(state: &ApiState, asked: &Asked) -> Result<Option<Schedule>, ApiError> {

@@ -42,6 +42,14 @@ pub enum Mark {
     Set(DateTime),
 }
 
+impl Mark {
+    /// What an edit from one to the other does unless told otherwise: what was planned under other times, or while the
+    /// schedule rested, isn't made up for.
+    pub fn after(before: &Terms, now: &Terms) -> Self {
+        if !before.same_times(now) || (before.paused && !now.paused) { Self::Raise } else { Self::Keep }
+    }
+}
+
 /// A change of what a person has set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Edit {

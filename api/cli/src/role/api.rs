@@ -1,6 +1,6 @@
 //! `lucid-ops api`: the HTTP API over the store.
 
-use super::{check_listen, connect, node};
+use super::{backup_schedule, check_listen, connect, node};
 use crate::{args::ApiArgs, exit::Exit, secrets::mongodb_uri, shutdown::Shutdown};
 use lucid_http::{ApiOptions, ApiState};
 use lucid_mongo::Connection;
@@ -10,13 +10,15 @@ use tokio_util::sync::CancellationToken;
 /// Serves until the signal to stop.
 pub async fn run(args: ApiArgs) -> Result<(), Exit> {
     check_listen(args.listen.ip())?;
+    let wanted = backup_schedule::read(&args.backups, &args.mongo.ops_database)?;
     let mut shutdown = Shutdown::listen()?;
     let uri = mongodb_uri(&args.mongo)?;
     let ops_database = &args.mongo.ops_database;
     let connection = connect(&uri, ops_database, args.mongo.replica_set.as_deref()).await?;
+    wanted.keep(&*connection.store(), &node()).await?;
     let options = ApiOptions {
-        compression_default: args.compression,
-        encryption_default: args.encryption,
+        compression_default: args.backups.compression,
+        encryption_default: args.backups.encryption,
         hosts: args.hosts,
         ..ApiOptions::new(node(), ops_database.clone())
     };
@@ -55,7 +57,9 @@ pub(super) async fn serve(
     stop: CancellationToken,
 ) -> Result<(), Exit> {
     let feed = connection.feed().await.map_err(Exit::failed)?;
-    let state = ApiState { store: connection.store(), feed: feed.clone(), catalog: connection.catalog(), options };
+    let store = connection.store();
+    let state =
+        ApiState { store: store.clone(), schedules: store, feed: feed.clone(), catalog: connection.catalog(), options };
     let address = listener.local_addr().map_err(Exit::failed)?;
     tracing::info!(%address, "API listens");
     let served = lucid_http::serve(listener, state, stop).await.map_err(Exit::failed);

@@ -3,6 +3,7 @@
 pub mod jobs;
 pub mod repo;
 pub mod request;
+pub mod schedules;
 
 use crate::{
     args::ClientArgs,

@@ -7,6 +7,7 @@ mod job;
 mod jobs;
 #[cfg(test)]
 pub(crate) mod samples;
+mod schedules;
 mod table;
 mod time;
 pub mod units;
@@ -16,6 +17,7 @@ pub use events::events;
 pub use health::health;
 pub use job::{ending, has_problems, is_dry_run, job};
 pub use jobs::jobs;
+pub use schedules::{schedule, schedules};
 
 use serde::Serialize;
 use serde_json::Value;
