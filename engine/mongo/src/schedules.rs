@@ -85,7 +85,7 @@ impl ScheduleStore for MongoStore {
         Ok(Edited::of(edit, self.after(&edit.name, &sent).await?))
     }
 
-    async fn advance_schedule(&self, advance: &Advance) -> Result<(), StoreError> {
+    async fn advance_schedule(&self, advance: &Advance) -> Result<Option<Schedule>, StoreError> {
         let outcome = bson::serialize_to_bson(&advance.outcome).map_err(|error| unstorable(&error))?;
         let filter = doc! {
             "_id": &advance.name,
@@ -94,7 +94,8 @@ impl ScheduleStore for MongoStore {
             "high_water": advance.from,
         };
         let set = doc! { "high_water": literal(advance.outcome.planned_at), "last": literal(outcome) };
-        self.update(filter, vec![doc! { "$set": set }], false).await.map(drop)
+        let sent = self.update(filter, vec![doc! { "$set": set }], false).await?;
+        self.after(&advance.name, &sent).await
     }
 
     async fn remove_schedule(&self, name: &str, version: Option<i64>) -> Result<bool, StoreError> {

@@ -118,8 +118,9 @@ pub trait ScheduleStore: Send + Sync + 'static {
     /// Edits a schedule.
     async fn edit_schedule(&self, edit: &Edit) -> Result<Edited, StoreError>;
 
-    /// Raises the mark where nothing has changed since the plan was read. Whether it did isn't always known: look again.
-    async fn advance_schedule(&self, advance: &Advance) -> Result<(), StoreError>;
+    /// Raises the mark where nothing has changed since the plan was read, and gives the schedule as it is afterwards;
+    /// `None` where there is none.
+    async fn advance_schedule(&self, advance: &Advance) -> Result<Option<Schedule>, StoreError>;
 
     /// Removes a schedule, of this version where one is given; false where there is none. Its jobs stay.
     async fn remove_schedule(&self, name: &str, version: Option<i64>) -> Result<bool, StoreError>;

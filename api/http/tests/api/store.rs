@@ -135,7 +135,7 @@ impl ScheduleStore for TestStore {
     async fn edit_schedule(&self, edit: &Edit) -> Result<Edited, StoreError> {
         self.reached()?.edit_schedule(edit).await
     }
-    async fn advance_schedule(&self, advance: &Advance) -> Result<(), StoreError> {
+    async fn advance_schedule(&self, advance: &Advance) -> Result<Option<Schedule>, StoreError> {
         self.reached()?.advance_schedule(advance).await
     }
     async fn remove_schedule(&self, name: &str, version: Option<i64>) -> Result<bool, StoreError> {

@@ -157,8 +157,8 @@ pub(super) async fn one_of_many_edits_of_a_version_wins(bench: Bench) {
 
 pub(super) async fn an_edit_says_what_becomes_of_the_mark(bench: Bench) {
     let first = made(&bench, &new("nightly")).await;
-    bench.schedules.advance_schedule(&advance(&first, at(7))).await.expect("asked");
-    let marked = stored(&bench, "nightly").await;
+    let marked = bench.schedules.advance_schedule(&advance(&first, at(7))).await.expect("asked").expect("there");
+    assert_eq!(stored(&bench, "nightly").await, marked, "it answers with what is there");
     let kept = done(&bench, &edit(&marked, Mark::Keep)).await;
     assert_eq!((kept.high_water, &kept.last), (at(7), &marked.last));
     let raised = done(&bench, &edit(&kept, Mark::Raise)).await;
@@ -185,7 +185,8 @@ pub(super) async fn the_mark_is_raised_once_and_by_nobody_else_plan(bench: Bench
     assert!(rivals.iter().any(|rival| rival.outcome == last), "{last:?}");
     assert_eq!((after.high_water, after.version), (last.planned_at, 1), "marking is no edit");
     for stale in &rivals {
-        bench.schedules.advance_schedule(stale).await.expect("asked");
+        let now = bench.schedules.advance_schedule(stale).await.expect("asked");
+        assert_eq!(now.as_ref(), Some(&after), "a loser learns how it is");
     }
     let edited = done(&bench, &edit(&after, Mark::Keep)).await;
     bench.schedules.advance_schedule(&advance(&after, at(LONG_MS))).await.expect("asked");
@@ -203,6 +204,7 @@ pub(super) async fn a_schedule_of_the_same_name_is_another(bench: Bench) {
     assert_eq!(stored(&bench, "nightly").await, first);
     assert!(bench.schedules.remove_schedule("nightly", Some(1)).await.expect("asked"));
     assert!(!bench.schedules.remove_schedule("nightly", None).await.expect("asked"), "it is gone");
+    assert_eq!(bench.schedules.advance_schedule(&advance(&first, at(1))).await.expect("asked"), None);
     let again = loop {
         let again = made(&bench, &new("nightly")).await;
         if again.created_at != first.created_at {

@@ -59,7 +59,7 @@ impl ScheduleStore for MemoryStore {
         Ok(Edited::of(edit, Some(stored.clone())))
     }
 
-    async fn advance_schedule(&self, advance: &Advance) -> Result<(), StoreError> {
+    async fn advance_schedule(&self, advance: &Advance) -> Result<Option<Schedule>, StoreError> {
         let mut held = self.held();
         if let Some(stored) = held.schedules.get_mut(&advance.name)
             && (stored.version, stored.created_at, stored.high_water)
@@ -68,7 +68,7 @@ impl ScheduleStore for MemoryStore {
             stored.high_water = advance.outcome.planned_at;
             stored.last = Some(advance.outcome.clone());
         }
-        Ok(())
+        Ok(held.schedules.get(&advance.name).cloned())
     }
 
     async fn remove_schedule(&self, name: &str, version: Option<i64>) -> Result<bool, StoreError> {

@@ -86,7 +86,7 @@ impl Work {
             let due = due(&calendar, terms, *high_water, self.now, self.options.grace_ms);
             match self.settle(schedule, &due).await {
                 Ok(true) => {}
-                // The plan has grown old meanwhile.
+                // Edited or grown old meanwhile.
                 Ok(false) => return Ok(Some(Duration::ZERO)),
                 Err(error) if error.is_retryable() => return Err(error),
                 // What is wrong with one schedule must not hold up the others.
@@ -101,16 +101,20 @@ impl Work {
         }))
     }
 
-    /// Deals with the due occurrences of a schedule; false where the plan is too old to go on by.
+    /// Deals with the due occurrences of a schedule; false where the plan doesn't hold any more.
     async fn settle(&mut self, schedule: &Schedule, due: &[Occurrence]) -> Result<bool, StoreError> {
-        let mut from = schedule.high_water;
+        let mut mark = schedule.high_water;
         for Occurrence { planned_at, verdict, passes_over } in due {
+            // Others are at work on the same.
+            if *planned_at <= mark {
+                continue;
+            }
             // A process that was stopped for an hour must not go by what it knew before.
             if self.begun.elapsed() > Duration::from_millis(self.options.plan_age_ms) {
                 return Ok(false);
             }
             if *passes_over {
-                tracing::warn!(schedule = schedule.name, since = %from, "missed occurrences are passed over");
+                tracing::warn!(schedule = schedule.name, since = text(mark), "missed occurrences are passed over");
             }
             let outcome = match verdict {
                 Verdict::Run => self.run(schedule, *planned_at).await?,
@@ -120,12 +124,16 @@ impl Work {
                 Outcome { job: Some(job), .. } => tracing::info!(schedule = schedule.name, %job, "scheduled"),
                 Outcome { skipped, .. } => {
                     let reason = skipped.as_deref().unwrap_or_default();
-                    tracing::warn!(schedule = schedule.name, %planned_at, reason, "an occurrence is left out");
+                    let planned_at = text(*planned_at);
+                    tracing::warn!(schedule = schedule.name, planned_at, reason, "an occurrence is left out");
                 }
             }
             let Schedule { name, created_at, version, .. } = schedule.clone();
-            self.schedules.advance_schedule(&Advance { name, created_at, version, from, outcome }).await?;
-            from = *planned_at;
+            let advance = Advance { name, created_at, version, from: mark, outcome };
+            match self.schedules.advance_schedule(&advance).await? {
+                Some(now) if (now.version, now.created_at) == (version, created_at) => mark = now.high_water,
+                _ => return Ok(false),
+            }
         }
         Ok(true)
     }
@@ -156,6 +164,10 @@ impl Work {
         }
         Ok(known(self))
     }
+}
+
+fn text(at: DateTime) -> String {
+    at.try_to_rfc3339_string().unwrap_or_default()
 }
 
 fn left_out(planned_at: DateTime, reason: String) -> Outcome {

@@ -60,7 +60,7 @@ impl ScheduleStore for Door {
     async fn edit_schedule(&self, edit: &Edit) -> Result<Edited, StoreError> {
         self.twin.edit_schedule(edit).await
     }
-    async fn advance_schedule(&self, advance: &Advance) -> Result<(), StoreError> {
+    async fn advance_schedule(&self, advance: &Advance) -> Result<Option<Schedule>, StoreError> {
         wait(&self.advance_ms).await;
         let lost = self.marks_lost.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         if lost.is_ok() {
@@ -317,6 +317,20 @@ async fn a_plan_that_has_grown_old_is_made_anew() {
     let scheduler = world.scheduler("s");
     sleep(Duration::from_secs(1)).await;
     // While the first of three marks is under way, the rest is called off.
+    world.edit(Mark::Keep, |terms| terms.paused = true).await;
+    sleep(5 * MINUTE).await;
+    assert_eq!(world.made().await, ["1140"]);
+    scheduler.stop().await.expect("stopped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edit_ends_a_plan_at_once() {
+    let world = World::new().await;
+    world.schedule(Missed::All, Overlap::Allow).await;
+    world.door.advance_ms.store(2_000, Ordering::SeqCst);
+    sleep(2 * HOUR).await;
+    let scheduler = world.scheduler("s");
+    sleep(Duration::from_secs(1)).await;
     world.edit(Mark::Keep, |terms| terms.paused = true).await;
     sleep(5 * MINUTE).await;
     assert_eq!(world.made().await, ["1140"]);
