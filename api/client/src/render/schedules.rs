@@ -10,11 +10,12 @@ use lucid_schemas::http::{OutcomeView, ScheduleList, ScheduleView};
 /// All schedules, in order of their names.
 pub fn schedules(list: &ScheduleList) -> String {
     let mut text = if list.schedules.is_empty() { "no schedules\n".into() } else { table(&list.schedules) };
-    let problems = list.schedules.iter().filter_map(|schedule| schedule.problem.as_ref()).chain(&list.problems);
-    let lines: String = problems.map(|problem| format!("  {}\n", clean(problem))).collect();
-    if !lines.is_empty() {
-        text += "\nto look at\n";
-        text += &lines;
+    let of_each = list.schedules.iter().filter_map(|schedule| schedule.problem.as_ref());
+    let problems: Vec<_> = of_each.chain(&list.problems).map(|problem| clean(problem)).collect();
+    if !problems.is_empty() {
+        text += "\nto look at\n  ";
+        text += &problems.join("\n  ");
+        text += "\n";
     }
     text
 }
