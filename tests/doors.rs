@@ -64,6 +64,7 @@ impl Set {
         let jobs = database.collection::<Document>(OPS);
         Bench {
             store: connection.store(),
+            schedules: connection.store(),
             feed: connection.feed().await.expect("a feed"),
             history: connection.history(16).await.expect("a history"),
             archive: connection.store(),

@@ -10,6 +10,7 @@ mod motor;
 mod refusals;
 mod requests;
 mod roundtrip;
+mod schedules;
 mod shape;
 mod steering;
 mod stream;

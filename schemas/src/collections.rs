@@ -15,6 +15,8 @@ pub const OPS_DETAILS: &str = "ops_details";
 pub const WORKERS: &str = "workers";
 /// Repository names bound to ids.
 pub const REPOSITORIES: &str = "repositories";
+/// Jobs that are asked for by themselves.
+pub const SCHEDULES: &str = "schedules";
 
 /// Kinds whose jobs aren't claimed for now.
 pub const QUEUES: &str = "queues";
@@ -56,7 +58,32 @@ pub fn validators() -> Vec<ValidatorDefinition> {
             doc! { "bsonType": "object", "required": ["_id", "fingerprint", "job", "write", "expires_at"] },
         ),
         define(MIGRATIONS, doc! { "bsonType": "object", "required": ["_id", "schema"] }),
+        define(SCHEDULES, schedules_schema()),
     ]
+}
+
+fn schedules_schema() -> Document {
+    doc! {
+        "bsonType": "object",
+        "required": ["_id", "schema", "version", "cron", "timezone", "kind", "spec", "repository", "paused", "missed",
+                     "overlap", "high_water", "created_at", "updated_at", "write"],
+        "properties": {
+            "_id": { "bsonType": "string", "description": "its name" },
+            "schema": { "bsonType": "int", "description": "shape of this document" },
+            "version": { "bsonType": ["long", "int"], "description": "+1 with each edit" },
+            "cron": { "bsonType": "string", "description": "minute, hour, day, month, weekday" },
+            "timezone": { "bsonType": "string", "description": "IANA name of the clock that cron means" },
+            "kind": { "bsonType": "string", "description": "what its jobs do" },
+            "spec": { "bsonType": "object", "description": "what its jobs are asked to do" },
+            "paused": { "bsonType": "bool" },
+            "missed": { "enum": ["skip", "once", "all"], "description": "what becomes of missed occurrences" },
+            "overlap": { "enum": ["skip", "allow"], "description": "whether its jobs may overlap" },
+            "high_water": { "bsonType": "date", "description": "occurrences planned until then are dealt with" },
+            "last": { "bsonType": "object", "required": ["planned_at"], "description": "what came of the newest one" },
+            "created_at": { "bsonType": "date" },
+            "updated_at": { "bsonType": "date" },
+        },
+    }
 }
 
 fn ops_schema() -> Document {

@@ -4,6 +4,10 @@ use crate::run::{RunBody, WorkerView};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod schedules;
+
+pub use schedules::{OutcomeView, ScheduleBody, ScheduleList, ScheduleView};
+
 /// `POST /backup`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

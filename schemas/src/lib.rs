@@ -11,12 +11,14 @@
 //! | [`request`] | yes | yes | what was asked for: the part of a job that never changes |
 //! | [`job`] | yes | yes | the job document: request, head, lease, progress, events |
 //! | [`key`] | yes | yes | concurrency keys and their slots |
+//! | [`schedule`], [`cron`] | yes | - | when jobs are asked for by themselves |
 //! | [`stamp`] | as dates | as dates | time that only the server knows |
 //! | [`names`] | - | - | which database and collection names are acceptable |
 //! | [`http`], [`run`], [`problem`] | - | yes | request and response bodies |
 //! | [`collections`] | yes | - | collections, validators, indexes and views of `lucid_ops` |
 
 pub mod collections;
+pub mod cron;
 pub mod event;
 pub mod http;
 pub mod id;
@@ -27,6 +29,7 @@ pub mod names;
 pub mod problem;
 pub mod request;
 pub mod run;
+pub mod schedule;
 pub mod spec;
 pub mod stamp;
 pub mod state;
@@ -39,6 +42,7 @@ pub use key::ConcurrencyKey;
 pub use kind::Kind;
 pub use problem::FieldError;
 pub use request::{After, RepositoryName, Request, Requires};
+pub use schedule::{Overlap, Schedule};
 pub use spec::{BackupSpec, ManifestName, RestoreSpec, Spec, VerifyLevel, VerifySpec};
 pub use stamp::Stamp;
 pub use state::State;

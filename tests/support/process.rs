@@ -30,9 +30,18 @@ pub struct Process {
 impl Process {
     /// Starts `lucid-ops` with these arguments and this connection string; its log goes to the test's output.
     pub fn start(arguments: &[&str], uri: &str) -> Self {
-        let mut child = Command::new(binary("lucid-ops"))
-            .args(arguments)
-            .env("MONGODB_URI", uri)
+        Self::start_with(arguments, &[("MONGODB_URI", uri)])
+    }
+
+    /// Starts it with these variables.
+    pub fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(binary("lucid-ops"));
+        command.args(arguments).envs(environment.iter().copied());
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command
             .env("LUCID_LOG", std::env::var("LUCID_LOG").unwrap_or_else(|_| "info".into()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -94,4 +103,12 @@ pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
         .stdin(Stdio::null())
         .output()
         .expect("lucid-ops runs")
+}
+
+/// The library of the package `faketime`; `None` where it isn't installed. Preloaded by itself: the program of that name
+/// would stand between the test and its process.
+pub fn faketime_library() -> Option<String> {
+    let asked = Command::new("faketime").args(["-f", "+0", "printenv", "LD_PRELOAD"]).output().ok()?;
+    let path = String::from_utf8(asked.stdout).ok()?.trim().to_owned();
+    asked.status.success().then_some(path)
 }

@@ -1,8 +1,10 @@
 //! The command line: what can be typed, and nothing of what it does.
 
 mod jobs;
+mod schedules;
 
 pub use jobs::{BackupsArgs, JobArgs, JobsCommand, ListArgs};
+pub use schedules::{BackupScheduleArgs, SchedulesCommand, SetArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use lucid_schemas::Kind;
@@ -43,6 +45,9 @@ pub enum Command {
     /// Look at jobs, cancel them, let them go on.
     #[command(subcommand)]
     Jobs(JobsCommand),
+    /// Have jobs asked for by themselves.
+    #[command(subcommand)]
+    Schedules(SchedulesCommand),
     /// List backups.
     Backups(BackupsArgs),
     /// Pause and resume kinds of jobs, on every node.
@@ -81,12 +86,9 @@ pub struct ApiArgs {
     /// be repeated. Requests to any other name are refused, since a web page could have sent them.
     #[arg(long = "host", env = "LUCID_HOSTS", value_delimiter = ',', value_name = "NAME")]
     pub hosts: Vec<String>,
-    /// Whether backups are compressed unless a request says otherwise.
-    #[arg(long, env = "BACKUP_COMPRESSION", default_value_t = true, action = clap::ArgAction::Set)]
-    pub compression: bool,
-    /// Whether backups are encrypted unless a request says otherwise.
-    #[arg(long, env = "BACKUP_ENCRYPTION", default_value_t = true, action = clap::ArgAction::Set)]
-    pub encryption: bool,
+    /// What is backed up by itself.
+    #[command(flatten)]
+    pub backups: BackupScheduleArgs,
     /// How to reach MongoDB.
     #[command(flatten)]
     pub mongo: MongoArgs,
@@ -127,6 +129,12 @@ pub struct WorkerArgs {
     /// Lease of a claimed job in milliseconds; a lost worker's job is taken over after that.
     #[arg(long, env = "LUCID_LEASE_MS", default_value_t = 30_000)]
     pub lease_ms: u32,
+    /// How far this node's clock may be from the primary's, in milliseconds; beyond, it makes no jobs of schedules.
+    #[arg(long, env = "LUCID_SKEW_LIMIT_MS", default_value_t = 30_000)]
+    pub skew_limit_ms: u32,
+    /// What is backed up by itself.
+    #[command(flatten)]
+    pub backups: BackupScheduleArgs,
     /// How to reach MongoDB.
     #[command(flatten)]
     pub mongo: MongoArgs,
@@ -156,6 +164,9 @@ pub struct DevArgs {
     /// Lease of a claimed job in milliseconds.
     #[arg(long, env = "LUCID_LEASE_MS", default_value_t = 30_000)]
     pub lease_ms: u32,
+    /// What is backed up by itself.
+    #[command(flatten)]
+    pub backups: BackupScheduleArgs,
     /// Start only mongod and create the repository; API and workers are started by hand.
     #[arg(long)]
     pub mongod_only: bool,

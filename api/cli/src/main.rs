@@ -41,6 +41,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Jobs(command) => verb::jobs::run(command),
         Command::Queues(command) => verb::queues::run(command),
         Command::Workers(args) => verb::queues::workers(&args),
+        Command::Schedules(command) => verb::schedules::run(command),
         Command::Backups(args) => verb::jobs::backups(&args),
         Command::Health(args) => verb::jobs::health(&args),
     }

@@ -37,7 +37,7 @@ pub(crate) type Lines = BufReader<Box<dyn Read>>;
 #[derive(Debug, Clone)]
 pub struct Client {
     url: String,
-    agent: Agent,
+    pub(crate) agent: Agent,
     idempotency_key: Option<String>,
 }
 
@@ -243,11 +243,15 @@ impl Client {
         ClientError::NotTheApi { url: self.url.clone(), reason: reason.to_owned() }
     }
 
-    fn address(&self, path: &str) -> String {
+    pub(crate) fn address(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
 
-    fn get<T: DeserializeOwned>(&self, path: &str, query: Vec<(&'static str, String)>) -> Result<T, ClientError> {
+    pub(crate) fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: Vec<(&'static str, String)>,
+    ) -> Result<T, ClientError> {
         self.read(self.agent.get(self.address(path)).query_pairs(query).call())
     }
 
@@ -259,19 +263,22 @@ impl Client {
         self.read(post.send_json(body))
     }
 
-    fn read<T: DeserializeOwned>(&self, answer: Result<Response<Body>, ureq::Error>) -> Result<T, ClientError> {
+    pub(crate) fn read<T: DeserializeOwned>(
+        &self,
+        answer: Result<Response<Body>, ureq::Error>,
+    ) -> Result<T, ClientError> {
         let (status, text) = self.text(answer)?;
         self.parse(status, &text)
     }
 
-    fn text(&self, answer: Result<Response<Body>, ureq::Error>) -> Result<(u16, String), ClientError> {
+    pub(crate) fn text(&self, answer: Result<Response<Body>, ureq::Error>) -> Result<(u16, String), ClientError> {
         let mut answer = answer.map_err(|error| self.not_reachable(&error))?;
         let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
         let text = body.map_err(|error| self.not_reachable(&error))?;
         Ok((answer.status().as_u16(), text))
     }
 
-    fn parse<T: DeserializeOwned>(&self, status: u16, text: &str) -> Result<T, ClientError> {
+    pub(crate) fn parse<T: DeserializeOwned>(&self, status: u16, text: &str) -> Result<T, ClientError> {
         let odd = |reason: String| ClientError::NotTheApi { url: self.url.clone(), reason };
         if (200..300).contains(&status) {
             return serde_json::from_str(text).map_err(|error| odd(format!("its answer doesn't fit: {error}")));

@@ -14,7 +14,7 @@ pub enum ClientError {
         /// What is wrong with it.
         problem: String,
     },
-    /// This can't be the id of a job.
+    /// This can't be the id of a job, or the name of a schedule.
     BadId {
         /// What was given.
         id: String,

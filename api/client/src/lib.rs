@@ -5,7 +5,7 @@
 //!
 //! | room | what it is for |
 //! |---|---|
-//! | [`client`] | one method per endpoint |
+//! | [`client`], `schedules` | one method per endpoint |
 //! | [`error`] | why a call failed, for people |
 //! | [`query`] | what can be asked of a list |
 //! | [`live`](mod@live), [`sse`] | following a job by its stream of events |
@@ -19,6 +19,7 @@ pub mod live;
 pub mod progress;
 pub mod query;
 pub mod render;
+mod schedules;
 pub mod sse;
 pub mod watch;
 pub mod whole;

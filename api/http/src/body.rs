@@ -18,7 +18,20 @@ const ECHO_CHARACTERS_MAX: usize = 80;
 /// The body of a request; the request has no query.
 pub(crate) struct Body<T>(pub T);
 
+/// The same, still to be parsed: what it must look like depends on what it says.
+pub(crate) struct RawBody(pub Bytes);
+
 impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let raw = RawBody::from_request(request, payload);
+        Box::pin(async move { parse(&raw.await?.0).map(Self) })
+    }
+}
+
+impl FromRequest for RawBody {
     type Error = ApiError;
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
@@ -28,8 +41,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
         Box::pin(async move {
             early?;
             let payload = payload.await.map_err(|error| ApiError::Malformed(error.to_string()))?;
-            let bytes = read(payload).await?;
-            parse(&bytes).map(Self)
+            read(payload).await.map(Self)
         })
     }
 }
@@ -60,7 +72,7 @@ const fn too_large() -> ApiError {
 }
 
 /// Reads the body: 400 where it isn't JSON, else the field that doesn't fit.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(ApiError::Malformed("the body is empty: expected a JSON object".into()));
     }
@@ -81,13 +93,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
 /// Names the field: serde's path for a wrong value, the name in its message for an unknown, missing or double field.
 fn field_error(path: &str, said: &str) -> FieldError {
     let said = said.rsplit_once(" at line ").map_or(said, |(sentence, _)| sentence);
-    // The path ends at the object that holds the field, or at the field itself.
-    let within = |name: &str| {
-        let object = path.strip_suffix(name).unwrap_or(path).trim_end_matches('.');
-        let name = shortened(name);
-        if object.is_empty() { name } else { format!("{object}.{name}") }
-    };
-    let named = |prefix| said.strip_prefix(prefix)?.split('`').next().map(within);
+    let named = |prefix| said.strip_prefix(prefix)?.split('`').next().map(|field| shortened(&within(path, field)));
     if let Some(field) = named("unknown field `") {
         let known = said.rsplit_once("expected ").map_or("", |(_, known)| known);
         return FieldError::new(field, format!("is no field of this request; known: {}", known.replace('`', "")));
@@ -99,6 +105,14 @@ fn field_error(path: &str, said: &str) -> FieldError {
         return FieldError::new(field, "is given twice");
     }
     FieldError::new(path, shortened(said))
+}
+
+/// The path of a field that serde names without the object that it is in.
+fn within(path: &str, field: &str) -> String {
+    match path.strip_suffix(field).map_or(path, |object| object.trim_end_matches('.')) {
+        "" | "." | "?" => field.to_owned(),
+        object => format!("{object}.{field}"),
+    }
 }
 
 /// Text of the request, short enough to be repeated.

@@ -86,5 +86,5 @@ async fn command(state: &ApiState, mut job: Job, command: &Command) -> Result<Jo
             Outcome::Lost(None) => return Err(ApiError::NotFound(format!("{} is gone", job.id()))),
         }
     }
-    Err(ApiError::Busy(job.id().clone()))
+    Err(ApiError::Busy(job.id().to_string()))
 }

@@ -48,7 +48,7 @@ fn missing(wanted: &[String], there: &[String], problem: &str) -> Vec<FieldError
         .collect()
 }
 
-fn unknown_repository(name: &str, known: &[RepositoryName]) -> String {
+pub(crate) fn unknown_repository(name: &str, known: &[RepositoryName]) -> String {
     let names: Vec<_> = known.iter().map(|repository| repository.name.as_str()).collect();
     let advice = if names.is_empty() {
         "none is known yet: start a worker with --repository NAME=URL".into()

@@ -15,7 +15,8 @@ pub(crate) fn time(stamp: Stamp) -> String {
     stamp.stored().map(date).unwrap_or_default()
 }
 
-fn date(at: DateTime) -> String {
+/// A date.
+pub(crate) fn date(at: DateTime) -> String {
     at.to_chrono().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 

@@ -14,6 +14,7 @@
 //! | `jobs`, `change`, `health` | showing jobs, ending them, and how the service is |
 //! | `run`, `idempotency` | how a job is run; one job per key |
 //! | `queues` | pausing kinds of jobs, and the workers |
+//! | `schedules` | what makes jobs by itself |
 //! | `stream` | live events of one job, and of all jobs |
 //! | `whole` | all jobs: audit and export |
 //! | `view`, `json`, `around`, `waiting` | what a job looks like |
@@ -34,6 +35,7 @@ mod queues;
 mod request;
 mod routes;
 mod run;
+mod schedules;
 mod state;
 mod stream;
 mod view;

@@ -22,7 +22,7 @@ pub enum ApiError {
     Malformed(String),
     /// Fields of the body or the query are wrong.
     Invalid(Vec<FieldError>),
-    /// There is no such job, or no such path.
+    /// There is no such job, schedule, or path.
     NotFound(String),
     /// The path doesn't take this method.
     Method {
@@ -43,10 +43,19 @@ pub enum ApiError {
         /// What the law says.
         refusal: Refusal,
     },
-    /// The job changed again and again while the request was being carried out.
-    Busy(JobId),
+    /// The job or schedule changed again and again while the request was being carried out.
+    Busy(String),
     /// An open job excludes this one.
     Excluded(String),
+    /// There is a schedule of this name already.
+    Taken(String),
+    /// The schedule isn't of the version that the request builds on.
+    Stale {
+        /// The schedule.
+        name: String,
+        /// Its version; `None` where it is gone.
+        version: Option<i64>,
+    },
     /// The body is too large.
     TooLarge {
         /// The limit in bytes.
@@ -83,8 +92,10 @@ impl ApiError {
             }
             Self::Ambiguous { .. } => (StatusCode::CONFLICT, "ambiguous-id", "The id fits several jobs"),
             Self::Law { refusal, .. } => law(refusal),
-            Self::Busy(_) => (StatusCode::CONFLICT, "busy", "The job changes too fast"),
+            Self::Busy(_) => (StatusCode::CONFLICT, "busy", "It changes too fast"),
             Self::Excluded(_) => (StatusCode::CONFLICT, "excluded", "An open job excludes this one"),
+            Self::Taken(_) => (StatusCode::CONFLICT, "taken", "The name is taken"),
+            Self::Stale { .. } => (StatusCode::PRECONDITION_FAILED, "stale-version", "The schedule has changed"),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
             Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not declared as JSON"),
             Self::ForeignOrigin(_) => (StatusCode::FORBIDDEN, "foreign-origin", "The request comes from another site"),
@@ -154,7 +165,14 @@ impl fmt::Display for ApiError {
                 write!(f, "'{prefix}' fits several jobs, give more of the id: {}", named.join(", "))
             }
             Self::Law { job, refusal } => write!(f, "{job}: {refusal}"),
-            Self::Busy(job) => write!(f, "{job} changed again and again meanwhile; look at it, then ask again"),
+            Self::Busy(what) => write!(f, "{what} changed again and again meanwhile; look at it, then ask again"),
+            Self::Taken(name) => {
+                write!(f, "there is a schedule '{name}' already: change it with PUT, or take another name")
+            }
+            Self::Stale { name, version: Some(version) } => {
+                write!(f, "the schedule '{name}' is at version {version} by now: look at it, then edit that version")
+            }
+            Self::Stale { name, version: None } => write!(f, "the schedule '{name}' is gone"),
             Self::TooLarge { limit_bytes } => write!(f, "a body has at most {limit_bytes} bytes"),
             Self::MediaType => f.write_str("send the body with 'Content-Type: application/json'"),
             Self::ForeignOrigin(site) => write!(f, "pages of '{site}' may not use this API"),

@@ -26,6 +26,11 @@ pub(crate) async fn backup(state: State, request: HttpRequest, body: Body<Backup
     if let Some(job) = key.made(&state).await? {
         return accepted(&state, &job).await;
     }
+    accept(&state, key, backup_asked(&state, asked).await?).await
+}
+
+/// What a backup that is asked for comes to, checked.
+pub(crate) async fn backup_asked(state: &ApiState, asked: BackupBody) -> Result<Asked, ApiError> {
     let spec = BackupSpec {
         database: asked.database,
         collections: asked.collections,
@@ -34,9 +39,9 @@ pub(crate) async fn backup(state: State, request: HttpRequest, body: Body<Backup
         require_consistent: asked.require_consistent.unwrap_or(false),
     };
     let name = asked.repository.as_deref().unwrap_or(&state.options.default_repository);
-    let repository = check::backup(&state, &spec, name).await?;
-    let run = Run::read(&state, asked.job).await?;
-    accept(&state, key, Asked { spec: Spec::Backup(spec), repository, run }).await
+    let repository = check::backup(state, &spec, name).await?;
+    let run = Run::read(state, asked.job).await?;
+    Ok(Asked { spec: Spec::Backup(spec), repository, run })
 }
 
 /// `POST /restore`.
@@ -67,6 +72,11 @@ pub(crate) async fn verify(state: State, request: HttpRequest, body: Body<Verify
     if let Some(job) = key.made(&state).await? {
         return accepted(&state, &job).await;
     }
+    accept(&state, key, verify_asked(&state, asked).await?).await
+}
+
+/// What a verification that is asked for comes to, checked.
+pub(crate) async fn verify_asked(state: &ApiState, asked: VerifyBody) -> Result<Asked, ApiError> {
     let level = match asked.level.as_deref() {
         None | Some("data") => VerifyLevel::Data,
         Some("structure") => VerifyLevel::Structure,
@@ -75,20 +85,20 @@ pub(crate) async fn verify(state: State, request: HttpRequest, body: Body<Verify
             return Err(ApiError::field("level", problem));
         }
     };
-    let run = Run::read(&state, asked.job).await?;
-    let (manifest, repository, backup, run) = match Source::find_or_open(&state, &asked.backup).await? {
+    let run = Run::read(state, asked.job).await?;
+    let (manifest, repository, backup, run) = match Source::find_or_open(state, &asked.backup).await? {
         Found::Made(source) => (Some(source.manifest), source.repository, source.job.id().clone(), run),
         Found::Open(job, repository) => (None, repository, job.id().clone(), run.after_success(&job)?),
     };
     let spec = Spec::Verify(VerifySpec { backup, manifest, level });
-    accept(&state, key, Asked { spec, repository, run }).await
+    Ok(Asked { spec, repository, run })
 }
 
 /// What a job is asked to do, where its worker finds what it needs, and how it is run.
-struct Asked {
-    spec: Spec,
-    repository: RepositoryName,
-    run: Run,
+pub(crate) struct Asked {
+    pub spec: Spec,
+    pub repository: RepositoryName,
+    pub run: Run,
 }
 
 async fn accept(state: &ApiState, key: Key, asked: Asked) -> Answer {
@@ -101,6 +111,11 @@ async fn accept(state: &ApiState, key: Key, asked: Asked) -> Answer {
     enqueue(state, key, spec.kind(), delay_ms, |id| run.apply(request(id))).await
 }
 
+/// The id of a job that is asked for now.
+pub(crate) fn fresh_id(kind: Kind) -> JobId {
+    JobId::compose(kind, DateTime::now(), uuid::Uuid::new_v4().as_u64_pair().0)
+}
+
 /// Makes the job, under the id and the write that the key is bound to.
 pub(crate) async fn enqueue(
     state: &ApiState,
@@ -109,8 +124,7 @@ pub(crate) async fn enqueue(
     delay_ms: i64,
     request: impl FnOnce(JobId) -> Request,
 ) -> Answer {
-    let (chance, _) = uuid::Uuid::new_v4().as_u64_pair();
-    let Birth { id, write } = key.bind(state, JobId::compose(kind, DateTime::now(), chance)).await?;
+    let Birth { id, write } = key.bind(state, fresh_id(kind)).await?;
     let enqueue = Enqueue { request: request(id.clone()), delay_ms, write };
     let job = state.store.enqueue(&enqueue).await.map_err(|error| unsure(&id, error))?;
     tracing::info!(job = %job.id(), "accepted");

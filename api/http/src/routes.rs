@@ -1,6 +1,6 @@
 //! Which path leads where, and serving them.
 
-use crate::{ApiError, ApiState, change, guard, health, jobs, queues, request, stream, whole};
+use crate::{ApiError, ApiState, change, guard, health, jobs, queues, request, schedules, stream, whole};
 use actix_web::{
     App, HttpRequest, HttpServer, Resource, Route,
     guard::{Any, Get, Guard, Head},
@@ -52,9 +52,23 @@ pub fn configure(state: ApiState) -> impl Fn(&mut ServiceConfig) + Clone {
             .service(resource("/queues/{kind}/pause", "POST", [web::post().to(queues::pause)]))
             .service(resource("/queues/{kind}/resume", "POST", [web::post().to(queues::resume)]))
             .service(resource("/workers", "GET", [get().to(queues::workers)]))
+            .configure(schedule_routes)
             .default_service(web::to(unknown));
         config.service(routes);
     }
+}
+
+fn schedule_routes(config: &mut ServiceConfig) {
+    config
+        .service(resource("/schedules", "GET, POST", [get().to(schedules::list), web::post().to(schedules::create)]))
+        .service(resource(
+            "/schedules/{name}",
+            "GET, PUT, DELETE",
+            [get().to(schedules::show), web::put().to(schedules::replace), web::delete().to(schedules::remove)],
+        ))
+        .service(resource("/schedules/{name}/pause", "POST", [web::post().to(schedules::pause)]))
+        .service(resource("/schedules/{name}/resume", "POST", [web::post().to(schedules::resume)]))
+        .service(resource("/schedules/{name}/run", "POST", [web::post().to(schedules::run)]));
 }
 
 /// `GET`, and `HEAD` as every reader of `GET` may expect.

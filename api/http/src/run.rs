@@ -55,6 +55,11 @@ impl Run {
         Ok(self)
     }
 
+    /// Whether nothing is asked for.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.body == RunBody::default() && self.after.is_none()
+    }
+
     /// Milliseconds until the job is due.
     pub(crate) const fn delay_ms(&self) -> i64 {
         self.delay_ms

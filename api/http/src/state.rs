@@ -1,7 +1,7 @@
 //! What every request handler is given.
 
 use crate::{ApiError, Streams, around::Around};
-use lucid_ports::{Archive, Catalog, History, Store};
+use lucid_ports::{Archive, Catalog, History, ScheduleStore, Store};
 use std::{sync::Arc, time::Duration};
 
 /// A worker that wasn't heard of for so long doesn't count as alive.
@@ -58,7 +58,9 @@ pub struct ApiState {
     pub store: Arc<dyn Store>,
     /// All of them, page by page.
     pub archive: Arc<dyn Archive>,
-    /// What happens to them.
+    /// What makes jobs by itself.
+    pub schedules: Arc<dyn ScheduleStore>,
+    /// What happens to jobs.
     pub history: Arc<dyn History>,
     /// The databases that requests are checked against.
     pub catalog: Arc<dyn Catalog>,

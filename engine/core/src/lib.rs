@@ -4,7 +4,7 @@
 //! leads to and under which [`Guard`]s on time; [`evolve()`] says what an event changes. The live path and the
 //! replay share both, so that they can't disagree. Time is a [`lucid_schemas::Stamp`]: only the store knows it.
 //!
-//! Read in this order: [`table`] (the picture), [`command`], [`decide()`], [`evolve()`], [`invariant`].
+//! Read in this order: [`table`] (the picture), [`command`], [`decide()`], [`evolve()`], [`invariant`]; and, by itself, [`schedule`].
 
 pub mod command;
 pub mod decide;
@@ -13,6 +13,7 @@ pub mod evolve;
 mod goldens;
 pub mod invariant;
 pub mod refusal;
+pub mod schedule;
 pub mod slots;
 pub mod table;
 pub mod transition;

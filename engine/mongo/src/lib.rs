@@ -19,6 +19,7 @@ mod probe;
 mod query;
 mod read;
 mod registry;
+mod schedules;
 mod send;
 mod set_up;
 mod store;

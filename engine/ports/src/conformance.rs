@@ -17,6 +17,7 @@ mod races;
 mod registry;
 mod renewal;
 mod retention;
+mod schedules;
 mod slots;
 mod transitions;
 mod waiting;
@@ -90,6 +91,13 @@ pub const CHECKS: &[Check] = checks![
     registry::details_are_kept_and_replaced,
     registry::workers_come_and_go,
     registry::a_name_is_bound_to_one_repository_for_good,
+    schedules::a_schedule_reads_back_as_it_was_made,
+    schedules::one_of_many_makes_the_schedule,
+    schedules::one_of_many_edits_of_a_version_wins,
+    schedules::an_edit_says_what_becomes_of_the_mark,
+    schedules::the_mark_is_raised_once_and_by_nobody_else_plan,
+    schedules::a_schedule_of_the_same_name_is_another,
+    schedules::a_look_has_all_of_them_and_the_clock,
     feed::births_and_transitions_wake_but_heartbeats_do_not,
     feed::every_listener_hears_everything_in_order,
     history::changes_come_with_their_events,

@@ -3,6 +3,7 @@
 //! | door | behind it | in front of it |
 //! |---|---|---|
 //! | [`Store`] | MongoDB, or the twin in memory | workers, API |
+//! | [`ScheduleStore`] | the same | schedulers, API |
 //! | [`Feed`] | one change stream per process, or the twin | workers, API |
 //! | [`History`] | one change stream per API, with events; or the twin | API: live streams of events |
 //! | [`Archive`] | all job documents, page by page | API: audit and export |
@@ -21,6 +22,7 @@ pub mod feed;
 pub mod handler;
 pub mod history;
 pub mod memory;
+pub mod schedules;
 pub mod store;
 
 pub use archive::Archive;
@@ -29,6 +31,7 @@ pub use context::{ContextError, JobContext};
 pub use feed::{Feed, Wake};
 pub use handler::{Ending, Handler, JobError};
 pub use history::{CatchUpError, Caught, Change, History, Joined, News, Recent, ResumeToken};
+pub use schedules::ScheduleStore;
 pub use store::{
     BoundKey, Detail, Enqueue, IDEMPOTENCY_MS, JobFilter, ListPage, Outcome, Pause, Reach, Renewal, Store, StoreError,
     WorkerCard,

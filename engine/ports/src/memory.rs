@@ -6,6 +6,7 @@
 mod document;
 mod history;
 mod query;
+mod schedules;
 
 use crate::{
     BoundKey, Detail, Enqueue, Feed, IDEMPOTENCY_MS, JobFilter, ListPage, Outcome, Pause, Reach, Recent, Renewal,
@@ -14,7 +15,7 @@ use crate::{
 use async_trait::async_trait;
 use bson::{DateTime, Document};
 use lucid_core::{Transition, slots::Occupied};
-use lucid_schemas::{Job, JobId, Kind, Progress, RepositoryName, State};
+use lucid_schemas::{Job, JobId, Kind, Progress, RepositoryName, Schedule, State};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -44,6 +45,7 @@ struct Held {
     keys: BTreeMap<String, (BoundKey, DateTime)>,
     repositories: BTreeMap<String, String>,
     log: history::Log,
+    schedules: BTreeMap<String, Schedule>,
 }
 
 /// The clock that stands for the primary's: the real one until it is set.

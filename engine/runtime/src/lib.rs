@@ -19,6 +19,7 @@ mod heartbeat;
 mod options;
 mod redact;
 mod retention;
+mod scheduler;
 mod settler;
 mod slots;
 mod step;
@@ -27,4 +28,5 @@ mod worker;
 
 pub use backoff::retry_delay_ms;
 pub use options::{OptionsError, WorkerOptions};
+pub use scheduler::{Scheduler, SchedulerHandle, SchedulerOptions, SchedulerStatus};
 pub use worker::{Worker, WorkerHandle};

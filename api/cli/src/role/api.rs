@@ -1,6 +1,6 @@
 //! `lucid-ops api`: the HTTP API over the store.
 
-use super::{check_listen, connect, node};
+use super::{backup_schedule, check_listen, connect, node};
 use crate::{args::ApiArgs, exit::Exit, secrets::mongodb_uri, shutdown::Shutdown};
 use lucid_http::{ApiOptions, ApiState, Streams};
 use lucid_mongo::Connection;
@@ -13,13 +13,15 @@ const RECENT_CHANGES: usize = 4_096;
 /// Serves until the signal to stop.
 pub async fn run(args: ApiArgs) -> Result<(), Exit> {
     check_listen(args.listen.ip())?;
+    let wanted = backup_schedule::read(&args.backups, &args.mongo.ops_database)?;
     let mut shutdown = Shutdown::listen()?;
     let uri = mongodb_uri(&args.mongo)?;
     let ops_database = &args.mongo.ops_database;
     let connection = connect(&uri, ops_database, args.mongo.replica_set.as_deref()).await?;
+    wanted.keep(&*connection.store(), &node()).await?;
     let options = ApiOptions {
-        compression_default: args.compression,
-        encryption_default: args.encryption,
+        compression_default: args.backups.compression,
+        encryption_default: args.backups.encryption,
         hosts: args.hosts,
         ..ApiOptions::new(node(), ops_database.clone())
     };
@@ -58,9 +60,11 @@ pub(super) async fn serve(
     stop: CancellationToken,
 ) -> Result<(), Exit> {
     let history = connection.history(RECENT_CHANGES).await.map_err(Exit::failed)?;
+    let store = connection.store();
     let state = ApiState {
-        store: connection.store(),
-        archive: connection.store(),
+        store: store.clone(),
+        archive: store.clone(),
+        schedules: store,
         history: history.clone(),
         catalog: connection.catalog(),
         streams: Streams::default(),

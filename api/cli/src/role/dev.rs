@@ -1,6 +1,6 @@
 //! `lucid-ops dev`: a private mongod as rs0, API and worker in one process, state in one folder.
 
-use super::{api, node, worker};
+use super::{api, backup_schedule, node, worker};
 use crate::{
     args::DevArgs,
     exit::Exit,
@@ -10,7 +10,7 @@ use crate::{
 use lucid_embedded::{Deployment, Options};
 use lucid_http::ApiOptions;
 use lucid_repository::{InitOptions, Location, Repository, RepositoryError, Unlock};
-use lucid_runtime::WorkerOptions;
+use lucid_runtime::{SchedulerOptions, WorkerOptions};
 use lucid_schemas::names::DEFAULT_OPS_DATABASE;
 use serde::Serialize;
 use std::{
@@ -39,6 +39,7 @@ struct Card {
 /// Runs everything until Ctrl-C.
 pub async fn run(args: DevArgs) -> Result<(), Exit> {
     let mut shutdown = Shutdown::listen()?;
+    backup_schedule::read(&args.backups, DEFAULT_OPS_DATABASE)?;
     let dir = private_folder(&args.dir)?;
     eprintln!("starting a private mongod in {} ...", dir.display());
     let deployment = Deployment::start(Options {
@@ -78,13 +79,20 @@ async fn serve(
         return Ok(());
     }
     let connection = super::connect(&deployment.uri(), DEFAULT_OPS_DATABASE, None).await?;
+    let wanted = backup_schedule::read(&args.backups, DEFAULT_OPS_DATABASE)?;
+    wanted.keep(&*connection.store(), &node()).await?;
     let options = WorkerOptions::new(format!("{}/{}", node(), std::process::id())).with_lease_ms(args.lease_ms);
+    let scheduling = SchedulerOptions::new(&options.name);
     // The port first: a worker that has just claimed is not to be stopped because it is taken.
     let listener = api::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, args.api_port)))?;
-    let worker = worker::start(&connection, DEFAULT_OPS_DATABASE, &named, Vec::new(), options).await?;
+    let worker = worker::start(&connection, DEFAULT_OPS_DATABASE, &named, Vec::new(), options, scheduling).await?;
     let address = listener.local_addr().map_err(Exit::failed)?;
     let stop = CancellationToken::new();
-    let api_options = ApiOptions::new(node(), DEFAULT_OPS_DATABASE.to_owned());
+    let api_options = ApiOptions {
+        compression_default: args.backups.compression,
+        encryption_default: args.backups.encryption,
+        ..ApiOptions::new(node(), DEFAULT_OPS_DATABASE.to_owned())
+    };
     let mut served = tokio::spawn(api::serve(connection, api_options, listener, stop.clone()));
     card.api_url = Some(format!("http://{address}"));
     announce(&card, card_path, deployment)?;

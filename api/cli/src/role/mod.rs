@@ -1,6 +1,7 @@
 //! The services: each wires ports to what stands behind them, and waits for the signal to stop.
 
 pub mod api;
+mod backup_schedule;
 pub mod dev;
 pub mod worker;
 

@@ -1,6 +1,6 @@
 //! `lucid-ops worker`: handlers, repositories and the store, under one worker.
 
-use super::{bind, connect, node};
+use super::{backup_schedule, bind, connect, node};
 use crate::{
     args::WorkerArgs,
     exit::Exit,
@@ -11,7 +11,7 @@ use crate::{
 use lucid_handlers::{Environment, HandlerOptions, registry};
 use lucid_mongo::Connection;
 use lucid_ports::{Reach, Store};
-use lucid_runtime::{Worker, WorkerHandle, WorkerOptions};
+use lucid_runtime::{Scheduler, SchedulerHandle, SchedulerOptions, Worker, WorkerHandle, WorkerOptions};
 use lucid_schemas::RepositoryName;
 use std::{sync::Arc, time::Duration};
 
@@ -19,15 +19,18 @@ use std::{sync::Arc, time::Duration};
 pub async fn run(args: WorkerArgs) -> Result<(), Exit> {
     let mut shutdown = Shutdown::listen()?;
     let named = repositories::read(&args.repository)?;
+    let wanted = backup_schedule::read(&args.backups, &args.mongo.ops_database)?;
     let uri = mongodb_uri(&args.mongo)?;
     let connection = connect(&uri, &args.mongo.ops_database, args.mongo.replica_set.as_deref()).await?;
+    wanted.keep(&*connection.store(), &node()).await?;
     let options = WorkerOptions {
         slots: usize::from(args.slots),
         retention: retention(args.job_retention_days),
         ..WorkerOptions::new(format!("{}/{}", node(), std::process::id())).with_lease_ms(args.lease_ms)
     };
     let name = options.name.clone();
-    let mut worker = start(&connection, &args.mongo.ops_database, &named, args.labels, options).await?;
+    let scheduling = SchedulerOptions { skew_limit_ms: args.skew_limit_ms.into(), ..SchedulerOptions::new(&name) };
+    let mut worker = start(&connection, &args.mongo.ops_database, &named, args.labels, options, scheduling).await?;
     println!("worker {name} is ready");
     tokio::select! {
         () = shutdown.came() => worker.stop().await,
@@ -42,25 +45,28 @@ fn retention(days: u32) -> Option<Duration> {
 /// A worker with all that it holds.
 pub(super) struct Running {
     worker: WorkerHandle,
+    scheduler: SchedulerHandle,
     feed: Arc<lucid_mongo::MongoFeed>,
 }
 
 impl Running {
     /// Gives its jobs back and waits until that is done.
     pub(super) async fn stop(self) -> Result<(), Exit> {
-        let stopped = self.worker.stop().await.map_err(Exit::failed);
+        let scheduler = self.scheduler.stop().await.map_err(Exit::failed);
+        let worker = self.worker.stop().await.map_err(Exit::failed);
         self.feed.stop().await;
-        stopped
+        scheduler.and(worker)
     }
 }
 
-/// Opens the repositories, binds their names, and starts a worker.
+/// Opens the repositories, binds their names, and starts a worker and, beside it, a scheduler.
 pub(super) async fn start(
     connection: &Connection,
     ops_database: &str,
     named: &Named,
     labels: Vec<String>,
     options: WorkerOptions,
+    scheduling: SchedulerOptions,
 ) -> Result<Running, Exit> {
     let repositories = repositories::open(named).await?;
     let reached: Vec<RepositoryName> = repositories
@@ -78,6 +84,7 @@ pub(super) async fn start(
     let reach = Reach { repositories: reached, labels, ..Reach::default() };
     let feed = connection.feed().await.map_err(Exit::failed)?;
     let handlers = registry(&Arc::new(environment));
-    let worker = Worker::start(store, &*feed, handlers, reach, options).map_err(Exit::usage)?;
-    Ok(Running { worker, feed })
+    let worker = Worker::start(Arc::clone(&store), &*feed, handlers, reach, options).map_err(Exit::usage)?;
+    let scheduler = Scheduler::start(store, connection.store(), scheduling);
+    Ok(Running { worker, scheduler, feed })
 }

@@ -4,6 +4,7 @@ pub mod jobs;
 pub mod queues;
 pub mod repo;
 pub mod request;
+pub mod schedules;
 pub mod whole;
 
 use crate::{

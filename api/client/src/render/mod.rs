@@ -9,6 +9,7 @@ mod jobs;
 mod queues;
 #[cfg(test)]
 pub(crate) mod samples;
+mod schedules;
 mod table;
 mod time;
 pub mod units;
@@ -20,6 +21,7 @@ pub use health::health;
 pub use job::{ending, has_problems, is_dry_run, job};
 pub use jobs::jobs;
 pub use queues::{queues, workers};
+pub use schedules::{schedule, schedules};
 
 use lucid_schemas::http::ProgressView;
 

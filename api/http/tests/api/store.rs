@@ -8,10 +8,12 @@ use lucid_core::{
     transition,
 };
 use lucid_ports::{
-    Archive, BoundKey, Catalog, Detail, Enqueue, JobFilter, ListPage, Outcome, Pause, Reach, Renewal, Store,
-    StoreError, WorkerCard, memory::MemoryStore,
+    Archive, BoundKey, Catalog, Detail, Enqueue, JobFilter, ListPage, Outcome, Pause, Reach, Renewal, ScheduleStore,
+    Store, StoreError, WorkerCard,
+    memory::MemoryStore,
+    schedules::{Advance, Edit, Edited, Look, NewSchedule},
 };
-use lucid_schemas::{Job, JobId, Kind, Progress, RepositoryName, State};
+use lucid_schemas::{Job, JobId, Kind, Progress, RepositoryName, Schedule, State};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -162,6 +164,28 @@ impl Store for TestStore {
 impl Archive for TestStore {
     async fn page(&self, after: Option<&str>, limit: u32) -> Result<Vec<Document>, StoreError> {
         self.reached()?.page(after, limit).await
+    }
+}
+
+#[async_trait]
+impl ScheduleStore for TestStore {
+    async fn look(&self) -> Result<Look, StoreError> {
+        self.reached()?.look().await
+    }
+    async fn schedule(&self, name: &str) -> Result<Option<Schedule>, StoreError> {
+        self.reached()?.schedule(name).await
+    }
+    async fn create_schedule(&self, new: &NewSchedule) -> Result<Option<Schedule>, StoreError> {
+        self.reached()?.create_schedule(new).await
+    }
+    async fn edit_schedule(&self, edit: &Edit) -> Result<Edited, StoreError> {
+        self.reached()?.edit_schedule(edit).await
+    }
+    async fn advance_schedule(&self, advance: &Advance) -> Result<Option<Schedule>, StoreError> {
+        self.reached()?.advance_schedule(advance).await
+    }
+    async fn remove_schedule(&self, name: &str, version: Option<i64>) -> Result<bool, StoreError> {
+        self.reached()?.remove_schedule(name, version).await
     }
 }
 

@@ -61,6 +61,7 @@ impl World {
         let state = ApiState {
             store: store.clone(),
             archive: store.clone(),
+            schedules: store.clone(),
             history: Arc::clone(&store.twin) as _,
             streams: Streams::default(),
             catalog: Arc::new(catalog),

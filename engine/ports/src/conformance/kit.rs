@@ -1,6 +1,6 @@
 //! What the checks share: a bench with a store on it, and the jobs that are put there.
 
-use crate::{Archive, Enqueue, Feed, History, Outcome, Reach, Store, memory::MemoryStore};
+use crate::{Archive, Enqueue, Feed, History, Outcome, Reach, ScheduleStore, Store, memory::MemoryStore};
 use bson::{DateTime, Document};
 use futures::future::BoxFuture;
 use lucid_core::{Command, Transition, invariant, transition};
@@ -21,6 +21,8 @@ pub type DocumentReader = dyn Fn(JobId) -> BoxFuture<'static, Option<Document>> 
 pub struct Bench {
     /// The store.
     pub store: Arc<dyn Store>,
+    /// Its schedules.
+    pub schedules: Arc<dyn ScheduleStore>,
     /// Its feed.
     pub feed: Arc<dyn Feed>,
     /// Its history, which holds 16 recent changes.
@@ -38,6 +40,7 @@ impl Bench {
         let read = Arc::clone(&twin);
         Self {
             store: twin.clone(),
+            schedules: twin.clone(),
             feed: twin.clone(),
             history: twin.clone(),
             archive: twin,

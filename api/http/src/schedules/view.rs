@@ -1,0 +1,74 @@
+//! A schedule as the API shows it: what can be asked for in the form in which it is asked for.
+
+use crate::json;
+use bson::DateTime;
+use lucid_core::schedule::next_due;
+use lucid_schemas::{
+    Schedule, Spec, VerifyLevel,
+    cron::Calendar,
+    http::{BackupBody, OutcomeView, ScheduleView, VerifyBody},
+    schedule::{Outcome, Terms},
+};
+use serde_json::{Value, json};
+
+/// A schedule, with so many of its next times as of `now`.
+pub(super) fn schedule(of: &Schedule, now: DateTime, next_times: usize) -> ScheduleView {
+    let terms = &of.terms;
+    ScheduleView {
+        name: of.name.clone(),
+        version: of.version,
+        kind: terms.spec.kind().to_string(),
+        cron: terms.cron.clone(),
+        timezone: terms.timezone.clone(),
+        spec: spec(terms),
+        paused: terms.paused,
+        missed: terms.missed.to_string(),
+        missed_limit: terms.missed_limit.into(),
+        overlap: terms.overlap.to_string(),
+        high_water: json::date(of.high_water),
+        last: of.last.as_ref().map(outcome),
+        next: terms.calendar().map(|calendar| next(&calendar, of, now, next_times)).unwrap_or_default(),
+        problem: of.problem(now),
+        created_by: of.created_by.clone(),
+        created_at: json::date(of.created_at),
+        updated_by: of.updated_by.clone(),
+        updated_at: json::date(of.updated_at),
+    }
+}
+
+fn next(calendar: &Calendar, of: &Schedule, now: DateTime, times: usize) -> Vec<String> {
+    let first = next_due(calendar, &of.terms, of.high_water, now);
+    std::iter::successors(first, |at| calendar.next_after(*at)).take(times).map(json::date).collect()
+}
+
+fn outcome(of: &Outcome) -> OutcomeView {
+    OutcomeView {
+        planned_at: json::date(of.planned_at),
+        job: of.job.as_ref().map(ToString::to_string),
+        skipped: of.skipped.clone(),
+    }
+}
+
+fn spec(terms: &Terms) -> Value {
+    match &terms.spec {
+        Spec::Backup(spec) => json!(BackupBody {
+            job: None,
+            database: spec.database.clone(),
+            collections: spec.collections.clone(),
+            compression: Some(spec.compression),
+            encryption: Some(spec.encryption),
+            require_consistent: Some(spec.require_consistent),
+            repository: Some(terms.repository.clone()),
+        }),
+        Spec::Verify(spec) => json!(VerifyBody {
+            job: None,
+            backup: spec.backup.to_string(),
+            level: Some(match spec.level {
+                VerifyLevel::Structure => "structure".into(),
+                VerifyLevel::Data => "data".into(),
+            }),
+        }),
+        // No schedule restores; what another program may have stored is shown as it is.
+        Spec::Restore(_) => terms.spec.to_document().map_or(Value::Null, json::document),
+    }
+}
