@@ -16,6 +16,7 @@ mod attempt;
 mod backoff;
 mod context;
 mod heartbeat;
+mod metrics;
 mod options;
 mod redact;
 mod retention;
@@ -26,5 +27,6 @@ mod sweeper;
 mod worker;
 
 pub use backoff::retry_delay_ms;
+pub use metrics::{Counter, Metrics};
 pub use options::{OptionsError, WorkerOptions};
 pub use worker::{Worker, WorkerHandle};

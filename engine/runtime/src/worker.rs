@@ -4,6 +4,7 @@ use crate::{
     attempt::{abandon, attempt},
     backoff::spread,
     context::{Claim, StopReason},
+    metrics::Metrics,
     options::{OptionsError, WorkerOptions},
     retention::forget_old,
     settler::Settler,
@@ -38,9 +39,15 @@ const FORGET_EVERY: Duration = Duration::from_hours(1);
 pub struct WorkerHandle {
     stop: CancellationToken,
     done: JoinHandle<()>,
+    metrics: Arc<Metrics>,
 }
 
 impl WorkerHandle {
+    /// What the worker counts.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
     /// Returns when the worker has ended by itself, which it should not.
     pub async fn ended(&mut self) -> Result<(), JoinError> {
         (&mut self.done).await
@@ -75,6 +82,7 @@ pub struct Worker {
     next_poll: Instant,
     next_announce: Instant,
     polls: u64,
+    metrics: Arc<Metrics>,
 }
 
 impl Worker {
@@ -112,9 +120,11 @@ impl Worker {
             next_poll: Instant::now(),
             next_announce: Instant::now(),
             polls: 0,
+            metrics: Arc::default(),
         };
+        let metrics = Arc::clone(&worker.metrics);
         let done = tokio::spawn(worker.work());
-        Ok(WorkerHandle { stop, done })
+        Ok(WorkerHandle { stop, done, metrics })
     }
 
     async fn work(mut self) {
@@ -179,6 +189,7 @@ impl Worker {
     async fn wake(&mut self, wake: Result<Wake, broadcast::error::RecvError>) {
         match wake {
             Ok(Wake::Changed { id, state }) => {
+                self.metrics.wakes.count();
                 if let Some(claim) = self.running.get(&id) {
                     // All other changes of a running job are this worker's own.
                     if matches!(state, None | Some(State::Canceling)) {
@@ -256,6 +267,7 @@ impl Worker {
             // must not hide the others.
             let limit = u32::try_from(self.free_slots() + self.running.len()).unwrap_or(u32::MAX);
             let limit = limit.saturating_add(HIDDEN_AT_MOST);
+            self.metrics.looks.count();
             let jobs = match self.store.claimable(&self.reach, limit).await {
                 Ok(jobs) => jobs,
                 Err(error) => {
@@ -295,12 +307,14 @@ impl Worker {
         };
         let took_slots = !slots.is_empty();
         let command = Command::Claim { worker: self.options.name.clone(), lease_ms: self.options.lease_ms, slots };
+        self.metrics.claim_attempts.count();
         let claimed_from = Instant::now();
         // A claim whose outcome is unknown is asked about again: given up, it would cost a lease and an attempt.
         let patience = claimed_from + self.options.working_lease();
         match step(&self.store, job, &command, &self.options.name, patience).await {
             Ok(job) => {
                 self.slots.taken(&job);
+                self.metrics.claimed.count();
                 let claim = self.claim_of(job, claimed_from);
                 self.running.insert(id.clone(), Arc::clone(&claim));
                 let task = self.attempts.spawn(attempt(claim, handler));
