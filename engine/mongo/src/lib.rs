@@ -4,6 +4,9 @@
 //! journal. The change stream is a wake-up only. Invariant: no transition is decided here; the pipelines compare a
 //! version, an epoch and the server's clock, and write what the law has folded.
 
+mod answer;
+mod batch;
+mod bulk;
 mod catalog;
 mod connect;
 mod control;

@@ -13,7 +13,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
+    io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child as Process, ChildStdout, Command},
 };
 
@@ -49,8 +49,7 @@ pub async fn work(name: &str, slots: &str, database: &str) -> Outcome<()> {
     let handlers: Vec<Arc<dyn Handler>> = vec![Arc::new(NoOp)];
     let worker = Worker::start(connection.store(), &*feed, handlers, Reach::default(), options)?;
     println!("{READY}");
-    let mut nothing = Vec::new();
-    tokio::io::stdin().read_to_end(&mut nothing).await?;
+    tokio::task::spawn_blocking(|| std::io::read_to_string(std::io::stdin())).await??;
     let metrics = worker.metrics();
     worker.stop().await?;
     feed.stop().await;

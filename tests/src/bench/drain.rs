@@ -3,7 +3,7 @@
 use crate::{
     Outcome,
     child::Child,
-    enqueue::one_by_one,
+    enqueue::in_bulk,
     figures::{Goal, Report, per_s},
     stage::{Hall, Stage, no_op},
 };
@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+const JOBS: usize = 20_000;
 const WORKERS: usize = 8;
 const TRICKLE: usize = 600;
 const TRICKLE_EVERY: Duration = Duration::from_millis(5);
@@ -48,7 +49,7 @@ async fn took(hall: &Hall) -> Outcome<Duration> {
 
 async fn one_worker(stage: &Stage, jobs: usize, slots: usize) -> Outcome<f64> {
     let hall = stage.hall(&format!("drain_{slots}")).await?;
-    one_by_one(&hall, jobs).await?;
+    in_bulk(&hall, jobs).await?;
     let worker = Child::start(&hall, &stage.deployment.uri(), "bench/1", slots).await?;
     drained(&hall).await?;
     let took = took(&hall).await?;
@@ -66,7 +67,7 @@ fn attempts_per_claim(counters: &[Value]) -> f64 {
 async fn many_workers(stage: &Stage, name: &str, trickling: bool) -> Outcome<f64> {
     let hall = stage.hall(name).await?;
     if !trickling {
-        one_by_one(&hall, 5 * TRICKLE).await?;
+        in_bulk(&hall, 5 * TRICKLE).await?;
     }
     let (uri, names) = (stage.deployment.uri(), (1..=WORKERS).map(|number| format!("bench/{number}")));
     let names: Vec<String> = names.collect();
@@ -84,7 +85,7 @@ async fn many_workers(stage: &Stage, name: &str, trickling: bool) -> Outcome<f64
 
 pub async fn measure(stage: &Stage, report: &mut Report) -> Outcome<()> {
     for (slots, goal) in [(10, Goal::AtLeast(8_000.0)), (100, Goal::None)] {
-        let rate = one_worker(stage, 3_000, slots).await?;
+        let rate = one_worker(stage, JOBS, slots).await?;
         report.add(format!("drain_at_{slots}_per_s"), rate, goal);
     }
     for (name, trickling) in [("trickle", true), ("backlog", false)] {
