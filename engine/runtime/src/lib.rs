@@ -14,16 +14,22 @@
 
 mod attempt;
 mod backoff;
+mod claims;
 mod context;
+mod gate;
 mod heartbeat;
+mod look;
 mod metrics;
 mod options;
+mod rank;
 mod redact;
 mod retention;
+mod seats;
 mod settler;
 mod slots;
 mod step;
 mod sweeper;
+mod upkeep;
 mod worker;
 
 pub use backoff::retry_delay_ms;
