@@ -4,7 +4,10 @@
 //! journal. The change streams wake workers up and show people what happens; nothing is decided by them. Invariant: no transition is decided here; the pipelines compare a
 //! version, an epoch and the server's clock, and write what the law has folded.
 
+mod answer;
 mod archive;
+mod batch;
+mod bulk;
 mod catalog;
 mod change;
 mod connect;

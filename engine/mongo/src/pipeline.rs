@@ -42,10 +42,10 @@ pub fn transition_statement(transition: &Transition) -> Result<Document, StoreEr
     Ok(doc! { "q": filter, "u": [{ "$set": set }], "upsert": false, "multi": false })
 }
 
-/// The insert of a new job, as an upsert by pipeline: plain inserts know no `$$NOW`.
-pub fn enqueue_statement(enqueue: &Enqueue) -> Result<Document, StoreError> {
+/// How a job's stream begins.
+pub fn first_event(enqueue: &Enqueue) -> Result<Event, StoreError> {
     let request = &enqueue.request;
-    let first = Event {
+    Ok(Event {
         seq: 1,
         at: Stamp::NOW,
         by: request.requested_by.clone(),
@@ -56,7 +56,13 @@ pub fn enqueue_statement(enqueue: &Enqueue) -> Result<Document, StoreError> {
             priority: request.priority,
             waits: request.after.is_some(),
         },
-    };
+    })
+}
+
+/// The insert of a new job, as an upsert by pipeline: plain inserts know no `$$NOW`.
+pub fn enqueue_statement(enqueue: &Enqueue) -> Result<Document, StoreError> {
+    let request = &enqueue.request;
+    let first = first_event(enqueue)?;
     let mut volatile = head_expressions(&birth(&first));
     volatile.insert("events", event_expressions(std::slice::from_ref(&first))?);
     let asked = request.to_document().map_err(|error| unstorable(&error))?;
@@ -154,6 +160,6 @@ pub fn literal(value: impl Into<Bson>) -> Bson {
     doc! { "$literal": value.into() }.into()
 }
 
-fn unstorable(error: &bson::error::Error) -> StoreError {
+pub fn unstorable(error: &bson::error::Error) -> StoreError {
     StoreError::Rejected(format!("the job has no BSON form: {error}"))
 }

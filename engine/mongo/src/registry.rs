@@ -25,12 +25,12 @@ pub async fn upsert(ops: &Database, collection: &'static str, id: &str, expressi
     let statement = doc! { "q": { "_id": id }, "u": [{ "$replaceWith": expression }], "upsert": true, "multi": false };
     let ops = ops.clone();
     detached(PATIENCE + GRACE, async move {
-        let sent = send(&ops, collection, vec![statement.clone()], PATIENCE).await?;
+        let sent = send(&ops, collection, &statement, PATIENCE).await?;
         if sent.duplicates.is_empty() {
             return Ok(sent);
         }
         // Two made the same document at once; now it is there.
-        send(&ops, collection, vec![statement], PATIENCE).await
+        send(&ops, collection, &statement, PATIENCE).await
     })
     .await
 }

@@ -1,25 +1,25 @@
 //! [`MongoStore`]: the store's promises, kept by the pipelines of this crate.
 
 use crate::{
-    control,
+    batch::{Batcher, PATIENCE, Written},
+    bulk, control,
     detached::{READ_BOUND, detached},
     error::store_error,
     pipeline::{enqueue_statement, renewal_statement, transition_statement},
     query, read, registry,
-    send::{Sent, send},
+    send::{Modified, modify},
 };
 use async_trait::async_trait;
 use bson::{Bson, DateTime, Document, doc};
+use futures::future::join_all;
 use lucid_core::{Transition, slots::Occupied};
 use lucid_ports::{
     BoundKey, Detail, Enqueue, JobFilter, ListPage, Outcome, Pause, Reach, Renewal, Store, StoreError, WorkerCard,
 };
 use lucid_schemas::{Job, JobId, Kind, Progress, RepositoryName, State, collections::OPS};
 use mongodb::{Database, options::FindOptions};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-/// Longer than an election.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// A renewal that takes longer than this is tried again by the next heartbeat.
 const RENEWAL_PATIENCE: Duration = Duration::from_secs(5);
 /// How much longer than its patience a write is waited for, where not even the driver comes back.
@@ -30,11 +30,12 @@ const PAGE_MAX: u32 = 500;
 #[derive(Debug, Clone)]
 pub struct MongoStore {
     ops: Database,
+    batcher: Arc<Batcher>,
 }
 
 impl MongoStore {
-    pub(crate) const fn new(ops: Database) -> Self {
-        Self { ops }
+    pub(crate) fn new(ops: Database) -> Self {
+        Self { batcher: Batcher::new(ops.clone()), ops }
     }
 
     pub(crate) const fn ops(&self) -> &Database {
@@ -46,15 +47,31 @@ impl MongoStore {
         read::find(&self.ops, OPS, filter, options).await
     }
 
-    async fn write(&self, statement: Document, patience: Duration) -> Result<Sent, StoreError> {
-        let ops = self.ops.clone();
-        detached(patience + GRACE, async move { send(&ops, OPS, vec![statement], patience).await }).await
+    /// Makes a statement on a job happen; what is asked for goes on when the caller goes away.
+    async fn write(&self, id: &JobId, statement: Document) -> Result<Written, StoreError> {
+        let (batcher, id) = (Arc::clone(&self.batcher), id.clone());
+        detached(PATIENCE + GRACE, async move { batcher.write(id.as_str(), statement).await }).await
     }
 
-    /// The job as it is after a write.
-    async fn load_after(&self, id: &JobId, sent: &Sent) -> Result<Option<Job>, StoreError> {
-        let found = read::after(&self.ops, OPS, id.as_str(), sent.seen_from).await?;
-        found.as_ref().map(read::job).transpose()
+    /// Makes in bulk what no other index than `_id` can refuse; the rest, and what isn't there then, one by one.
+    async fn enqueue_part(&self, enqueues: &[Enqueue]) -> Vec<Result<Job, StoreError>> {
+        let plain: Vec<&Enqueue> = enqueues.iter().filter(|enqueue| enqueue.request.unique_key.is_none()).collect();
+        let made = bulk::make(&self.ops, &plain).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "not made in bulk: each is asked for alone");
+            Vec::new()
+        });
+        let mut made: BTreeMap<String, Job> =
+            made.into_iter().flatten().map(|job| (job.events[0].write.clone(), job)).collect();
+        let one = |enqueue: &Enqueue| {
+            let (store, enqueue, made) = (self.clone(), enqueue.clone(), made.remove(&enqueue.write));
+            async move {
+                match made {
+                    Some(job) => Ok(job),
+                    None => store.enqueue(&enqueue).await,
+                }
+            }
+        };
+        join_all(enqueues.iter().map(one)).await
     }
 
     /// The open job that has a unique key.
@@ -74,18 +91,26 @@ impl MongoStore {
 impl Store for MongoStore {
     async fn enqueue(&self, enqueue: &Enqueue) -> Result<Job, StoreError> {
         let id = &enqueue.request.id;
-        let sent = self.write(enqueue_statement(enqueue)?, PATIENCE).await?;
-        match self.load_after(id, &sent).await? {
+        let written = self.write(id, enqueue_statement(enqueue)?).await?;
+        match written.document.as_ref().map(read::job).transpose()? {
             Some(job) if job.events.first().is_some_and(|first| first.write == enqueue.write) => Ok(job),
             Some(_) => Err(StoreError::Rejected(format!("the job id {id} is taken"))),
             None => match &enqueue.request.unique_key {
-                Some(key) if !sent.duplicates.is_empty() => match self.holder_of(key).await? {
+                Some(key) if written.duplicate => match self.holder_of(key).await? {
                     Some(open) => Err(StoreError::NotUnique { key: key.clone(), open }),
                     None => Err(StoreError::Unavailable("the job with the same unique key has just ended".into())),
                 },
                 _ => Err(StoreError::Rejected(format!("the job {id} wasn't stored"))),
             },
         }
+    }
+
+    async fn enqueue_many(&self, enqueues: &[Enqueue]) -> Vec<Result<Job, StoreError>> {
+        let mut answers = Vec::with_capacity(enqueues.len());
+        for part in enqueues.chunks(bulk::JOBS_MAX) {
+            answers.extend(self.enqueue_part(part).await);
+        }
+        answers
     }
 
     async fn load(&self, id: &JobId) -> Result<Option<Job>, StoreError> {
@@ -106,13 +131,14 @@ impl Store for MongoStore {
     }
 
     async fn apply(&self, transition: &Transition) -> Result<Outcome, StoreError> {
-        let sent = self.write(transition_statement(transition)?, PATIENCE).await?;
+        let written = self.write(&transition.id, transition_statement(transition)?).await?;
         // Refused by a unique index: another job has one of the slots, and nothing was changed.
-        let outcome = Outcome::of(transition, self.load_after(&transition.id, &sent).await?);
+        let outcome = Outcome::of(transition, written.document.as_ref().map(read::job).transpose()?);
         match outcome {
-            Outcome::Lost(_) if sent.matched > 0 && sent.duplicates.is_empty() => Err(StoreError::Unavailable(
-                format!("the transition of job {} was made, but can't be read back", transition.id),
-            )),
+            Outcome::Lost(_) if written.matched => Err(StoreError::Unavailable(format!(
+                "the transition of job {} was made, but can't be read back",
+                transition.id
+            ))),
             outcome => Ok(outcome),
         }
     }
@@ -126,16 +152,13 @@ impl Store for MongoStore {
         progress: Option<&Progress>,
     ) -> Result<Renewal, StoreError> {
         let statement = renewal_statement(id.as_str(), epoch, write, lease_ms, progress)?;
-        let sent = self.write(statement, RENEWAL_PATIENCE).await?;
-        if sent.matched == 0 {
-            return Ok(Renewal::Lost);
-        }
-        // Between the two the job may have become another's.
-        let job = self.load_after(id, &sent).await?;
-        let own = |job: &Job| job.head.epoch == epoch && job.lease.as_ref().is_some_and(|lease| lease.token == write);
-        Ok(match job.filter(own) {
-            Some(job) => Renewal::Renewed { state: job.head.state },
-            None => Renewal::Lost,
+        let ops = self.ops.clone();
+        let renewed =
+            detached(RENEWAL_PATIENCE + GRACE, async move { modify(&ops, OPS, &statement, RENEWAL_PATIENCE).await });
+        // A renewal that is repeated matches again, so the last try tells.
+        Ok(match renewed.await? {
+            Modified::Done(document) => Renewal::Renewed { state: read::job(&document)?.head.state },
+            Modified::Nothing { .. } => Renewal::Lost,
         })
     }
 

@@ -5,6 +5,7 @@
 
 mod agreement;
 mod birth;
+mod bulk;
 mod chance;
 mod claiming;
 mod feed;
@@ -49,6 +50,8 @@ pub const CHECKS: &[Check] = checks![
     birth::one_write_makes_one_job,
     birth::a_taken_id_is_refused,
     birth::a_unique_key_is_held_by_one_open_job,
+    bulk::many_jobs_are_born_as_single_ones_are,
+    bulk::each_of_many_is_refused_for_itself,
     transitions::every_event_reads_back_and_folds_to_the_head,
     transitions::fields_that_are_absent_are_removed,
     transitions::objects_are_replaced_and_never_merged,

@@ -253,6 +253,16 @@ pub trait Store: Send + Sync + 'static {
     /// Stores a new job. Asked again with the same `write` it answers with the same job.
     async fn enqueue(&self, enqueue: &Enqueue) -> Result<Job, StoreError>;
 
+    /// Stores many new jobs, each as [`enqueue`](Self::enqueue) does: some may be stored and others refused. The
+    /// answers come in the same order; of a job that was there already, as it was born.
+    async fn enqueue_many(&self, enqueues: &[Enqueue]) -> Vec<Result<Job, StoreError>> {
+        let mut answers = Vec::with_capacity(enqueues.len());
+        for enqueue in enqueues {
+            answers.push(self.enqueue(enqueue).await);
+        }
+        answers
+    }
+
     /// The job, as the primary has it on a majority.
     async fn load(&self, id: &JobId) -> Result<Option<Job>, StoreError>;
 

@@ -5,6 +5,7 @@ use crate::{
     context::{Claim, StopReason},
     heartbeat::beat,
     redact::redact,
+    seats::Seat,
     step::StepError,
 };
 use bson::Document;
@@ -20,22 +21,13 @@ const ENDING_PATIENCE: Duration = Duration::from_secs(60);
 /// How long cleaning up is waited for; it goes on after that, and harms nobody.
 const ABANDON_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs the handler under a heartbeat, then records how it ended.
-pub async fn attempt(claim: Arc<Claim>, handler: Arc<dyn Handler>) {
+/// Waits for a slot and runs the handler under a heartbeat, then records how it ended.
+pub async fn attempt(claim: Arc<Claim>, handler: Arc<dyn Handler>, seat: Seat) {
     let ended = CancellationToken::new();
     // Whatever breaks off below, a heart that went on beating would keep the job from every successor.
     let _stops_heart = ended.clone().drop_guard();
     let heart = tokio::spawn(beat(Arc::clone(&claim), ended.clone()));
-    let job = claim.job();
-    tracing::info!(job = %claim.id, epoch = claim.epoch, attempt = job.head.attempt, "started");
-    let outcome = if job.head.state == State::Canceling {
-        // Taken over only to be cleaned up.
-        claim.stop_because(StopReason::Canceled);
-        Err(JobError::Stopped)
-    } else {
-        run(&claim, &handler).await
-    };
-    let fate = record(&claim, &handler, outcome).await;
+    let fate = work(&claim, &handler, seat).await;
     ended.cancel();
     if let Err(error) = heart.await {
         tracing::error!(job = %claim.id, epoch = claim.epoch, %error, "the heartbeat broke off");
@@ -46,6 +38,35 @@ pub async fn attempt(claim: Arc<Claim>, handler: Arc<dyn Handler>) {
             tracing::warn!(job = %claim.id, epoch = claim.epoch, %error, "left to a successor");
         }
     }
+}
+
+async fn work(claim: &Arc<Claim>, handler: &Arc<dyn Handler>, mut seat: Seat) -> Result<State, StepError> {
+    let has_slot = tokio::select! {
+        has_slot = seat.slot() => has_slot,
+        // What has to stop needs no slot for it.
+        () = claim.stop().cancelled() => true,
+    };
+    if !has_slot {
+        let reason = "no slot came free in time".to_owned();
+        let command = Command::Release { epoch: claim.epoch, reason };
+        return claim.step(&command, deadline()).await.map(|job| job.head.state);
+    }
+    let job = claim.job();
+    tracing::info!(job = %claim.id, epoch = claim.epoch, attempt = job.head.attempt, "started");
+    let outcome = if claim.stop().is_cancelled() {
+        Err(JobError::Stopped)
+    } else if job.head.state == State::Canceling {
+        // Taken over only to be cleaned up.
+        claim.stop_because(StopReason::Canceled);
+        Err(JobError::Stopped)
+    } else {
+        run(claim, handler).await
+    };
+    if outcome.is_ok() {
+        // The next handler needn't wait until this one's end is written.
+        drop(seat);
+    }
+    record(claim, handler, outcome).await
 }
 
 /// Runs the handler; a panic is a failed attempt; one that doesn't stop when told is left behind.

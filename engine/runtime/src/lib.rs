@@ -14,19 +14,27 @@
 
 mod attempt;
 mod backoff;
+mod claims;
 mod context;
+mod gate;
 mod heartbeat;
+mod look;
+mod metrics;
 mod options;
+mod rank;
 mod redact;
 mod retention;
 mod scheduler;
+mod seats;
 mod settler;
 mod slots;
 mod step;
 mod sweeper;
+mod upkeep;
 mod worker;
 
 pub use backoff::retry_delay_ms;
+pub use metrics::{Counter, Metrics};
 pub use options::{OptionsError, WorkerOptions};
 pub use scheduler::{Scheduler, SchedulerHandle, SchedulerOptions, SchedulerStatus};
 pub use worker::{Worker, WorkerHandle};

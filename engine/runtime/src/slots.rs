@@ -41,12 +41,8 @@ impl Slots {
         (reach.full, reach.taken) = Default::default();
     }
 
-    /// Whether anybody has looked since.
-    pub const fn are_known(&self) -> bool {
-        self.occupied.is_some()
-    }
-
-    async fn look(&mut self, store: &Arc<dyn Store>, reach: &mut Reach) -> Result<&Occupied, StoreError> {
+    /// Looks at the store, where nobody has since; tells `reach` which jobs needn't be shown.
+    pub async fn look(&mut self, store: &Arc<dyn Store>, reach: &mut Reach) -> Result<&Occupied, StoreError> {
         let occupied = match self.occupied.take() {
             Some(known) => known,
             None => store.occupied().await?,
@@ -90,8 +86,19 @@ impl Slots {
         Ready::NotNow
     }
 
+    /// A claim that takes these slots for a job is about to be made.
+    pub fn promise(&mut self, job: &Job, slots: &[String]) {
+        let slots = slots.iter().map(|slot| (slot.clone(), job.id().clone()));
+        self.occupied.iter_mut().for_each(|occupied| occupied.extend(slots.clone()));
+    }
+
+    /// The next look is at the store.
+    pub fn outdated(&mut self) {
+        self.occupied = None;
+    }
+
     /// A job has these slots now.
-    pub fn taken(&mut self, job: &Job) {
+    fn taken(&mut self, job: &Job) {
         let slots = job.head.holds.iter().map(|slot| (slot.clone(), job.id().clone()));
         self.occupied.iter_mut().for_each(|occupied| occupied.extend(slots.clone()));
     }

@@ -41,29 +41,35 @@ pub async fn step(
 ) -> Result<Job, StepError> {
     // One name for all tries: an answer that was lost is recognised by it.
     let write = uuid::Uuid::new_v4().to_string();
+    loop {
+        match try_step(store, &job, command, by, &write, deadline).await? {
+            Outcome::Won(job) => return Ok(*job),
+            Outcome::Lost(None) => return Err(StepError::Gone),
+            Outcome::Lost(Some(current)) if current.head.version == job.head.version => return Err(StepError::NotNow),
+            Outcome::Lost(Some(current)) => job = *current,
+        }
+    }
+}
+
+/// Decides once: somebody else may be faster, which the outcome tells.
+pub async fn try_step(
+    store: &Arc<dyn Store>,
+    job: &Job,
+    command: &Command,
+    by: &str,
+    write: &str,
+    deadline: Instant,
+) -> Result<Outcome, StepError> {
+    let next = transition(job, command, by, write)
+        .map_err(|refusal| StepError::Refused { refusal, job: Box::new(job.clone()) })?;
     let mut pause = PAUSE_FIRST;
     loop {
-        let next = match transition(&job, command, by, &write) {
-            Ok(next) => next,
-            Err(refusal) => {
-                let job = Box::new(job);
-                return Err(StepError::Refused { refusal, job });
-            }
-        };
         match store.apply(&next).await {
-            Ok(Outcome::Won(job)) => {
-                for violation in violations(&job) {
-                    tracing::error!(%violation, "an invariant is broken, which is a defect");
-                    debug_assert!(false, "{violation}");
+            Ok(outcome) => {
+                if let Outcome::Won(job) = &outcome {
+                    check(job);
                 }
-                return Ok(*job);
-            }
-            Ok(Outcome::Lost(None)) => return Err(StepError::Gone),
-            Ok(Outcome::Lost(Some(current))) => {
-                if current.head.version == job.head.version {
-                    return Err(StepError::NotNow);
-                }
-                job = *current;
+                return Ok(outcome);
             }
             Err(error) if error.is_retryable() && Instant::now() + pause < deadline => {
                 tracing::warn!(job = %job.id(), command = command.name(), %error, "trying again");
@@ -72,5 +78,12 @@ pub async fn step(
             }
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+fn check(job: &Job) {
+    for violation in violations(job) {
+        tracing::error!(%violation, "an invariant is broken, which is a defect");
+        debug_assert!(false, "{violation}");
     }
 }

@@ -1,21 +1,30 @@
 //! The worker: looks for jobs that it can run, claims them, and keeps its slots busy.
+//!
+//! All of its state is in one task, which never waits for the store: looks, claims and attempts are tasks of their own,
+//! and end in the one loop. A wake-up claims by id; a look at the store follows a gap, a burst, a slot that comes free
+//! while something is left, a timer, and the safety poll.
 
 use crate::{
     attempt::{abandon, attempt},
     backoff::spread,
+    claims::{Claims, SLOTS_FREED, Tried, claimable_at_once},
     context::{Claim, StopReason},
+    gate::Gate,
+    look::{AFTER_DUE, Look, Seen},
+    metrics::Metrics,
     options::{OptionsError, WorkerOptions},
-    retention::forget_old,
+    rank::{Fleet, kind_of},
+    seats::{Seat, Seats},
     settler::Settler,
-    slots::{Ready, Slots},
-    step::{StepError, step},
-    sweeper::sweep,
+    upkeep,
 };
-use bson::DateTime;
-use lucid_core::Command;
 use lucid_ports::{Ending, Feed, Handler, Reach, Store, StoreError, Wake, WorkerCard};
 use lucid_schemas::{Job, JobId, Kind, State};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::broadcast,
     task::{Id, JoinError, JoinHandle, JoinSet},
@@ -23,24 +32,31 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// So many jobs that this worker can't claim may stand before those that it can.
-const HIDDEN_AT_MOST: u32 = 16;
-
-/// How soon a pause, or its end, is seen by every worker.
-const PAUSE_SEEN_WITHIN: Duration = Duration::from_secs(1);
-/// Several jobs often end at once.
-const SLOTS_FREED: Duration = Duration::from_millis(20);
+/// So many wake-ups that wait make a burst, which one look serves better than a claim for each.
+const BURST: usize = 16;
+/// Until a look after one that brought nothing, though something may be left.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// A pause, or its end, is seen by every worker within a second.
+const PAUSES_EVERY: Duration = Duration::from_millis(800);
 /// Between two looks at what may be forgotten.
 const FORGET_EVERY: Duration = Duration::from_hours(1);
+/// How soon after a claim that another worker won the registry is read again.
+const RELEARN: Duration = Duration::from_secs(1);
 
 /// A worker that was started; it works until it is stopped.
 #[derive(Debug)]
 pub struct WorkerHandle {
     stop: CancellationToken,
     done: JoinHandle<()>,
+    metrics: Arc<Metrics>,
 }
 
 impl WorkerHandle {
+    /// What the worker counts.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
     /// Returns when the worker has ended by itself, which it should not.
     pub async fn ended(&mut self) -> Result<(), JoinError> {
         (&mut self.done).await
@@ -56,25 +72,48 @@ impl WorkerHandle {
     }
 }
 
+/// A job that is left to others for a moment.
+struct Later {
+    at: Instant,
+    /// As it was seen in a look; `None` where only the feed told of it.
+    seen: Option<Job>,
+}
+
 /// The state of a running worker; all in one task.
 pub struct Worker {
     store: Arc<dyn Store>,
     wakes: broadcast::Receiver<Wake>,
+    feed_ended: bool,
     handlers: HashMap<Kind, Arc<dyn Handler>>,
-    reach: Reach,
+    gate: Arc<Gate>,
     options: Arc<WorkerOptions>,
-    running: HashMap<JobId, Arc<Claim>>,
+    seats: Arc<Seats>,
+    fleet: Fleet,
+    claims: Claims,
+    /// What is left to others first.
+    later: BTreeMap<JobId, Later>,
+    /// What this worker holds: waiting for a slot, running, or coming to its end.
+    held: HashMap<JobId, Arc<Claim>>,
     attempts: JoinSet<()>,
     /// Which job an attempt's task is about; a task that broke off can't tell any more.
     jobs: HashMap<Id, JobId>,
-    slots: Slots,
+    looks: JoinSet<Seen>,
+    registry: JoinSet<Option<Vec<WorkerCard>>>,
+    pauses: JoinSet<Result<bool, StoreError>>,
     settler: JoinHandle<()>,
+    /// Something that could be claimed was left where it is, for want of room.
+    left: bool,
+    /// Whether there is reason to believe that another look finds what the last one didn't bring.
+    promising: bool,
     stop: CancellationToken,
-    next_pause_check: Instant,
-    next_forget: Instant,
-    next_poll: Instant,
+    next_look: Instant,
+    next_sweep: Instant,
     next_announce: Instant,
+    next_pauses: Instant,
+    next_forget: Instant,
+    learned: Instant,
     polls: u64,
+    metrics: Arc<Metrics>,
 }
 
 impl Worker {
@@ -92,82 +131,205 @@ impl Worker {
         options.check()?;
         let handlers: HashMap<_, _> = handlers.into_iter().map(|handler| (handler.kind(), handler)).collect();
         reach.kinds = Kind::ALL.into_iter().filter(|kind| handlers.contains_key(kind)).collect();
-        let stop = CancellationToken::new();
+        let (stop, metrics, options) = (CancellationToken::new(), Arc::<Metrics>::default(), Arc::new(options));
+        let gate = Gate::new(Arc::clone(&store), options.name.clone(), reach);
         let settler = Settler::new(Arc::clone(&store), feed.subscribe(), options.name.clone(), stop.child_token());
+        let now = Instant::now();
         let worker = Self {
-            store,
-            slots: Slots::default(),
-            settler: tokio::spawn(settler.run()),
-            next_pause_check: Instant::now(),
-            next_forget: Instant::now() + FORGET_EVERY,
             // Before the first look, so that nothing falls between the two.
             wakes: feed.subscribe(),
+            feed_ended: false,
             handlers,
-            reach,
-            options: Arc::new(options),
-            running: HashMap::new(),
+            seats: Seats::new(options.slots, Arc::clone(&metrics)),
+            fleet: Fleet::alone(options.name.clone()),
+            claims: Claims::new(Arc::clone(&store), Arc::clone(&gate), Arc::clone(&options), Arc::clone(&metrics)),
+            gate,
+            later: BTreeMap::new(),
+            held: HashMap::new(),
             attempts: JoinSet::new(),
             jobs: HashMap::new(),
+            looks: JoinSet::new(),
+            registry: JoinSet::new(),
+            pauses: JoinSet::new(),
+            settler: tokio::spawn(settler.run()),
+            left: false,
+            promising: true,
             stop: stop.clone(),
-            next_poll: Instant::now(),
-            next_announce: Instant::now(),
+            next_look: now,
+            next_sweep: now,
+            next_announce: now,
+            next_pauses: now + PAUSES_EVERY,
+            next_forget: now + FORGET_EVERY,
+            learned: now,
             polls: 0,
+            metrics: Arc::clone(&metrics),
+            store,
+            options,
         };
         let done = tokio::spawn(worker.work());
-        Ok(WorkerHandle { stop, done })
+        Ok(WorkerHandle { stop, done, metrics })
     }
 
     async fn work(mut self) {
         tracing::info!(worker = self.options.name, slots = self.options.slots, "worker started");
+        // Before the first claim.
+        let seen = self.gate.see_pauses().await;
+        self.saw_pauses(Ok(seen));
+        let seats = Arc::clone(&self.seats);
         while !self.stop.is_cancelled() {
-            if Instant::now() >= self.next_announce {
-                self.announce().await;
-            }
-            if Instant::now() >= self.next_poll {
-                self.sweep().await;
-                self.reconcile().await;
-                self.plan_next_poll().await;
-            }
-            if Instant::now() >= self.next_forget {
-                self.forget().await;
-            }
-            let until = self.next_poll.min(self.next_announce).min(self.next_forget);
+            self.on_time();
+            let until = self.next_event();
             tokio::select! {
                 () = self.stop.cancelled() => {}
                 () = sleep_until(until) => {}
-                Some(ended) = self.attempts.join_next_with_id() => self.slot_freed(ended),
-                wake = self.wakes.recv() => self.wake(wake).await,
+                Some(ended) = self.attempts.join_next_with_id() => self.ended(ended),
+                Some((id, tried)) = self.claims.ended() => self.tried(&id, tried),
+                Some(seen) = self.looks.join_next() => self.seen(seen),
+                Some(cards) = self.registry.join_next() => self.learn(cards),
+                Some(seen) = self.pauses.join_next() => self.saw_pauses(seen),
+                () = seats.freed.notified(), if self.left => self.look_if_worth_it(),
+                wake = self.wakes.recv(), if !self.feed_ended => self.wake(wake),
             }
         }
         self.shut_down().await;
     }
 
-    fn free_slots(&self) -> usize {
-        self.options.slots.saturating_sub(self.running.len())
+    fn next_event(&self) -> Instant {
+        let planned = self.next_look.min(self.next_announce).min(self.next_pauses).min(self.next_forget);
+        self.later.values().map(|later| later.at).min().map_or(planned, |first| first.min(planned))
     }
 
-    fn slot_freed(&mut self, ended: Result<(Id, ()), JoinError>) {
-        let task = match ended {
-            Ok((task, ())) => task,
-            Err(broken) => {
-                tracing::error!(%broken, "an attempt broke off: its lease will end");
-                broken.id()
+    fn on_time(&mut self) {
+        let now = Instant::now();
+        if now >= self.next_announce {
+            self.announce();
+        }
+        if now >= self.next_pauses {
+            self.next_pauses = now + PAUSES_EVERY;
+            if self.pauses.is_empty() {
+                let gate = Arc::clone(&self.gate);
+                self.pauses.spawn(async move { gate.see_pauses().await });
             }
+        }
+        if now >= self.next_forget {
+            self.next_forget = now + FORGET_EVERY;
+            tokio::spawn(upkeep::forget(Arc::clone(&self.store), Arc::clone(&self.options)));
+        }
+        if now >= self.next_look {
+            self.metrics.polls.count();
+            self.look();
+        }
+        let due: Vec<JobId> =
+            self.later.iter().filter(|(_, later)| later.at <= now).map(|(id, _)| id.clone()).collect();
+        for id in due {
+            if let Some(later) = self.later.remove(&id) {
+                self.claim(id, later.seen);
+            }
+        }
+    }
+
+    fn wake(&mut self, wake: Result<Wake, broadcast::error::RecvError>) {
+        match wake {
+            Ok(Wake::Changed { id, state }) => self.changed(id, state),
+            Ok(Wake::Gap) | Err(broadcast::error::RecvError::Lagged(_)) => {
+                self.metrics.gaps.count();
+                self.left = true;
+                self.look();
+                self.held.values().for_each(|claim| claim.poke.notify_one());
+            }
+            // From here the safety poll alone finds work.
+            Err(broadcast::error::RecvError::Closed) => self.feed_ended = true,
+        }
+    }
+
+    fn changed(&mut self, id: JobId, state: Option<State>) {
+        self.metrics.wakes.count();
+        if let Some(claim) = self.held.get(&id) {
+            // All other changes of a held job are this worker's own.
+            if matches!(state, None | Some(State::Canceling)) {
+                claim.poke.notify_one();
+            }
+        } else if !state.is_none_or(claimable_at_once) {
+            if self.later.remove(&id).is_some() {
+                self.metrics.wakes_settled_by_others.count();
+            }
+            if state.is_some_and(State::is_terminal) {
+                self.slots_freed();
+            }
+        } else if kind_of(&id).is_some_and(|kind| !self.handlers.contains_key(&kind)) {
+            self.metrics.wakes_of_other_kinds.count();
+        } else if self.seats.room() == 0 {
+            self.metrics.wakes_without_room.count();
+            self.leave();
+        } else if self.wakes.len() >= BURST {
+            self.metrics.wakes_in_bursts.count();
+            self.leave();
+            self.look();
+        } else {
+            self.claim_in_turn(id, None);
+        }
+    }
+
+    /// Whatever waits for slots of concurrency keys may have them now.
+    fn slots_freed(&mut self) {
+        if self.gate.is_awaited() {
+            self.look_in(SLOTS_FREED);
+        }
+    }
+
+    /// Claims at once, or after those who stand before this worker in the job's order.
+    fn claim_in_turn(&mut self, id: JobId, seen: Option<Job>) {
+        let delay = self.fleet.delay(&id);
+        if delay.is_zero() {
+            self.claim(id, seen);
+        } else {
+            self.metrics.wakes_left_to_others.count();
+            self.later.insert(id, Later { at: Instant::now() + delay, seen });
+        }
+    }
+
+    fn claim(&mut self, id: JobId, seen: Option<Job>) {
+        if self.held.contains_key(&id) || self.claims.contains(&id) {
+            return;
+        }
+        if self.seats.room() == 0 {
+            self.leave();
+            return;
+        }
+        self.claims.begin(id, seen, self.seats.seat());
+    }
+
+    /// A job that could be claimed stays where it is for now.
+    fn leave(&mut self) {
+        self.left = true;
+        self.promising = true;
+    }
+
+    fn tried(&mut self, id: &JobId, tried: Tried) {
+        match tried {
+            Tried::Won { job, claimed_from, seat } => self.hold(*job, claimed_from, seat),
+            Tried::Lost => {
+                tracing::debug!(job = %id, "not claimed: another worker was faster");
+                if self.learned.elapsed() >= RELEARN {
+                    self.next_announce = Instant::now();
+                }
+            }
+            Tried::NotNow { due_in: Some(due_in) } => self.look_in(due_in + AFTER_DUE),
+            Tried::NotNow { due_in: None } => self.look(),
+            Tried::LookAgain { wait } => self.look_in(wait),
+        }
+    }
+
+    fn hold(&mut self, job: Job, claimed_from: Instant, seat: Seat) {
+        self.promising = true;
+        let Some(handler) = self.handlers.get(&job.kind()).map(Arc::clone) else {
+            return;
         };
-        if let Some(id) = self.jobs.remove(&task) {
-            self.running.remove(&id);
-        }
-        self.next_poll = Instant::now();
-    }
-
-    /// Ends what nobody can take over, and cleans up after it.
-    async fn sweep(&self) {
-        for job in sweep(&self.store, &self.options.name).await {
-            if let Some(handler) = self.handlers.get(&job.kind()).map(Arc::clone) {
-                let claim = self.claim_of(job, Instant::now());
-                tokio::spawn(async move { abandon(&claim, &handler, Ending::Fenced).await });
-            }
-        }
+        let id = job.id().clone();
+        let claim = self.claim_of(job, claimed_from);
+        self.held.insert(id.clone(), Arc::clone(&claim));
+        let task = self.attempts.spawn(attempt(claim, handler, seat));
+        self.jobs.insert(task.id(), id);
     }
 
     fn claim_of(&self, job: Job, claimed_from: Instant) -> Arc<Claim> {
@@ -176,214 +338,136 @@ impl Worker {
         Claim::new(store, options, job, claimed_from, self.stop.child_token())
     }
 
-    async fn wake(&mut self, wake: Result<Wake, broadcast::error::RecvError>) {
-        match wake {
-            Ok(Wake::Changed { id, state }) => {
-                if let Some(claim) = self.running.get(&id) {
-                    // All other changes of a running job are this worker's own.
-                    if matches!(state, None | Some(State::Canceling)) {
-                        claim.poke.notify_one();
-                    }
-                } else if state.is_none_or(claimable_at_once) && self.free_slots() > 0 {
-                    self.look_at(&id).await;
-                } else if self.slots.awaited && state.is_some_and(State::is_terminal) {
-                    // Whatever waits for slots may have them now.
-                    self.next_poll = self.next_poll.min(Instant::now() + SLOTS_FREED);
-                }
+    fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let task = match ended {
+            Ok((task, ())) => task,
+            Err(broken) => {
+                tracing::error!(%broken, "an attempt broke off: its lease will end");
+                broken.id()
             }
-            Ok(Wake::Gap) | Err(broadcast::error::RecvError::Lagged(_)) => {
-                self.next_poll = Instant::now();
-                self.running.values().for_each(|claim| claim.poke.notify_one());
-            }
-            // The feed has ended: from here the safety poll alone finds work.
-            Err(broadcast::error::RecvError::Closed) => sleep_until(self.next_poll).await,
+        };
+        if let Some(id) = self.jobs.remove(&task) {
+            self.held.remove(&id);
         }
+        self.slots_freed();
     }
 
-    async fn look_at(&mut self, id: &JobId) {
-        if let Err(error) = self.see_pauses().await {
-            tracing::warn!(job = %id, %error, "not looked at");
+    fn look_in(&mut self, wait: Duration) {
+        self.next_look = self.next_look.min(Instant::now() + wait);
+    }
+
+    /// Once enough is free that a look pays: at least half of what may be claimed ahead.
+    fn look_if_worth_it(&mut self) {
+        if self.seats.room() <= self.seats.ahead() / 2 {
             return;
         }
-        match self.store.load(id).await {
-            Ok(Some(job)) if self.is_for_me(&job) => {
-                self.slots.forget(&mut self.reach);
-                let planned = self.next_poll;
-                if !self.claim(job).await {
-                    // It may be due in a moment only; what was planned before stays planned.
-                    self.plan_next_poll().await;
-                    self.next_poll = self.next_poll.min(planned);
-                }
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(job = %id, %error, "not looked at"),
+        if self.promising {
+            self.look();
+        } else {
+            self.look_in(LOOK_AGAIN);
         }
     }
 
-    fn is_for_me(&self, job: &Job) -> bool {
-        let paused = job.head.state == State::Queued && self.reach.paused.contains(&job.kind());
-        self.reach.covers(&job.request) && claimable_at_once(job.head.state) && !paused
-    }
-
-    /// Which kinds are paused; as of a moment ago.
-    async fn see_pauses(&mut self) -> Result<(), StoreError> {
-        if Instant::now() >= self.next_pause_check {
-            self.reach.paused = self.store.paused().await?.into_iter().map(|pause| pause.kind).collect();
-            self.next_pause_check = Instant::now() + PAUSE_SEEN_WITHIN;
-        }
-        Ok(())
-    }
-
-    async fn forget(&mut self) {
-        self.next_forget = Instant::now() + FORGET_EVERY;
-        if let Some(keep) = self.options.retention {
-            let forgotten = forget_old(&self.store, keep).await;
-            if forgotten > 0 {
-                tracing::info!(jobs = forgotten, "old jobs forgotten");
-            }
-        }
-    }
-
-    /// Claims until the slots are full or nothing is left.
-    async fn reconcile(&mut self) {
-        if let Err(error) = self.see_pauses().await {
-            tracing::warn!(%error, "nothing looked for");
+    /// Looks at the store, unless a look is under way: then another one follows it.
+    fn look(&mut self) {
+        if !self.looks.is_empty() {
+            self.left = true;
             return;
         }
-        self.slots.forget(&mut self.reach);
-        while self.free_slots() > 0 {
-            // More than there is room for: some may be this worker's own, or not to be claimed for whatever reason, and
-            // must not hide the others.
-            let limit = u32::try_from(self.free_slots() + self.running.len()).unwrap_or(u32::MAX);
-            let limit = limit.saturating_add(HIDDEN_AT_MOST);
-            let jobs = match self.store.claimable(&self.reach, limit).await {
-                Ok(jobs) => jobs,
-                Err(error) => {
-                    tracing::warn!(%error, "nothing looked for");
-                    return;
-                }
-            };
-            if jobs.is_empty() {
-                return;
+        let now = Instant::now();
+        self.next_look = now + self.poll_wait();
+        (self.left, self.promising) = (false, false);
+        self.metrics.looks.count();
+        let sweeps = now >= self.next_sweep;
+        if sweeps {
+            self.next_sweep = now + Duration::from_millis(self.options.poll_ms / 2);
+        }
+        let look = Look {
+            sweep_as: sweeps.then(|| self.options.name.clone()),
+            wanted: self.seats.room() * self.fleet.size(),
+            known: self.claims.len(),
+        };
+        self.looks.spawn(look.at(Arc::clone(&self.store), Arc::clone(&self.gate)));
+    }
+
+    fn seen(&mut self, seen: Result<Seen, JoinError>) {
+        let seen = seen.unwrap_or_else(|broken| {
+            tracing::error!(%broken, "a look at the store broke off");
+            Seen::default()
+        });
+        for job in seen.swept {
+            if let Some(handler) = self.handlers.get(&job.kind()).map(Arc::clone) {
+                let claim = self.claim_of(job, Instant::now());
+                tokio::spawn(async move { abandon(&claim, &handler, Ending::Fenced).await });
             }
-            let (mut won, knew_slots) = (false, self.slots.are_known());
-            for job in jobs {
-                if self.free_slots() == 0 || self.stop.is_cancelled() {
-                    return;
-                }
-                won |= self.claim(job).await;
+        }
+        for job in seen.jobs {
+            let id = job.id().clone();
+            if !self.later.contains_key(&id) {
+                self.claim_in_turn(id, Some(job));
             }
-            // Now that the full keys are known, others may be shown in the place of what waits for them.
-            if !won && self.slots.are_known() == knew_slots {
-                return;
-            }
+        }
+        self.left |= seen.more;
+        if let Some(due_in) = seen.due_in {
+            self.look_in(due_in);
+        }
+        if self.left {
+            self.look_if_worth_it();
         }
     }
 
-    /// Tries to claim; another worker may be faster, which is no error.
-    async fn claim(&mut self, job: Job) -> bool {
-        let Some(handler) = self.handlers.get(&job.kind()).map(Arc::clone) else {
-            return false;
-        };
-        let id = job.id().clone();
-        if self.running.contains_key(&id) {
-            return false;
-        }
-        let slots = match self.slots.find(&self.store, &mut self.reach, &job, &self.options.name).await {
-            Ready::With(slots) => slots,
-            Ready::NotNow => return false,
-        };
-        let took_slots = !slots.is_empty();
-        let command = Command::Claim { worker: self.options.name.clone(), lease_ms: self.options.lease_ms, slots };
-        let claimed_from = Instant::now();
-        // A claim whose outcome is unknown is asked about again: given up, it would cost a lease and an attempt.
-        let patience = claimed_from + self.options.working_lease();
-        match step(&self.store, job, &command, &self.options.name, patience).await {
-            Ok(job) => {
-                self.slots.taken(&job);
-                let claim = self.claim_of(job, claimed_from);
-                self.running.insert(id.clone(), Arc::clone(&claim));
-                let task = self.attempts.spawn(attempt(claim, handler));
-                self.jobs.insert(task.id(), id);
-                true
-            }
-            Err(error @ StepError::Store(_)) => {
-                tracing::warn!(job = %id, %error, "not claimed");
-                false
-            }
-            Err(error) => {
-                tracing::debug!(job = %id, %error, "not claimed");
-                if took_slots && matches!(error, StepError::NotNow) {
-                    // Another job may have been faster with a slot, and others may be free.
-                    self.next_poll = self.next_poll.min(Instant::now() + SLOTS_FREED);
-                }
-                false
-            }
-        }
-    }
-
-    async fn plan_next_poll(&mut self) {
+    /// Until the safety poll; spread, so that workers don't look all at once.
+    fn poll_wait(&mut self) -> Duration {
         self.polls += 1;
         let poll_ms = self.options.poll_ms;
         let jitter_ms = spread(&format!("{}/{}", self.options.name, self.polls)) % (poll_ms / 5 + 1);
-        let mut wait = Duration::from_millis(poll_ms - poll_ms / 10 + jitter_ms);
-        if !self.reach.paused.is_empty() {
-            // Nothing tells that a pause is over.
-            wait = wait.min(PAUSE_SEEN_WITHIN);
-        }
-        if self.free_slots() > 0 {
-            match self.store.next_due_in(&self.reach).await {
-                // A little later than due, so that the guard holds when the claim arrives.
-                Ok(Some(due_in)) => wait = wait.min(due_in + Duration::from_millis(20)),
-                Ok(None) => {}
-                Err(error) => tracing::debug!(%error, "next due time unknown"),
-            }
-        }
-        self.next_poll = Instant::now() + wait;
+        Duration::from_millis(poll_ms - poll_ms / 10 + jitter_ms)
     }
 
-    async fn announce(&mut self) {
+    /// Says that this worker lives, and learns who else does.
+    fn announce(&mut self) {
         self.next_announce = Instant::now() + Duration::from_millis(self.options.announce_ms);
-        let card = WorkerCard {
-            name: self.options.name.clone(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            capacity: i32::try_from(self.options.slots).unwrap_or(i32::MAX),
-            running: i32::try_from(self.running.len()).unwrap_or(i32::MAX),
-            reach: self.reach.clone(),
-            clock_skew_ms: self.clock_skew_ms().await,
-            seen_at: None,
-        };
-        if let Err(error) = self.store.announce(&card).await {
-            tracing::warn!(%error, "not announced");
+        if !self.registry.is_empty() {
+            return;
+        }
+        self.learned = Instant::now();
+        let (store, options) = (Arc::clone(&self.store), Arc::clone(&self.options));
+        self.registry.spawn(upkeep::announce(store, options, self.gate.reach().clone(), self.seats.running()));
+    }
+
+    fn saw_pauses(&mut self, seen: Result<Result<bool, StoreError>, JoinError>) {
+        match seen {
+            Ok(Ok(false)) => {}
+            Ok(Ok(true)) => self.look_in(Duration::ZERO),
+            Ok(Err(error)) => tracing::warn!(%error, "pauses not seen"),
+            Err(broken) => tracing::error!(%broken, "looking for pauses broke off"),
         }
     }
 
-    /// How far this node's clock is ahead of the primary's; half the way of the question is taken for each direction.
-    async fn clock_skew_ms(&self) -> Option<i64> {
-        let asked = DateTime::now().timestamp_millis();
-        let theirs = self.store.clock().await.ok()?.timestamp_millis();
-        let answered = DateTime::now().timestamp_millis();
-        Some(asked + (answered - asked) / 2 - theirs)
+    fn learn(&mut self, cards: Result<Option<Vec<WorkerCard>>, JoinError>) {
+        if let Ok(Some(cards)) = cards {
+            self.fleet.learn(cards);
+        }
     }
 
     /// Tells every handler to stop, waits for the endings, and leaves the registry.
     async fn shut_down(mut self) {
-        tracing::info!(worker = self.options.name, running = self.running.len(), "worker stops");
-        self.running.values().for_each(|claim| claim.stop_because(StopReason::Shutdown));
+        tracing::info!(worker = self.options.name, held = self.held.len(), "worker stops");
+        self.held.values().for_each(|claim| claim.stop_because(StopReason::Shutdown));
+        while self.claims.len() > 0 {
+            if let Some((_, Tried::Won { job, claimed_from, seat })) = self.claims.ended().await {
+                // It finds out that it has to stop, and gives the job back.
+                self.hold(*job, claimed_from, seat);
+            }
+        }
         while self.attempts.join_next().await.is_some() {}
+        // A word that is under way would list this worker again.
+        while self.registry.join_next().await.is_some() {}
         if let Err(error) = self.settler.await {
             tracing::error!(%error, "the settler broke off");
         }
         if let Err(error) = self.store.depart(&self.options.name).await {
             tracing::warn!(%error, "still listed among the workers");
         }
-    }
-}
-
-/// Whether a job in this state may be waiting for a claim. A running one is not: it is looked for when its lease ends.
-const fn claimable_at_once(state: State) -> bool {
-    match state {
-        State::Queued | State::Canceling | State::Committing => true,
-        State::Waiting | State::Running | State::Blocked | State::Succeeded | State::Failed | State::Canceled => false,
     }
 }

@@ -1,0 +1,101 @@
+//! Which of the workers tries first for a job, so that not all of them do.
+//!
+//! Every worker puts the live ones in an order of its own for each job (rendezvous hashing) and tries the later, the
+//! further back it stands itself; by then the feed has mostly told that another one has the job. A hint, never the
+//! truth: with an outdated list two may try at once, and the store decides.
+
+use crate::backoff::spread;
+use lucid_ports::{Reach, WorkerCard};
+use lucid_schemas::{JobId, Kind};
+use std::time::Duration;
+
+/// Longer than a claim takes until the feed tells of it.
+const STEP: Duration = Duration::from_millis(15);
+/// The last in the order don't wait for everybody: the first ones may be dead, or have no room.
+const LONGEST: Duration = Duration::from_millis(90);
+
+/// The live workers, as one of them sees them.
+#[derive(Debug)]
+pub struct Fleet {
+    own: String,
+    others: Vec<(String, Reach)>,
+}
+
+impl Fleet {
+    /// A worker that knows of no other.
+    pub const fn alone(own: String) -> Self {
+        Self { own, others: Vec::new() }
+    }
+
+    /// Learns who lives; whoever has no free slot stands back.
+    pub fn learn(&mut self, cards: Vec<WorkerCard>) {
+        let others = cards.into_iter().filter(|card| card.name != self.own && card.running < card.capacity);
+        self.others = others.map(|card| (card.name, card.reach)).collect();
+    }
+
+    /// How many workers there are, this one among them.
+    pub const fn size(&self) -> usize {
+        self.others.len() + 1
+    }
+
+    /// How long this worker waits before it tries for a job.
+    pub fn delay(&self, job: &JobId) -> Duration {
+        let kind = kind_of(job);
+        let weight = |worker: &str| spread(&format!("{worker}/{job}"));
+        let own = weight(&self.own);
+        let rivals = self.others.iter().filter(|(_, reach)| kind.is_none_or(|kind| reach.kinds.contains(&kind)));
+        let before = rivals.filter(|(worker, _)| weight(worker) > own).count();
+        (STEP * u32::try_from(before).unwrap_or(u32::MAX)).min(LONGEST)
+    }
+}
+
+/// The kind of a job, which its id begins with.
+pub fn kind_of(job: &JobId) -> Option<Kind> {
+    let begins = |kind: &Kind| job.as_str().strip_prefix(kind.as_str()).is_some_and(|rest| rest.starts_with('_'));
+    Kind::ALL.into_iter().find(begins)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bson::DateTime;
+
+    fn card(name: &str, running: i32) -> WorkerCard {
+        let reach = Reach { kinds: vec![Kind::Verify], ..Reach::default() };
+        WorkerCard { name: name.into(), version: "1".into(), capacity: 2, running, reach, seen_at: None }
+    }
+
+    fn fleet(own: &str, all: &[WorkerCard]) -> Fleet {
+        let mut fleet = Fleet::alone(own.into());
+        fleet.learn(all.to_vec());
+        fleet
+    }
+
+    #[test]
+    fn one_worker_is_first_for_each_job_and_every_worker_for_some() {
+        let all: Vec<_> = (0..4).map(|number| card(&format!("w{number}"), 0)).collect();
+        let fleets: Vec<_> = all.iter().map(|card| fleet(&card.name, &all)).collect();
+        let mut first = [0; 4];
+        for chance in 0..400 {
+            let job = JobId::compose(Kind::Verify, DateTime::from_millis(0), chance);
+            let mut delays: Vec<_> = fleets.iter().map(|fleet| fleet.delay(&job)).collect();
+            first[delays.iter().position(Duration::is_zero).expect("somebody tries at once")] += 1;
+            delays.sort();
+            assert_eq!(delays, [0, 1, 2, 3].map(|rank| STEP * rank));
+        }
+        assert!(first.iter().all(|jobs| *jobs > 60), "{first:?}");
+    }
+
+    #[test]
+    fn nobody_waits_for_a_worker_that_cannot() {
+        let backup = |chance| JobId::compose(Kind::Backup, DateTime::from_millis(0), chance);
+        let verify = |chance| JobId::compose(Kind::Verify, DateTime::from_millis(0), chance);
+        let full = fleet("me", &[card("me", 2), card("full", 2)]);
+        let other = fleet("me", &[card("other", 0)]);
+        for chance in 0..20 {
+            assert!(full.delay(&verify(chance)).is_zero() && other.delay(&backup(chance)).is_zero());
+        }
+        assert_eq!(kind_of(&verify(1)), Some(Kind::Verify));
+        assert_eq!(kind_of(&"verification_1".parse().expect("an id")), None);
+    }
+}

@@ -1,0 +1,50 @@
+//! What a worker does beside its work: says that it lives, learns who else does, forgets old jobs.
+
+use crate::{options::WorkerOptions, retention::forget_old};
+use bson::DateTime;
+use lucid_ports::{Reach, Store, WorkerCard};
+use std::{sync::Arc, time::Duration};
+
+/// A card that is older than so many announcements is a dead worker's.
+const CARDS_KEPT: u32 = 3;
+
+/// Announces a worker with so many running handlers; the cards of all live ones, where they can be read.
+pub async fn announce(
+    store: Arc<dyn Store>,
+    options: Arc<WorkerOptions>,
+    reach: Reach,
+    running: usize,
+) -> Option<Vec<WorkerCard>> {
+    let card = WorkerCard {
+        name: options.name.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        capacity: i32::try_from(options.slots).unwrap_or(i32::MAX),
+        running: i32::try_from(running).unwrap_or(i32::MAX),
+        reach,
+        clock_skew_ms: clock_skew_ms(&*store).await,
+        seen_at: None,
+    };
+    if let Err(error) = store.announce(&card).await {
+        tracing::warn!(%error, "not announced");
+    }
+    let within = Duration::from_millis(options.announce_ms) * CARDS_KEPT;
+    store.workers(within).await.map_err(|error| tracing::warn!(%error, "the registry can't be read")).ok()
+}
+
+/// How far this node's clock is ahead of the primary's; half the way of the question is taken for each direction.
+async fn clock_skew_ms(store: &dyn Store) -> Option<i64> {
+    let asked = DateTime::now().timestamp_millis();
+    let theirs = store.clock().await.ok()?.timestamp_millis();
+    let answered = DateTime::now().timestamp_millis();
+    Some(asked + (answered - asked) / 2 - theirs)
+}
+
+/// Forgets jobs that ended long ago, where the options say so.
+pub async fn forget(store: Arc<dyn Store>, options: Arc<WorkerOptions>) {
+    if let Some(keep) = options.retention {
+        let forgotten = forget_old(&store, keep).await;
+        if forgotten > 0 {
+            tracing::info!(jobs = forgotten, "old jobs forgotten");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The bench of the engine: no-op jobs, beside the floors of the same server in the same run.
+//!
+//! `jobs` measures enqueue, drain, pick-up, idling and the claims of eight workers; `history` how claims fare beside
+//! ever more finished jobs; `worker` is what the first two start: a worker in a process of its own. Invariant: a floor
+//! and what is compared with it are measured in turn, so that a busy machine slows both.
+
+mod child;
+mod drain;
+mod enqueue;
+mod figures;
+mod floors;
+mod history;
+mod idle;
+mod pick_up;
+mod stage;
+
+use figures::Report;
+use stage::Stage;
+use std::{env, error::Error, process::ExitCode};
+
+/// What goes wrong here ends the run.
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+const USAGE: &str = "usage: tests/bench jobs|history [--json]";
+
+/// Two threads, as many as the smallest machine that this is for has cores to spare.
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let measured = match words[..] {
+        ["worker", name, slots, database] => return ended(child::work(name, slots, database).await),
+        ["jobs"] => jobs().await.map(|report| report.table()),
+        ["jobs", "--json"] => jobs().await.map(|report| report.json()),
+        ["history"] => history().await.map(|report| report.table()),
+        ["history", "--json"] => history().await.map(|report| report.json()),
+        _ => Err(USAGE.into()),
+    };
+    ended(measured.map(|text| println!("{text}")))
+}
+
+fn ended(outcome: Outcome<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn jobs() -> Outcome<Report> {
+    let mut stage = Stage::set().await?;
+    let mut report = Report::default();
+    idle::measure(&mut stage, &mut report).await?;
+    pick_up::measure(&stage, &mut report).await?;
+    enqueue::measure(&stage, &mut report).await?;
+    drain::measure(&stage, &mut report).await?;
+    stage.end().await?;
+    Ok(report)
+}
+
+async fn history() -> Outcome<Report> {
+    let stage = Stage::set().await?;
+    let mut report = Report::default();
+    history::measure(&stage, &mut report).await?;
+    stage.end().await?;
+    Ok(report)
+}

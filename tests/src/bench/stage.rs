@@ -1,0 +1,76 @@
+//! What everything is measured on: a private replica set of one member, a database for each chapter, no-op jobs.
+
+use crate::Outcome;
+use bson::DateTime;
+use lucid_embedded::{Deployment, Options};
+use lucid_mongo::{Connection, MongoStore};
+use lucid_ports::{Enqueue, Reach};
+use lucid_schemas::{Kind, ManifestName, Request, Requires, Spec, VerifyLevel, VerifySpec};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// More than the default, as on any real server: a bench of a million jobs must not measure a cache of 256 MiB.
+const CACHE_MIB: u32 = 1_024;
+
+/// A private server.
+pub struct Stage {
+    pub deployment: Deployment,
+    _dir: TempDir,
+}
+
+/// One chapter's database.
+pub struct Hall {
+    pub connection: Connection,
+    pub store: Arc<MongoStore>,
+    pub name: String,
+}
+
+impl Stage {
+    pub async fn set() -> Outcome<Self> {
+        let dir = tempfile::Builder::new().prefix("lucid-bench-").tempdir()?;
+        let options = Options { wired_tiger_cache_mib: CACHE_MIB, ..Options::new(dir.path().join("mongod")) };
+        Ok(Self { deployment: Deployment::start(options).await?, _dir: dir })
+    }
+
+    /// A chapter's database, set up and empty.
+    pub async fn hall(&self, name: &str) -> Outcome<Hall> {
+        let name = format!("bench_{name}");
+        let connection = lucid_mongo::connect(&self.deployment.uri(), &name).await?;
+        connection.set_up().await?;
+        Ok(Hall { store: connection.store(), connection, name })
+    }
+
+    /// Process id of the server.
+    pub fn server(&mut self) -> Outcome<u32> {
+        self.deployment.members().first().and_then(|member| member.pid).ok_or_else(|| "mongod has ended".into())
+    }
+
+    pub async fn end(self) -> Outcome<()> {
+        Ok(self.deployment.stop().await?)
+    }
+}
+
+/// What a bench worker reaches.
+pub fn reach() -> Reach {
+    Reach { kinds: vec![Kind::Verify], ..Reach::default() }
+}
+
+/// A job that does nothing, with a spec as large as real ones.
+pub fn no_op() -> Enqueue {
+    let chance = || uuid::Uuid::new_v4().as_u64_pair().0;
+    let spec = VerifySpec {
+        backup: lucid_schemas::JobId::compose(Kind::Backup, DateTime::now(), chance()),
+        manifest: ManifestName { key: "manifests/1".into(), hash: "0".repeat(64) },
+        level: VerifyLevel::Structure,
+    };
+    let request = Request {
+        id: lucid_schemas::JobId::compose(Kind::Verify, DateTime::now(), chance()),
+        spec: Spec::Verify(spec),
+        requested_by: "api:bench".into(),
+        unique_key: None,
+        priority: 0,
+        max_attempts: 5,
+        requires: Requires::default(),
+    };
+    Enqueue { request, delay_ms: 0, write: uuid::Uuid::new_v4().to_string() }
+}
