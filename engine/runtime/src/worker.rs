@@ -15,7 +15,11 @@ use bson::DateTime;
 use lucid_core::Command;
 use lucid_ports::{Ending, Feed, Handler, Reach, Store, StoreError, Wake, WorkerCard};
 use lucid_schemas::{Job, JobId, Kind, State};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::broadcast,
     task::{Id, JoinError, JoinHandle, JoinSet},
@@ -63,7 +67,7 @@ pub struct Worker {
     handlers: HashMap<Kind, Arc<dyn Handler>>,
     reach: Reach,
     options: Arc<WorkerOptions>,
-    running: HashMap<JobId, Arc<Claim>>,
+    running: BTreeMap<JobId, Arc<Claim>>,
     attempts: JoinSet<()>,
     /// Which job an attempt's task is about; a task that broke off can't tell any more.
     jobs: HashMap<Id, JobId>,
@@ -105,7 +109,7 @@ impl Worker {
             handlers,
             reach,
             options: Arc::new(options),
-            running: HashMap::new(),
+            running: BTreeMap::new(),
             attempts: JoinSet::new(),
             jobs: HashMap::new(),
             stop: stop.clone(),
@@ -133,9 +137,11 @@ impl Worker {
             }
             let until = self.next_poll.min(self.next_announce).min(self.next_forget);
             tokio::select! {
+                // In this order: a simulated run can be repeated only where no chance is left in it.
+                biased;
                 () = self.stop.cancelled() => {}
-                () = sleep_until(until) => {}
                 Some(ended) = self.attempts.join_next_with_id() => self.slot_freed(ended),
+                () = sleep_until(until) => {}
                 wake = self.wakes.recv() => self.wake(wake).await,
             }
         }

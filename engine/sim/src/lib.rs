@@ -1,0 +1,4 @@
+//! Proof of the engine.
+
+#[cfg(test)]
+mod simulation;
