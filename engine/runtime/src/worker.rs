@@ -29,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 /// So many jobs that this worker can't claim may stand before those that it can.
 const HIDDEN_AT_MOST: u32 = 16;
+/// How long what isn't due yet is given to become so.
+const A_MOMENT: Duration = Duration::from_millis(20);
 
 /// How soon a pause, or its end, is seen by every worker.
 const PAUSE_SEEN_WITHIN: Duration = Duration::from_secs(1);
@@ -128,9 +130,11 @@ impl Worker {
                 self.announce().await;
             }
             if Instant::now() >= self.next_poll {
+                // Asked before the look: what comes due between the two would be missed by both otherwise.
+                let next_due = self.next_due().await;
                 self.sweep().await;
                 self.reconcile().await;
-                self.plan_next_poll().await;
+                self.plan_next_poll(next_due);
             }
             if Instant::now() >= self.next_forget {
                 self.forget().await;
@@ -214,11 +218,9 @@ impl Worker {
         match self.store.load(id).await {
             Ok(Some(job)) if self.is_for_me(&job) => {
                 self.slots.forget(&mut self.reach);
-                let planned = self.next_poll;
                 if !self.claim(job).await {
-                    // It may be due in a moment only; what was planned before stays planned.
-                    self.plan_next_poll().await;
-                    self.next_poll = self.next_poll.min(planned);
+                    // It may be due in a moment only: the next look finds out.
+                    self.next_poll = self.next_poll.min(Instant::now() + A_MOMENT);
                 }
             }
             Ok(_) => {}
@@ -328,7 +330,19 @@ impl Worker {
         }
     }
 
-    async fn plan_next_poll(&mut self) {
+    /// When the next job comes due, or a lease ends.
+    async fn next_due(&self) -> Option<Instant> {
+        match self.store.next_due_in(&self.reach).await {
+            // A little later than due, so that the guard holds when the claim arrives.
+            Ok(due_in) => due_in.map(|due_in| Instant::now() + due_in + A_MOMENT),
+            Err(error) => {
+                tracing::debug!(%error, "next due time unknown");
+                None
+            }
+        }
+    }
+
+    fn plan_next_poll(&mut self, next_due: Option<Instant>) {
         self.polls += 1;
         let poll_ms = self.options.poll_ms;
         let jitter_ms = spread(&format!("{}/{}", self.options.name, self.polls)) % (poll_ms / 5 + 1);
@@ -337,15 +351,10 @@ impl Worker {
             // Nothing tells that a pause is over.
             wait = wait.min(PAUSE_SEEN_WITHIN);
         }
-        if self.free_slots() > 0 {
-            match self.store.next_due_in(&self.reach).await {
-                // A little later than due, so that the guard holds when the claim arrives.
-                Ok(Some(due_in)) => wait = wait.min(due_in + Duration::from_millis(20)),
-                Ok(None) => {}
-                Err(error) => tracing::debug!(%error, "next due time unknown"),
-            }
-        }
-        self.next_poll = Instant::now() + wait;
+        let safety_poll = Instant::now() + wait;
+        // Without a free slot there is nothing to look for; a slot that gets free looks by itself.
+        let next_due = next_due.filter(|_| self.free_slots() > 0);
+        self.next_poll = next_due.map_or(safety_poll, |next_due| safety_poll.min(next_due));
     }
 
     async fn announce(&mut self) {

@@ -59,6 +59,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>) -> Verdict {
     let storm_ms = stage.plan.storm_ms;
     play(&stage, &mut nodes, storm_ms, false);
     stage.calm_down();
+    nodes.iter().for_each(Node::calm_down);
     play(&stage, &mut nodes, storm_ms + CALM_MS, true);
     close(&stage, &mut nodes);
     drop(nodes);

@@ -67,5 +67,5 @@ async fn relay(stage: Arc<Stage>, process: Arc<Process>, wakes: broadcast::Sende
 }
 
 fn opening(stage: &Stage) -> Duration {
-    Duration::from_millis(stage.up_to_ms(500))
+    Duration::from_millis(stage.up_to_ms(2_000))
 }

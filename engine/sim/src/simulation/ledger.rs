@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How many versions of a job a stale read may reach back.
 const REMEMBERED: usize = 6;
 
+/// How late a job may be claimed that a worker is waiting for: the time to open a feed, and some calls.
+const PROMPT_MS: i64 = 8_000;
+
 /// All that was written down.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -72,8 +75,9 @@ impl Ledger {
         }
     }
 
-    /// A transition was made; `lease_end` is that of the lease before it, `now` the store's clock.
-    pub fn written(&mut self, job: &Job, lease_end: Option<DateTime>, now: DateTime) {
+    /// A transition was made; `lease_end` is that of the lease before it, `now` the store's clock; `prompt` says whether
+    /// what is due has to be claimed at once.
+    pub fn written(&mut self, job: &Job, lease_end: Option<DateTime>, now: DateTime, prompt: bool) {
         let Some(before) = self.latest(job.id()).cloned() else {
             return self.violation(format!("SIM-1: {} was changed before it was stored", job.id()));
         };
@@ -94,6 +98,10 @@ impl Ledger {
             }
             if lease_end.is_some_and(|lease_end| lease_end > now) {
                 self.violation(format!("SIM-4: epoch {epoch} took {} from a lease that still ran", job.id()));
+            }
+            let due_for_ms = before.head.run_at.stored().map_or(0, |run_at| now.timestamp_millis() - run_at.timestamp_millis());
+            if prompt && lease_end.is_none() && due_for_ms > PROMPT_MS {
+                self.violation(format!("SIM-17: {} was due for {due_for_ms} ms when it was claimed", job.id()));
             }
             if before.head.state == State::Queued && before.head.run_at.stored().is_none_or(|run_at| run_at > now) {
                 self.violation(format!("SIM-5: epoch {epoch} took {} before it was due", job.id()));

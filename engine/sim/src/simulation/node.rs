@@ -82,6 +82,13 @@ impl Node {
         !body.process.is_dead() && body.stopping.as_ref().is_none_or(|stopping| !stopping.is_finished())
     }
 
+    /// Nothing happens to it any more.
+    pub fn calm_down(&self) {
+        if let Some(body) = &self.body {
+            body.process.spare();
+        }
+    }
+
     /// Stops it for so long, between two instructions.
     pub fn freeze(&mut self, for_ms: u64) {
         if self.body.is_some() {

@@ -8,8 +8,8 @@ use lucid_runtime::WorkerOptions;
 pub enum Weather {
     /// Everything goes wrong. Promised: no invariant breaks, and once it is over every job ends.
     Storm,
-    /// Only the feed and the nodes fail, and the safety poll is too rare to help. Promised besides: wake-ups, gaps and
-    /// timers alone bring every job to its end.
+    /// Only the feed fails, and the safety poll is too rare to help. Promised besides: wake-ups, gaps and timers alone
+    /// bring every job to its end, and where no worker is stopped, a job that is due is taken at once.
     Deaf,
     /// No node is stopped and no clock jumps. Promised besides: nobody acts for a claim after the next one has begun.
     Steady,
@@ -65,6 +65,9 @@ pub struct Plan {
     pub storm_ms: i64,
     /// The longest turn of a node: the shorter, the finer they interleave.
     pub turn_ms: usize,
+    /// Whether a job that is due is taken at once.
+    pub prompt: bool,
+    slots: usize,
     lease_ms: u32,
     poll_ms: u64,
 }
@@ -73,10 +76,14 @@ impl Plan {
     /// What this chance decides.
     pub fn draw(chance: &mut Chance) -> Self {
         let weather = chance.of(&[Weather::Storm, Weather::Storm, Weather::Deaf, Weather::Steady]);
+        let faults = weather.faults(chance);
+        let prompt = weather == Weather::Deaf && faults.drain == 0;
         Self {
             weather,
-            faults: weather.faults(chance),
-            workers: 2 + chance.below(2),
+            faults,
+            prompt,
+            workers: if prompt { 1 + chance.below(2) } else { 2 + chance.below(2) },
+            slots: if prompt { 16 } else { 2 },
             jobs: 2 + chance.below(5),
             storm_ms: 8_000 + i64::try_from(chance.below(12_000)).unwrap_or(0),
             turn_ms: chance.of(&[10, 40, 100]),
@@ -91,7 +98,7 @@ impl Plan {
     /// The options of a worker of this name.
     pub fn options(&self, name: &str) -> WorkerOptions {
         WorkerOptions {
-            slots: 2,
+            slots: self.slots,
             poll_ms: self.poll_ms,
             grace_ms: 1_000,
             announce_ms: 10_000,
@@ -119,7 +126,7 @@ impl Weather {
                 clock_ms: chance.of(&[50, 5_000]),
                 ..crashes
             },
-            Self::Deaf => Faults { broken: 4, drain: chance.of(&[0, 400]), ..crashes },
+            Self::Deaf => Faults { broken: 3, drain: chance.of(&[0, 0, 400]), ..base },
             Self::Steady => Faults {
                 refused: chance.of(&[0, 30, 8]),
                 answer_lost: chance.of(&[0, 30, 8]),

@@ -179,12 +179,17 @@ impl Process {
         self.lives().await;
     }
 
-    /// Dies before the answer comes where its time has come.
+    /// Dies before an answer comes where its time has come.
     pub async fn hears(&self) {
         {
             let mut life = lock(&self.life);
             life.dead |= life.calls == life.dies_at_call && life.dies_after_effect;
         }
         self.lives().await;
+    }
+
+    /// From here on no call kills it any more.
+    pub fn spare(&self) {
+        lock(&self.life).dies_at_call = 0;
     }
 }

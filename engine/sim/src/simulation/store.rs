@@ -79,7 +79,8 @@ impl SimStore {
             && is_new
             && self.stage.mutant != Some(Mutant::EarlyAnswer)
         {
-            self.stage.ledger().written(job, lease_end, self.stage.twin.now());
+            let prompt = self.stage.plan.prompt;
+            self.stage.ledger().written(job, lease_end, self.stage.twin.now(), prompt);
         }
         let events: Vec<_> = transition.events.iter().map(|event| event.body.name()).collect();
         let won = if matches!(outcome, Outcome::Won(_)) { "" } else { " lost" };

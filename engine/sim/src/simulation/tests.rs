@@ -77,7 +77,7 @@ fn replay() {
 fn every_mutant_is_caught() {
     for mutant in Mutant::ALL {
         let began = Instant::now();
-        let (caught, _) = run_many(0, 400, Some(mutant));
+        let (caught, _) = run_many(0, 2_000, Some(mutant));
         let verdict = caught.unwrap_or_else(|| panic!("{mutant:?} got away"));
         println!("{mutant:?}: seed {}, {:?}: {:?}", verdict.seed, began.elapsed(), verdict.violations);
     }
