@@ -12,6 +12,37 @@ use std::{
     time::Instant,
 };
 
+/// Every fault and every event; a run of many seeds has them all.
+const HAPPENS: [&str; 27] = [
+    "abandoned",
+    "acted",
+    "acted though fenced",
+    "answer lost",
+    "attempt_failed",
+    "blocked",
+    "cancel_requested",
+    "canceled",
+    "claimed",
+    "clock jumped",
+    "commit_started",
+    "died",
+    "drained",
+    "failed",
+    "feed broken",
+    "frozen",
+    "not unique",
+    "refused",
+    "released",
+    "resumed",
+    "slow",
+    "snapshot_taken",
+    "stale",
+    "succeeded",
+    "swap_started",
+    "taken over",
+    "wake repeated",
+];
+
 /// A number from the environment.
 fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
@@ -51,13 +82,16 @@ fn run_many(from: u64, count: u64, mutant: Option<Mutant>) -> (Option<Verdict>, 
 
 #[test]
 fn thousands_of_seeds_keep_every_promise() {
-    let count = number("LUCID_SIM_SEEDS").unwrap_or(1_000);
+    let count = number("LUCID_SIM_SEEDS").unwrap_or(2_000);
     let began = Instant::now();
     let (broken, counts) = run_many(number("LUCID_SIM_FROM").unwrap_or(0), count, None);
     println!("{count} seeds in {:?}: {counts:#?}", began.elapsed());
     if let Some(verdict) = broken {
         panic!("{verdict}");
     }
+    // What never happened would be proven by nobody.
+    let missing: Vec<_> = HAPPENS.iter().filter(|what| !counts.contains_key(*what)).collect();
+    assert!(missing.is_empty() || count < 100, "never happened: {missing:?}");
 }
 
 /// The whole story of one seed, and the proof that it repeats itself.
