@@ -1,6 +1,7 @@
 //! What the store does where a mutant has taken a safeguard away; without one, what the twin does.
 
-use super::{mutant::Mutant, store::SimStore};
+use super::store::SimStore;
+use crate::mutant::Mutant;
 use bson::DateTime;
 use lucid_core::{Guard, LeaseChange, Transition, evolve, fold};
 use lucid_ports::{Outcome, Reach, Renewal, Store, StoreError};

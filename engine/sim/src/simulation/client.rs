@@ -101,9 +101,8 @@ async fn order(store: &SimStore, id: &JobId, command: &Command) {
 async fn operate(store: Arc<SimStore>) {
     loop {
         sleep(Duration::from_secs(2)).await;
-        let is_blocked = |id: &JobId| {
-            store.stage.ledger().latest(id).is_some_and(|job| job.head.state == State::Blocked)
-        };
+        let is_blocked =
+            |id: &JobId| store.stage.ledger().latest(id).is_some_and(|job| job.head.state == State::Blocked);
         let enqueued = store.stage.ledger().enqueued.clone();
         for id in enqueued.iter().filter(|id| is_blocked(id)) {
             let backup = id.as_str().starts_with(Kind::Backup.as_str());

@@ -2,10 +2,10 @@
 //! stored against the book.
 
 use super::{
-    mutant::Mutant,
     node::{Node, Role},
     stage::Stage,
 };
+use crate::mutant::Mutant;
 use lucid_schemas::JobId;
 use std::{
     collections::{BTreeMap, hash_map::DefaultHasher},

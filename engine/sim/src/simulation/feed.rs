@@ -1,7 +1,8 @@
 //! The change stream of one process: it opens after a while, repeats itself, and breaks. It keeps the promise of
 //! every feed: no gap goes unsaid, and it is said once the next stream is open.
 
-use super::{mutant::Mutant, stage::{Process, Stage}};
+use super::stage::{Process, Stage};
+use crate::mutant::Mutant;
 use lucid_ports::{Feed, Wake};
 use std::{sync::Arc, time::Duration};
 use tokio::{

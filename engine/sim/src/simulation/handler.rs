@@ -1,6 +1,9 @@
 //! The handlers of the simulation: what they do is drawn by lot, and what they did is written down outside the store.
 
-use super::{plan::Weather, stage::{Process, Stage}};
+use super::{
+    plan::Weather,
+    stage::{Process, Stage},
+};
 use async_trait::async_trait;
 use bson::{Document, Timestamp, doc};
 use lucid_ports::{Ending, Handler, JobContext, JobError};
@@ -71,7 +74,16 @@ impl SimHandler {
         if self.stage.is_calm() {
             return Fate::Success;
         }
-        let fates = [Fate::Success, Fate::Success, Fate::Success, Fate::Success, Fate::Retry, Fate::Retry, Fate::Fail, Fate::Panic];
+        let fates = [
+            Fate::Success,
+            Fate::Success,
+            Fate::Success,
+            Fate::Success,
+            Fate::Retry,
+            Fate::Retry,
+            Fate::Fail,
+            Fate::Panic,
+        ];
         self.stage.chance().of(&fates)
     }
 
@@ -130,7 +142,9 @@ impl Handler for SimHandler {
         let job = context.job();
         if ending != Ending::Fenced && is_committed(&job) {
             let id = job.id();
-            self.stage.ledger().violation(format!("SIM-14: {id} was abandoned past its point of no return: {ending:?}"));
+            self.stage
+                .ledger()
+                .violation(format!("SIM-14: {id} was abandoned past its point of no return: {ending:?}"));
         }
         self.stage.ledger().count("abandoned");
         sleep(Duration::from_millis(self.stage.up_to_ms(50))).await;

@@ -99,7 +99,8 @@ impl Ledger {
             if lease_end.is_some_and(|lease_end| lease_end > now) {
                 self.violation(format!("SIM-4: epoch {epoch} took {} from a lease that still ran", job.id()));
             }
-            let due_for_ms = before.head.run_at.stored().map_or(0, |run_at| now.timestamp_millis() - run_at.timestamp_millis());
+            let due_for_ms =
+                before.head.run_at.stored().map_or(0, |run_at| now.timestamp_millis() - run_at.timestamp_millis());
             if prompt && lease_end.is_none() && due_for_ms > PROMPT_MS {
                 self.violation(format!("SIM-17: {} was due for {due_for_ms} ms when it was claimed", job.id()));
             }
@@ -165,9 +166,8 @@ impl Ledger {
         }
         for (id, epoch) in self.commits.clone() {
             let of_epoch = stored.get(&id).map(|job| of_epoch(&job.events, epoch)).unwrap_or_default();
-            let committed = |event: &&Event| {
-                matches!(event.body, EventBody::CommitStarted {} | EventBody::SwapStarted { .. })
-            };
+            let committed =
+                |event: &&Event| matches!(event.body, EventBody::CommitStarted {} | EventBody::SwapStarted { .. });
             if !of_epoch.iter().any(committed) {
                 self.violation(format!("SIM-12: epoch {epoch} of {id} was told to commit, and nothing says so"));
             }
@@ -196,6 +196,7 @@ impl Ledger {
 /// The events of one claim, without the claim itself.
 fn of_epoch(events: &[Event], epoch: i64) -> Vec<&Event> {
     let is_claim = |event: &&Event| matches!(event.body, EventBody::Claimed { .. });
-    let is_its_claim = |event: &&Event| matches!(event.body, EventBody::Claimed { epoch: claimed, .. } if claimed == epoch);
+    let is_its_claim =
+        |event: &&Event| matches!(event.body, EventBody::Claimed { epoch: claimed, .. } if claimed == epoch);
     events.iter().skip_while(|event| !is_its_claim(event)).skip(1).take_while(|event| !is_claim(event)).collect()
 }

@@ -6,7 +6,6 @@ mod conductor;
 mod feed;
 mod handler;
 mod ledger;
-mod mutant;
 mod node;
 mod plan;
 mod stage;

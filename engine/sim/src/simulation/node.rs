@@ -5,10 +5,10 @@ use super::{
     client,
     feed::SimFeed,
     handler::SimHandler,
-    mutant::Mutant,
     stage::{Process, Stage},
     store::SimStore,
 };
+use crate::mutant::Mutant;
 use lucid_ports::{Feed, Reach, Store};
 use lucid_runtime::{Worker, WorkerHandle};
 use std::{sync::Arc, time::Duration};

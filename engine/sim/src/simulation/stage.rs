@@ -1,6 +1,10 @@
 //! What all nodes of one run share: the twin in memory, its clock, the chance, and the book.
 
-use super::{ledger::Ledger, mutant::Mutant, plan::{Faults, Plan}};
+use super::{
+    ledger::Ledger,
+    plan::{Faults, Plan},
+};
+use crate::mutant::Mutant;
 use bson::{DateTime, Document};
 use lucid_ports::{conformance::Chance, memory::MemoryStore};
 use lucid_schemas::JobId;

@@ -3,12 +3,14 @@
 //! Each method is one line: faults, the twin's own, faults. Where a mutant takes a safeguard away, it is done in
 //! [`super::bent`].
 
-use super::{bent, mutant::Mutant, stage::{Process, Stage}};
+use super::{
+    bent,
+    stage::{Process, Stage},
+};
+use crate::mutant::Mutant;
 use async_trait::async_trait;
 use lucid_core::Transition;
-use lucid_ports::{
-    Detail, Enqueue, JobFilter, ListPage, Outcome, Reach, Renewal, Store, StoreError, WorkerCard,
-};
+use lucid_ports::{Detail, Enqueue, JobFilter, ListPage, Outcome, Reach, Renewal, Store, StoreError, WorkerCard};
 use lucid_schemas::{Job, JobId, Progress, RepositoryName, State};
 use std::{
     collections::BTreeMap,

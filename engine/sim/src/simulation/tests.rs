@@ -1,6 +1,7 @@
 //! Thousands of seeds; one again; every mutant.
 
-use super::{conductor::{Verdict, run}, mutant::Mutant};
+use super::conductor::{Verdict, run};
+use crate::mutant::Mutant;
 use std::{
     collections::BTreeMap,
     env,
