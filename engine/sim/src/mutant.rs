@@ -12,12 +12,20 @@ pub enum Mutant {
     WorkersClock,
     /// After a break listeners are told to look first, and the stream is opened then.
     LookBeforeOpen,
+    /// A renewal that fails is taken for one that was made.
+    BlindRenewal,
     /// An answer is given before the write is safe, and the write is rolled back.
     EarlyAnswer,
 }
 
 impl Mutant {
     /// Every one.
-    pub const ALL: [Self; 5] =
-        [Self::NoFence, Self::NoVersion, Self::WorkersClock, Self::LookBeforeOpen, Self::EarlyAnswer];
+    pub const ALL: [Self; 6] = [
+        Self::NoFence,
+        Self::NoVersion,
+        Self::WorkersClock,
+        Self::LookBeforeOpen,
+        Self::BlindRenewal,
+        Self::EarlyAnswer,
+    ];
 }

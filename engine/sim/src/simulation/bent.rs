@@ -5,7 +5,7 @@ use crate::mutant::Mutant;
 use bson::DateTime;
 use lucid_core::{Guard, LeaseChange, Transition, evolve, fold};
 use lucid_ports::{Outcome, Reach, Renewal, Store, StoreError};
-use lucid_schemas::{Event, Job, JobId, Lease, Progress, Stamp};
+use lucid_schemas::{Event, Job, JobId, Lease, Progress, Stamp, State};
 
 /// Makes the transition true.
 pub async fn apply(store: &SimStore, transition: &Transition) -> Result<Outcome, StoreError> {
@@ -15,7 +15,9 @@ pub async fn apply(store: &SimStore, transition: &Transition) -> Result<Outcome,
         Some(Mutant::NoVersion) => twin.apply(&without_version(store, transition)).await,
         Some(Mutant::WorkersClock) => twin.apply(&by_own_clock(store, transition)).await,
         Some(Mutant::EarlyAnswer) if store.stage.one_in(20) => early(store, transition).await,
-        Some(Mutant::EarlyAnswer | Mutant::LookBeforeOpen) | None => twin.apply(transition).await,
+        Some(Mutant::EarlyAnswer | Mutant::LookBeforeOpen | Mutant::BlindRenewal) | None => {
+            twin.apply(transition).await
+        }
     }
 }
 
@@ -98,6 +100,14 @@ pub async fn renew(
         return twin.renew(id, job.head.epoch, &lease.token, lease_ms, progress).await;
     }
     twin.renew(id, epoch, write, lease_ms, progress).await
+}
+
+/// What the worker hears of its renewal.
+pub fn heard(store: &SimStore, renewal: Result<Renewal, StoreError>) -> Result<Renewal, StoreError> {
+    match renewal {
+        Err(_) if store.stage.mutant == Some(Mutant::BlindRenewal) => Ok(Renewal::Renewed { state: State::Running }),
+        renewal => renewal,
+    }
 }
 
 /// Looks for jobs.

@@ -3,7 +3,7 @@
 
 use super::{
     node::{Node, Role},
-    stage::Stage,
+    stage::{Death, Stage},
 };
 use crate::mutant::Mutant;
 use lucid_schemas::JobId;
@@ -49,8 +49,8 @@ impl fmt::Display for Verdict {
 }
 
 /// Runs one seed to its verdict.
-pub fn run(seed: u64, mutant: Option<Mutant>) -> Verdict {
-    let stage = Stage::new(seed, mutant);
+pub fn run(seed: u64, mutant: Option<Mutant>, death: Option<Death>) -> Verdict {
+    let stage = Stage::new(seed, mutant, death);
     let plan = format!("{:?}", stage.plan);
     stage.note("plan", &plan);
     let client = Node::new(Arc::clone(&stage), Role::Client, 0);
@@ -94,6 +94,10 @@ fn strike(stage: &Stage, node: &mut Node) {
     if stage.one_in(faults.freeze) {
         stage.ledger().count("frozen");
         node.freeze(stage.up_to_ms(faults.freeze_ms));
+    }
+    if stage.one_in(faults.cut_off) {
+        stage.ledger().count("cut off");
+        node.cut_off(stage.up_to_ms(faults.cut_off_ms));
     }
     if node.role == Role::Worker && stage.one_in(faults.crash) {
         node.die(downtime_ms(stage));

@@ -5,7 +5,7 @@ use super::{
     client,
     feed::SimFeed,
     handler::SimHandler,
-    stage::{Process, Stage},
+    stage::{Death, Process, Stage},
     store::SimStore,
 };
 use crate::mutant::Mutant;
@@ -98,6 +98,15 @@ impl Node {
         }
     }
 
+    /// Cuts it off from the store for so long; it goes on by itself.
+    pub fn cut_off(&mut self, for_ms: u64) {
+        if let Some(body) = &self.body {
+            self.stage.note(&body.process.name, &format!("is cut off for {for_ms} ms"));
+            let _entered = body.runtime.enter();
+            body.process.cut_off(for_ms);
+        }
+    }
+
     /// Ends this life; the next one begins after so long.
     pub fn die(&mut self, for_ms: u64) {
         if self.body.take().is_some() {
@@ -153,16 +162,23 @@ impl Node {
     }
 
     fn birth(&self) -> Arc<Process> {
-        let faults = self.stage.faults();
-        let dies = self.role == Role::Worker && self.stage.one_in(faults.crash_at_call);
-        let dies_at_call = if dies { 1 + self.stage.below(60) } else { 0 };
         let ahead_ms = match self.stage.mutant {
             Some(Mutant::WorkersClock) if self.number == 1 => 3_600_000,
             _ => 0,
         };
-        let process = Process::new(self.name(), self.clock_ms, ahead_ms, dies_at_call, self.stage.one_in(2));
+        let process = Process::new(self.name(), self.clock_ms, ahead_ms, self.death());
         self.stage.tick(&process);
         self.stage.note(&process.name, "starts");
         process
+    }
+    /// How this life ends, where it is one of its calls that ends it.
+    fn death(&self) -> Death {
+        if let Some(death) = self.stage.death {
+            let is_the_one = self.role == Role::Worker && self.number == 1 && self.lives == 1;
+            return if is_the_one { death } else { Death::default() };
+        }
+        let dies = self.role == Role::Worker && self.stage.one_in(self.stage.faults().crash_at_call);
+        let at_call = if dies { 1 + self.stage.below(60) } else { 0 };
+        Death { at_call, after_effect: self.stage.one_in(2) }
     }
 }

@@ -38,6 +38,10 @@ pub struct Faults {
     pub freeze: usize,
     /// Longer than a lease.
     pub freeze_ms: usize,
+    /// Turns of a node after which it is cut off from the store for up to `cut_off_ms`, and knows its time.
+    pub cut_off: usize,
+    /// Longer than a lease.
+    pub cut_off_ms: usize,
     /// Turns after which a node dies; its calls are chosen apart from that.
     pub crash: usize,
     /// Nodes that die at one of their first calls, before or after it reached the store.
@@ -119,6 +123,8 @@ impl Weather {
                 slow: chance.of(&[0, 15, 40]),
                 slow_ms: 8_000,
                 broken: chance.of(&[0, 8]),
+                cut_off: chance.of(&[0, 100]),
+                cut_off_ms: 8_000,
                 freeze: chance.of(&[0, 50, 150]),
                 freeze_ms: 8_000,
                 drain: chance.of(&[0, 400]),
@@ -132,6 +138,8 @@ impl Weather {
                 answer_lost: chance.of(&[0, 30, 8]),
                 stale: chance.of(&[0, 10]),
                 broken: chance.of(&[0, 8]),
+                cut_off: chance.of(&[60, 200]),
+                cut_off_ms: 8_000,
                 ..crashes
             },
         }

@@ -22,6 +22,8 @@ pub struct Stage {
     pub plan: Plan,
     /// The safeguard that is missing, if any.
     pub mutant: Option<Mutant>,
+    /// Where the first worker dies first, if that is not left to chance.
+    pub death: Option<Death>,
     chance: Mutex<Chance>,
     ledger: Mutex<Ledger>,
     weather: Mutex<Air>,
@@ -35,6 +37,15 @@ struct Air {
     now_ms: i64,
     /// How far the store's clock has jumped.
     jumped_ms: i64,
+}
+
+/// The call at which a process dies.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Death {
+    /// The number of the call, from 1; 0 for none.
+    pub at_call: usize,
+    /// Whether the call still reaches the store.
+    pub after_effect: bool,
 }
 
 /// One life of a node: from its start to its death.
@@ -54,9 +65,9 @@ pub struct Process {
 #[derive(Debug)]
 struct Life {
     calls: usize,
-    dies_at_call: usize,
-    dies_after_effect: bool,
+    death: Death,
     dead: bool,
+    cut_off_until_ms: i64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -65,7 +76,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Stage {
     /// The stage of this seed.
-    pub fn new(seed: u64, mutant: Option<Mutant>) -> Arc<Self> {
+    pub fn new(seed: u64, mutant: Option<Mutant>, death: Option<Death>) -> Arc<Self> {
         let mut chance = Chance(seed.wrapping_mul(0x5851_f42d_4c95_7f2d));
         let plan = Plan::draw(&mut chance);
         Arc::new(Self {
@@ -73,6 +84,7 @@ impl Stage {
             weather: Mutex::new(Air { faults: plan.faults, calm: false, now_ms: 0, jumped_ms: 0 }),
             plan,
             mutant,
+            death,
             chance: Mutex::new(chance),
             ledger: Mutex::default(),
         })
@@ -150,10 +162,10 @@ impl Stage {
 }
 
 impl Process {
-    /// A new life, that begins now; it dies at the call with this number, where there is one.
-    pub fn new(name: String, born_ms: i64, ahead_ms: i64, dies_at_call: usize, dies_after_effect: bool) -> Arc<Self> {
-        let life = Life { calls: 0, dies_at_call, dies_after_effect, dead: false };
-        Arc::new(Self { name, born_ms, born: Instant::now(), ahead_ms, life: Mutex::new(life) })
+    /// A new life, that begins now.
+    pub fn new(name: String, born_ms: i64, ahead_ms: i64, death: Death) -> Arc<Self> {
+        let life = Mutex::new(Life { calls: 0, death, dead: false, cut_off_until_ms: 0 });
+        Arc::new(Self { name, born_ms, born: Instant::now(), ahead_ms, life })
     }
 
     /// What the clock of the conductor shows, as far as this process has come.
@@ -178,7 +190,7 @@ impl Process {
         {
             let mut life = lock(&self.life);
             life.calls += 1;
-            life.dead |= life.calls == life.dies_at_call && !life.dies_after_effect;
+            life.dead |= life.calls == life.death.at_call && !life.death.after_effect;
         }
         self.lives().await;
     }
@@ -187,13 +199,25 @@ impl Process {
     pub async fn hears(&self) {
         {
             let mut life = lock(&self.life);
-            life.dead |= life.calls == life.dies_at_call && life.dies_after_effect;
+            life.dead |= life.calls == life.death.at_call && life.death.after_effect;
         }
         self.lives().await;
     }
 
-    /// From here on no call kills it any more.
+    /// Nothing of what it sends arrives for so long.
+    pub fn cut_off(&self, for_ms: u64) {
+        lock(&self.life).cut_off_until_ms = self.now_ms() + i64::try_from(for_ms).unwrap_or(0);
+    }
+
+    /// Whether nothing of what it sends arrives.
+    pub fn is_cut_off(&self) -> bool {
+        self.now_ms() < lock(&self.life).cut_off_until_ms
+    }
+
+    /// From here on no call kills it any more, and all of them arrive.
     pub fn spare(&self) {
-        lock(&self.life).dies_at_call = 0;
+        let mut life = lock(&self.life);
+        life.death = Death::default();
+        life.cut_off_until_ms = 0;
     }
 }

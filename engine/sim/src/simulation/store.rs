@@ -42,7 +42,7 @@ impl SimStore {
         let faults = self.stage.faults();
         self.process.calls().await;
         self.travel().await;
-        if self.stage.one_in(faults.refused) {
+        if self.process.is_cut_off() || self.stage.one_in(faults.refused) {
             self.stage.ledger().count("refused");
             return Err(StoreError::Unavailable(format!("{call} was not sent")));
         }
@@ -150,12 +150,12 @@ impl Store for SimStore {
         lease_ms: i64,
         progress: Option<&Progress>,
     ) -> Result<Renewal, StoreError> {
-        self.pass("renew", async {
+        let renewal = self.pass("renew", async {
             let renewal = bent::renew(self, id, epoch, write, lease_ms, progress).await?;
             self.stage.note(&self.process.name, &format!("{id} e{epoch} {renewal:?}"));
             Ok(renewal)
-        })
-        .await
+        });
+        bent::heard(self, renewal.await)
     }
 
     async fn claimable(&self, reach: &Reach, limit: u32) -> Result<Vec<Job>, StoreError> {

@@ -1,6 +1,9 @@
 //! Thousands of seeds; one again; every mutant.
 
-use super::conductor::{Verdict, run};
+use super::{
+    conductor::{Verdict, run},
+    stage::Death,
+};
 use crate::mutant::Mutant;
 use std::{
     collections::BTreeMap,
@@ -14,7 +17,7 @@ use std::{
 };
 
 /// Every fault and every event; a run of many seeds has them all.
-const HAPPENS: [&str; 27] = [
+const HAPPENS: [&str; 28] = [
     "abandoned",
     "acted",
     "acted though fenced",
@@ -26,6 +29,7 @@ const HAPPENS: [&str; 27] = [
     "claimed",
     "clock jumped",
     "commit_started",
+    "cut off",
     "died",
     "drained",
     "failed",
@@ -63,7 +67,7 @@ fn run_many(from: u64, count: u64, mutant: Option<Mutant>) -> (Option<Verdict>, 
                     if seed >= from + count {
                         return;
                     }
-                    let verdict = run(seed, mutant);
+                    let verdict = run(seed, mutant, None);
                     let mut found = found.lock().expect("no seed panics");
                     for (what, times) in &verdict.counts {
                         *found.1.entry(*what).or_default() += times;
@@ -99,9 +103,9 @@ fn thousands_of_seeds_keep_every_promise() {
 #[test]
 fn replay() {
     for seed in number("LUCID_SIM_SEED").map_or(0..12, |seed| seed..seed + 1) {
-        let first = run(seed, None);
-        let again = run(seed, None);
-        println!("{first}");
+        let first = run(seed, None, None);
+        let again = run(seed, None, None);
+        println!("{first}\nfingerprint {:016x}", first.fingerprint());
         let differ = first.trace.iter().zip(&again.trace).find(|(line, other)| line != other);
         assert_eq!(first.fingerprint(), again.fingerprint(), "seed {seed} doesn't repeat itself from {differ:?}");
         assert!(first.violations.is_empty(), "{:?}", first.violations);
@@ -115,5 +119,17 @@ fn every_mutant_is_caught() {
         let (caught, _) = run_many(0, 2_000, Some(mutant));
         let verdict = caught.unwrap_or_else(|| panic!("{mutant:?} got away"));
         println!("{mutant:?}: seed {}, {:?}: {:?}", verdict.seed, began.elapsed(), verdict.violations);
+    }
+}
+
+#[test]
+fn a_worker_may_die_at_every_call() {
+    for seed in 0..4 {
+        for at_call in 1..=60 {
+            for after_effect in [false, true] {
+                let verdict = run(seed, None, Some(Death { at_call, after_effect }));
+                assert!(verdict.violations.is_empty(), "call {at_call}, after its effect: {after_effect}: {verdict}");
+            }
+        }
     }
 }
