@@ -24,6 +24,7 @@ mod transitions;
 mod waiting;
 
 pub use agreement::agree;
+pub use chance::Chance;
 pub use kit::{Bench, DocumentReader};
 
 use futures::future::BoxFuture;

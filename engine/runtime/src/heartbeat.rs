@@ -15,6 +15,8 @@ pub async fn beat(claim: Arc<Claim>, ended: CancellationToken) {
     let mut last_try = Instant::now();
     loop {
         let poked = tokio::select! {
+            // In this order, here and below: a run can be repeated only where no chance is left in it.
+            biased;
             () = ended.cancelled() => return,
             () = claim.poke.notified() => true,
             () = sleep_until(last_try + progress_every) => false,
@@ -32,6 +34,7 @@ pub async fn beat(claim: Arc<Claim>, ended: CancellationToken) {
             continue;
         }
         let renewal = tokio::select! {
+            biased;
             renewal = renew(&claim, unwritten.as_ref()) => renewal,
             // A call that doesn't come back is no reason to work on after the lease.
             () = sleep_until(claim.work_until()) => None,

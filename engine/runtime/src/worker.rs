@@ -32,12 +32,24 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+<<<<<<< HEAD
 /// So many wake-ups that wait make a burst, which one look serves better than a claim for each.
 const BURST: usize = 16;
 /// Until a look after one that brought nothing, though something may be left.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// A pause, or its end, is seen by every worker within a second.
 const PAUSES_EVERY: Duration = Duration::from_millis(800);
+=======
+/// So many jobs that this worker can't claim may stand before those that it can.
+const HIDDEN_AT_MOST: u32 = 16;
+/// How long what isn't due yet is given to become so.
+const A_MOMENT: Duration = Duration::from_millis(20);
+
+/// How soon a pause, or its end, is seen by every worker.
+const PAUSE_SEEN_WITHIN: Duration = Duration::from_secs(1);
+/// Several jobs often end at once.
+const SLOTS_FREED: Duration = Duration::from_millis(20);
+>>>>>>> sim
 /// Between two looks at what may be forgotten.
 const FORGET_EVERY: Duration = Duration::from_hours(1);
 /// How soon after a claim that another worker won the registry is read again.
@@ -87,6 +99,7 @@ pub struct Worker {
     handlers: HashMap<Kind, Arc<dyn Handler>>,
     gate: Arc<Gate>,
     options: Arc<WorkerOptions>,
+<<<<<<< HEAD
     seats: Arc<Seats>,
     fleet: Fleet,
     claims: Claims,
@@ -94,6 +107,9 @@ pub struct Worker {
     later: BTreeMap<JobId, Later>,
     /// What this worker holds: waiting for a slot, running, or coming to its end.
     held: HashMap<JobId, Arc<Claim>>,
+=======
+    running: BTreeMap<JobId, Arc<Claim>>,
+>>>>>>> sim
     attempts: JoinSet<()>,
     /// Which job an attempt's task is about; a task that broke off can't tell any more.
     jobs: HashMap<Id, JobId>,
@@ -140,12 +156,18 @@ impl Worker {
             wakes: feed.subscribe(),
             feed_ended: false,
             handlers,
+<<<<<<< HEAD
             seats: Seats::new(options.slots, Arc::clone(&metrics)),
             fleet: Fleet::alone(options.name.clone()),
             claims: Claims::new(Arc::clone(&store), Arc::clone(&gate), Arc::clone(&options), Arc::clone(&metrics)),
             gate,
             later: BTreeMap::new(),
             held: HashMap::new(),
+=======
+            reach,
+            options: Arc::new(options),
+            running: BTreeMap::new(),
+>>>>>>> sim
             attempts: JoinSet::new(),
             jobs: HashMap::new(),
             looks: JoinSet::new(),
@@ -177,10 +199,30 @@ impl Worker {
         self.saw_pauses(Ok(seen));
         let seats = Arc::clone(&self.seats);
         while !self.stop.is_cancelled() {
+<<<<<<< HEAD
             self.on_time();
             let until = self.next_event();
+=======
+            if Instant::now() >= self.next_announce {
+                self.announce().await;
+            }
+            if Instant::now() >= self.next_poll {
+                // Asked before the look: what comes due between the two would be missed by both otherwise.
+                let next_due = self.next_due().await;
+                self.sweep().await;
+                self.reconcile().await;
+                self.plan_next_poll(next_due);
+            }
+            if Instant::now() >= self.next_forget {
+                self.forget().await;
+            }
+            let until = self.next_poll.min(self.next_announce).min(self.next_forget);
+>>>>>>> sim
             tokio::select! {
+                // In this order: a simulated run can be repeated only where no chance is left in it.
+                biased;
                 () = self.stop.cancelled() => {}
+<<<<<<< HEAD
                 () = sleep_until(until) => {}
                 Some(ended) = self.attempts.join_next_with_id() => self.ended(ended),
                 Some((id, tried)) = self.claims.ended() => self.tried(&id, tried),
@@ -189,6 +231,11 @@ impl Worker {
                 Some(seen) = self.pauses.join_next() => self.saw_pauses(seen),
                 () = seats.freed.notified(), if self.left => self.look_if_worth_it(),
                 wake = self.wakes.recv(), if !self.feed_ended => self.wake(wake),
+=======
+                Some(ended) = self.attempts.join_next_with_id() => self.slot_freed(ended),
+                () = sleep_until(until) => {}
+                wake = self.wakes.recv() => self.wake(wake).await,
+>>>>>>> sim
             }
         }
         self.shut_down().await;
@@ -361,10 +408,23 @@ impl Worker {
         if self.seats.room() <= self.seats.ahead() / 2 {
             return;
         }
+<<<<<<< HEAD
         if self.promising {
             self.look();
         } else {
             self.look_in(LOOK_AGAIN);
+=======
+        match self.store.load(id).await {
+            Ok(Some(job)) if self.is_for_me(&job) => {
+                self.slots.forget(&mut self.reach);
+                if !self.claim(job).await {
+                    // It may be due in a moment only: the next look finds out.
+                    self.next_poll = self.next_poll.min(Instant::now() + A_MOMENT);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(job = %id, %error, "not looked at"),
+>>>>>>> sim
         }
     }
 
@@ -416,12 +476,82 @@ impl Worker {
         }
     }
 
+<<<<<<< HEAD
     /// Until the safety poll; spread, so that workers don't look all at once.
     fn poll_wait(&mut self) -> Duration {
         self.polls += 1;
         let poll_ms = self.options.poll_ms;
         let jitter_ms = spread(&format!("{}/{}", self.options.name, self.polls)) % (poll_ms / 5 + 1);
         Duration::from_millis(poll_ms - poll_ms / 10 + jitter_ms)
+=======
+    /// Tries to claim; another worker may be faster, which is no error.
+    async fn claim(&mut self, job: Job) -> bool {
+        let Some(handler) = self.handlers.get(&job.kind()).map(Arc::clone) else {
+            return false;
+        };
+        let id = job.id().clone();
+        if self.running.contains_key(&id) {
+            return false;
+        }
+        let slots = match self.slots.find(&self.store, &mut self.reach, &job, &self.options.name).await {
+            Ready::With(slots) => slots,
+            Ready::NotNow => return false,
+        };
+        let took_slots = !slots.is_empty();
+        let command = Command::Claim { worker: self.options.name.clone(), lease_ms: self.options.lease_ms, slots };
+        let claimed_from = Instant::now();
+        // A claim whose outcome is unknown is asked about again: given up, it would cost a lease and an attempt.
+        let patience = claimed_from + self.options.working_lease();
+        match step(&self.store, job, &command, &self.options.name, patience).await {
+            Ok(job) => {
+                self.slots.taken(&job);
+                let claim = self.claim_of(job, claimed_from);
+                self.running.insert(id.clone(), Arc::clone(&claim));
+                let task = self.attempts.spawn(attempt(claim, handler));
+                self.jobs.insert(task.id(), id);
+                true
+            }
+            Err(error @ StepError::Store(_)) => {
+                tracing::warn!(job = %id, %error, "not claimed");
+                false
+            }
+            Err(error) => {
+                tracing::debug!(job = %id, %error, "not claimed");
+                if took_slots && matches!(error, StepError::NotNow) {
+                    // Another job may have been faster with a slot, and others may be free.
+                    self.next_poll = self.next_poll.min(Instant::now() + SLOTS_FREED);
+                }
+                false
+            }
+        }
+    }
+
+    /// When the next job comes due, or a lease ends.
+    async fn next_due(&self) -> Option<Instant> {
+        match self.store.next_due_in(&self.reach).await {
+            // A little later than due, so that the guard holds when the claim arrives.
+            Ok(due_in) => due_in.map(|due_in| Instant::now() + due_in + A_MOMENT),
+            Err(error) => {
+                tracing::debug!(%error, "next due time unknown");
+                None
+            }
+        }
+    }
+
+    fn plan_next_poll(&mut self, next_due: Option<Instant>) {
+        self.polls += 1;
+        let poll_ms = self.options.poll_ms;
+        let jitter_ms = spread(&format!("{}/{}", self.options.name, self.polls)) % (poll_ms / 5 + 1);
+        let mut wait = Duration::from_millis(poll_ms - poll_ms / 10 + jitter_ms);
+        if !self.reach.paused.is_empty() {
+            // Nothing tells that a pause is over.
+            wait = wait.min(PAUSE_SEEN_WITHIN);
+        }
+        let safety_poll = Instant::now() + wait;
+        // Without a free slot there is nothing to look for; a slot that gets free looks by itself.
+        let next_due = next_due.filter(|_| self.free_slots() > 0);
+        self.next_poll = next_due.map_or(safety_poll, |next_due| safety_poll.min(next_due));
+>>>>>>> sim
     }
 
     /// Says that this worker lives, and learns who else does.

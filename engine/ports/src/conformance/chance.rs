@@ -2,10 +2,11 @@
 
 /// A small generator of numbers (SplitMix64).
 #[derive(Debug, Clone)]
-pub(super) struct Chance(pub u64);
+pub struct Chance(pub u64);
 
 impl Chance {
-    pub(super) const fn next(&mut self) -> u64 {
+    /// The next number.
+    pub const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -13,17 +14,18 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    /// One of so many.
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    /// One of so many, from 0.
+    pub fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() >> 33).unwrap_or(0) % bound
     }
 
     /// Once in so many times.
-    pub(super) fn one_in(&mut self, times: usize) -> bool {
+    pub fn one_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 
-    pub(super) fn of<T: Clone>(&mut self, choices: &[T]) -> T {
+    /// One of these.
+    pub fn of<T: Clone>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len())].clone()
     }
 }

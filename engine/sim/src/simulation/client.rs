@@ -1,0 +1,113 @@
+//! Whoever asks for jobs: enqueues them until it is acknowledged, cancels some, lets blocked ones go on. A node of its
+//! own; it is stopped now and then, but doesn't die.
+
+use super::{stage::Stage, store::SimStore};
+use bson::DateTime;
+use lucid_core::{Command, transition};
+use lucid_ports::{Enqueue, Outcome, Store, StoreError};
+use lucid_schemas::{
+    BackupSpec, JobId, Kind, ManifestName, Request, Requires, RestoreSpec, Spec, State, VerifyLevel, VerifySpec,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::sleep;
+
+/// Starts everything that is asked for, in the runtime that is entered.
+pub fn start(store: &Arc<SimStore>) {
+    for number in 0..store.stage.plan.jobs {
+        let enqueue = draw(&store.stage, number);
+        let after = Duration::from_millis(store.stage.up_to_ms(5_000));
+        tokio::spawn(ask(Arc::clone(store), enqueue, after));
+    }
+    tokio::spawn(operate(Arc::clone(store)));
+}
+
+fn draw(stage: &Stage, number: usize) -> Enqueue {
+    let mut chance = stage.chance();
+    let kind = chance.of(&Kind::ALL);
+    let id = JobId::compose(kind, stage.twin.now(), u64::try_from(number).unwrap_or(0));
+    let manifest = ManifestName { key: "manifests/1".into(), hash: "hash".into() };
+    let backup = JobId::compose(Kind::Backup, DateTime::from_millis(0), 0);
+    let spec = match kind {
+        Kind::Backup => Spec::Backup(BackupSpec {
+            database: "lucid".into(),
+            collections: None,
+            compression: true,
+            encryption: true,
+            require_consistent: false,
+        }),
+        Kind::Restore => Spec::Restore(RestoreSpec {
+            backup,
+            manifest,
+            database: "copy".into(),
+            collections: None,
+            replace: true,
+            dry_run: false,
+        }),
+        Kind::Verify => Spec::Verify(VerifySpec { backup, manifest, level: VerifyLevel::Data }),
+    };
+    let request = Request {
+        spec,
+        requested_by: "client".into(),
+        unique_key: chance.one_in(4).then(|| "the same".to_owned()),
+        priority: i32::try_from(chance.below(3)).unwrap_or(0),
+        max_attempts: 1 + i32::try_from(chance.below(4)).unwrap_or(0),
+        requires: Requires::default(),
+        id,
+    };
+    let delay_ms = if chance.one_in(2) { 0 } else { i64::try_from(chance.below(3_000)).unwrap_or(0) };
+    Enqueue { write: format!("enqueue {}", request.id), request, delay_ms }
+}
+
+/// Asks for one job, again and again until there is an answer; then perhaps changes its mind.
+async fn ask(store: Arc<SimStore>, enqueue: Enqueue, after: Duration) {
+    sleep(after).await;
+    loop {
+        match store.enqueue(&enqueue).await {
+            Ok(job) => {
+                store.stage.ledger().enqueued.insert(job.id().clone());
+                break;
+            }
+            Err(error) if error.is_retryable() => sleep(Duration::from_millis(200)).await,
+            Err(StoreError::NotUnique { .. }) => return store.stage.ledger().count("not unique"),
+            Err(error) => {
+                let id = &enqueue.request.id;
+                return store.stage.ledger().violation(format!("SIM-15: {id} was not taken: {error}"));
+            }
+        }
+    }
+    if store.stage.one_in(3) {
+        sleep(Duration::from_millis(store.stage.up_to_ms(4_000))).await;
+        order(&store, &enqueue.request.id, &Command::RequestCancel).await;
+    }
+}
+
+/// Makes a command of a person true, unless the law or the store refuses it.
+async fn order(store: &SimStore, id: &JobId, command: &Command) {
+    let write = format!("{} {id} {}", command.name(), store.process.now_ms());
+    for _ in 0..20 {
+        let Ok(Some(job)) = store.load(id).await else {
+            continue;
+        };
+        let Ok(next) = transition(&job, command, &store.process.name, &write) else {
+            return;
+        };
+        if let Ok(Outcome::Won(_)) = store.apply(&next).await {
+            return;
+        }
+    }
+}
+
+/// Lets blocked jobs go on, once in a while.
+async fn operate(store: Arc<SimStore>) {
+    loop {
+        sleep(Duration::from_secs(2)).await;
+        let is_blocked =
+            |id: &JobId| store.stage.ledger().latest(id).is_some_and(|job| job.head.state == State::Blocked);
+        let enqueued = store.stage.ledger().enqueued.clone();
+        for id in enqueued.iter().filter(|id| is_blocked(id)) {
+            let backup = id.as_str().starts_with(Kind::Backup.as_str());
+            let command = if backup && store.stage.one_in(3) { Command::RequestCancel } else { Command::Resume };
+            order(&store, id, &command).await;
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Whole workers under every kind of misfortune, on virtual time.
+
+mod bent;
+mod client;
+mod conductor;
+mod feed;
+mod handler;
+mod ledger;
+mod node;
+mod plan;
+mod stage;
+mod store;
+mod tests;
