@@ -116,7 +116,7 @@ impl MongoStore {
     async fn update(&self, filter: Document, pipeline: Vec<Document>, upsert: bool) -> Result<Sent, StoreError> {
         let statement = doc! { "q": filter, "u": pipeline, "upsert": upsert, "multi": false };
         let ops = self.ops().clone();
-        detached(PATIENCE + GRACE, async move { send(&ops, SCHEDULES, vec![statement], PATIENCE).await }).await
+        detached(PATIENCE + GRACE, async move { send(&ops, SCHEDULES, &statement, PATIENCE).await }).await
     }
 
     async fn after(&self, name: &str, sent: &Sent) -> Result<Option<Schedule>, StoreError> {

@@ -68,7 +68,9 @@ pub async fn send_all(
     patience: Duration,
 ) -> Result<Sent, StoreError> {
     let mut updates = RawArrayBuf::new();
-    statements.iter().for_each(|statement| updates.push(statement.as_ref()));
+    for statement in statements {
+        updates.push(statement.as_ref());
+    }
     let command = rawdoc! { "update": collection, "updates": updates, "ordered": false };
     let tried = AtomicBool::new(false);
     persist(patience, || {

@@ -133,7 +133,6 @@ async fn claim(
             metrics.claimed.count();
             Tried::Won { job, claimed_from, seat }
         }
-        Ok(Outcome::Lost(None)) => Tried::Lost,
         Ok(Outcome::Lost(Some(current))) if current.head.version == job.head.version => {
             metrics.claimed_too_early.count();
             if takes_slots { Tried::LookAgain { wait: SLOTS_FREED } } else { Tried::NotNow { due_in: None } }
@@ -141,7 +140,7 @@ async fn claim(
         Ok(Outcome::Lost(Some(current))) if claimable_at_once(current.head.state) => {
             Tried::LookAgain { wait: AFTER_FAILURE }
         }
-        Ok(Outcome::Lost(Some(_))) | Err(StepError::Refused { .. }) => Tried::Lost,
+        Ok(Outcome::Lost(_)) | Err(StepError::Refused { .. }) => Tried::Lost,
         Err(error) => {
             tracing::warn!(job = %job.id(), %error, "not claimed");
             Tried::LookAgain { wait: AFTER_FAILURE }

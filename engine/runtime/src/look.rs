@@ -21,6 +21,8 @@ pub struct Look {
     pub wanted: usize,
     /// How many of those found may be this worker's already.
     pub known: usize,
+    /// Whether it asks when to look again.
+    pub asks_due: bool,
 }
 
 /// What was seen.
@@ -43,6 +45,13 @@ impl Look {
         if let Some(by) = &self.sweep_as {
             seen.swept = sweep(&store, by).await;
         }
+        if self.asks_due {
+            // Asked before the look: what comes due between the two would be missed by both otherwise.
+            match store.next_due_in(gate.reach()).await {
+                Ok(due_in) => seen.due_in = due_in.map(|due_in| due_in + AFTER_DUE),
+                Err(error) => tracing::debug!(%error, "next due time unknown"),
+            }
+        }
         let limit = (self.wanted + self.known + HIDDEN_AT_MOST).min(JOBS_MAX);
         match claimable(&store, &gate, u32::try_from(limit).unwrap_or(u32::MAX)).await {
             Ok(jobs) => {
@@ -51,11 +60,9 @@ impl Look {
             }
             Err(error) => tracing::warn!(%error, "nothing looked for"),
         }
-        if !seen.more {
-            match store.next_due_in(gate.reach()).await {
-                Ok(due_in) => seen.due_in = due_in.map(|due_in| due_in + AFTER_DUE),
-                Err(error) => tracing::debug!(%error, "next due time unknown"),
-            }
+        if !seen.more && !self.asks_due {
+            // The next look asks.
+            seen.due_in = Some(AFTER_DUE);
         }
         seen
     }
