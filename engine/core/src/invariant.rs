@@ -164,7 +164,8 @@ fn ends(body: &EventBody) -> bool {
     )
 }
 
-fn gives_up_hold(body: &EventBody) -> bool {
+/// Whether nobody holds the job after this event.
+pub fn gives_up_hold(body: &EventBody) -> bool {
     matches!(
         body,
         EventBody::Released { .. }

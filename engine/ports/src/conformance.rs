@@ -58,6 +58,7 @@ pub const CHECKS: &[Check] = checks![
     transitions::objects_are_replaced_and_never_merged,
     transitions::another_version_or_epoch_is_fenced_off,
     transitions::a_lost_answer_is_recognised_by_its_write,
+    transitions::a_lost_answer_is_given_with_the_lease_of_its_time,
     transitions::a_job_that_is_not_there_is_lost,
     hostile::requests_are_stored_literally,
     hostile::events_are_stored_literally,

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use bson::{DateTime, Document};
-use lucid_core::{LeaseChange, Transition, fold, slots::Occupied};
-use lucid_schemas::{Job, JobId, Kind, Lease, Progress, RepositoryName, Request, State};
+use lucid_core::{LeaseChange, Transition, fold, invariant::gives_up_hold, slots::Occupied};
+use lucid_schemas::{Event, EventBody, Job, JobId, Kind, Lease, Progress, RepositoryName, Request, State};
 use std::{collections::BTreeMap, time::Duration};
 
 /// What went wrong with the store itself.
@@ -89,7 +89,7 @@ impl Outcome {
             let at = job.events[place].at;
             job.head = head;
             job.lease = match &transition.lease {
-                LeaseChange::Keep => job.lease,
+                LeaseChange::Keep => kept_lease(&job.events),
                 LeaseChange::Drop => None,
                 LeaseChange::Take { worker, lease_ms } => Some(Lease {
                     worker: worker.clone(),
@@ -100,6 +100,14 @@ impl Outcome {
         }
         Self::Won(Box::new(job))
     }
+}
+
+/// The lease of whoever held the job at the end of these events. Renewals leave no event, so its end is not known: it is
+/// said to be over.
+fn kept_lease(events: &[Event]) -> Option<Lease> {
+    let last = |event: &&Event| matches!(event.body, EventBody::Claimed { .. }) || gives_up_hold(&event.body);
+    let claim = events.iter().rev().find(last).filter(|event| !gives_up_hold(&event.body))?;
+    Some(Lease { worker: claim.by.clone(), token: claim.write.clone(), expires_at: claim.at })
 }
 
 /// What came of renewing a lease.

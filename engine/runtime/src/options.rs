@@ -1,5 +1,6 @@
 //! How a worker behaves; every default with its reason.
 
+use bson::DateTime;
 use std::time::Duration;
 
 /// How a worker behaves.
@@ -25,6 +26,8 @@ pub struct WorkerOptions {
     pub retention: Option<Duration>,
     /// How long a stopping worker waits for its handlers to come back.
     pub grace_ms: u64,
+    /// This node's clock; only hints are taken from it, and its skew is shown.
+    pub wall_clock: fn() -> DateTime,
 }
 
 impl WorkerOptions {
@@ -41,6 +44,7 @@ impl WorkerOptions {
             announce_ms: 10_000,
             retention: None,
             grace_ms: 20_000,
+            wall_clock: DateTime::now,
         }
     }
 

@@ -27,12 +27,13 @@ pub struct Settler {
     pub stop: CancellationToken,
     /// Whether a job may be waiting at all; most of the time none is, and then an end of a job costs nothing here.
     any: bool,
+    looks: u64,
     next_look: Instant,
 }
 
 impl Settler {
     pub fn new(store: Arc<dyn Store>, wakes: broadcast::Receiver<Wake>, name: String, stop: CancellationToken) -> Self {
-        Self { store, wakes, name, stop, any: true, next_look: Instant::now() }
+        Self { store, wakes, name, stop, any: true, looks: 0, next_look: Instant::now() }
     }
 
     /// Settles until it is stopped.
@@ -76,7 +77,8 @@ impl Settler {
     }
 
     async fn look_at_all(&mut self) {
-        let wait_ms = POLL_MS - spread(&format!("{}/{:?}", self.name, self.next_look)) % (POLL_MS / 5);
+        self.looks += 1;
+        let wait_ms = POLL_MS - spread(&format!("{}/{}", self.name, self.looks)) % (POLL_MS / 5);
         self.next_look = Instant::now() + Duration::from_millis(wait_ms);
         let waiting = match self.store.waiting(None, BATCH).await {
             Ok(waiting) => waiting,

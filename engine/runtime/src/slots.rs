@@ -3,7 +3,10 @@
 //! A view of the store that may be outdated; the unique index decides. Where it decides against a claim, the view is read
 //! again.
 
-use crate::step::{StepError, step};
+use crate::{
+    options::WorkerOptions,
+    step::{StepError, step},
+};
 use bson::DateTime;
 use lucid_core::{
     Command, RESERVATION_MS,
@@ -52,7 +55,13 @@ impl Slots {
     }
 
     /// Finds slots for a job, or lets it reserve what it can't share; tells `reach` which jobs needn't be shown meanwhile.
-    pub async fn find(&mut self, store: &Arc<dyn Store>, reach: &mut Reach, job: &Job, by: &str) -> Ready {
+    pub async fn find(
+        &mut self,
+        store: &Arc<dyn Store>,
+        reach: &mut Reach,
+        job: &Job,
+        options: &WorkerOptions,
+    ) -> Ready {
         if job.head.state != State::Queued || job.request.keys.is_empty() {
             // Who is past the queue has its slots.
             return Ready::With(Vec::new());
@@ -67,14 +76,16 @@ impl Slots {
         let command = match plan(job, occupied) {
             SlotPlan::Take(slots) => return Ready::With(slots),
             SlotPlan::Reserve(slots) => Command::Reserve { slots },
-            SlotPlan::Wait { .. } if has_waited_long(job) => Command::ReturnSlots { retry_in_ms: TURN_OF_OTHERS_MS },
+            SlotPlan::Wait { .. } if has_waited_long(job, (options.wall_clock)()) => {
+                Command::ReturnSlots { retry_in_ms: TURN_OF_OTHERS_MS }
+            }
             SlotPlan::Wait { .. } => {
                 self.awaited = true;
                 return Ready::NotNow;
             }
         };
         self.awaited = true;
-        match step(store, job.clone(), &command, by, Instant::now()).await {
+        match step(store, job.clone(), &command, &options.name, Instant::now()).await {
             Ok(moved) => {
                 tracing::info!(job = %job.id(), command = command.name(), slots = moved.head.holds.len(), "slots moved");
                 self.freed(job);
@@ -109,7 +120,7 @@ impl Slots {
 }
 
 /// A hint only, as this node's clock may be wrong: the store judges.
-fn has_waited_long(job: &Job) -> bool {
+fn has_waited_long(job: &Job, now: DateTime) -> bool {
     let since = job.head.reserved_at.and_then(lucid_schemas::Stamp::stored);
-    since.is_some_and(|since| DateTime::now().timestamp_millis() - since.timestamp_millis() > RESERVATION_MS)
+    since.is_some_and(|since| now.timestamp_millis() - since.timestamp_millis() > RESERVATION_MS)
 }

@@ -3,8 +3,8 @@
 //! # The model: every interleaving, within bounds
 //! `model` gives the checker (stateright) one job, three workers that may be stopped anywhere, a client and an
 //! operator, over the production `decide`, `evolve` and `transition`. Time is counters, so that leases end at any
-//! moment; writes arrive late, and their answers are lost. In every state that can be reached: INV-1 to INV-7 hold,
-//! nobody but its holder has changed the job, at most one worker's writes would be taken, an acknowledged success
+//! moment; writes arrive late, and their answers are lost. In every state that can be reached: the law's
+//! invariants hold, nobody but its holder has changed the job, at most one worker's writes would be taken, an acknowledged success
 //! stands, and one more worker could bring the job to its end.
 //!
 //! ```text
@@ -14,7 +14,7 @@
 //! A failure prints the shortest path to the state that breaks a promise.
 //!
 //! # The simulation: whole workers, thousands of seeds
-//! `simulation` runs the production worker (claims, heartbeat, attempts, sweeper) on nodes that have a runtime and a
+//! `simulation` runs the production worker (claims, slots, heartbeat, attempts, sweeper, settler) on nodes that have a runtime and a
 //! clock of their own, over the twin in memory. The seed decides everything: calls that fail, answers that are lost,
 //! reads that are stale, feeds that break and repeat themselves, nodes that stand still beyond their lease or die at
 //! any of their calls, a store's clock that jumps, handlers that fail or don't listen. Whoever plays runs for a few
@@ -30,7 +30,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | INV-1 to INV-7 | the law's own, see `lucid_core::invariant`, after every write |
+//! | INV-n | the law's own, see `lucid_core::invariant`, after every write |
 //! | SIM-1, SIM-2, SIM-3 | a job is stored before it changes; its stream only grows; nothing follows its end |
 //! | SIM-4, SIM-5 | no lease is taken before its end; no job before it is due, both by the store's clock |
 //! | SIM-6, SIM-7 | a claim is run once; a success is the work of the last claim |
@@ -41,9 +41,11 @@
 //! | SIM-14 | nobody cleans up past the point of no return, unless fenced |
 //! | SIM-15, SIM-16 | a new job is taken; a worker that is asked to stop does |
 //! | SIM-17 | with a deaf feed and no safety poll, a job that is due is claimed within seconds |
+//! | SIM-18 | no slot of a concurrency key is held by two jobs |
+//! | SIM-19 | nothing panics: not even an assertion in the worker |
 //!
 //! # The mutants: who watches the watchers
-//! Each of [`mutant`](crate)'s variants takes one safeguard away, in the wrappers here, never in the program; a test
+//! Each of `mutant`'s variants takes one safeguard away, in the wrappers here, never in the program; a test
 //! each for model and simulation shows that all of them are caught.
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! What a transition does to a job, and when it does nothing.
 
 use super::kit::{Bench, LONG_MS, OVER_MS, bytes, claim, enqueue, prepared, request};
-use crate::Outcome;
+use crate::{Outcome, StoreError};
 use bson::{Timestamp, doc};
-use lucid_core::{Command, Guard, table::MOVES};
+use lucid_core::{Command, Guard, invariant::violations, table::MOVES};
 use lucid_schemas::{EventBody, Failure, Job, Kind, State};
 use std::collections::BTreeSet;
 
@@ -162,6 +162,23 @@ pub(super) async fn a_lost_answer_is_recognised_by_its_write(bench: Bench) {
     let mut guarded = next.clone();
     guarded.guards = vec![Guard::LeaseOver];
     assert_eq!(bench.store.apply(&guarded).await.expect("applied"), won, "whatever the guards say by now");
+}
+
+pub(super) async fn a_lost_answer_is_given_with_the_lease_of_its_time(bench: Bench) {
+    let job = bench.running(OVER_MS).await;
+    let next = prepared(&job, &Command::RequestCancel, "api");
+    assert!(matches!(bench.store.apply(&next).await, Ok(Outcome::Won(_))), "its answer is lost");
+    let taken = bench.make(&bench.job(job.id()).await, &claim("v", LONG_MS), "v").await;
+    let holder_then = |again: Result<Outcome, StoreError>| match again {
+        Ok(Outcome::Won(again)) => {
+            assert_eq!(violations(&again), [], "sound as of then");
+            again.lease.map(|lease| lease.worker)
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(holder_then(bench.store.apply(&next).await).as_deref(), Some("w"), "not the successor's");
+    bench.make(&taken, &Command::ConfirmCancel { epoch: 2 }, "v").await;
+    assert_eq!(holder_then(bench.store.apply(&next).await).as_deref(), Some("w"), "though nobody has one now");
 }
 
 pub(super) async fn a_job_that_is_not_there_is_lost(bench: Bench) {

@@ -37,7 +37,7 @@ impl Order {
     pub fn command(self, worker: &str, epoch: i64) -> Command {
         let error = |retryable| Failure { code: "drawn".into(), message: String::new(), retryable };
         match self {
-            Self::Claim => Command::Claim { worker: worker.to_owned(), lease_ms: 1 },
+            Self::Claim => Command::Claim { worker: worker.to_owned(), lease_ms: 1, slots: Vec::new() },
             Self::Expire => Command::Expire,
             Self::Record => {
                 let cluster_time = bson::Timestamp { time: 1, increment: 1 };

@@ -119,7 +119,7 @@ impl Model for Search {
 impl Search {
     /// What is true of every state.
     pub const PROMISES: [&str; 5] = [
-        "INV-1 to INV-7",
+        "the law's invariants",
         "only its holder changes a job",
         "one worker at most may write",
         "an acknowledged success stays",

@@ -6,8 +6,7 @@
 use bson::DateTime;
 use lucid_core::{Command, LeaseChange, Transition, birth, invariant::violations, transition};
 use lucid_schemas::{
-    BackupSpec, Event, EventBody, Head, Job, JobId, Kind, Lease, ManifestName, Request, Requires, RestoreSpec, Spec,
-    Stamp, State,
+    BackupSpec, Event, EventBody, Head, Job, JobId, Kind, Lease, ManifestName, Request, RestoreSpec, Spec, Stamp, State,
 };
 use std::{
     collections::hash_map::DefaultHasher,
@@ -43,17 +42,10 @@ pub struct Verdict {
 impl Stored {
     /// A job that was just asked for.
     pub fn born(kind: Kind, max_attempts: i32) -> Self {
-        let request = Request {
-            id: JobId::compose(kind, MOMENT, 1),
-            spec: spec(kind),
-            requested_by: "client".into(),
-            unique_key: None,
-            priority: 0,
-            max_attempts,
-            requires: Requires::default(),
-        };
+        let id = JobId::compose(kind, MOMENT, 1);
+        let request = Request { max_attempts, keys: Vec::new(), ..Request::new(id, spec(kind), "client", None) };
         let request_hash = request.hash().expect("a request of plain values has a BSON form");
-        let body = EventBody::Enqueued { request_hash, delay_ms: 0 };
+        let body = EventBody::Enqueued { request_hash, delay_ms: 0, priority: 0, waits: false };
         let first = Event { seq: 1, at: Stamp::At(MOMENT), by: "client".into(), write: "birth".into(), body };
         let job = Job { head: birth(&first), request, lease: None, progress: None, events: vec![first] };
         Self(Arc::new(Kept { job, print: 0, before: None, verdict: OnceLock::new() }))
@@ -115,6 +107,7 @@ fn settled(head: Head) -> Head {
     let settle = |stamp: Stamp| Stamp::At(stamp.resolve(MOMENT));
     Head {
         run_at: settle(head.run_at),
+        rank_at: settle(head.rank_at),
         created_at: settle(head.created_at),
         started_at: head.started_at.map(settle),
         finished_at: head.finished_at.map(settle),
@@ -132,8 +125,8 @@ fn end_in_reach(mut job: Job) -> bool {
             State::Blocked => Command::Resume,
             State::Canceling if held => Command::ConfirmCancel { epoch },
             State::Running | State::Committing if held => Command::Succeed { epoch, result: bson::doc! {} },
-            State::Queued | State::Running | State::Canceling | State::Committing => {
-                Command::Claim { worker: "rescuer".into(), lease_ms: 1 }
+            State::Waiting | State::Queued | State::Running | State::Canceling | State::Committing => {
+                Command::Claim { worker: "rescuer".into(), lease_ms: 1, slots: Vec::new() }
             }
         };
         let write = format!("rescue {}", job.head.version);

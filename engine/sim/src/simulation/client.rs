@@ -4,9 +4,9 @@
 use super::{stage::Stage, store::SimStore};
 use bson::DateTime;
 use lucid_core::{Command, transition};
-use lucid_ports::{Enqueue, Outcome, Store, StoreError};
+use lucid_ports::{Enqueue, Outcome, Pause, Store, StoreError};
 use lucid_schemas::{
-    BackupSpec, JobId, Kind, ManifestName, Request, Requires, RestoreSpec, Spec, State, VerifyLevel, VerifySpec,
+    After, BackupSpec, JobId, Kind, ManifestName, Request, RestoreSpec, Spec, State, VerifyLevel, VerifySpec,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -23,11 +23,31 @@ pub fn start(store: &Arc<SimStore>) {
 
 fn draw(stage: &Stage, number: usize) -> Enqueue {
     let mut chance = stage.chance();
-    let kind = chance.of(&Kind::ALL);
-    let id = JobId::compose(kind, stage.twin.now(), u64::try_from(number).unwrap_or(0));
+    // A job that waits for slots isn't taken at once.
+    let kind = if stage.plan.prompt { chance.of(&[Kind::Backup, Kind::Verify]) } else { chance.of(&Kind::ALL) };
+    let id = id_of(stage, kind, number);
+    let mut request = Request::new(id, spec(kind, chance.one_in(2)), "client", None);
+    request.unique_key = chance.one_in(4).then(|| "the same".to_owned());
+    request.priority = i32::try_from(chance.below(3)).unwrap_or(0);
+    request.max_attempts = 1 + i32::try_from(chance.below(4)).unwrap_or(0);
+    request.timeout_ms = chance.one_in(6).then_some(1_000);
+    if number > 0 && chance.one_in(4) {
+        // Perhaps of another kind, and then of a job that isn't there.
+        let job = id_of(stage, chance.of(&Kind::ALL), number - 1);
+        request.after = Some(After { job, state: chance.of(&[State::Succeeded, State::Failed]) });
+    }
+    let delay_ms = if chance.one_in(2) { 0 } else { i64::try_from(chance.below(3_000)).unwrap_or(0) };
+    Enqueue { write: format!("enqueue {}", request.id), request, delay_ms }
+}
+
+fn id_of(stage: &Stage, kind: Kind, number: usize) -> JobId {
+    JobId::compose(kind, stage.twin.now(), u64::try_from(number).unwrap_or(0))
+}
+
+fn spec(kind: Kind, same_database: bool) -> Spec {
     let manifest = ManifestName { key: "manifests/1".into(), hash: "hash".into() };
     let backup = JobId::compose(Kind::Backup, DateTime::from_millis(0), 0);
-    let spec = match kind {
+    match kind {
         Kind::Backup => Spec::Backup(BackupSpec {
             database: "lucid".into(),
             collections: None,
@@ -38,24 +58,13 @@ fn draw(stage: &Stage, number: usize) -> Enqueue {
         Kind::Restore => Spec::Restore(RestoreSpec {
             backup,
             manifest,
-            database: "copy".into(),
+            database: if same_database { "lucid".into() } else { "copy".into() },
             collections: None,
             replace: true,
             dry_run: false,
         }),
-        Kind::Verify => Spec::Verify(VerifySpec { backup, manifest, level: VerifyLevel::Data }),
-    };
-    let request = Request {
-        spec,
-        requested_by: "client".into(),
-        unique_key: chance.one_in(4).then(|| "the same".to_owned()),
-        priority: i32::try_from(chance.below(3)).unwrap_or(0),
-        max_attempts: 1 + i32::try_from(chance.below(4)).unwrap_or(0),
-        requires: Requires::default(),
-        id,
-    };
-    let delay_ms = if chance.one_in(2) { 0 } else { i64::try_from(chance.below(3_000)).unwrap_or(0) };
-    Enqueue { write: format!("enqueue {}", request.id), request, delay_ms }
+        Kind::Verify => Spec::Verify(VerifySpec { backup, manifest: Some(manifest), level: VerifyLevel::Data }),
+    }
 }
 
 /// Asks for one job, again and again until there is an answer; then perhaps changes its mind.
@@ -97,10 +106,11 @@ async fn order(store: &SimStore, id: &JobId, command: &Command) {
     }
 }
 
-/// Lets blocked jobs go on, once in a while.
+/// Lets blocked jobs go on, and pauses and unpauses kinds, once in a while.
 async fn operate(store: Arc<SimStore>) {
     loop {
         sleep(Duration::from_secs(2)).await;
+        pause(&store).await;
         let is_blocked =
             |id: &JobId| store.stage.ledger().latest(id).is_some_and(|job| job.head.state == State::Blocked);
         let enqueued = store.stage.ledger().enqueued.clone();
@@ -108,6 +118,22 @@ async fn operate(store: Arc<SimStore>) {
             let backup = id.as_str().starts_with(Kind::Backup.as_str());
             let command = if backup && store.stage.one_in(3) { Command::RequestCancel } else { Command::Resume };
             order(&store, id, &command).await;
+        }
+    }
+}
+
+/// Pauses a kind, or lifts the pauses; in the end all of them.
+async fn pause(store: &SimStore) {
+    if !store.stage.is_calm() && !store.stage.plan.prompt && store.stage.one_in(6) {
+        let kind = store.stage.chance().of(&Kind::ALL);
+        store.stage.ledger().count("paused");
+        let pause = Pause { kind, by: "client".into(), reason: "drawn".into(), at: None };
+        let paused = store.pause(&pause).await.is_ok();
+        return store.stage.note(&store.process.name, &format!("pauses {kind}: {paused}"));
+    }
+    for kind in Kind::ALL {
+        while store.unpause(kind).await.is_err() {
+            sleep(Duration::from_millis(200)).await;
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::{
     node::{Node, Role},
+    panics,
     stage::{Death, Stage},
 };
 use crate::mutant::Mutant;
@@ -50,6 +51,7 @@ impl fmt::Display for Verdict {
 
 /// Runs one seed to its verdict.
 pub fn run(seed: u64, mutant: Option<Mutant>, death: Option<Death>) -> Verdict {
+    panics::listen();
     let stage = Stage::new(seed, mutant, death);
     let plan = format!("{:?}", stage.plan);
     stage.note("plan", &plan);
@@ -63,6 +65,7 @@ pub fn run(seed: u64, mutant: Option<Mutant>, death: Option<Death>) -> Verdict {
     play(&stage, &mut nodes, storm_ms + CALM_MS, true);
     close(&stage, &mut nodes);
     drop(nodes);
+    panics::ignore();
     let mut ledger = stage.ledger();
     let ledger = std::mem::take(&mut *ledger);
     Verdict { seed, violations: ledger.violations, trace: ledger.trace, counts: ledger.counts }
@@ -80,7 +83,11 @@ fn play(stage: &Stage, nodes: &mut [Node], until_ms: i64, until_all_ended: bool)
             return;
         }
         let turn_ms = 1 + stage.up_to_ms(stage.plan.turn_ms);
-        if node.turn(turn_ms) {
+        let lives = node.turn(turn_ms);
+        for panic in panics::heard() {
+            stage.ledger().violation(format!("SIM-19: {panic}"));
+        }
+        if lives {
             strike(stage, node);
         } else {
             node.die(downtime_ms(stage));

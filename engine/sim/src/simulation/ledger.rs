@@ -101,14 +101,24 @@ impl Ledger {
             }
             let due_for_ms =
                 before.head.run_at.stored().map_or(0, |run_at| now.timestamp_millis() - run_at.timestamp_millis());
-            if prompt && lease_end.is_none() && due_for_ms > PROMPT_MS {
+            if prompt && lease_end.is_none() && job.request.after.is_none() && due_for_ms > PROMPT_MS {
                 self.violation(format!("SIM-17: {} was due for {due_for_ms} ms when it was claimed", job.id()));
             }
             if before.head.state == State::Queued && before.head.run_at.stored().is_none_or(|run_at| run_at > now) {
                 self.violation(format!("SIM-5: epoch {epoch} took {} before it was due", job.id()));
             }
         }
+        self.check_slots(job);
         self.remember(job.clone());
+    }
+
+    /// No slot is held by two jobs.
+    fn check_slots(&mut self, job: &Job) {
+        let others = self.jobs().filter(|other| other.id() != job.id());
+        let rival = others.flat_map(|other| &other.head.holds).find(|slot| job.head.holds.contains(slot)).cloned();
+        if let Some(slot) = rival {
+            self.violation(format!("SIM-18: {} took slot {slot}, which another job holds", job.id()));
+        }
     }
 
     fn check(&mut self, job: &Job) {

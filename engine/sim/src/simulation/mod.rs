@@ -7,6 +7,7 @@ mod feed;
 mod handler;
 mod ledger;
 mod node;
+mod panics;
 mod plan;
 mod stage;
 mod store;

@@ -1,5 +1,6 @@
 //! What a seed decides before anything runs: which weather the nodes get, how many there are, what is asked of them.
 
+use super::stage;
 use lucid_ports::conformance::Chance;
 use lucid_runtime::WorkerOptions;
 
@@ -106,6 +107,7 @@ impl Plan {
             poll_ms: self.poll_ms,
             grace_ms: 1_000,
             announce_ms: 10_000,
+            wall_clock: stage::wall_clock,
             ..WorkerOptions::new(name).with_lease_ms(self.lease_ms)
         }
     }
@@ -128,7 +130,7 @@ impl Weather {
                 freeze: chance.of(&[0, 50, 150]),
                 freeze_ms: 8_000,
                 drain: chance.of(&[0, 400]),
-                clock: chance.of(&[0, 200]),
+                clock: chance.of(&[0, 50, 200]),
                 clock_ms: chance.of(&[50, 5_000]),
                 ..crashes
             },

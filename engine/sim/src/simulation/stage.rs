@@ -8,11 +8,22 @@ use crate::mutant::Mutant;
 use bson::{DateTime, Document};
 use lucid_ports::{conformance::Chance, memory::MemoryStore};
 use lucid_schemas::JobId;
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 /// The moment at which every run begins, by the store's clock: 2026-01-01.
 const BEGIN_MS: i64 = 1_767_225_600_000;
+
+thread_local! {
+    /// The clock of all nodes: a run has a thread to itself.
+    static WALL_CLOCK_MS: Cell<i64> = const { Cell::new(BEGIN_MS) };
+}
+
+/// What a node's own clock shows.
+pub fn wall_clock() -> DateTime {
+    DateTime::from_millis(WALL_CLOCK_MS.get())
+}
 
 /// What all nodes share.
 pub struct Stage {
@@ -79,6 +90,7 @@ impl Stage {
     pub fn new(seed: u64, mutant: Option<Mutant>, death: Option<Death>) -> Arc<Self> {
         let mut chance = Chance(seed.wrapping_mul(0x5851_f42d_4c95_7f2d));
         let plan = Plan::draw(&mut chance);
+        WALL_CLOCK_MS.set(BEGIN_MS);
         Arc::new(Self {
             twin: MemoryStore::at(DateTime::from_millis(BEGIN_MS)),
             weather: Mutex::new(Air { faults: plan.faults, calm: false, now_ms: 0, jumped_ms: 0 }),
@@ -146,6 +158,7 @@ impl Stage {
         let mut air = lock(&self.weather);
         air.now_ms = air.now_ms.max(process.now_ms());
         self.twin.set_now(DateTime::from_millis(BEGIN_MS + air.now_ms + air.jumped_ms));
+        WALL_CLOCK_MS.set(BEGIN_MS + air.now_ms);
     }
 
     /// Writes a line into the book.

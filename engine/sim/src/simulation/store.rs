@@ -7,11 +7,13 @@ use super::{
     bent,
     stage::{Process, Stage},
 };
-use crate::mutant::Mutant;
 use async_trait::async_trait;
-use lucid_core::Transition;
-use lucid_ports::{Detail, Enqueue, JobFilter, ListPage, Outcome, Reach, Renewal, Store, StoreError, WorkerCard};
-use lucid_schemas::{Job, JobId, Progress, RepositoryName, State};
+use bson::DateTime;
+use lucid_core::{Transition, slots::Occupied};
+use lucid_ports::{
+    BoundKey, Detail, Enqueue, JobFilter, ListPage, Outcome, Pause, Reach, Renewal, Store, StoreError, WorkerCard,
+};
+use lucid_schemas::{Job, JobId, Kind, Progress, RepositoryName, State};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -79,7 +81,7 @@ impl SimStore {
         let outcome = bent::apply(self, transition).await?;
         if let Outcome::Won(job) = &outcome
             && is_new
-            && self.stage.mutant != Some(Mutant::EarlyAnswer)
+            && self.is_in_twin(transition)
         {
             let prompt = self.stage.plan.prompt;
             self.stage.ledger().written(job, lease_end, self.stage.twin.now(), prompt);
@@ -95,6 +97,12 @@ impl SimStore {
     fn is_stored(&self, transition: &Transition) -> bool {
         let ledger = self.stage.ledger();
         ledger.latest(&transition.id).is_some_and(|job| job.events.iter().any(|event| event.write == transition.write))
+    }
+
+    /// Whether the store has it now: a mutant says so of what it has forgotten.
+    fn is_in_twin(&self, transition: &Transition) -> bool {
+        let version = self.stage.twin.document(&transition.id).and_then(|document| document.get_i64("version").ok());
+        version.is_some_and(|version| version >= transition.head.version)
     }
 
     /// Now and then, what was shown the time before.
@@ -208,6 +216,42 @@ impl Store for SimStore {
 
     async fn repositories(&self) -> Result<Vec<RepositoryName>, StoreError> {
         self.pass("repositories", self.stage.twin.repositories()).await
+    }
+
+    async fn occupied(&self) -> Result<Occupied, StoreError> {
+        self.pass("occupied", self.stage.twin.occupied()).await
+    }
+
+    async fn waiting(&self, on: Option<&JobId>, limit: u32) -> Result<Vec<Job>, StoreError> {
+        self.pass("waiting", self.stage.twin.waiting(on, limit)).await
+    }
+
+    async fn pause(&self, pause: &Pause) -> Result<(), StoreError> {
+        self.pass("pause", self.stage.twin.pause(pause)).await
+    }
+
+    async fn unpause(&self, kind: Kind) -> Result<bool, StoreError> {
+        self.pass("unpause", self.stage.twin.unpause(kind)).await
+    }
+
+    async fn paused(&self) -> Result<Vec<Pause>, StoreError> {
+        self.pass("paused", self.stage.twin.paused()).await
+    }
+
+    async fn bind_key(&self, bound: &BoundKey) -> Result<BoundKey, StoreError> {
+        self.pass("bind_key", self.stage.twin.bind_key(bound)).await
+    }
+
+    async fn bound_key(&self, key: &str) -> Result<Option<BoundKey>, StoreError> {
+        self.pass("bound_key", self.stage.twin.bound_key(key)).await
+    }
+
+    async fn forget(&self, kind: Kind, state: State, older_ms: i64, limit: u32) -> Result<u64, StoreError> {
+        self.pass("forget", self.stage.twin.forget(kind, state, older_ms, limit)).await
+    }
+
+    async fn clock(&self) -> Result<DateTime, StoreError> {
+        self.pass("clock", self.stage.twin.clock()).await
     }
 
     async fn ping(&self) -> Result<String, StoreError> {

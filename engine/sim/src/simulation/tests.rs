@@ -17,7 +17,7 @@ use std::{
 };
 
 /// Every fault and every event; a run of many seeds has them all.
-const HAPPENS: [&str; 28] = [
+const HAPPENS: [&str; 32] = [
     "abandoned",
     "acted",
     "acted though fenced",
@@ -30,15 +30,19 @@ const HAPPENS: [&str; 28] = [
     "clock jumped",
     "commit_started",
     "cut off",
+    "dependency_failed",
+    "dependency_met",
     "died",
     "drained",
     "failed",
     "feed broken",
     "frozen",
     "not unique",
+    "paused",
     "refused",
     "released",
     "resumed",
+    "slots_reserved",
     "slow",
     "snapshot_taken",
     "stale",
