@@ -3,7 +3,10 @@
 //!
 //! A view that may be outdated by a moment; the store has the last word on slots, and a pause is seen soon enough.
 
-use crate::slots::{Ready, Slots};
+use crate::{
+    options::WorkerOptions,
+    slots::{Ready, Slots},
+};
 use lucid_ports::{Reach, Store, StoreError};
 use lucid_schemas::{Job, Kind, State};
 use std::sync::{
@@ -14,7 +17,7 @@ use std::sync::{
 /// The gate of one worker.
 pub struct Gate {
     store: Arc<dyn Store>,
-    name: String,
+    options: Arc<WorkerOptions>,
     reach: Reach,
     paused: Mutex<Vec<Kind>>,
     view: tokio::sync::Mutex<View>,
@@ -29,9 +32,9 @@ struct View {
 
 impl Gate {
     /// Open, as far as is known.
-    pub fn new(store: Arc<dyn Store>, name: String, reach: Reach) -> Arc<Self> {
+    pub fn new(store: Arc<dyn Store>, options: Arc<WorkerOptions>, reach: Reach) -> Arc<Self> {
         let view = tokio::sync::Mutex::new(View { slots: Slots::default(), reach: reach.clone() });
-        Arc::new(Self { store, name, reach, paused: Mutex::default(), view, awaited: AtomicBool::new(false) })
+        Arc::new(Self { store, options, reach, paused: Mutex::default(), view, awaited: AtomicBool::new(false) })
     }
 
     /// What the worker reaches, whatever stands before it now.
@@ -91,7 +94,7 @@ impl Gate {
         }
         let mut view = self.view.lock().await;
         let View { slots, reach } = &mut *view;
-        let ready = slots.find(&self.store, reach, job, &self.name).await;
+        let ready = slots.find(&self.store, reach, job, &self.options).await;
         if let Ready::With(found) = &ready {
             slots.promise(job, found);
         }

@@ -62,7 +62,15 @@ mod tests {
 
     fn card(name: &str, running: i32) -> WorkerCard {
         let reach = Reach { kinds: vec![Kind::Verify], ..Reach::default() };
-        WorkerCard { name: name.into(), version: "1".into(), capacity: 2, running, reach, seen_at: None }
+        WorkerCard {
+            name: name.into(),
+            version: "1".into(),
+            capacity: 2,
+            running,
+            reach,
+            clock_skew_ms: None,
+            seen_at: None,
+        }
     }
 
     fn fleet(own: &str, all: &[WorkerCard]) -> Fleet {

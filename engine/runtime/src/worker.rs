@@ -133,7 +133,7 @@ impl Worker {
         let handlers: HashMap<_, _> = handlers.into_iter().map(|handler| (handler.kind(), handler)).collect();
         reach.kinds = Kind::ALL.into_iter().filter(|kind| handlers.contains_key(kind)).collect();
         let (stop, metrics, options) = (CancellationToken::new(), Arc::<Metrics>::default(), Arc::new(options));
-        let gate = Gate::new(Arc::clone(&store), options.name.clone(), reach);
+        let gate = Gate::new(Arc::clone(&store), Arc::clone(&options), reach);
         let settler = Settler::new(Arc::clone(&store), feed.subscribe(), options.name.clone(), stop.child_token());
         let now = Instant::now();
         let worker = Self {

@@ -63,6 +63,7 @@ fn rounded(figure: f64) -> String {
 
 /// How times spread.
 #[derive(Debug, Clone, Copy)]
+#[allow(clippy::struct_field_names)] // The unit is the last word.
 pub struct Spread {
     pub p50_ms: f64,
     pub p95_ms: f64,

@@ -20,7 +20,7 @@ async fn claim(hall: &Hall) -> Outcome<Duration> {
     hall.store.enqueue(&no_op()).await?;
     let begun = Instant::now();
     let found = hall.store.claimable(&reach(), 26).await?.into_iter().next().ok_or("nothing to claim")?;
-    let command = Command::Claim { worker: "bench/1".into(), lease_ms: 30_000 };
+    let command = Command::Claim { worker: "bench/1".into(), lease_ms: 30_000, slots: Vec::new() };
     let write = uuid::Uuid::new_v4().to_string();
     let applied = hall.store.apply(&transition(&found, &command, "bench/1", &write)?).await?;
     let took = begun.elapsed();

@@ -5,7 +5,7 @@ use bson::DateTime;
 use lucid_embedded::{Deployment, Options};
 use lucid_mongo::{Connection, MongoStore};
 use lucid_ports::{Enqueue, Reach};
-use lucid_schemas::{Kind, ManifestName, Request, Requires, Spec, VerifyLevel, VerifySpec};
+use lucid_schemas::{JobId, Kind, ManifestName, Request, Spec, VerifyLevel, VerifySpec};
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -59,18 +59,12 @@ pub fn reach() -> Reach {
 pub fn no_op() -> Enqueue {
     let chance = || uuid::Uuid::new_v4().as_u64_pair().0;
     let spec = VerifySpec {
-        backup: lucid_schemas::JobId::compose(Kind::Backup, DateTime::now(), chance()),
-        manifest: ManifestName { key: "manifests/1".into(), hash: "0".repeat(64) },
+        backup: JobId::compose(Kind::Backup, DateTime::now(), chance()),
+        manifest: Some(ManifestName { key: "manifests/1".into(), hash: "0".repeat(64) }),
         level: VerifyLevel::Structure,
     };
-    let request = Request {
-        id: lucid_schemas::JobId::compose(Kind::Verify, DateTime::now(), chance()),
-        spec: Spec::Verify(spec),
-        requested_by: "api:bench".into(),
-        unique_key: None,
-        priority: 0,
-        max_attempts: 5,
-        requires: Requires::default(),
-    };
+    let id = JobId::compose(Kind::Verify, DateTime::now(), chance());
+    // Concurrency keys would limit how many run at once, which isn't what is measured.
+    let request = Request { keys: Vec::new(), ..Request::new(id, Spec::Verify(spec), "api:bench", None) };
     Enqueue { request, delay_ms: 0, write: uuid::Uuid::new_v4().to_string() }
 }
