@@ -49,6 +49,9 @@ async fn look(state: ApiState) -> Result<Health, ApiError> {
     if open.contains_key(&State::Queued) && !workers.is_empty() {
         problems.extend(unreached(&in_state(&state, State::Queued).await?, workers));
     }
+    let look = state.schedules.look().await?;
+    problems.extend(look.schedules.iter().filter_map(|schedule| schedule.problem(look.now)));
+    problems.extend(look.unreadable);
     Ok(Health {
         status: if problems.is_empty() { "ok" } else { "degraded" }.into(),
         version: env!("CARGO_PKG_VERSION").into(),

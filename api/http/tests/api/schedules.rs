@@ -129,6 +129,8 @@ async fn other_times_and_a_resume_make_up_for_nothing() {
     let ahead = put(&world, "/schedules/nightly", &[], &ahead).await.body;
     assert!(ahead["problem"].as_str().expect("a problem").contains("does nothing before 2026-12-24"), "{ahead}");
     assert_eq!(ahead["next"][0], "2026-12-24T02:00:00.000Z");
+    let health = world.get("/health").await.body;
+    assert!(health["problems"].to_string().contains("does nothing before 2026-12-24"), "{health}");
 }
 
 #[actix_web::test]
