@@ -12,6 +12,7 @@ mod ledger;
 mod load;
 mod members;
 mod plan;
+mod proof;
 mod random;
 mod report;
 
@@ -21,7 +22,7 @@ use check::Broken;
 use fleet::Fleet;
 use futures::TryStreamExt;
 use ledger::Ledger;
-use load::{Client, Desk, KINDS, SOURCES, TARGETS};
+use load::{ALIKE, Client, Desk, KINDS, TARGETS, VARIED, VARIED_TARGET};
 use lucid_schemas::{Job, State, collections::OPS, names::DEFAULT_OPS_DATABASE};
 use plan::{Counts, Lane};
 use report::Report;
@@ -36,7 +37,8 @@ use std::{
 };
 
 const CLIENTS: u64 = 3;
-const DOCUMENTS: u64 = 400;
+const DOCUMENTS: i64 = 700;
+const VARIED_DOCUMENTS: u64 = 300;
 const OPLOG_MIB: u32 = 16;
 /// Within this every job ends once all is well again.
 const CALM_WITHIN: Duration = Duration::from_secs(120);
@@ -57,9 +59,7 @@ pub async fn run(options: &Options) -> Report {
         small.members(3)
     })
     .await;
-    for (number, source) in (0..).zip(SOURCES) {
-        lucid_sample::load(&world.client(), source, DOCUMENTS + 150 * number).await.expect("a source");
-    }
+    fill(&world).await;
     let logs = std::env::var_os("CHAOS_LOGS").map_or_else(|| world.dir().join("logs"), PathBuf::from);
     std::fs::create_dir_all(&logs).expect("a folder");
     let ports: Vec<u16> = world.deployment.members().iter().map(|member| member.port).collect();
@@ -88,6 +88,22 @@ pub async fn run(options: &Options) -> Report {
     report.count(&jobs, &known, until_ms);
     report.print(&jobs, options.json);
     report
+}
+
+/// Databases of the same collections, whose documents tell them apart; and one with everything that there is.
+async fn fill(world: &World) {
+    let client = world.client();
+    for (number, source) in (1_i64..).zip(ALIKE) {
+        let rows = client.database(source).collection::<Document>("rows");
+        let documents =
+            (0..DOCUMENTS * number).map(|row| doc! { "_id": row, "of": source, "text": format!("{row}").repeat(50) });
+        rows.insert_many(documents).await.expect("rows");
+        let index = mongodb::IndexModel::builder().keys(doc! { "text": 1 }).build();
+        rows.create_index(index).await.expect("an index");
+        let pair = client.database(source).collection::<Document>("pair");
+        pair.insert_many([doc! { "_id": 1, "of": source }, doc! { "_id": 2 }]).await.expect("a pair");
+    }
+    lucid_sample::load(&client, VARIED, VARIED_DOCUMENTS).await.expect("the varied one");
 }
 
 fn clients(fleet: &Fleet, ledger: &Arc<Ledger>, over: &Arc<AtomicBool>, seed: u64) -> Vec<thread::JoinHandle<()>> {
@@ -181,7 +197,7 @@ async fn judge(world: &World, known: &ledger::Known, logs: &std::path::Path, rep
     report.void_manifests = stored.void;
     report.proven_backups = stored.proven;
     report.violations.extend(stored.broken);
-    report.violations.extend(evidence::databases(world, &jobs, &TARGETS).await);
+    report.violations.extend(evidence::databases(world, &jobs, &[TARGETS[0], TARGETS[1], VARIED_TARGET]).await);
     let told = evidence::logs(logs);
     report.reconnects = told.reconnects;
     report.violations.extend(told.broken);

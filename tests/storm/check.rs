@@ -27,6 +27,12 @@ pub fn history(jobs: &[Job], known: &Known) -> Vec<Broken> {
     let mut broken = Vec::new();
     for job in jobs {
         broken.extend(violations(job).into_iter().map(|found| Broken::of(found.to_string(), &[job.id().as_str()])));
+        // Everything that was asked for can be done: only losses and limits may fail it.
+        if let Some(error) = job.head.error.as_ref().filter(|error| job.head.state == State::Failed && !error.retryable)
+            && error.code != "worker_lost"
+        {
+            broken.push(Broken::of(format!("{} failed for good: {}", job.id(), error.message), &[job.id().as_str()]));
+        }
         if !job.head.state.is_terminal() {
             broken
                 .push(Broken::of(format!("{} never ended: it is {}", job.id(), job.head.state), &[job.id().as_str()]));

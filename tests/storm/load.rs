@@ -16,10 +16,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Databases that are backed up; they never change.
-pub const SOURCES: [&str; 3] = ["storm_red", "storm_green", "storm_blue"];
-/// Databases that are restored into.
+/// Small databases of the same collections that are backed up; like all sources they never change.
+pub const ALIKE: [&str; 3] = ["storm_red", "storm_green", "storm_blue"];
+/// A database with a collection of every kind.
+pub const VARIED: &str = "storm_varied";
+/// Databases that one or the other of the small ones is restored into.
 pub const TARGETS: [&str; 2] = ["storm_east", "storm_west"];
+/// The database that the varied one is restored into.
+pub const VARIED_TARGET: &str = "storm_south";
 /// Kinds that are paused now and then.
 pub const KINDS: [&str; 3] = ["backup", "restore", "verify"];
 
@@ -67,7 +71,8 @@ impl Client {
     }
 
     fn backup(&mut self) {
-        let database = *self.random.pick(&SOURCES).expect("sources");
+        let small = *self.random.pick(&ALIKE).expect("sources");
+        let database = if self.random.percent(15) { VARIED } else { small };
         let mut body = json!({ "database": database });
         if self.random.percent(20) {
             body["compression"] = json!(false);
@@ -86,9 +91,10 @@ impl Client {
     fn restore(&mut self) {
         let Ok((200, page)) = self.call("GET", "/backups?state=succeeded&limit=20", None, &[]) else { return };
         let backups = page["backups"].as_array().cloned().unwrap_or_default();
-        if let Some(backup) = self.random.pick(&backups).and_then(|backup| backup["job_id"].as_str()) {
+        if let Some(backup) = self.random.pick(&backups) {
             let target = *self.random.pick(&TARGETS).expect("targets");
-            let mut body = json!({ "backup": backup, "database": target, "replace": true });
+            let target = if backup["database"] == VARIED { VARIED_TARGET } else { target };
+            let mut body = json!({ "backup": backup["job_id"], "database": target, "replace": true });
             if self.random.percent(15) {
                 body["dry_run"] = json!(true);
             }
@@ -104,7 +110,8 @@ impl Client {
         if self.random.percent(30) {
             run["priority"] = json!(i64::try_from(self.random.below(21)).unwrap_or(0) - 10);
         }
-        if self.random.percent(20) {
+        // What times out again and again would keep everybody waiting in the end.
+        if mark.is_none() || self.random.percent(20) {
             run["max_attempts"] = json!(1 + self.random.below(3));
         }
         if self.random.percent(15) {
@@ -157,11 +164,16 @@ impl Client {
         }
     }
 
+    /// Pauses a kind for a moment. Whoever pauses sees to it that it goes on, whatever happens meanwhile.
     fn pause(&mut self) {
         let kind = *self.random.pick(&KINDS).expect("kinds");
         let _ = self.call("POST", &format!("/queues/{kind}/pause"), Some(&json!({ "reason": "storm" })), &[]);
         thread::sleep(self.random.duration(300, 2_000));
-        let _ = self.call("POST", &format!("/queues/{kind}/resume"), None, &[]);
+        let resume = format!("/queues/{kind}/resume");
+        while !matches!(self.call("POST", &resume, None, &[]), Ok((200, _))) && !self.desk.over.load(Ordering::Relaxed)
+        {
+            thread::sleep(Duration::from_millis(100));
+        }
     }
 
     fn is_crowded(&mut self) -> bool {

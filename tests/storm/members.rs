@@ -75,6 +75,9 @@ async fn lose_history(deployment: &mut Deployment, fleet: &Fleet, worker: usize)
     fleet.signal_worker(worker, Signal::SIGSTOP);
     let lost = churn(&client, oldest_was).await;
     fleet.signal_worker(worker, Signal::SIGCONT);
+    if let Err(error) = &lost {
+        eprintln!("history stays: {error}");
+    }
     Ok(lost.unwrap_or(false))
 }
 
