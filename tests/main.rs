@@ -1,5 +1,6 @@
 //! The judge: everything that is judged on real parts, one chapter a file. One test binary, linked once.
 
+mod chaos;
 mod damage;
 mod doors;
 mod exactly_once;
@@ -13,6 +14,7 @@ mod roundtrip;
 mod schedules;
 mod shape;
 mod steering;
+mod storm;
 mod stream;
 mod support;
 mod swap;

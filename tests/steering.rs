@@ -123,9 +123,19 @@ async fn jobs_follow_jobs() {
     // The other way round: the first one is canceled.
     let later = json!({ "database": "here", "job": { "run_at": "2031-01-01T00:00:00Z" } });
     let backup = api.accepted("/backup", &later);
-    let verify = api.accepted("/verify", &json!({ "backup": backup }));
+    let early = api.accepted("/verify", &json!({ "backup": backup }));
+    assert_eq!(api.call("DELETE", &format!("/jobs/{early}"), None).0, 202);
+    let (status, verify) = api.call("POST", &format!("/jobs/{early}/retry"), None);
+    assert_eq!((status, verify["after"].as_str()), (202, Some(backup.as_str())), "it waits as the first did: {verify}");
+    let verify = verify["job_id"].as_str().expect("an id").to_owned();
     assert_eq!(api.call("DELETE", &format!("/jobs/{backup}"), None).0, 202);
     in_state(&api, &verify, "canceled").await;
+    let (status, problem) = api.call("POST", &format!("/jobs/{verify}/retry"), None);
+    assert_eq!(
+        (status, problem["errors"][0]["field"].as_str()),
+        (422, Some("backup")),
+        "no backup to verify: {problem}"
+    );
     let (status, retried) = api.call("POST", &format!("/jobs/{backup}/retry"), None);
     assert_eq!((status, retried["retry_of"].as_str()), (202, Some(backup.as_str())), "{retried}");
     let retried = api.succeeded(retried["job_id"].as_str().expect("an id")).await;

@@ -35,18 +35,20 @@ impl Process {
 
     /// Starts it with these variables.
     pub fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(binary("lucid-ops"));
-        command.args(arguments).envs(environment.iter().copied());
-        Self::spawn(command)
+        Self::spawn(&mut Self::command(arguments, environment))
     }
 
-    fn spawn(mut command: Command) -> Self {
-        let mut child = command
-            .env("LUCID_LOG", std::env::var("LUCID_LOG").unwrap_or_else(|_| "info".into()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("lucid-ops starts");
+    /// What [`start_with`](Self::start_with) runs.
+    pub fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(binary("lucid-ops"));
+        command.args(arguments).envs(environment.iter().copied());
+        command.env("LUCID_LOG", std::env::var("LUCID_LOG").unwrap_or_else(|_| "info".into()));
+        command
+    }
+
+    /// Starts a command that may have been changed.
+    pub fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("lucid-ops starts");
         let output = BufReader::new(child.stdout.take().expect("piped"));
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
@@ -61,17 +63,27 @@ impl Process {
 
     /// Waits for a line of standard output that begins so, and gives the rest of it.
     pub fn await_line(&mut self, beginning: &str) -> String {
+        self.line_within(beginning, READY_WITHIN).unwrap_or_else(|problem| panic!("{problem}"))
+    }
+
+    /// The same, where it may also end, or stay silent for `patience`.
+    pub fn line_within(&mut self, beginning: &str, patience: Duration) -> Result<String, String> {
         loop {
-            match self.lines.recv_timeout(READY_WITHIN) {
+            match self.lines.recv_timeout(patience) {
                 Ok(line) => {
                     if let Some(rest) = line.strip_prefix(beginning) {
-                        return rest.to_owned();
+                        return Ok(rest.to_owned());
                     }
                     self.seen.push(line);
                 }
-                Err(error) => panic!("no line '{beginning}...' ({error}); it said {:?}", self.seen),
+                Err(error) => return Err(format!("no line '{beginning}...' ({error}); it said {:?}", self.seen)),
             }
         }
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it was started")
     }
 
     /// Sends a signal.

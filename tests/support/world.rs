@@ -120,7 +120,20 @@ impl Api {
 
     /// The same with headers.
     pub fn call_with(&self, method: &str, path: &str, body: Option<&Value>, headers: &[(&str, &str)]) -> (u16, Value) {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        self.try_call(method, path, body, headers, None).expect("the API answers")
+    }
+
+    /// The same where the API may be dead, or silent for `patience`: an error leaves open what became of the request.
+    pub fn try_call(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+        patience: Option<Duration>,
+    ) -> Result<(u16, Value), ureq::Error> {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(patience);
+        let agent: ureq::Agent = config.build().into();
         let request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let answer = match body {
@@ -129,9 +142,9 @@ impl Api {
             }
             None => agent.run(request.body(()).expect("a request")),
         };
-        let mut answer = answer.expect("the API answers");
-        let text = answer.body_mut().read_to_string().expect("a body");
-        (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
+        let mut answer = answer?;
+        let text = answer.body_mut().read_to_string()?;
+        Ok((answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text))))
     }
 
     pub fn get(&self, path: &str) -> (u16, Value) {

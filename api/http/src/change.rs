@@ -1,10 +1,19 @@
 //! Ending jobs, and letting blocked ones go on: a command of the law, made true by compare-and-set.
 
-use crate::{Answer, ApiError, ApiState, idempotency::Key, lookup, lookup::PathId, request, state::write_token, view};
+use crate::{
+    Answer, ApiError, ApiState,
+    check::{Found, Source},
+    idempotency::Key,
+    lookup,
+    lookup::PathId,
+    request,
+    state::write_token,
+    view,
+};
 use actix_web::{HttpRequest, HttpResponse, web};
 use lucid_core::{Command, Refusal, transition};
 use lucid_ports::Outcome;
-use lucid_schemas::{JOB_SCHEMA, Job, Kind, Request, State as JobState};
+use lucid_schemas::{After, JOB_SCHEMA, Job, Kind, Request, Spec, State as JobState, VerifySpec};
 
 /// Somebody else wins a race at most once per event, and a job has few; this many losses in a row are a fault.
 const TRIES: usize = 20;
@@ -41,17 +50,32 @@ pub(crate) async fn retry(state: State, request: HttpRequest, id: PathId) -> Ans
         let refusal = Refusal::WrongState { state: old.head.state, command: "retry" };
         return Err(ApiError::Law { job: old.id().clone(), refusal });
     }
+    let (spec, after) = what_again(&state, &old).await?;
     let again = |id| Request {
         id,
         schema: JOB_SCHEMA,
         requested_by: state.options.actor(),
-        keys: old.request.spec.keys(old.request.requires.repository.as_ref()),
-        // What it waited for has ended, whichever way.
-        after: None,
+        keys: spec.keys(old.request.requires.repository.as_ref()),
+        spec,
+        after,
         retry_of: Some(old.id().clone()),
         ..old.request.clone()
     };
     request::enqueue(&state, key, old.kind(), 0, again).await
+}
+
+/// What a repeated job does, and after what. What the first one waited for has mostly ended, whichever way; only the backup
+/// of a verification that was asked for too early may still be open.
+async fn what_again(state: &ApiState, old: &Job) -> Result<(Spec, Option<After>), ApiError> {
+    let Spec::Verify(spec @ VerifySpec { manifest: None, .. }) = &old.request.spec else {
+        return Ok((old.request.spec.clone(), None));
+    };
+    Ok(match Source::find_or_open(state, spec.backup.as_str()).await? {
+        Found::Made(source) => (Spec::Verify(VerifySpec { manifest: Some(source.manifest), ..spec.clone() }), None),
+        Found::Open(job, _) => {
+            (old.request.spec.clone(), Some(After { job: job.id().clone(), state: JobState::Succeeded }))
+        }
+    })
 }
 
 async fn cancel_job(state: &ApiState, job: Job) -> Answer {

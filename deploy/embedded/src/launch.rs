@@ -135,7 +135,7 @@ impl Deployment {
     }
 
     /// Waits until every member serves and a majority takes writes.
-    pub(crate) async fn settle(&self) -> Result<()> {
+    pub async fn settle(&self) -> Result<()> {
         if self.options.replica_set.is_none() {
             return client::command(&self.direct(0)?, bson::doc! { "ping": 1 }).await.map(drop);
         }

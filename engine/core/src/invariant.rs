@@ -1,6 +1,10 @@
 //! What is true of every job at every moment, numbered. Workers check it after each transition that they make: they
 //! assert in debug builds and log in others; the judge checks after every test.
 
+mod shared;
+
+pub use shared::shared_slots;
+
 use crate::{evolve::fold, slots};
 use lucid_schemas::{EventBody, Job, State};
 use std::{collections::BTreeSet, fmt};
@@ -25,6 +29,8 @@ pub enum Invariant {
     /// INV-8: a job that was claimed and hasn't ended or gone back has its keys' slots; one that waits or has ended has
     /// none; no slot is there twice. (That no two jobs have the same is the unique index's part.)
     SlotsFitState,
+    /// INV-9: no two jobs occupy the same slot at the same time. Judged between jobs, see [`shared_slots`].
+    SlotsNotShared,
 }
 
 impl Invariant {
@@ -39,6 +45,7 @@ impl Invariant {
             Self::EndIsFinal => 6,
             Self::LeaseFitsState => 7,
             Self::SlotsFitState => 8,
+            Self::SlotsNotShared => 9,
         }
     }
 }

@@ -44,19 +44,20 @@ async fn provoke(
         Ok(reply) => super::load::check_write_errors(&into, &reply, false).err(),
         Err(error) => Some(error),
     };
-    match refused {
-        Some(error) if error.server_code() == Some(code::UUID_MISMATCH) => Ok(()),
-        Some(error) if error.is_passing() => Err(error),
-        _ => Err(too_old()),
-    }
+    noticed(refused, &[code::UUID_MISMATCH])
 }
 
 async fn refuses(server: &Server, command: Command, codes: &[i32]) -> Result<()> {
-    match server.tell(command).await {
-        Err(error) if error.server_code().is_some_and(|code| codes.contains(&code)) => Ok(()),
-        Err(error) if error.is_passing() || matches!(error, Error::Stopped) => Err(error),
-        Err(error) if error.server_code() == Some(code::UNAUTHORIZED) => Err(error),
-        Ok(_) | Err(_) => Err(too_old()),
+    noticed(server.tell(command).await.err(), codes)
+}
+
+/// Whether the server has noticed the mismatch. Being stopped, or not reaching it, says nothing about it.
+fn noticed(refused: Option<Error>, codes: &[i32]) -> Result<()> {
+    match refused {
+        Some(error) if error.server_code().is_some_and(|code| codes.contains(&code)) => Ok(()),
+        Some(error) if error.is_passing() || matches!(error, Error::Stopped) => Err(error),
+        Some(error) if error.server_code() == Some(code::UNAUTHORIZED) => Err(error),
+        Some(_) | None => Err(too_old()),
     }
 }
 
@@ -85,4 +86,24 @@ pub(crate) fn lost(name: &StagingName) -> Error {
             "staging collection '{name}' was dropped or renamed by somebody else: leave it alone while the job runs"
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_server_says_tells_that_it_is_too_old() {
+        let answer = |code| Some(Error::answer("try", false, code, "", ""));
+        let tells = |refused| match noticed(refused, &[code::UUID_MISMATCH]) {
+            Ok(()) => "noticed",
+            Err(Error::Refused { .. }) => "too old",
+            Err(_) => "nothing",
+        };
+        assert_eq!(tells(answer(code::UUID_MISMATCH)), "noticed");
+        assert_eq!((tells(None), tells(answer(code::BAD_VALUE))), ("too old", "too old"));
+        assert_eq!(tells(Some(Error::Stopped)), "nothing", "a worker that is asked to stop");
+        assert_eq!(tells(answer(code::UNAUTHORIZED)), "nothing");
+        assert_eq!(tells(answer(code::PASSING[0])), "nothing");
+    }
 }
