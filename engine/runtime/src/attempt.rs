@@ -42,6 +42,7 @@ pub async fn attempt(claim: Arc<Claim>, handler: Arc<dyn Handler>, seat: Seat) {
 
 async fn work(claim: &Arc<Claim>, handler: &Arc<dyn Handler>, mut seat: Seat) -> Result<State, StepError> {
     let has_slot = tokio::select! {
+        biased;
         has_slot = seat.slot() => has_slot,
         // What has to stop needs no slot for it.
         () = claim.stop().cancelled() => true,

@@ -129,10 +129,12 @@ impl Scheduler {
             let passing =
                 tokio::spawn(pass(Arc::clone(&self.store), Arc::clone(&self.schedules), Arc::clone(&self.options)));
             let wait = tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 passed = passing => self.conclude(passed),
             };
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = sleep(wait) => {}
             }

@@ -21,7 +21,7 @@ pub async fn announce(
         capacity: i32::try_from(options.slots).unwrap_or(i32::MAX),
         running: i32::try_from(running).unwrap_or(i32::MAX),
         reach,
-        clock_skew_ms: clock_skew_ms(&*store).await,
+        clock_skew_ms: clock_skew_ms(&*store, options.wall_clock).await,
         seen_at: None,
     };
     if let Err(error) = store.announce(&card).await {
@@ -32,10 +32,10 @@ pub async fn announce(
 }
 
 /// How far this node's clock is ahead of the primary's; half the way of the question is taken for each direction.
-async fn clock_skew_ms(store: &dyn Store) -> Option<i64> {
-    let asked = DateTime::now().timestamp_millis();
+async fn clock_skew_ms(store: &dyn Store, now: fn() -> DateTime) -> Option<i64> {
+    let asked = now().timestamp_millis();
     let theirs = store.clock().await.ok()?.timestamp_millis();
-    let answered = DateTime::now().timestamp_millis();
+    let answered = now().timestamp_millis();
     Some(asked + (answered - asked) / 2 - theirs)
 }
 

@@ -198,7 +198,11 @@ impl Worker {
     }
 
     fn next_event(&self) -> Instant {
-        let planned = self.next_look.min(self.next_announce).min(self.next_pauses).min(self.next_forget);
+        let mut planned = self.next_announce.min(self.next_pauses).min(self.next_forget);
+        if self.looks.is_empty() {
+            // One that comes due during another follows it: until then there is nothing to wake up for.
+            planned = planned.min(self.next_look);
+        }
         self.later.values().map(|later| later.at).min().map_or(planned, |first| first.min(planned))
     }
 
@@ -218,7 +222,7 @@ impl Worker {
             self.next_forget = now + FORGET_EVERY;
             tokio::spawn(upkeep::forget(Arc::clone(&self.store), Arc::clone(&self.options)));
         }
-        if now >= self.next_look {
+        if now >= self.next_look && self.looks.is_empty() {
             self.metrics.polls.count();
             self.look();
         }

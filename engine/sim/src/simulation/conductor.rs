@@ -5,6 +5,7 @@ use super::{
     node::{Node, Role},
     panics,
     stage::{Death, Stage},
+    watchdog::Watchdog,
 };
 use crate::mutant::Mutant;
 use lucid_schemas::JobId;
@@ -51,6 +52,7 @@ impl fmt::Display for Verdict {
 
 /// Runs one seed to its verdict.
 pub fn run(seed: u64, mutant: Option<Mutant>, death: Option<Death>) -> Verdict {
+    let _watchdog = Watchdog::of(seed);
     panics::listen();
     let stage = Stage::new(seed, mutant, death);
     let plan = format!("{:?}", stage.plan);

@@ -12,3 +12,4 @@ mod plan;
 mod stage;
 mod store;
 mod tests;
+mod watchdog;
