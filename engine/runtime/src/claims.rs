@@ -157,7 +157,7 @@ pub const fn claimable_at_once(state: State) -> bool {
 }
 
 /// How long the last event puts a job off, if it does.
-fn put_off(job: &Job) -> Option<Duration> {
+pub fn put_off(job: &Job) -> Option<Duration> {
     let delay_ms = match job.events.last()?.body {
         EventBody::Enqueued { delay_ms, .. } => delay_ms,
         EventBody::AttemptFailed { retry_in_ms, .. } | EventBody::SlotsReturned { retry_in_ms } => retry_in_ms,

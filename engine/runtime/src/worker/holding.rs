@@ -1,7 +1,14 @@
 //! What the worker holds: from a claim that was won to the end of its attempt.
 
 use super::Worker;
-use crate::{attempt::attempt, context::Claim, seats::Seat};
+use crate::{
+    attempt::attempt,
+    claims::{claimable_at_once, put_off},
+    context::Claim,
+    look::AFTER_DUE,
+    seats::Seat,
+};
+use lucid_ports::JobContext;
 use lucid_schemas::Job;
 use std::sync::Arc;
 use tokio::{
@@ -36,8 +43,10 @@ impl Worker {
                 broken.id()
             }
         };
-        if let Some(id) = self.jobs.remove(&task) {
-            self.held.remove(&id);
+        let claim = self.jobs.remove(&task).and_then(|id| self.held.remove(&id));
+        if let Some(job) = claim.map(|claim| claim.job()).filter(|job| claimable_at_once(job.head.state)) {
+            // It goes on later. The wake-up that says so may have come while it was held, when it was not heeded.
+            self.look_in(put_off(&job).unwrap_or_default() + AFTER_DUE);
         }
         self.slots_freed();
     }
