@@ -177,12 +177,13 @@ impl Batcher {
         let statements: Vec<RawDocumentBuf> = batch.iter().map(|waiting| waiting.raw.clone()).collect();
         let sent = send_all(&self.ops, OPS, &statements, patience).await?;
         let ids = batch.iter().map(|waiting| waiting.id.clone()).collect();
-        let mut documents = read::all_after(&self.ops, OPS, ids, sent.seen_from).await?;
+        let documents = read::all_after(&self.ops, OPS, ids, sent.seen_from).await?;
         let all_matched = usize::try_from(sent.matched).is_ok_and(|matched| matched == batch.len());
         let answer = |(place, waiting): (usize, &Waiting)| match sent.refusal(place) {
             Some(refusal) => Err(refusal),
             None => Ok(Written {
-                document: documents.remove(&waiting.id),
+                // Several of a batch may be about one document.
+                document: documents.get(&waiting.id).cloned(),
                 duplicate: sent.duplicates.contains(&place),
                 matched: all_matched,
             }),

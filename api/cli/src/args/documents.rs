@@ -1,0 +1,39 @@
+//! The commands in the documents are those of this program.
+
+use super::Cli;
+use clap::{Parser, error::ErrorKind};
+
+/// What stands in quotes is one word.
+fn words(line: &str) -> Vec<String> {
+    let line = line.split(" #").next().unwrap_or(line);
+    let (mut words, mut quoted, mut word) = (Vec::new(), false, String::new());
+    for character in line.trim().chars().chain([' ']) {
+        match character {
+            '"' => quoted = !quoted,
+            ' ' if !quoted => {
+                if !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+            }
+            _ => word.push(character),
+        }
+    }
+    words
+}
+
+#[test]
+fn every_command_in_the_documents_is_understood() {
+    let mut seen = 0;
+    for document in [include_str!("../../../../README.md"), include_str!("../../../jobs.md")] {
+        let inline = document.split('`').skip(1).step_by(2);
+        let lines = document.lines().chain(inline).map(str::trim);
+        for line in lines.filter(|line| line.starts_with("lucid-ops ") && !line.contains("...")) {
+            if let Err(error) = Cli::try_parse_from(words(line)) {
+                // A document may name a command without all that it takes.
+                assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument, "{line}: {error}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "only {seen} commands were found");
+}
