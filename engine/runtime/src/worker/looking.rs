@@ -48,7 +48,8 @@ impl Worker {
         self.next_look = now + self.poll_wait();
         (self.left, self.promising) = (false, false);
         self.metrics.looks.count();
-        let sweeps = now >= self.next_sweep;
+        // What the end of a lease leads to may be a claim or a sweep; while there is a lot to claim, that can wait.
+        let sweeps = self.asks_due || now >= self.next_sweep;
         if sweeps {
             self.next_sweep = now + Duration::from_millis(self.options.poll_ms / 2);
         }
