@@ -67,7 +67,8 @@ async fn what_is_broken_on_purpose_is_found() {
     ops.delete_one(doc! { "_id": &backups[1] }).await.expect("deleted");
     tamper(&ops, &backups[2], |job| drop(job.insert("attempt", 3))).await;
     tamper(&ops, &backups[3], end_later).await;
-    let copy = format!("{}x", &backups[3][..backups[3].len() - 1]);
+    let (stem, last) = backups[3].split_at(backups[3].len() - 1);
+    let copy = format!("{stem}{}", if last == "x" { "y" } else { "x" });
     let mut twin = ops.find_one(doc! { "_id": &backups[3] }).await.expect("a reply").expect("the job");
     twin.insert("_id", &copy);
     ops.insert_one(twin).await.expect("inserted");
