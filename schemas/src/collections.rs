@@ -3,6 +3,7 @@
 //! Applied idempotently at every start. The validators document the fields for Compass and refuse what no
 //! version of this program writes; they never decide a transition.
 
+use crate::State;
 use bson::{Document, doc};
 
 /// The jobs.
@@ -87,7 +88,7 @@ fn schedules_schema() -> Document {
 }
 
 fn ops_schema() -> Document {
-    let states: Vec<_> = crate::State::ALL.iter().map(|state| state.as_str()).collect();
+    let states = words(&State::ALL);
     let whole = doc! { "bsonType": ["long", "int"] };
     doc! {
         "bsonType": "object",
@@ -120,33 +121,63 @@ fn ops_schema() -> Document {
     }
 }
 
-/// Every index beyond `_id`. One that changes takes another name: an existing one is never replaced under way.
+/// States of jobs that a worker has, or had and couldn't end.
+pub const UNDER_WAY: [State; 4] = [State::Running, State::Canceling, State::Committing, State::Blocked];
+
+/// Index of what is due, best first: the claim's query.
+pub const QUEUED_BY_RANK: &str = "queued_by_rank";
+/// Index of what becomes due next: the timer's query.
+pub const QUEUED_BY_TIME: &str = "queued_by_time";
+/// Index of who waits for a job to end.
+pub const WAITING_FOR: &str = "waiting_for";
+/// Index of who waits, longest first.
+pub const WAITING_SINCE: &str = "waiting_since";
+/// Index of open jobs that were claimed, by the ends of their leases: the takeover's query.
+pub const CLAIMED_BY_LEASE_END: &str = "claimed_by_lease_end";
+/// Index of unique keys of open jobs.
+pub const UNIQUE_KEY: &str = "unique_key";
+/// Index of occupied slots.
+pub const HOLDS: &str = "holds";
+/// Index of what ended, by state: "what failed today".
+pub const ENDED: &str = "ended_newest";
+
+fn words(states: &[State]) -> Vec<&'static str> {
+    states.iter().map(|state| state.as_str()).collect()
+}
+
+/// Every index beyond `_id`. One that changes takes another name: an existing one is never replaced under way. Each job
+/// stands only in those that its state needs: every index more is a write more for every transition.
 pub fn indexes() -> Vec<IndexDefinition> {
-    let ops = |index| IndexDefinition { collection: OPS, index };
-    let open = doc! { "open": true };
+    let some = |name: &str, key: Document, partial: Document| IndexDefinition {
+        collection: OPS,
+        index: doc! { "name": name, "key": key, "partialFilterExpression": partial },
+    };
+    let unique = |name: &str, key: Document, partial: Document| IndexDefinition {
+        collection: OPS,
+        index: doc! { "name": name, "key": key, "unique": true, "partialFilterExpression": partial },
+    };
+    let all = |name: &str, key: Document| IndexDefinition { collection: OPS, index: doc! { "name": name, "key": key } };
+    let exists = || doc! { "$exists": true };
+    let queued = doc! { "state": State::Queued.as_str() };
+    let waiting = doc! { "state": State::Waiting.as_str() };
     vec![
-        // What is due, best first: the claim's query.
-        ops(doc! { "name": "due_by_rank", "key": { "state": 1, "rank_at": 1 }, "partialFilterExpression": &open }),
-        // What becomes due next: the timer's query.
-        ops(doc! { "name": "next_due", "key": { "state": 1, "run_at": 1 }, "partialFilterExpression": &open }),
-        // Who waits for a job that ended.
-        ops(doc! { "name": "waiting", "key": { "state": 1, "after.job": 1, "created_at": 1 },
-        "partialFilterExpression": &open }),
-        ops(doc! { "name": "waiting_oldest", "key": { "state": 1, "created_at": 1 },
-        "partialFilterExpression": &open }),
-        // Leases that end: the takeover's query.
-        ops(doc! { "name": "lease_end", "key": { "state": 1, "lease.expires_at": 1 },
-        "partialFilterExpression": open }),
-        ops(doc! { "name": "unique_key", "key": { "unique_key": 1 }, "unique": true,
-        "partialFilterExpression": { "open": true, "unique_key": { "$exists": true } } }),
-        ops(doc! { "name": "holds", "key": { "holds": 1 }, "unique": true,
-        "partialFilterExpression": { "holds": { "$exists": true } } }),
+        some(QUEUED_BY_RANK, doc! { "state": 1, "rank_at": 1 }, queued.clone()),
+        some(QUEUED_BY_TIME, doc! { "state": 1, "run_at": 1 }, queued),
+        some(WAITING_FOR, doc! { "state": 1, "after.job": 1, "created_at": 1 }, waiting.clone()),
+        some(WAITING_SINCE, doc! { "state": 1, "created_at": 1 }, waiting),
+        some(
+            CLAIMED_BY_LEASE_END,
+            doc! { "state": 1, "lease.expires_at": 1 },
+            doc! { "open": true, "worker": exists() },
+        ),
+        unique(UNIQUE_KEY, doc! { "unique_key": 1 }, doc! { "open": true, "unique_key": exists() }),
+        unique(HOLDS, doc! { "holds": 1 }, doc! { "holds": exists() }),
         // Lists, newest first.
-        ops(doc! { "name": "newest", "key": { "created_at": -1, "_id": -1 } }),
-        ops(doc! { "name": "newest_of_kind", "key": { "kind": 1, "created_at": -1, "_id": -1 } }),
-        // "What failed today", "what ran on node X".
-        ops(doc! { "name": "ended", "key": { "state": 1, "finished_at": -1 } }),
-        ops(doc! { "name": "by_worker", "key": { "worker": 1, "started_at": -1 } }),
+        all("newest", doc! { "created_at": -1, "_id": -1 }),
+        all("newest_of_kind", doc! { "kind": 1, "created_at": -1, "_id": -1 }),
+        some(ENDED, doc! { "state": 1, "finished_at": -1 }, doc! { "finished_at": exists() }),
+        // "What ran on node X", for Compass.
+        some("claimed_by", doc! { "worker": 1, "started_at": -1 }, doc! { "worker": exists() }),
         IndexDefinition {
             collection: IDEMPOTENCY,
             index: doc! { "name": "expiry", "key": { "expires_at": 1 }, "expireAfterSeconds": 0 },

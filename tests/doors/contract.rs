@@ -41,10 +41,11 @@ async fn what_workers_look_for_is_found_by_index() {
             _ => drop(make(&*store, &job, &claim("w", -LONG_MS), "w").await),
         }
     }
-    for (name, command) in explainable_queries(&reach()) {
+    for (name, command, index) in explainable_queries(&reach()) {
         let explained = database.run_command(doc! { "explain": command, "verbosity": "queryPlanner" }).await;
         let explained = explained.expect("explained").to_string();
-        assert!(explained.contains("IXSCAN"), "{name}: {explained}");
+        assert!(explained.contains("IXSCAN") || index == "_id_", "{name}: {explained}");
+        assert!(explained.contains(&format!("\"indexName\": \"{index}\"")), "{name} by {index}: {explained}");
         assert!(!explained.contains("COLLSCAN"), "{name}: {explained}");
     }
     set.end().await;

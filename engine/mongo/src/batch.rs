@@ -6,10 +6,11 @@
 //! document tells.
 
 use crate::{
+    group::{Group, gather},
     read,
-    send::{Modified, modify, raw, send_all},
+    send::{Modified, Sent, modify, raw, send_all},
 };
-use bson::{Document, RawDocumentBuf};
+use bson::{Bson, DateTime, Document};
 use lucid_ports::StoreError;
 use lucid_schemas::collections::OPS;
 use mongodb::Database;
@@ -32,13 +33,17 @@ const BYTES_MAX: usize = 4 << 20;
 
 /// What is known of a statement, durable on a majority.
 #[derive(Debug, Clone)]
-pub struct Written {
-    /// The document as it is afterwards: as the statement left it, or later. `None` where there is none.
-    pub document: Option<Document>,
-    /// Whether a unique index refused the statement.
-    pub duplicate: bool,
-    /// Whether it is certain that it matched or made a document.
-    pub matched: bool,
+pub enum Written {
+    /// The compare-and-set happened, at this time of the server's clock.
+    Made { at: DateTime },
+    /// What tells is the document as it is afterwards: as the statement left it, or later. `None` where there is none.
+    Found {
+        document: Option<Document>,
+        /// Whether a unique index refused the statement.
+        duplicate: bool,
+        /// Whether it is certain that it matched or made a document.
+        matched: bool,
+    },
 }
 
 type Answer = Result<Written, StoreError>;
@@ -47,7 +52,9 @@ type Answer = Result<Written, StoreError>;
 struct Waiting {
     id: String,
     statement: Document,
-    raw: RawDocumentBuf,
+    /// The name of a compare-and-set.
+    write: Option<String>,
+    bytes: usize,
     asked: Instant,
     answer: oneshot::Sender<Answer>,
 }
@@ -70,12 +77,13 @@ impl Batcher {
         Arc::new(Self { ops, queue: Mutex::default() })
     }
 
-    /// Makes a statement on the document `id` happen, alone or with others, and gives the document as it is afterwards.
-    pub async fn write(self: &Arc<Self>, id: &str, statement: Document) -> Answer {
+    /// Makes a statement on the document `id` happen, alone or with others. One with a name is a compare-and-set that
+    /// appends an event with it.
+    pub async fn write(self: &Arc<Self>, id: &str, statement: Document, write: Option<&str>) -> Answer {
         let (answer, answered) = oneshot::channel();
-        let raw = raw(&statement)?;
-        let waiting = Waiting { id: id.to_owned(), statement, raw, asked: Instant::now(), answer };
-        if self.opens_lane(waiting) {
+        let bytes = raw(&statement)?.as_bytes().len();
+        let (id, write) = (id.to_owned(), write.map(str::to_owned));
+        if self.opens_lane(Waiting { id, statement, write, bytes, asked: Instant::now(), answer }) {
             tokio::spawn(Arc::clone(self).drive());
         }
         let broken = |_| Err(StoreError::Unavailable("the call broke off".into()));
@@ -115,7 +123,7 @@ impl Batcher {
         let mut bytes = 0;
         let mut batch = Vec::new();
         while let Some(next) = queue.waiting.front() {
-            bytes += next.raw.as_bytes().len();
+            bytes += next.bytes;
             if batch.len() == STATEMENTS_MAX || (bytes > BYTES_MAX && !batch.is_empty()) {
                 break;
             }
@@ -159,10 +167,12 @@ impl Batcher {
 
     async fn carry_one(&self, lone: &Waiting, patience: Duration) -> Answer {
         match modify(&self.ops, OPS, &lone.statement, patience).await {
-            Ok(Modified::Done(document)) => Ok(Written { document: Some(document), duplicate: false, matched: true }),
+            Ok(Modified::Done(document)) => {
+                Ok(Written::Found { document: Some(document), duplicate: false, matched: true })
+            }
             Ok(Modified::Nothing { seen_from }) => {
                 let document = read::after(&self.ops, OPS, &lone.id, seen_from).await?;
-                Ok(Written { document, duplicate: false, matched: false })
+                Ok(Written::Found { document, duplicate: false, matched: false })
             }
             Err(StoreError::Rejected(_)) => {
                 let answers = self.carry_all(std::slice::from_ref(lone), patience).await?;
@@ -172,22 +182,81 @@ impl Batcher {
         }
     }
 
-    /// One command, then one read of all the documents.
+    /// One command, then one read of what has to be known of the documents.
     async fn carry_all(&self, batch: &[Waiting], patience: Duration) -> Result<Vec<Answer>, StoreError> {
-        let statements: Vec<RawDocumentBuf> = batch.iter().map(|waiting| waiting.raw.clone()).collect();
-        let sent = send_all(&self.ops, OPS, &statements, patience).await?;
+        let together = gather(&batch.iter().map(|waiting| &waiting.statement).collect::<Vec<_>>());
+        let sent = self.send(&together, patience).await?;
+        let refused = |place| sent.duplicates.contains(&place) || sent.refusal(place).is_some();
+        if together.iter().enumerate().any(|(place, group)| group.places.len() > 1 && refused(place)) {
+            // The rest of that group may not have been tried. What has happened matches nothing now, and has its name.
+            let alone = batch.iter().enumerate().map(|(place, waiting)| Group::alone(&waiting.statement, place));
+            let alone: Vec<Group> = alone.collect();
+            let sent = self.send(&alone, patience).await?;
+            return self.look_at_all(batch, &alone, &sent).await;
+        }
+        let all_matched = usize::try_from(sent.matched).is_ok_and(|matched| matched == batch.len());
+        if all_matched && !sent.tried_again {
+            self.look_at_clock(batch, &together, &sent).await
+        } else {
+            self.look_at_all(batch, &together, &sent).await
+        }
+    }
+
+    async fn send(&self, groups: &[Group], patience: Duration) -> Result<Sent, StoreError> {
+        let statements = groups.iter().map(|group| raw(&group.statement)).collect::<Result<Vec<_>, _>>()?;
+        send_all(&self.ops, OPS, &statements, patience).await
+    }
+
+    /// Where every statement matched, compare-and-sets have happened: one document of a group tells when, since `$$NOW` is
+    /// one time for all that a statement does.
+    async fn look_at_clock(&self, batch: &[Waiting], groups: &[Group], sent: &Sent) -> Result<Vec<Answer>, StoreError> {
+        let firsts = groups.iter().filter_map(|group| batch.get(*group.places.first()?));
+        let ids = firsts.map(|waiting| waiting.id.clone()).collect();
+        let documents = read::all_after(&self.ops, OPS, ids, sent.seen_from).await?;
+        let mut answers: Vec<Option<Written>> = batch.iter().map(|_| None).collect();
+        for group in groups {
+            for place in &group.places {
+                let first = &batch[group.places[0]];
+                let document = documents.get(&first.id);
+                answers[*place] = match &first.write {
+                    Some(write) => {
+                        document.and_then(|document| written_at(document, write)).map(|at| Written::Made { at })
+                    }
+                    None => Some(Written::Found { document: document.cloned(), duplicate: false, matched: true }),
+                };
+            }
+        }
+        match answers.into_iter().map(|answer| answer.map(Ok)).collect() {
+            Some(answers) => Ok(answers),
+            // One of them was forgotten meanwhile, or cut short by hand.
+            None => self.look_at_all(batch, groups, sent).await,
+        }
+    }
+
+    async fn look_at_all(&self, batch: &[Waiting], groups: &[Group], sent: &Sent) -> Result<Vec<Answer>, StoreError> {
         let ids = batch.iter().map(|waiting| waiting.id.clone()).collect();
         let documents = read::all_after(&self.ops, OPS, ids, sent.seen_from).await?;
         let all_matched = usize::try_from(sent.matched).is_ok_and(|matched| matched == batch.len());
-        let answer = |(place, waiting): (usize, &Waiting)| match sent.refusal(place) {
-            Some(refusal) => Err(refusal),
-            None => Ok(Written {
-                // Several of a batch may be about one document.
-                document: documents.get(&waiting.id).cloned(),
-                duplicate: sent.duplicates.contains(&place),
-                matched: all_matched,
-            }),
+        let answer = |(place, waiting): (usize, &Waiting)| {
+            let group = groups.iter().position(|group| group.places.contains(&place)).unwrap_or(place);
+            match sent.refusal(group) {
+                Some(refusal) => Err(refusal),
+                None => Ok(Written::Found {
+                    // Several of a batch may be about one document.
+                    document: documents.get(&waiting.id).cloned(),
+                    duplicate: sent.duplicates.contains(&group),
+                    matched: all_matched,
+                }),
+            }
         };
         Ok(batch.iter().enumerate().map(answer).collect())
     }
+}
+
+/// When the event with this name was appended.
+fn written_at(document: &Document, write: &str) -> Option<DateTime> {
+    let events = document.get_array("events").ok()?.iter().rev().filter_map(Bson::as_document);
+    events
+        .filter(|event| event.get_str("write").is_ok_and(|name| name == write))
+        .find_map(|event| event.get_datetime("at").ok().copied())
 }

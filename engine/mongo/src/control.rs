@@ -81,7 +81,7 @@ fn read_key(key: &str, document: Document) -> Result<BoundKey, StoreError> {
 
 /// Ids of jobs that others wait for.
 pub async fn awaited(ops: &Database) -> Result<Vec<String>, StoreError> {
-    let waiting = all(ops, OPS, query::waiting(None)).await?;
+    let waiting = all(ops, OPS, query::waiting(None).filter).await?;
     let awaited = |job: &Document| Some(job.get_document("after").ok()?.get_str("job").ok()?.to_owned());
     Ok(waiting.iter().filter_map(awaited).collect())
 }

@@ -15,6 +15,7 @@ mod control;
 mod detached;
 mod error;
 mod feed;
+mod group;
 mod history;
 mod owner;
 mod pipeline;

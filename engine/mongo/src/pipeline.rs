@@ -8,11 +8,11 @@ use lucid_schemas::{Event, EventBody, Head, Progress, Stamp, job::FieldValue};
 
 /// The compare-and-set of one transition.
 pub fn transition_statement(transition: &Transition) -> Result<Document, StoreError> {
-    let last_event = format!("events.{}", transition.version - 1);
+    let last_event = format!("events.{}", transition.version() - 1);
     let mut filter = doc! {
-        "_id": transition.id.as_str(),
-        "version": transition.version,
-        "epoch": transition.epoch,
+        "_id": transition.id().as_str(),
+        "version": transition.version(),
+        "epoch": transition.epoch(),
         // Appending to a stream that isn't there would make it null.
         last_event: { "$exists": true },
     };
@@ -20,7 +20,7 @@ pub fn transition_statement(transition: &Transition) -> Result<Document, StoreEr
     if !guards.is_empty() {
         filter.insert("$expr", doc! { "$and": guards });
     }
-    let mut set = head_expressions(&transition.head);
+    let mut set = changed_expressions(&transition.before.head, &transition.head);
     let events = event_expressions(&transition.events)?;
     set.insert("events", doc! { "$concatArrays": ["$events", events] });
     match &transition.lease {
@@ -117,17 +117,22 @@ pub fn guard_expression(guard: Guard) -> Bson {
 }
 
 fn head_expressions(head: &Head) -> Document {
-    head.fields()
-        .into_iter()
-        .map(|(name, value)| {
-            let expression = match value {
-                FieldValue::Literal(value) => literal(value),
-                FieldValue::Stamp(at) => stamp(at),
-                FieldValue::Absent => Bson::String("$$REMOVE".into()),
-            };
-            (name.to_owned(), expression)
-        })
-        .collect()
+    head.fields().into_iter().map(|(name, value)| (name.to_owned(), field_expression(value))).collect()
+}
+
+/// What stays is left out: the version that is compared says that it is still so.
+fn changed_expressions(before: &Head, after: &Head) -> Document {
+    let pairs = before.fields().into_iter().zip(after.fields());
+    let changed = pairs.filter(|(before, after)| before != after);
+    changed.map(|(_, (name, value))| (name.to_owned(), field_expression(value))).collect()
+}
+
+fn field_expression(value: FieldValue) -> Bson {
+    match value {
+        FieldValue::Literal(value) => literal(value),
+        FieldValue::Stamp(at) => stamp(at),
+        FieldValue::Absent => Bson::String("$$REMOVE".into()),
+    }
 }
 
 fn event_expressions(events: &[Event]) -> Result<Vec<Bson>, StoreError> {

@@ -6,22 +6,34 @@ use lucid_core::{EVENTS_MAX, Guard};
 use lucid_ports::{JobFilter, Reach};
 use lucid_schemas::{
     JOB_SCHEMA, JobId, Kind, State,
-    collections::OPS,
+    collections::{
+        CLAIMED_BY_LEASE_END, ENDED, HOLDS, OPS, QUEUED_BY_RANK, QUEUED_BY_TIME, UNDER_WAY, UNIQUE_KEY, WAITING_FOR,
+        WAITING_SINCE,
+    },
     job::{AGING_MS, PRIORITY_LOWEST},
 };
 
 /// How much later than it is due the rank of a job of the lowest priority is.
 const PRIORITY_SPAN_MS: i64 = AGING_MS * -(PRIORITY_LOWEST as i64);
 
+/// A search of the hot path. The index is named: a planner that has seen an empty collection may otherwise take one that
+/// leads through every job there ever was.
+#[derive(Debug, Clone)]
+pub struct Search {
+    pub filter: Document,
+    pub sort: Document,
+    pub index: &'static str,
+}
+
 /// Queued jobs in reach.
-pub fn queued(reach: &Reach) -> Document {
-    let mut filter = doc! { "open": true, "state": State::Queued.as_str() };
+fn queued(reach: &Reach) -> Document {
+    let mut filter = doc! { "state": State::Queued.as_str() };
     filter.extend(in_reach(reach));
     filter
 }
 
-/// Queued jobs in reach that are due, and don't wait for slots in vain.
-pub fn due(reach: &Reach) -> Document {
+/// Queued jobs in reach that are due, and don't wait for slots in vain; best first.
+pub fn due(reach: &Reach) -> Search {
     let mut filter = queued(reach);
     // Who is due has a rank before now, but for the lowest priorities: that bounds what the index is read for.
     let rank = doc! { "$lte": ["$rank_at", { "$add": ["$$NOW", PRIORITY_SPAN_MS] }] };
@@ -39,67 +51,86 @@ pub fn due(reach: &Reach) -> Document {
         let goes_on = doc! { "$or": [{ "holds": { "$exists": true } }, { "$nor": parked.to_vec() }] };
         filter.insert("$and", vec![goes_on]);
     }
-    filter
+    Search { filter, sort: doc! { "rank_at": 1 }, index: QUEUED_BY_RANK }
 }
 
-/// Jobs in reach that a worker holds, or held.
-pub fn held(reach: &Reach) -> Document {
+/// Jobs that a worker holds, or held.
+fn held() -> Document {
     let states = [State::Running, State::Canceling, State::Committing].map(State::as_str);
-    let mut filter = doc! { "open": true, "state": { "$in": states.as_slice() } };
+    // The index is one of open jobs that were claimed once, which these all are.
+    doc! { "state": { "$in": states.as_slice() }, "open": true, "worker": { "$exists": true } }
+}
+
+fn held_in_reach(reach: &Reach) -> Document {
+    let mut filter = held();
     filter.extend(in_reach(reach));
     filter
 }
 
-/// Of those, the ones that may be taken over.
-pub fn lost(reach: &Reach) -> Document {
+fn first_lease_end(filter: Document) -> Search {
+    Search { filter, sort: doc! { "lease.expires_at": 1 }, index: CLAIMED_BY_LEASE_END }
+}
+
+/// Held jobs in reach that may be taken over; the longest lost first.
+pub fn lost(reach: &Reach) -> Search {
     let attempts_left = doc! { "$or": [
         { "$ne": ["$state", State::Running.as_str()] },
         { "$lt": ["$attempt", "$max_attempts"] },
     ] };
-    let mut filter = held(reach);
+    let mut filter = held_in_reach(reach);
     let lease_over = guard_expression(Guard::LeaseOver);
     filter.insert("$expr", doc! { "$and": [guard_expression(Guard::Due), lease_over, attempts_left] });
-    filter
+    first_lease_end(filter)
 }
 
 /// Held jobs that no claim may take over any more, and whose lease is over.
-pub fn expired() -> Document {
-    let states = [State::Running, State::Canceling, State::Committing].map(State::as_str);
+pub fn expired() -> Search {
     let attempts_used_up = doc! { "$and": [
         { "$eq": ["$state", State::Running.as_str()] },
         { "$gte": ["$attempt", "$max_attempts"] },
     ] };
     let stream_full = doc! { "$gte": ["$version", EVENTS_MAX] };
-    doc! {
-        "schema": readable(),
-        "open": true,
-        "state": { "$in": states.as_slice() },
-        "$expr": { "$and": [guard_expression(Guard::LeaseOver), { "$or": [attempts_used_up, stream_full] }] },
-    }
+    let mut filter = held();
+    filter.insert("schema", readable());
+    filter.insert(
+        "$expr",
+        doc! { "$and": [guard_expression(Guard::LeaseOver), { "$or": [attempts_used_up, stream_full] }] },
+    );
+    first_lease_end(filter)
 }
 
 /// Jobs that occupy slots of concurrency keys.
-pub fn occupied() -> Document {
-    doc! { "holds": { "$exists": true } }
+pub fn occupied() -> Search {
+    Search { filter: doc! { "holds": { "$exists": true } }, sort: doc! {}, index: HOLDS }
 }
 
-/// Jobs that wait for another one.
-pub fn waiting(on: Option<&JobId>) -> Document {
-    let mut filter = doc! { "open": true, "state": State::Waiting.as_str(), "schema": readable() };
-    if let Some(on) = on {
-        filter.insert("after.job", on.as_str());
-    }
-    filter
+/// Jobs that wait for another one; the longest waiting first.
+pub fn waiting(on: Option<&JobId>) -> Search {
+    let mut filter = doc! { "state": State::Waiting.as_str(), "schema": readable() };
+    let index = match on {
+        Some(on) => {
+            filter.insert("after.job", on.as_str());
+            WAITING_FOR
+        }
+        None => WAITING_SINCE,
+    };
+    Search { filter, sort: doc! { "created_at": 1 }, index }
 }
 
-/// Jobs that ended for so long that they may go.
-pub fn forgettable(kind: Kind, state: State, older_ms: i64) -> Document {
-    doc! {
+/// Jobs that ended for so long that they may go; the oldest first.
+pub fn forgettable(kind: Kind, state: State, older_ms: i64) -> Search {
+    let filter = doc! {
         "state": state.as_str(),
         "kind": kind.as_str(),
-        "open": false,
+        "finished_at": { "$exists": true },
         "$expr": { "$lt": ["$finished_at", { "$subtract": ["$$NOW", older_ms] }] },
-    }
+    };
+    Search { filter, sort: doc! { "finished_at": 1 }, index: ENDED }
+}
+
+/// The open job that has a unique key.
+pub fn open_with_key(key: &str) -> Search {
+    Search { filter: doc! { "open": true, "unique_key": key }, sort: doc! { "_id": 1 }, index: UNIQUE_KEY }
 }
 
 /// Shapes that this program reads. What a later program wrote is for later programs.
@@ -107,40 +138,41 @@ fn readable() -> Document {
     doc! { "$gte": 1, "$lte": JOB_SCHEMA }
 }
 
-/// The soonest of `matching` whose `field` is still to come, as milliseconds from now.
-pub fn soonest(matching: Document, field: &str) -> Vec<Document> {
-    let path = format!("${field}");
-    vec![
-        doc! { "$match": matching },
-        doc! { "$match": { "$expr": { "$gt": [&path, "$$NOW"] } } },
-        doc! { "$sort": { field: 1 } },
-        doc! { "$limit": 1 },
-        doc! { "$project": { "in_ms": { "$subtract": [path, "$$NOW"] } } },
+/// A pipeline, and the index that it begins with.
+pub type Pipeline = (Vec<Document>, &'static str);
+
+/// Milliseconds until each next moment at which there may be something to claim: a queued job comes due, one that was put
+/// off does, a lease ends.
+pub fn next_moments(reach: &Reach) -> [Pipeline; 3] {
+    let soonest = |matching: Document, field: &str, index| {
+        let path = format!("${field}");
+        let pipeline = vec![
+            doc! { "$match": matching },
+            doc! { "$match": { "$expr": { "$gt": [&path, "$$NOW"] } } },
+            doc! { "$sort": { field: 1 } },
+            doc! { "$limit": 1 },
+            doc! { "$project": { "in_ms": { "$subtract": [path, "$$NOW"] } } },
+        ];
+        (pipeline, index)
+    };
+    [
+        soonest(queued(reach), "run_at", QUEUED_BY_TIME),
+        soonest(held_in_reach(reach), "run_at", CLAIMED_BY_LEASE_END),
+        soonest(held_in_reach(reach), "lease.expires_at", CLAIMED_BY_LEASE_END),
     ]
 }
 
-/// How many open jobs there are in each state.
+/// How many open jobs there are in each state; what may be many, by an index alone.
 pub fn count_open() -> Vec<Document> {
-    vec![
-        // The state is named so that the index on it serves.
-        doc! { "$match": { "open": true, "state": { "$exists": true } } },
-        doc! { "$group": { "_id": "$state", "jobs": { "$sum": 1_i64 } } },
-    ]
-}
-
-/// The open job that has a unique key.
-pub fn open_with_key(key: &str) -> Document {
-    doc! { "open": true, "unique_key": key }
-}
-
-/// Order of claims.
-pub fn best_first() -> Document {
-    doc! { "rank_at": 1 }
-}
-
-/// Order of takeovers.
-pub fn lost_first() -> Document {
-    doc! { "lease.expires_at": 1 }
+    let count = |filter: Document| {
+        vec![doc! { "$match": filter }, doc! { "$group": { "_id": "$state", "jobs": { "$sum": 1_i64 } } }]
+    };
+    let and = |filter| doc! { "$unionWith": { "coll": OPS, "pipeline": count(filter) } };
+    let states: Vec<&str> = UNDER_WAY.iter().map(|state| state.as_str()).collect();
+    let mut pipeline = count(doc! { "state": State::Queued.as_str() });
+    pipeline.push(and(doc! { "state": State::Waiting.as_str() }));
+    pipeline.push(and(doc! { "state": { "$in": states }, "open": true, "worker": { "$exists": true } }));
+    pipeline
 }
 
 /// Order of lists.
@@ -161,6 +193,10 @@ pub fn listed(filter: &JobFilter) -> Document {
             let words: Vec<_> = states.iter().map(|state| state.as_str()).collect();
             matching.insert("state", doc! { "$in": words });
         }
+    }
+    if !filter.states.is_empty() && filter.states.iter().all(|state| state.is_terminal()) {
+        // Lets the index of what ended serve where those states are rare.
+        matching.insert("finished_at", doc! { "$exists": true });
     }
     let bounds = [("$gte", filter.since), ("$lt", filter.until)];
     let created_at: Document =
@@ -215,29 +251,44 @@ fn in_reach(reach: &Reach) -> Document {
     }
 }
 
-/// The queries of the hot path by name, as commands: for the test that explains them.
-pub fn explainable_queries(reach: &Reach) -> Vec<(&'static str, Document)> {
-    let find = |filter: Document, sort: Document| doc! { "find": OPS, "filter": filter, "sort": sort, "limit": 5 };
-    let aggregate = |pipeline: Vec<Document>| doc! { "aggregate": OPS, "pipeline": pipeline, "cursor": {} };
-    let failed_backups = JobFilter { kind: Some(Kind::Backup), states: vec![State::Failed], ..JobFilter::default() };
+/// The queries of the hot path by name, as commands, with the index that has to serve: for the test that explains them.
+pub fn explainable_queries(reach: &Reach) -> Vec<(&'static str, Document, &'static str)> {
+    let search = |search: Search| {
+        let Search { filter, sort, index } = search;
+        (doc! { "find": OPS, "filter": filter, "sort": sort, "limit": 5, "hint": index }, index)
+    };
+    let list = |filter: &JobFilter| doc! { "find": OPS, "filter": listed(filter), "sort": newest_first(), "limit": 5 };
     let parking = Reach { full: vec!["cluster".into()], taken: vec!["cluster".into()], ..reach.clone() };
+    let backups = JobFilter { kind: Some(Kind::Backup), ..JobFilter::default() };
     let id = JobId::compose(Kind::Backup, DateTime::MIN, 0);
-    vec![
-        ("due", find(due(reach), best_first())),
-        ("due, some parked", find(due(&parking), best_first())),
-        ("occupied", doc! { "find": OPS, "filter": occupied() }),
-        ("waiting", find(waiting(None), doc! { "created_at": 1 })),
-        ("dependents", find(waiting(Some(&id)), doc! { "created_at": 1 })),
-        ("forgettable", find(forgettable(Kind::Verify, State::Succeeded, 1), doc! { "finished_at": 1 })),
-        ("lost", find(lost(reach), lost_first())),
-        ("expired", find(expired(), lost_first())),
-        ("next queued", aggregate(soonest(queued(reach), "run_at"))),
-        ("next try", aggregate(soonest(held(reach), "run_at"))),
-        ("next lease end", aggregate(soonest(held(reach), "lease.expires_at"))),
-        ("unique key", find(open_with_key("key"), doc! { "_id": 1 })),
-        ("open jobs", aggregate(count_open())),
-        ("page of all jobs", find(following(Some("backup_x")), doc! { "_id": 1 })),
-        ("list", find(listed(&JobFilter::default()), newest_first())),
-        ("list of a kind in a state", find(listed(&failed_backups), newest_first())),
-    ]
+    let searches = [
+        ("due", due(reach)),
+        ("due, some parked", due(&parking)),
+        ("occupied", occupied()),
+        ("waiting", waiting(None)),
+        ("dependents", waiting(Some(&id))),
+        ("forgettable", forgettable(Kind::Verify, State::Succeeded, 1)),
+        ("lost", lost(reach)),
+        ("expired", expired()),
+        ("unique key", open_with_key("key")),
+    ];
+    let mut all: Vec<_> = searches
+        .into_iter()
+        .map(|(name, sought)| {
+            let (command, index) = search(sought);
+            (name, command, index)
+        })
+        .collect();
+    for (name, (pipeline, index)) in ["next queued", "next try", "next lease end"].into_iter().zip(next_moments(reach))
+    {
+        all.push((name, doc! { "aggregate": OPS, "pipeline": pipeline, "cursor": {}, "hint": index }, index));
+    }
+    let page = doc! { "find": OPS, "filter": following(Some("backup_x")), "sort": { "_id": 1 }, "limit": 5 };
+    all.extend([
+        ("open jobs", doc! { "aggregate": OPS, "pipeline": count_open(), "cursor": {} }, QUEUED_BY_RANK),
+        ("page of all jobs", page, "_id_"),
+        ("list", list(&JobFilter::default()), "newest"),
+        ("list of a kind", list(&backups), "newest_of_kind"),
+    ]);
+    all
 }

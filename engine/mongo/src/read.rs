@@ -11,7 +11,7 @@ use lucid_ports::StoreError;
 use lucid_schemas::{Job, collections::OPS};
 use mongodb::{
     Client, ClientSession, Collection, Database,
-    options::{CollectionOptions, FindOptions, ReadConcern, ReadPreference, SelectionCriteria},
+    options::{AggregateOptions, CollectionOptions, FindOptions, Hint, ReadConcern, ReadPreference, SelectionCriteria},
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -160,11 +160,17 @@ pub async fn find(
     .await
 }
 
-/// What a pipeline over the jobs gives.
-pub async fn aggregate(ops: &Database, pipeline: Vec<Document>) -> Result<Vec<Document>, StoreError> {
+/// What a pipeline over the jobs gives, by this index where one is named.
+pub async fn aggregate(
+    ops: &Database,
+    pipeline: Vec<Document>,
+    index: Option<&str>,
+) -> Result<Vec<Document>, StoreError> {
     let jobs = decisive(ops, OPS);
+    let hint = index.map(|name| Hint::Name(name.to_owned()));
+    let options = AggregateOptions::builder().max_time(SERVER_BOUND).hint(hint).build();
     detached(READ_BOUND, async move {
-        let found = jobs.aggregate(pipeline).max_time(SERVER_BOUND).await;
+        let found = jobs.aggregate(pipeline).with_options(options).await;
         let found = found.map_err(|error| store_error(&error))?;
         found.try_collect().await.map_err(|error| store_error(&error))
     })

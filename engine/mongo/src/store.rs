@@ -6,7 +6,8 @@ use crate::{
     detached::{READ_BOUND, detached},
     error::store_error,
     pipeline::{enqueue_statement, renewal_statement, transition_statement},
-    query, read, registry,
+    query::{self, Search},
+    read, registry,
     send::{Modified, modify},
 };
 use async_trait::async_trait;
@@ -17,8 +18,12 @@ use lucid_ports::{
     BoundKey, Detail, Enqueue, JobFilter, ListPage, Outcome, Pause, Reach, Renewal, Store, StoreError, WorkerCard,
 };
 use lucid_schemas::{Job, JobId, Kind, Progress, RepositoryName, State, collections::OPS};
-use mongodb::{Database, options::FindOptions};
+use mongodb::{
+    Database,
+    options::{FindOptions, Hint},
+};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::time::timeout;
 
 /// A renewal that takes longer than this is tried again by the next heartbeat.
 const RENEWAL_PATIENCE: Duration = Duration::from_secs(5);
@@ -42,15 +47,20 @@ impl MongoStore {
         &self.ops
     }
 
-    async fn find(&self, filter: Document, sort: Document, limit: u32) -> Result<Vec<Document>, StoreError> {
-        let options = FindOptions::builder().sort(sort).limit(i64::from(limit)).build();
-        read::find(&self.ops, OPS, filter, options).await
+    async fn search(&self, search: Search, limit: u32) -> Result<Vec<Document>, StoreError> {
+        let hint = Hint::Name(search.index.to_owned());
+        let options = FindOptions::builder().sort(search.sort).limit(i64::from(limit)).hint(hint).build();
+        read::find(&self.ops, OPS, search.filter, options).await
     }
 
     /// Makes a statement on a job happen; what is asked for goes on when the caller goes away.
-    async fn write(&self, id: &JobId, statement: Document) -> Result<Written, StoreError> {
-        let (batcher, id) = (Arc::clone(&self.batcher), id.clone());
-        detached(PATIENCE + GRACE, async move { batcher.write(id.as_str(), statement).await }).await
+    async fn write(&self, id: &JobId, statement: Document, write: Option<&str>) -> Result<Written, StoreError> {
+        let writing = self.batcher.write(id.as_str(), statement, write);
+        // The batch is a task of its own: a caller that goes away only stops listening.
+        timeout(PATIENCE + GRACE, writing).await.unwrap_or_else(|_| {
+            tracing::warn!(job = %id, "a write didn't come back: abandoned");
+            Err(StoreError::Unavailable("no answer in time".into()))
+        })
     }
 
     /// Makes in bulk what no other index than `_id` can refuse; the rest, and what isn't there then, one by one.
@@ -76,14 +86,8 @@ impl MongoStore {
 
     /// The open job that has a unique key.
     async fn holder_of(&self, key: &str) -> Result<Option<JobId>, StoreError> {
-        let found = self.find(query::open_with_key(key), doc! { "_id": 1 }, 1).await?;
+        let found = self.search(query::open_with_key(key), 1).await?;
         Ok(found.first().and_then(|job| job.get_str("_id").ok()?.parse().ok()))
-    }
-
-    /// Milliseconds until the soonest of `matching` whose `field` is still to come.
-    async fn soonest(&self, matching: Document, field: &'static str) -> Result<Option<i64>, StoreError> {
-        let found = read::aggregate(&self.ops, query::soonest(matching, field)).await?;
-        Ok(found.first().and_then(|first| first.get_i64("in_ms").ok()))
     }
 }
 
@@ -91,12 +95,16 @@ impl MongoStore {
 impl Store for MongoStore {
     async fn enqueue(&self, enqueue: &Enqueue) -> Result<Job, StoreError> {
         let id = &enqueue.request.id;
-        let written = self.write(id, enqueue_statement(enqueue)?).await?;
-        match written.document.as_ref().map(read::job).transpose()? {
+        let (document, duplicate) = match self.write(id, enqueue_statement(enqueue)?, None).await? {
+            Written::Found { document, duplicate, .. } => (document, duplicate),
+            // Said of compare-and-sets only.
+            Written::Made { .. } => (None, false),
+        };
+        match document.as_ref().map(read::job).transpose()? {
             Some(job) if job.events.first().is_some_and(|first| first.write == enqueue.write) => Ok(job),
             Some(_) => Err(StoreError::Rejected(format!("the job id {id} is taken"))),
             None => match &enqueue.request.unique_key {
-                Some(key) if written.duplicate => match self.holder_of(key).await? {
+                Some(key) if duplicate => match self.holder_of(key).await? {
                     Some(open) => Err(StoreError::NotUnique { key: key.clone(), open }),
                     None => Err(StoreError::Unavailable("the job with the same unique key has just ended".into())),
                 },
@@ -114,7 +122,8 @@ impl Store for MongoStore {
     }
 
     async fn load(&self, id: &JobId) -> Result<Option<Job>, StoreError> {
-        let found = self.find(doc! { "_id": id.as_str() }, doc! { "_id": 1 }, 1).await?;
+        let options = FindOptions::builder().limit(1).build();
+        let found = read::find(&self.ops, OPS, doc! { "_id": id.as_str() }, options).await?;
         found.first().map(read::job).transpose()
     }
 
@@ -131,13 +140,16 @@ impl Store for MongoStore {
     }
 
     async fn apply(&self, transition: &Transition) -> Result<Outcome, StoreError> {
-        let written = self.write(&transition.id, transition_statement(transition)?).await?;
-        // Refused by a unique index: another job has one of the slots, and nothing was changed.
-        let outcome = Outcome::of(transition, written.document.as_ref().map(read::job).transpose()?);
-        match outcome {
-            Outcome::Lost(_) if written.matched => Err(StoreError::Unavailable(format!(
+        let statement = transition_statement(transition)?;
+        let (document, matched) = match self.write(transition.id(), statement, Some(&transition.write)).await? {
+            Written::Made { at } => return Ok(Outcome::Won(Box::new(transition.made_at(at)))),
+            // Refused by a unique index: another job has one of the slots, and nothing was changed.
+            Written::Found { document, matched, .. } => (document, matched),
+        };
+        match Outcome::of(transition, document.as_ref().map(read::job).transpose()?) {
+            Outcome::Lost(_) if matched => Err(StoreError::Unavailable(format!(
                 "the transition of job {} was made, but can't be read back",
-                transition.id
+                transition.id()
             ))),
             outcome => Ok(outcome),
         }
@@ -164,23 +176,27 @@ impl Store for MongoStore {
 
     async fn claimable(&self, reach: &Reach, limit: u32) -> Result<Vec<Job>, StoreError> {
         // Lost ones first: somebody has been waiting for them longer.
-        let mut found = self.find(query::lost(reach), query::lost_first(), limit).await?;
+        let mut found = self.search(query::lost(reach), limit).await?;
         let left = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(limit));
-        found.extend(self.find(query::due(reach), query::best_first(), left).await?);
+        found.extend(self.search(query::due(reach), left).await?);
         Ok(read::readable_jobs(&found))
     }
 
     async fn next_due_in(&self, reach: &Reach) -> Result<Option<Duration>, StoreError> {
-        let run_at = self.soonest(query::queued(reach), "run_at").await?;
-        let retry_at = self.soonest(query::held(reach), "run_at").await?;
-        let lease_end = self.soonest(query::held(reach), "lease.expires_at").await?;
-        let soonest_ms = [run_at, retry_at, lease_end].into_iter().flatten().min();
+        let mut soonest_ms: Option<i64> = None;
+        for (pipeline, index) in query::next_moments(reach) {
+            let found = read::aggregate(&self.ops, pipeline, Some(index)).await?;
+            let in_ms = found.first().and_then(|first| first.get_i64("in_ms").ok());
+            soonest_ms = soonest_ms.into_iter().chain(in_ms).min();
+        }
         Ok(soonest_ms.map(|in_ms| Duration::from_millis(u64::try_from(in_ms).unwrap_or(0))))
     }
 
     async fn occupied(&self) -> Result<Occupied, StoreError> {
-        let options = FindOptions::builder().projection(doc! { "holds": 1 }).build();
-        let found = read::find(&self.ops, OPS, query::occupied(), options).await?;
+        let Search { filter, index, .. } = query::occupied();
+        let hint = Hint::Name(index.to_owned());
+        let options = FindOptions::builder().projection(doc! { "holds": 1 }).hint(hint).build();
+        let found = read::find(&self.ops, OPS, filter, options).await?;
         let slots = |job: &Document| {
             let id: JobId = job.get_str("_id").ok()?.parse().ok()?;
             let holds = job.get_array("holds").ok()?.iter().filter_map(Bson::as_str);
@@ -190,7 +206,7 @@ impl Store for MongoStore {
     }
 
     async fn waiting(&self, on: Option<&JobId>, limit: u32) -> Result<Vec<Job>, StoreError> {
-        let found = self.find(query::waiting(on), doc! { "created_at": 1 }, limit).await?;
+        let found = self.search(query::waiting(on), limit).await?;
         Ok(read::readable_jobs(&found))
     }
 
@@ -216,14 +232,14 @@ impl Store for MongoStore {
 
     async fn forget(&self, kind: Kind, state: State, older_ms: i64, limit: u32) -> Result<u64, StoreError> {
         let mut matching = query::forgettable(kind, state, older_ms);
-        matching.insert("_id", doc! { "$nin": control::awaited(&self.ops).await? });
-        let found = self.find(matching, doc! { "finished_at": 1 }, limit).await?;
+        matching.filter.insert("_id", doc! { "$nin": control::awaited(&self.ops).await? });
+        let found = self.search(matching, limit).await?;
         let ids: Vec<String> = found.iter().filter_map(|job| job.get_str("_id").ok().map(Into::into)).collect();
         control::forget(&self.ops, &ids).await
     }
 
     async fn expired(&self, limit: u32) -> Result<Vec<Job>, StoreError> {
-        let found = self.find(query::expired(), query::lost_first(), limit).await?;
+        let found = self.search(query::expired(), limit).await?;
         Ok(read::readable_jobs(&found))
     }
 
@@ -243,7 +259,8 @@ impl Store for MongoStore {
         if limit == 0 {
             return Ok(ListPage::default());
         }
-        let mut found = self.find(matching, query::newest_first(), limit + 1).await?;
+        let options = FindOptions::builder().sort(query::newest_first()).limit(i64::from(limit + 1)).build();
+        let mut found = read::find(&self.ops, OPS, matching, options).await?;
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
         let jobs = read::readable_jobs(&found);
@@ -251,7 +268,7 @@ impl Store for MongoStore {
     }
 
     async fn open_jobs(&self) -> Result<BTreeMap<State, i64>, StoreError> {
-        let groups = read::aggregate(&self.ops, query::count_open()).await?;
+        let groups = read::aggregate(&self.ops, query::count_open(), None).await?;
         let count = |group: &Document| {
             let state: State = group.get_str("_id").ok()?.parse().ok()?;
             Some((state, group.get("jobs").and_then(Bson::as_i64).unwrap_or(0)))

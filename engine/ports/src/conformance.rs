@@ -20,6 +20,7 @@ mod renewal;
 mod retention;
 mod schedules;
 mod slots;
+mod together;
 mod transitions;
 mod waiting;
 
@@ -60,6 +61,9 @@ pub const CHECKS: &[Check] = checks![
     transitions::a_lost_answer_is_recognised_by_its_write,
     transitions::a_lost_answer_is_given_with_the_lease_of_its_time,
     transitions::a_job_that_is_not_there_is_lost,
+    together::many_equal_transitions_each_have_their_own_values,
+    together::each_of_many_equal_transitions_is_lost_for_itself,
+    together::one_slot_for_many_is_taken_by_one,
     hostile::requests_are_stored_literally,
     hostile::events_are_stored_literally,
     guards::a_job_is_claimed_only_once_it_is_due,

@@ -180,10 +180,12 @@ impl Store for MemoryStore {
     async fn apply(&self, transition: &Transition) -> Result<Outcome, StoreError> {
         let mut held = self.held();
         let now = held.clock.now();
-        let occupied = query::occupied(&held.all()?);
-        let others = |slot: &String| occupied.get(slot).is_some_and(|job| *job != transition.id);
-        let free = !transition.head.holds.iter().any(others);
-        if let Some(stored) = held.jobs.get_mut(transition.id.as_str())
+        let free = transition.head.holds.is_empty() || {
+            let occupied = query::occupied(&held.all()?);
+            let others = |slot: &String| occupied.get(slot).is_some_and(|job| job != transition.id());
+            !transition.head.holds.iter().any(others)
+        };
+        if let Some(stored) = held.jobs.get_mut(transition.id().as_str())
             && document::holds(stored, transition, now)
             && free
         {
@@ -191,10 +193,10 @@ impl Store for MemoryStore {
             document::apply(&mut next, transition, now)?;
             let job = read(&next)?;
             *stored = next;
-            self.tell(Wake::Changed { id: transition.id.clone(), state: Some(transition.head.state) });
+            self.tell(Wake::Changed { id: transition.id().clone(), state: Some(transition.head.state) });
             held.log.add(&self.recent, &job);
         }
-        Ok(Outcome::of(transition, held.load(&transition.id)?))
+        Ok(Outcome::of(transition, held.load(transition.id())?))
     }
 
     async fn renew(

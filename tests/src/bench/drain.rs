@@ -23,10 +23,12 @@ fn ops(hall: &Hall) -> Collection<Document> {
 
 /// Waits until no job is open.
 pub async fn drained(hall: &Hall) -> Outcome<()> {
-    let open = doc! { "open": true, "state": { "$in": [State::Queued.as_str(), State::Running.as_str()] } };
     let ops = ops(hall);
-    while ops.find_one(open.clone()).await?.is_some() {
-        sleep(LOOK_EVERY).await;
+    for state in [State::Queued, State::Running] {
+        // One state at a time: each has an index of its own.
+        while ops.find_one(doc! { "state": state.as_str() }).await?.is_some() {
+            sleep(LOOK_EVERY).await;
+        }
     }
     Ok(())
 }

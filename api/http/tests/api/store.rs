@@ -105,7 +105,7 @@ impl Store for TestStore {
     async fn apply(&self, transition: &Transition) -> Result<Outcome, StoreError> {
         let faster = self.others.lock().expect("unpoisoned").pop();
         if let Some(command) = faster {
-            self.act(&transition.id, &command).await;
+            self.act(transition.id(), &command).await;
         }
         self.reached()?.apply(transition).await
     }

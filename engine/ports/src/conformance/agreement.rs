@@ -138,10 +138,11 @@ fn crafted(job: &Job, chance: &mut Chance, write: &str) -> Transition {
     head.error = if chance.one_in(2) { None } else { Some(error(chance)) };
     let lease_ms = chance.of(&TIMES_MS);
     let taken = LeaseChange::Take { worker: chance.of(&WORDS).into(), lease_ms };
+    let mut before = job.clone();
+    before.head.version -= i64::from(chance.one_in(8));
+    before.head.epoch -= i64::from(chance.one_in(8));
     Transition {
-        id: job.id().clone(),
-        version: job.head.version - i64::from(chance.one_in(8)),
-        epoch: job.head.epoch - i64::from(chance.one_in(8)),
+        before,
         guards: chance.of(&[
             vec![],
             vec![],

@@ -36,7 +36,7 @@ pub(super) async fn births_and_transitions_wake_but_heartbeats_do_not(bench: Ben
     // A short lease, then one that loses, then a takeover, which changes no state.
     bench.store.renew(job.id(), 1, &token, OVER_MS, None).await.expect("renewed");
     let mut stale = prepared(&job, &Command::RequestCancel, "api");
-    stale.version += 1;
+    stale.before.head.version += 1;
     bench.loses(&stale, "no such version").await;
     let job = bench.make(&bench.job(job.id()).await, &claim("v", LONG_MS), "v").await;
     bench.make(&job, &Command::Succeed { epoch: 2, result: doc! {} }, "v").await;

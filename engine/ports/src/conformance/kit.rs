@@ -93,11 +93,11 @@ impl Bench {
 
     /// Tries a transition that must lose and change nothing.
     pub(super) async fn loses(&self, next: &Transition, why: &str) {
-        let before = self.document(&next.id).await;
-        let job = self.store.load(&next.id).await.expect("loaded");
+        let before = self.document(next.id()).await;
+        let job = self.store.load(next.id()).await.expect("loaded");
         let outcome = self.store.apply(next).await.expect("applied");
         assert_eq!(outcome, Outcome::Lost(job.map(Box::new)), "{why}");
-        assert_eq!(bytes(&self.document(&next.id).await), bytes(&before), "{why}: nothing is changed");
+        assert_eq!(bytes(&self.document(next.id()).await), bytes(&before), "{why}: nothing is changed");
     }
 }
 

@@ -139,8 +139,8 @@ pub(super) async fn another_version_or_epoch_is_fenced_off(bench: Bench) {
     let good = prepared(&second, &snapshot(2), "v");
     for (version, epoch) in [(-1, 0), (1, 0), (0, -1), (0, 1), (-3, 0), (1_000, 0)] {
         let mut next = good.clone();
-        next.version += version;
-        next.epoch += epoch;
+        next.before.head.version += version;
+        next.before.head.epoch += epoch;
         bench.loses(&next, &format!("version {version:+}, epoch {epoch:+}")).await;
     }
     let outcome = bench.store.apply(&good).await.expect("applied");
@@ -184,8 +184,8 @@ pub(super) async fn a_lost_answer_is_given_with_the_lease_of_its_time(bench: Ben
 pub(super) async fn a_job_that_is_not_there_is_lost(bench: Bench) {
     let job = bench.queued().await;
     let mut next = prepared(&job, &Command::RequestCancel, "api");
-    next.id = request(Kind::Backup).id;
+    next.before.request.id = request(Kind::Backup).id;
     assert_eq!(bench.store.apply(&next).await.expect("applied"), Outcome::Lost(None));
-    assert_eq!(bench.store.load(&next.id).await.expect("loaded"), None, "nothing came into being");
+    assert_eq!(bench.store.load(next.id()).await.expect("loaded"), None, "nothing came into being");
     assert_eq!(bench.job(job.id()).await.head.state, State::Queued);
 }

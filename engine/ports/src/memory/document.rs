@@ -28,12 +28,12 @@ pub(super) fn born(enqueue: &Enqueue, now: DateTime) -> Result<Document, StoreEr
 
 /// Whether a transition may happen: version, epoch, and the guards by the store's clock.
 pub(super) fn holds(document: &Document, transition: &Transition, now: DateTime) -> bool {
-    let last_event = usize::try_from(transition.version - 1).ok();
+    let last_event = usize::try_from(transition.version() - 1).ok();
     let has_last_event =
         document.get_array("events").is_ok_and(|events| last_event.is_some_and(|last| last < events.len()));
     has_last_event
-        && document.get_i64("version").ok() == Some(transition.version)
-        && document.get_i64("epoch").ok() == Some(transition.epoch)
+        && document.get_i64("version").ok() == Some(transition.version())
+        && document.get_i64("epoch").ok() == Some(transition.epoch())
         && transition.guards.iter().all(|guard| match guard {
             Guard::Due => document.get_datetime("run_at").is_ok_and(|run_at| *run_at <= now),
             Guard::LeaseOver => lease_end(document).is_none_or(|expires_at| expires_at <= now),

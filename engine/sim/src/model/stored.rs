@@ -59,7 +59,7 @@ impl Stored {
     /// The job after a transition that the store has taken.
     pub fn after(&self, made: &Transition) -> Self {
         let mut hasher = DefaultHasher::new();
-        (self.0.print, &made.write, made.version, made.epoch).hash(&mut hasher);
+        (self.0.print, &made.write, made.version(), made.epoch()).hash(&mut hasher);
         made.events.iter().for_each(|event| (event.seq, event.body.name(), &event.by).hash(&mut hasher));
         let job = written(&self.0.job, made);
         Self(Arc::new(Kept { job, print: hasher.finish(), before: Some(self.clone()), verdict: OnceLock::new() }))

@@ -78,8 +78,8 @@ impl World {
             // The job has no keys.
             Guard::ReservationOver => false,
         });
-        let version = job.head.version == next.version || mutant == Some(Mutant::NoVersion);
-        let epoch = job.head.epoch == next.epoch || (mutant == Some(Mutant::NoFence) && next.epoch > 0);
+        let version = job.head.version == next.version() || mutant == Some(Mutant::NoVersion);
+        let epoch = job.head.epoch == next.epoch() || (mutant == Some(Mutant::NoFence) && next.epoch() > 0);
         let known = job.events.iter().any(|event| event.write == next.write);
         if !(guarded && version && epoch) || known {
             return false;

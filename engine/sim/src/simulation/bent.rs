@@ -24,10 +24,10 @@ pub async fn apply(store: &SimStore, transition: &Transition) -> Result<Outcome,
 /// The writer's epoch is believed: the store doesn't compare it, and the writer is never told of a later one.
 async fn without_fence(store: &SimStore, transition: &Transition) -> Result<Outcome, StoreError> {
     let mut next = transition.clone();
-    let current = store.stage.ledger().latest(&transition.id).cloned();
+    let current = store.stage.ledger().latest(transition.id()).cloned();
     let takes = matches!(transition.lease, LeaseChange::Take { .. });
-    if let Some(job) = current.filter(|job| job.head.epoch != transition.epoch && !takes) {
-        next.epoch = job.head.epoch;
+    if let Some(job) = current.filter(|job| job.head.epoch != transition.epoch() && !takes) {
+        next.before.head.epoch = job.head.epoch;
         next.head = next.events.iter().fold(job.head, evolve);
     }
     let mut outcome = store.stage.twin.apply(&next).await?;
@@ -35,7 +35,7 @@ async fn without_fence(store: &SimStore, transition: &Transition) -> Result<Outc
         && !takes
         && !job.head.state.is_terminal()
     {
-        job.head.epoch = transition.epoch;
+        job.head.epoch = transition.epoch();
         job.lease.get_or_insert_with(|| Lease {
             worker: store.process.name.clone(),
             token: transition.write.clone(),
@@ -48,10 +48,10 @@ async fn without_fence(store: &SimStore, transition: &Transition) -> Result<Outc
 /// The version isn't compared; the epoch and the guards are.
 fn without_version(store: &SimStore, transition: &Transition) -> Transition {
     let mut next = transition.clone();
-    if let Some(job) = store.stage.ledger().latest(&transition.id)
+    if let Some(job) = store.stage.ledger().latest(transition.id())
         && !job.events.iter().any(|event| event.write == transition.write)
     {
-        next.version = job.head.version;
+        next.before.head.version = job.head.version;
     }
     next
 }
@@ -60,7 +60,7 @@ fn without_version(store: &SimStore, transition: &Transition) -> Transition {
 fn by_own_clock(store: &SimStore, transition: &Transition) -> Transition {
     let mut next = transition.clone();
     let own_now = DateTime::from_millis(store.stage.twin.now().timestamp_millis() + store.process.ahead_ms);
-    if store.stage.lease_end(&transition.id).is_none_or(|lease_end| lease_end <= own_now) {
+    if store.stage.lease_end(transition.id()).is_none_or(|lease_end| lease_end <= own_now) {
         next.guards.retain(|guard| *guard != Guard::LeaseOver);
     }
     next
@@ -69,10 +69,10 @@ fn by_own_clock(store: &SimStore, transition: &Transition) -> Transition {
 /// Answers as if it were made, and forgets it.
 async fn early(store: &SimStore, transition: &Transition) -> Result<Outcome, StoreError> {
     let twin = &store.stage.twin;
-    let Some(mut job) = twin.load(&transition.id).await? else {
+    let Some(mut job) = twin.load(transition.id()).await? else {
         return Ok(Outcome::Lost(None));
     };
-    if job.head.version != transition.version || !transition.guards.is_empty() {
+    if job.head.version != transition.version() || !transition.guards.is_empty() {
         return twin.apply(transition).await;
     }
     let at = Stamp::At(twin.now());

@@ -137,7 +137,7 @@ impl Ledger {
 
     /// A writer was told that its transition is made.
     pub fn acknowledged(&mut self, transition: &Transition) {
-        self.writes.insert((transition.id.clone(), transition.write.clone()));
+        self.writes.insert((transition.id().clone(), transition.write.clone()));
     }
 
     /// A handler was called.

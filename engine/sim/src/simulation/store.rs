@@ -76,7 +76,7 @@ impl SimStore {
 
     /// Makes the transition true in the twin, and holds the result against the book.
     async fn transit(&self, transition: &Transition) -> Result<Outcome, StoreError> {
-        let lease_end = self.stage.lease_end(&transition.id);
+        let lease_end = self.stage.lease_end(transition.id());
         let is_new = !self.is_stored(transition);
         let outcome = bent::apply(self, transition).await?;
         if let Outcome::Won(job) = &outcome
@@ -88,7 +88,7 @@ impl SimStore {
         }
         let events: Vec<_> = transition.events.iter().map(|event| event.body.name()).collect();
         let won = if matches!(outcome, Outcome::Won(_)) { "" } else { " lost" };
-        let what = format!("{} v{} e{} {events:?}{won}", transition.id, transition.version, transition.epoch);
+        let what = format!("{} v{} e{} {events:?}{won}", transition.id(), transition.version(), transition.epoch());
         self.stage.note(&self.process.name, &what);
         Ok(outcome)
     }
@@ -96,12 +96,12 @@ impl SimStore {
     /// Whether the write was made before, and its answer was lost.
     fn is_stored(&self, transition: &Transition) -> bool {
         let ledger = self.stage.ledger();
-        ledger.latest(&transition.id).is_some_and(|job| job.events.iter().any(|event| event.write == transition.write))
+        ledger.latest(transition.id()).is_some_and(|job| job.events.iter().any(|event| event.write == transition.write))
     }
 
     /// Whether the store has it now: a mutant says so of what it has forgotten.
     fn is_in_twin(&self, transition: &Transition) -> bool {
-        let version = self.stage.twin.document(&transition.id).and_then(|document| document.get_i64("version").ok());
+        let version = self.stage.twin.document(transition.id()).and_then(|document| document.get_i64("version").ok());
         version.is_some_and(|version| version >= transition.head.version)
     }
 
