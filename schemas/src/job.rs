@@ -3,8 +3,8 @@
 //! Four parts with four rules: the [`Request`] never changes; the [`Head`] is the fold of the events; the
 //! [`Lease`] and the [`Progress`] are volatile and no event tells of them; the events are append-only.
 
-use crate::{Event, Failure, JobId, Kind, Request, Stamp, State, upcast::upcast};
-use bson::{Bson, DateTime, Document, doc};
+use crate::{Event, Failure, JOB_SCHEMA, JobId, Kind, Request, Stamp, State, upcast::upcast};
+use bson::{Bson, DateTime, Document, RawDocument, RawDocumentBuf, doc};
 use serde::{Deserialize, Serialize};
 
 /// How much sooner one step of priority makes a job run, in milliseconds.
@@ -184,12 +184,36 @@ fn failure_bson(failure: &Failure) -> Bson {
 }
 
 impl Job {
-    /// Reads a stored document; field by field in the order of the four parts. Older shapes are read through
-    /// their upcasters.
+    /// Reads a stored document. Older shapes are read through their upcasters.
     ///
     /// # Errors
     /// Where the document isn't a job of a known schema.
     pub fn from_document(document: &Document) -> Result<Self, UnreadableJob> {
+        let id = || document.get("_id").map_or_else(|| "without _id".into(), ToString::to_string);
+        let raw = upcast(document)
+            .and_then(|upcast| RawDocumentBuf::try_from(upcast.as_ref()).map_err(|error| error.to_string()));
+        raw.and_then(|raw| Self::from_present(&raw).map_err(|error| error.to_string()))
+            .map_err(|reason| UnreadableJob { id: id(), reason })
+    }
+
+    /// The same of a document as it came from the server: nothing is copied that isn't kept.
+    ///
+    /// # Errors
+    /// Where the document isn't a job of a known schema.
+    pub fn from_raw(raw: &RawDocument) -> Result<Self, UnreadableJob> {
+        if raw.get_i32("schema").is_ok_and(|schema| schema == JOB_SCHEMA)
+            && let Ok(job) = Self::from_present(raw)
+        {
+            return Ok(job);
+        }
+        match Document::try_from(raw) {
+            Ok(document) => Self::from_document(&document),
+            Err(error) => Err(UnreadableJob { id: "with broken BSON".into(), reason: error.to_string() }),
+        }
+    }
+
+    /// Reads a document of the present shape, one part after the other.
+    fn from_present(raw: &RawDocument) -> Result<Self, bson::error::Error> {
         #[derive(Deserialize)]
         struct Rest {
             #[serde(default)]
@@ -198,17 +222,10 @@ impl Job {
             progress: Option<Progress>,
             events: Vec<Event>,
         }
-        let unreadable = |reason: String| UnreadableJob {
-            id: document.get("_id").map_or_else(|| "without _id".into(), ToString::to_string),
-            reason,
-        };
-        let upcast = upcast(document).map_err(unreadable)?;
-        let document = upcast.as_ref();
-        let said = |error: bson::error::Error| unreadable(error.to_string());
-        let rest: Rest = bson::deserialize_from_document(document.clone()).map_err(said)?;
+        let rest: Rest = bson::deserialize_from_slice(raw.as_bytes())?;
         Ok(Self {
-            request: Request::from_document(document).map_err(said)?,
-            head: bson::deserialize_from_document(document.clone()).map_err(said)?,
+            request: Request::from_raw(raw)?,
+            head: bson::deserialize_from_slice(raw.as_bytes())?,
             lease: rest.lease,
             progress: rest.progress,
             events: rest.events,
@@ -272,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_document_of_a_later_schema_says_what_to_do() {
-        let error = Job::from_document(&doc! { "_id": "x", "schema": crate::JOB_SCHEMA + 1 }).expect_err("refused");
+        let error = Job::from_document(&doc! { "_id": "x", "schema": JOB_SCHEMA + 1 }).expect_err("refused");
         assert!(error.to_string().contains("upgrade this node"), "{error}");
     }
 }

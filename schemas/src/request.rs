@@ -1,10 +1,9 @@
 //! What was asked for: the part of a job that never changes. The `enqueued` event holds its hash.
 
 use crate::{ConcurrencyKey, JOB_SCHEMA, JobId, Kind, Spec, State};
-use bson::{Document, doc};
+use bson::{Document, RawDocument, doc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
 /// A repository by name, bound to the id it had when the job was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -113,11 +112,8 @@ impl Request {
     pub fn hash(&self) -> Result<String, bson::error::Error> {
         let mut canonical = Vec::new();
         self.to_document()?.to_writer(&mut canonical)?;
-        let digest = Sha256::digest(&canonical);
-        Ok(digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        }))
+        let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0'));
+        Ok(Sha256::digest(&canonical).iter().flat_map(digits).collect())
     }
 
     /// The stored fields of the request, in stored order. What a later shape has added is absent where it isn't used, so
@@ -154,8 +150,8 @@ impl Request {
         Ok(document)
     }
 
-    pub(crate) fn from_document(document: &Document) -> Result<Self, bson::error::Error> {
-        let stored: Stored = bson::deserialize_from_document(document.clone())?;
+    pub(crate) fn from_raw(raw: &RawDocument) -> Result<Self, bson::error::Error> {
+        let stored: Stored = bson::deserialize_from_slice(raw.as_bytes())?;
         Ok(Self {
             id: stored.id,
             schema: stored.schema,

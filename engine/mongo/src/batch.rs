@@ -10,7 +10,7 @@ use crate::{
     read,
     send::{Modified, Sent, modify, raw, send_all},
 };
-use bson::{Bson, DateTime, Document};
+use bson::{DateTime, Document, RawDocument, RawDocumentBuf};
 use lucid_ports::StoreError;
 use lucid_schemas::collections::OPS;
 use mongodb::Database;
@@ -38,7 +38,7 @@ pub enum Written {
     Made { at: DateTime },
     /// What tells is the document as it is afterwards: as the statement left it, or later. `None` where there is none.
     Found {
-        document: Option<Document>,
+        document: Option<RawDocumentBuf>,
         /// Whether a unique index refused the statement.
         duplicate: bool,
         /// Whether it is certain that it matched or made a document.
@@ -168,7 +168,7 @@ impl Batcher {
     async fn carry_one(&self, lone: &Waiting, patience: Duration) -> Answer {
         match modify(&self.ops, OPS, &lone.statement, patience).await {
             Ok(Modified::Done(document)) => {
-                Ok(Written::Found { document: Some(document), duplicate: false, matched: true })
+                Ok(Written::Found { document: Some(raw(&document)?), duplicate: false, matched: true })
             }
             Ok(Modified::Nothing { seen_from }) => {
                 let document = read::after(&self.ops, OPS, &lone.id, seen_from).await?;
@@ -212,7 +212,7 @@ impl Batcher {
     async fn look_at_clock(&self, batch: &[Waiting], groups: &[Group], sent: &Sent) -> Result<Vec<Answer>, StoreError> {
         let firsts = groups.iter().filter_map(|group| batch.get(*group.places.first()?));
         let ids = firsts.map(|waiting| waiting.id.clone()).collect();
-        let documents = read::all_after(&self.ops, OPS, ids, sent.seen_from).await?;
+        let documents = read::jobs_after(&self.ops, ids, sent.seen_from).await?;
         let mut answers: Vec<Option<Written>> = batch.iter().map(|_| None).collect();
         for group in groups {
             for place in &group.places {
@@ -235,7 +235,7 @@ impl Batcher {
 
     async fn look_at_all(&self, batch: &[Waiting], groups: &[Group], sent: &Sent) -> Result<Vec<Answer>, StoreError> {
         let ids = batch.iter().map(|waiting| waiting.id.clone()).collect();
-        let documents = read::all_after(&self.ops, OPS, ids, sent.seen_from).await?;
+        let documents = read::jobs_after(&self.ops, ids, sent.seen_from).await?;
         let all_matched = usize::try_from(sent.matched).is_ok_and(|matched| matched == batch.len());
         let answer = |(place, waiting): (usize, &Waiting)| {
             let group = groups.iter().position(|group| group.places.contains(&place)).unwrap_or(place);
@@ -254,9 +254,8 @@ impl Batcher {
 }
 
 /// When the event with this name was appended.
-fn written_at(document: &Document, write: &str) -> Option<DateTime> {
-    let events = document.get_array("events").ok()?.iter().rev().filter_map(Bson::as_document);
-    events
-        .filter(|event| event.get_str("write").is_ok_and(|name| name == write))
-        .find_map(|event| event.get_datetime("at").ok().copied())
+fn written_at(job: &RawDocument, write: &str) -> Option<DateTime> {
+    let events = job.get_array("events").ok()?.into_iter().filter_map(|event| event.ok()?.as_document());
+    let named = |event: &&RawDocument| event.get_str("write").is_ok_and(|name| name == write);
+    events.filter(named).last()?.get_datetime("at").ok()
 }

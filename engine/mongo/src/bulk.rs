@@ -11,7 +11,7 @@ use crate::{
     read,
     send::{durable, persist, raw},
 };
-use bson::{Bson, Document, RawDocumentBuf, Timestamp, doc};
+use bson::{Bson, DateTime, Document, RawDocument, RawDocumentBuf, Timestamp, doc};
 use lucid_core::birth;
 use lucid_ports::{Enqueue, StoreError};
 use lucid_schemas::{Event, Job, Stamp, collections::OPS, job::FieldValue};
@@ -33,37 +33,50 @@ pub async fn make(ops: &Database, enqueues: &[&Enqueue]) -> Result<Vec<Option<Jo
     let times = firsts.first().map(times).unwrap_or_default();
     let command = raw(&command(seeds, &times))?;
     let running = ops.clone();
-    let seen_from = detached(PATIENCE + GRACE, async move { run(&running, &command).await }).await?;
-    let ids = enqueues.iter().map(|enqueue| enqueue.request.id.as_str().into()).collect();
-    let made = read::births_after(ops, ids, seen_from).await?;
+    let made = detached(PATIENCE + GRACE, async move { run(&running, &command).await }).await?;
+    let id = |enqueue: &&Enqueue| enqueue.request.id.to_string();
+    // Where all were made, one tells when: `$$NOW` is one time for the whole command.
+    let asked = if made.all { &enqueues[..1] } else { enqueues };
+    let found = read::jobs_after(ops, asked.iter().map(id).collect(), made.seen_from).await?;
+    let birth_of =
+        |enqueue: &Enqueue| found.get(enqueue.request.id.as_str()).and_then(|job| birth_time(job, &enqueue.write));
+    let at_once = enqueues.first().filter(|_| made.all).and_then(|first| birth_of(first));
     let born = |(enqueue, first): (&&Enqueue, Event)| {
-        let born = made.get(enqueue.request.id.as_str()).filter(|born| born.write == enqueue.write)?;
-        let first = Event { at: Stamp::At(born.at), ..first };
-        Some(Job {
-            request: enqueue.request.clone(),
-            head: birth(&first),
-            lease: None,
-            progress: None,
-            events: vec![first],
-        })
+        let at = at_once.or_else(|| birth_of(enqueue))?;
+        let first = Event { at: Stamp::At(at), ..first };
+        let head = birth(&first);
+        Some(Job { request: enqueue.request.clone(), head, lease: None, progress: None, events: vec![first] })
     };
     Ok(enqueues.iter().zip(firsts).map(born).collect())
 }
 
-/// `None` where the server refuses: some may have been made all the same.
-async fn run(ops: &Database, command: &RawDocumentBuf) -> Result<Option<Timestamp>, StoreError> {
+/// When a job was born, where this write made it.
+fn birth_time(job: &RawDocument, write: &str) -> Option<DateTime> {
+    let first = job.get_array("events").ok()?.get_document(0).ok()?;
+    (first.get_str("write").ok()? == write).then(|| job.get_datetime("created_at").ok())?
+}
+
+/// What is known of a command.
+struct Made {
+    /// Whether it is certain that it made every job. Where it isn't, some may have been made all the same.
+    all: bool,
+    seen_from: Option<Timestamp>,
+}
+
+/// An answer without a refusal says that this try made them all: what exists already ends the command.
+async fn run(ops: &Database, command: &RawDocumentBuf) -> Result<Made, StoreError> {
     persist(PATIENCE, || {
         let answered = ops.run_raw_command(durable(command.clone(), PATIENCE));
         async {
             match answered.await {
                 Ok(answer) => {
                     let answer = Answer::read(&answer)?;
-                    Ok(answer.unsure().map_or(Ok(answer.operation_time), Err))
+                    Ok(answer.unsure().map_or(Ok(Made { all: true, seen_from: answer.operation_time }), Err))
                 }
                 Err(error) if is_passing(&error) => Ok(Err(describe(&error))),
                 Err(error) => {
                     tracing::debug!(reason = describe(&error), "not all jobs of a batch were made");
-                    Ok(Ok(None))
+                    Ok(Ok(Made { all: false, seen_from: None }))
                 }
             }
         }

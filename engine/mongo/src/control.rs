@@ -56,7 +56,7 @@ pub async fn bind_key(ops: &Database, bound: &BoundKey) -> Result<BoundKey, Stor
     let is_over = doc! { "$lte": ["$expires_at", "$$NOW"] };
     let only_if_absent = doc! { "$cond": [is_over, born, "$$ROOT"] };
     let sent = upsert(ops, IDEMPOTENCY, key, only_if_absent.into()).await?;
-    let Some(document) = read::after(ops, IDEMPOTENCY, key, sent.seen_from).await? else {
+    let Some(document) = read::after::<Document>(ops, IDEMPOTENCY, key, sent.seen_from).await? else {
         return Err(StoreError::Unavailable("the idempotency key isn't bound yet".into()));
     };
     read_key(key, document)

@@ -1,18 +1,20 @@
 //! [`MongoFeed`]: wake-ups from one change stream per process, shared in it.
 //!
 //! It asks the server for ids and states only: at thousands of transitions a second every worker pays for what comes
-//! along.
+//! along. A small new job comes whole, so that whoever claims it needn't read it first.
 
 use crate::{
     owner::Owner,
     stream::{Listener, Watched, open, own, transitions},
 };
 use bson::{Document, RawDocument, RawDocumentBuf, doc};
-use lucid_ports::{Feed, ResumeToken, StoreError, Wake};
+use lucid_ports::{Birth, Feed, ResumeToken, StoreError, Wake};
 use lucid_schemas::{State, collections::OPS};
 use mongodb::Database;
 use tokio::sync::broadcast;
 
+/// A larger new job is read by whoever claims it.
+const BIRTH_BYTES_MAX: i32 = 16 << 10;
 /// How many wake-ups a listener may lag behind before it is told to reconcile.
 const BUFFERED: usize = 4_096;
 
@@ -45,10 +47,13 @@ impl MongoFeed {
 }
 
 fn pipeline() -> Vec<Document> {
+    let is_small = doc! { "$lt": [{ "$bsonSize": "$fullDocument" }, BIRTH_BYTES_MAX] };
+    let is_birth = doc! { "$and": [{ "$eq": ["$operationType", "insert"] }, is_small] };
     let project = doc! { "$project": {
+        "operationType": 1,
         "documentKey": 1,
         "updateDescription.updatedFields.state": 1,
-        "fullDocument.state": 1,
+        "fullDocument": { "$cond": [is_birth, "$fullDocument", { "state": "$fullDocument.state" }] },
     } };
     vec![transitions(), project]
 }
@@ -74,7 +79,9 @@ fn wake(change: &RawDocument) -> Option<Wake> {
     let updated = || change.get_document("updateDescription").ok()?.get_document("updatedFields").ok();
     let whole = || change.get_document("fullDocument").ok();
     let state = updated().and_then(state).or_else(|| whole().and_then(state));
-    Some(Wake::Changed { id, state })
+    let is_birth = change.get_str("operationType").is_ok_and(|kind| kind == "insert");
+    let born = whole().filter(|job| is_birth && job.get("events").is_ok_and(|events| events.is_some()));
+    Some(Wake::Changed { id, state, born: born.map(|job| Birth::new(job.to_owned())) })
 }
 
 #[cfg(test)]
@@ -91,7 +98,7 @@ mod tests {
         let raw = |change: &Document| RawDocumentBuf::try_from(change).expect("a document");
         for (change, expected) in [(updated, Some(State::Running)), (inserted, Some(State::Queued)), (silent, None)] {
             let id = id.parse().expect("an id");
-            assert_eq!(wake(&raw(&change)), Some(Wake::Changed { id, state: expected }));
+            assert_eq!(wake(&raw(&change)), Some(Wake::Changed { id, state: expected, born: None }));
         }
         assert_eq!(wake(&raw(&doc! { "operationType": "drop" })), None);
     }

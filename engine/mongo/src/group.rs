@@ -49,14 +49,13 @@ pub fn gather(statements: &[&Document]) -> Vec<Group> {
 fn shape_of(statement: &Document) -> String {
     let mut shape = String::with_capacity(512);
     for (name, part) in statement {
-        match part.as_document().filter(|_| name == "q") {
-            Some(query) => query.iter().filter(|(name, _)| *name != "_id").for_each(|(name, condition)| {
+        write_name(&mut shape, name);
+        if name != "q" {
+            write_shape(&mut shape, part);
+        } else if let Some(query) = part.as_document() {
+            for (name, condition) in query.iter().filter(|(name, _)| *name != "_id") {
                 write_name(&mut shape, name);
                 write_shape(&mut shape, condition);
-            }),
-            None => {
-                write_name(&mut shape, name);
-                write_shape(&mut shape, part);
             }
         }
     }
@@ -76,7 +75,9 @@ fn write_shape(shape: &mut String, value: &Bson) {
         }
         Bson::Array(items) => {
             shape.push('[');
-            items.iter().for_each(|item| write_shape(shape, item));
+            for item in items {
+                write_shape(shape, item);
+            }
             shape.push(']');
         }
         scalar => {

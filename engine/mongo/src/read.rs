@@ -5,7 +5,7 @@ use crate::{
     error::{describe, is_passing, store_error},
     send::{Tried, persist},
 };
-use bson::{DateTime, Document, Timestamp, doc};
+use bson::{Document, RawDocument, RawDocumentBuf, Timestamp, doc};
 use futures::TryStreamExt;
 use lucid_ports::StoreError;
 use lucid_schemas::{Job, collections::OPS};
@@ -13,10 +13,16 @@ use mongodb::{
     Client, ClientSession, Collection, Database,
     options::{AggregateOptions, CollectionOptions, FindOptions, Hint, ReadConcern, ReadPreference, SelectionCriteria},
 };
+use serde::de::DeserializeOwned;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// How long the server works on a read at most.
 const SERVER_BOUND: Duration = Duration::from_secs(10);
+
+/// A form in which documents are read.
+pub trait Stored: DeserializeOwned + Send + Sync + Unpin + 'static {}
+impl Stored for Document {}
+impl Stored for RawDocumentBuf {}
 
 /// A collection, read on the primary, of what a majority has.
 pub fn decisive(ops: &Database, name: &str) -> Collection<Document> {
@@ -29,13 +35,14 @@ pub fn decisive(ops: &Database, name: &str) -> Collection<Document> {
 
 /// A document as it is after a write that was answered with `seen_from`. Without that time, a primary that was elected
 /// since might answer from before the write.
-pub async fn after(
+pub async fn after<T: Stored>(
     ops: &Database,
     collection: &str,
     id: &str,
     seen_from: Option<Timestamp>,
-) -> Result<Option<Document>, StoreError> {
-    let (client, collection, filter) = (ops.client().clone(), decisive(ops, collection), doc! { "_id": id });
+) -> Result<Option<T>, StoreError> {
+    let (client, filter) = (ops.client().clone(), doc! { "_id": id });
+    let collection = decisive(ops, collection).clone_with_type::<T>();
     detached(
         READ_BOUND,
         async move { persist(SERVER_BOUND, || find_after(&client, &collection, &filter, seen_from)).await },
@@ -43,65 +50,27 @@ pub async fn after(
     .await
 }
 
-/// The same for many documents, by their ids; what doesn't exist is missing.
-pub async fn all_after(
+/// The same for many jobs, by their ids; what doesn't exist is missing.
+pub async fn jobs_after(
     ops: &Database,
-    collection: &str,
     ids: Vec<String>,
     seen_from: Option<Timestamp>,
-) -> Result<HashMap<String, Document>, StoreError> {
-    let documents = many_after(ops, collection, ids, None, seen_from).await?;
-    Ok(documents.into_iter().map(|document| (id_of(&document), document)).collect())
-}
-
-async fn many_after(
-    ops: &Database,
-    collection: &str,
-    ids: Vec<String>,
-    projection: Option<Document>,
-    seen_from: Option<Timestamp>,
-) -> Result<Vec<Document>, StoreError> {
-    let (client, collection) = (ops.client().clone(), decisive(ops, collection));
+) -> Result<HashMap<String, RawDocumentBuf>, StoreError> {
+    let (client, jobs) = (ops.client().clone(), decisive(ops, OPS).clone_with_type::<RawDocumentBuf>());
     let filter = doc! { "_id": { "$in": ids } };
-    let options = FindOptions::builder().projection(projection).max_time(SERVER_BOUND).build();
-    detached(READ_BOUND, async move {
-        persist(SERVER_BOUND, || find_all_after(&client, &collection, &filter, &options, seen_from)).await
-    })
-    .await
+    let found = detached(READ_BOUND, async move {
+        persist(SERVER_BOUND, || find_all_after(&client, &jobs, &filter, seen_from)).await
+    });
+    let id = |job: &RawDocument| Some(job.get_str("_id").ok()?.to_owned());
+    Ok(found.await?.into_iter().filter_map(|job| Some((id(&job)?, job))).collect())
 }
 
-/// How a job was born, without what came later.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Born {
-    pub write: String,
-    pub at: DateTime,
-}
-
-/// The births of jobs by their ids, after a write; of a job that isn't there none.
-pub async fn births_after(
-    ops: &Database,
-    ids: Vec<String>,
-    seen_from: Option<Timestamp>,
-) -> Result<HashMap<String, Born>, StoreError> {
-    let birth_only = doc! { "created_at": 1, "events": { "$slice": 1 } };
-    let documents = many_after(ops, OPS, ids, Some(birth_only), seen_from).await?;
-    let born = |document: Document| {
-        let write = document.get_array("events").ok()?.first()?.as_document()?.get_str("write").ok()?.to_owned();
-        Some((id_of(&document), Born { write, at: *document.get_datetime("created_at").ok()? }))
-    };
-    Ok(documents.into_iter().filter_map(born).collect())
-}
-
-fn id_of(document: &Document) -> String {
-    document.get_str("_id").unwrap_or_default().to_owned()
-}
-
-async fn find_after(
+async fn find_after<T: Stored>(
     client: &Client,
-    collection: &Collection<Document>,
+    collection: &Collection<T>,
     filter: &Document,
     seen_from: Option<Timestamp>,
-) -> Tried<Option<Document>> {
+) -> Tried<Option<T>> {
     let mut session = session_from(client, seen_from).await?;
     let found = collection.find_one(filter.clone()).max_time(SERVER_BOUND);
     tried(found.session(&mut session).await)
@@ -109,13 +78,12 @@ async fn find_after(
 
 async fn find_all_after(
     client: &Client,
-    collection: &Collection<Document>,
+    jobs: &Collection<RawDocumentBuf>,
     filter: &Document,
-    options: &FindOptions,
     seen_from: Option<Timestamp>,
-) -> Tried<Vec<Document>> {
+) -> Tried<Vec<RawDocumentBuf>> {
     let mut session = session_from(client, seen_from).await?;
-    let cursor = collection.find(filter.clone()).with_options(options.clone()).session(&mut session).await;
+    let cursor = jobs.find(filter.clone()).max_time(SERVER_BOUND).session(&mut session).await;
     tried(match cursor {
         Ok(mut cursor) => cursor.stream(&mut session).try_collect().await,
         Err(error) => Err(error),
@@ -140,18 +108,18 @@ fn tried<T>(answer: Result<T, mongodb::error::Error>) -> Tried<T> {
 }
 
 /// Every document that matches, by these options; none where the limit is 0.
-pub async fn find(
+pub async fn find<T: Stored>(
     ops: &Database,
     collection: &str,
     filter: Document,
     mut options: FindOptions,
-) -> Result<Vec<Document>, StoreError> {
+) -> Result<Vec<T>, StoreError> {
     // The server takes 0 for "without limit".
     if options.limit == Some(0) {
         return Ok(Vec::new());
     }
     options.max_time = Some(SERVER_BOUND);
-    let collection = decisive(ops, collection);
+    let collection = decisive(ops, collection).clone_with_type::<T>();
     detached(READ_BOUND, async move {
         let found = collection.find(filter).with_options(options).await;
         let found = found.map_err(|error| store_error(&error))?;
@@ -178,13 +146,13 @@ pub async fn aggregate(
 }
 
 /// Reads a stored job.
-pub fn job(document: &Document) -> Result<Job, StoreError> {
-    Job::from_document(document).map_err(|error| StoreError::Unreadable(Arc::new(error)))
+pub fn job(document: &RawDocument) -> Result<Job, StoreError> {
+    Job::from_raw(document).map_err(|error| StoreError::Unreadable(Arc::new(error)))
 }
 
 /// The jobs among these that this program can read: one that a later program wrote must not hide the others.
-pub fn readable_jobs(documents: &[Document]) -> Vec<Job> {
-    let read = |document| match Job::from_document(document) {
+pub fn readable_jobs(documents: &[RawDocumentBuf]) -> Vec<Job> {
+    let read = |document: &RawDocumentBuf| match Job::from_raw(document) {
         Ok(job) => Some(job),
         Err(error) => {
             tracing::warn!(%error, "passed over");

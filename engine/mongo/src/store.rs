@@ -8,10 +8,10 @@ use crate::{
     pipeline::{enqueue_statement, renewal_statement, transition_statement},
     query::{self, Search},
     read, registry,
-    send::{Modified, modify},
+    send::{Modified, modify, raw},
 };
 use async_trait::async_trait;
-use bson::{Bson, DateTime, Document, doc};
+use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use futures::future::join_all;
 use lucid_core::{Transition, slots::Occupied};
 use lucid_ports::{
@@ -47,7 +47,7 @@ impl MongoStore {
         &self.ops
     }
 
-    async fn search(&self, search: Search, limit: u32) -> Result<Vec<Document>, StoreError> {
+    async fn search(&self, search: Search, limit: u32) -> Result<Vec<RawDocumentBuf>, StoreError> {
         let hint = Hint::Name(search.index.to_owned());
         let options = FindOptions::builder().sort(search.sort).limit(i64::from(limit)).hint(hint).build();
         read::find(&self.ops, OPS, search.filter, options).await
@@ -100,7 +100,7 @@ impl Store for MongoStore {
             // Said of compare-and-sets only.
             Written::Made { .. } => (None, false),
         };
-        match document.as_ref().map(read::job).transpose()? {
+        match document.as_deref().map(read::job).transpose()? {
             Some(job) if job.events.first().is_some_and(|first| first.write == enqueue.write) => Ok(job),
             Some(_) => Err(StoreError::Rejected(format!("the job id {id} is taken"))),
             None => match &enqueue.request.unique_key {
@@ -123,8 +123,8 @@ impl Store for MongoStore {
 
     async fn load(&self, id: &JobId) -> Result<Option<Job>, StoreError> {
         let options = FindOptions::builder().limit(1).build();
-        let found = read::find(&self.ops, OPS, doc! { "_id": id.as_str() }, options).await?;
-        found.first().map(read::job).transpose()
+        let found: Vec<RawDocumentBuf> = read::find(&self.ops, OPS, doc! { "_id": id.as_str() }, options).await?;
+        found.first().map(|job| read::job(job)).transpose()
     }
 
     async fn ids_with_prefix(&self, prefix: &str, limit: u32) -> Result<Vec<JobId>, StoreError> {
@@ -135,7 +135,7 @@ impl Store for MongoStore {
             .sort(doc! { "_id": 1 })
             .limit(i64::from(limit))
             .build();
-        let found = read::find(&self.ops, OPS, filter, options).await?;
+        let found: Vec<Document> = read::find(&self.ops, OPS, filter, options).await?;
         Ok(found.iter().filter_map(|job| job.get_str("_id").ok()?.parse().ok()).collect())
     }
 
@@ -146,7 +146,7 @@ impl Store for MongoStore {
             // Refused by a unique index: another job has one of the slots, and nothing was changed.
             Written::Found { document, matched, .. } => (document, matched),
         };
-        match Outcome::of(transition, document.as_ref().map(read::job).transpose()?) {
+        match Outcome::of(transition, document.as_deref().map(read::job).transpose()?) {
             Outcome::Lost(_) if matched => Err(StoreError::Unavailable(format!(
                 "the transition of job {} was made, but can't be read back",
                 transition.id()
@@ -169,7 +169,7 @@ impl Store for MongoStore {
             detached(RENEWAL_PATIENCE + GRACE, async move { modify(&ops, OPS, &statement, RENEWAL_PATIENCE).await });
         // A renewal that is repeated matches again, so the last try tells.
         Ok(match renewed.await? {
-            Modified::Done(document) => Renewal::Renewed { state: read::job(&document)?.head.state },
+            Modified::Done(document) => Renewal::Renewed { state: read::job(&raw(&document)?)?.head.state },
             Modified::Nothing { .. } => Renewal::Lost,
         })
     }
@@ -196,7 +196,7 @@ impl Store for MongoStore {
         let Search { filter, index, .. } = query::occupied();
         let hint = Hint::Name(index.to_owned());
         let options = FindOptions::builder().projection(doc! { "holds": 1 }).hint(hint).build();
-        let found = read::find(&self.ops, OPS, filter, options).await?;
+        let found: Vec<Document> = read::find(&self.ops, OPS, filter, options).await?;
         let slots = |job: &Document| {
             let id: JobId = job.get_str("_id").ok()?.parse().ok()?;
             let holds = job.get_array("holds").ok()?.iter().filter_map(Bson::as_str);
@@ -260,7 +260,7 @@ impl Store for MongoStore {
             return Ok(ListPage::default());
         }
         let options = FindOptions::builder().sort(query::newest_first()).limit(i64::from(limit + 1)).build();
-        let mut found = read::find(&self.ops, OPS, matching, options).await?;
+        let mut found: Vec<RawDocumentBuf> = read::find(&self.ops, OPS, matching, options).await?;
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
         let jobs = read::readable_jobs(&found);

@@ -107,6 +107,7 @@ pub const CHECKS: &[Check] = checks![
     schedules::the_mark_is_raised_once_and_by_nobody_else_plan,
     schedules::a_schedule_of_the_same_name_is_another,
     schedules::a_look_has_all_of_them_and_the_clock,
+    feed::a_birth_may_come_with_the_new_job,
     feed::births_and_transitions_wake_but_heartbeats_do_not,
     feed::every_listener_hears_everything_in_order,
     history::changes_come_with_their_events,

@@ -28,7 +28,7 @@ pub mod store;
 pub use archive::Archive;
 pub use catalog::Catalog;
 pub use context::{ContextError, JobContext};
-pub use feed::{Feed, Wake};
+pub use feed::{Birth, Feed, Wake};
 pub use handler::{Ending, Handler, JobError};
 pub use history::{CatchUpError, Caught, Change, History, Joined, News, Recent, ResumeToken};
 pub use schedules::ScheduleStore;

@@ -9,11 +9,11 @@ mod query;
 mod schedules;
 
 use crate::{
-    BoundKey, Detail, Enqueue, Feed, IDEMPOTENCY_MS, JobFilter, ListPage, Outcome, Pause, Reach, Recent, Renewal,
-    Store, StoreError, Wake, WorkerCard,
+    Birth, BoundKey, Detail, Enqueue, Feed, IDEMPOTENCY_MS, JobFilter, ListPage, Outcome, Pause, Reach, Recent,
+    Renewal, Store, StoreError, Wake, WorkerCard,
 };
 use async_trait::async_trait;
-use bson::{DateTime, Document};
+use bson::{DateTime, Document, RawDocumentBuf};
 use lucid_core::{Transition, slots::Occupied};
 use lucid_schemas::{Job, JobId, Kind, Progress, RepositoryName, Schedule, State};
 use std::{
@@ -160,9 +160,10 @@ impl Store for MemoryStore {
         }
         let born = document::born(enqueue, held.clock.now())?;
         let job = read(&born)?;
+        let birth = RawDocumentBuf::try_from(&born).ok().map(Birth::new);
         held.jobs.insert(id.to_string(), born);
         // Under the lock, so that wake-ups come in the order of the writes.
-        self.tell(Wake::Changed { id: id.clone(), state: Some(job.head.state) });
+        self.tell(Wake::Changed { id: id.clone(), state: Some(job.head.state), born: birth });
         held.log.add(&self.recent, &job);
         Ok(job)
     }
@@ -193,7 +194,8 @@ impl Store for MemoryStore {
             document::apply(&mut next, transition, now)?;
             let job = read(&next)?;
             *stored = next;
-            self.tell(Wake::Changed { id: transition.id().clone(), state: Some(transition.head.state) });
+            let state = Some(transition.head.state);
+            self.tell(Wake::Changed { id: transition.id().clone(), state, born: None });
             held.log.add(&self.recent, &job);
         }
         Ok(Outcome::of(transition, held.load(transition.id())?))

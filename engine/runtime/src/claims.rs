@@ -12,7 +12,7 @@ use crate::{
     step::{StepError, try_step},
 };
 use lucid_core::Command;
-use lucid_ports::{Outcome, Store};
+use lucid_ports::{Birth, Outcome, Store};
 use lucid_schemas::{EventBody, Job, JobId, State};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
@@ -26,12 +26,22 @@ const AFTER_FAILURE: Duration = Duration::from_millis(100);
 pub enum Tried {
     /// The job is this worker's, since a moment after `claimed_from`.
     Won { job: Box<Job>, claimed_from: Instant, seat: Seat },
-    /// Another worker was faster, or it isn't there to be claimed.
-    Lost,
+    /// Another worker was faster, or it isn't there to be claimed; whether that took an attempt.
+    Lost { attempted: bool },
     /// It is due later: in so long, where that is known.
     NotNow { due_in: Option<Duration> },
     /// It is still there, but changed in between, a slot of its keys was taken, or the store failed: worth another look.
     LookAgain { wait: Duration },
+}
+
+/// What is known of a job before a try.
+pub enum Known {
+    /// It was just found by a look.
+    Found(Box<Job>),
+    /// The feed tells of it; a new small job comes with that, others are read.
+    Told(Option<Birth>),
+    /// It was left to others first: whether they took it is asked.
+    Left,
 }
 
 /// The tries under way.
@@ -57,29 +67,34 @@ impl Claims {
         self.ids.contains(id)
     }
 
-    /// Tries for a job as it was seen; where only its id is known it is read first.
-    pub fn begin(&mut self, id: JobId, seen: Option<Job>, seat: Seat) {
+    /// Tries for a job; where only its id is known it is read first.
+    pub fn begin(&mut self, id: JobId, known: Known, seat: Seat) {
         if !self.ids.insert(id.clone()) {
             return;
         }
         let (store, gate) = (Arc::clone(&self.store), Arc::clone(&self.gate));
         let (options, metrics) = (Arc::clone(&self.options), Arc::clone(&self.metrics));
         self.tries.spawn(async move {
-            let fresh = seen.is_none();
-            let seen = match seen {
-                Some(job) => Ok(Some(job)),
-                None => store.load(&id).await,
+            let (found, told) = (matches!(known, Known::Found(_)), matches!(known, Known::Told(_)));
+            let seen = match known {
+                Known::Found(job) => Ok(Some(*job)),
+                Known::Told(birth) => match birth.and_then(|birth| birth.job()) {
+                    Some(job) => Ok(Some(job)),
+                    None => store.load(&id).await,
+                },
+                Known::Left => store.load(&id).await,
             };
             let tried = match seen {
-                // Read because it has just been put off: by how much is its last event's to say.
-                Ok(Some(job)) if fresh && put_off(&job).is_some() => Tried::NotNow { due_in: put_off(&job) },
+                // Told of because it has just been put off: by how much is its last event's to say.
+                Ok(Some(job)) if told && put_off(&job).is_some() => Tried::NotNow { due_in: put_off(&job) },
+                Ok(Some(job)) if !found && !claimable_at_once(job.head.state) => Tried::Lost { attempted: false },
                 Ok(Some(job)) if gate.reach().covers(&job.request) => {
-                    if fresh {
+                    if !found {
                         gate.look_anew(&job).await;
                     }
                     claim(&store, &gate, &options, &metrics, job, seat).await
                 }
-                Ok(_) => Tried::Lost,
+                Ok(_) => Tried::Lost { attempted: false },
                 Err(error) => {
                     tracing::warn!(job = %id, %error, "not looked at");
                     Tried::LookAgain { wait: AFTER_FAILURE }
@@ -115,7 +130,7 @@ async fn claim(
     seat: Seat,
 ) -> Tried {
     let Ready::With(slots) = gate.open(&job).await else {
-        return Tried::Lost;
+        return Tried::Lost { attempted: false };
     };
     let takes_slots = !slots.is_empty();
     let command = Command::Claim { worker: options.name.clone(), lease_ms: options.lease_ms, slots };
@@ -140,7 +155,7 @@ async fn claim(
         Ok(Outcome::Lost(Some(current))) if claimable_at_once(current.head.state) => {
             Tried::LookAgain { wait: AFTER_FAILURE }
         }
-        Ok(Outcome::Lost(_)) | Err(StepError::Refused { .. }) => Tried::Lost,
+        Ok(Outcome::Lost(_)) | Err(StepError::Refused { .. }) => Tried::Lost { attempted: true },
         Err(error) => {
             tracing::warn!(job = %job.id(), %error, "not claimed");
             Tried::LookAgain { wait: AFTER_FAILURE }

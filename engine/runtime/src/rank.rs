@@ -3,6 +3,9 @@
 //! Every worker puts the live ones in an order of its own for each job (rendezvous hashing) and tries the later, the
 //! further back it stands itself; by then the feed has mostly told that another one has the job. A hint, never the
 //! truth: with an outdated list two may try at once, and the store decides.
+//!
+//! A worker without a free slot stands back for one that does nothing. Among those that are busy all count: where jobs
+//! are short, everybody looks full whenever he is asked.
 
 use crate::backoff::spread;
 use lucid_ports::{Reach, WorkerCard};
@@ -14,11 +17,21 @@ const STEP: Duration = Duration::from_millis(15);
 /// The last in the order don't wait for everybody: the first ones may be dead, or have no room.
 const LONGEST: Duration = Duration::from_millis(90);
 
+/// Busy workers all compete for the machines, and tell of their claims later.
+const BUSY_FACTOR: u32 = 8;
+
 /// The live workers, as one of them sees them.
 #[derive(Debug)]
 pub struct Fleet {
     own: String,
-    others: Vec<(String, Reach)>,
+    others: Vec<Other>,
+}
+
+#[derive(Debug)]
+struct Other {
+    name: String,
+    reach: Reach,
+    full: bool,
 }
 
 impl Fleet {
@@ -27,25 +40,32 @@ impl Fleet {
         Self { own, others: Vec::new() }
     }
 
-    /// Learns who lives; whoever has no free slot stands back.
+    /// Learns who lives, and who is full.
     pub fn learn(&mut self, cards: Vec<WorkerCard>) {
-        let others = cards.into_iter().filter(|card| card.name != self.own && card.running < card.capacity);
-        self.others = others.map(|card| (card.name, card.reach)).collect();
+        let others = cards.into_iter().filter(|card| card.name != self.own);
+        let other =
+            |card: WorkerCard| Other { full: card.running >= card.capacity, name: card.name, reach: card.reach };
+        self.others = others.map(other).collect();
     }
 
-    /// How many workers there are, this one among them.
-    pub const fn size(&self) -> usize {
-        self.others.len() + 1
+    fn rivals(&self, busy: bool) -> impl Iterator<Item = &Other> {
+        self.others.iter().filter(move |other| busy || !other.full)
+    }
+
+    /// How many workers may try, this one among them, which is busy or not.
+    pub fn size(&self, busy: bool) -> usize {
+        self.rivals(busy).count() + 1
     }
 
     /// How long this worker waits before it tries for a job.
-    pub fn delay(&self, job: &JobId) -> Duration {
+    pub fn delay(&self, job: &JobId, busy: bool) -> Duration {
         let kind = kind_of(job);
         let weight = |worker: &str| spread(&format!("{worker}/{job}"));
         let own = weight(&self.own);
-        let rivals = self.others.iter().filter(|(_, reach)| kind.is_none_or(|kind| reach.kinds.contains(&kind)));
-        let before = rivals.filter(|(worker, _)| weight(worker) > own).count();
-        (STEP * u32::try_from(before).unwrap_or(u32::MAX)).min(LONGEST)
+        let rivals = self.rivals(busy).filter(|other| kind.is_none_or(|kind| other.reach.kinds.contains(&kind)));
+        let before = rivals.filter(|other| weight(&other.name) > own).count();
+        let delay = (STEP * u32::try_from(before).unwrap_or(u32::MAX)).min(LONGEST);
+        if busy { delay * BUSY_FACTOR } else { delay }
     }
 }
 
@@ -86,7 +106,7 @@ mod tests {
         let mut first = [0; 4];
         for chance in 0..400 {
             let job = JobId::compose(Kind::Verify, DateTime::from_millis(0), chance);
-            let mut delays: Vec<_> = fleets.iter().map(|fleet| fleet.delay(&job)).collect();
+            let mut delays: Vec<_> = fleets.iter().map(|fleet| fleet.delay(&job, false)).collect();
             first[delays.iter().position(Duration::is_zero).expect("somebody tries at once")] += 1;
             delays.sort();
             assert_eq!(delays, [0, 1, 2, 3].map(|rank| STEP * rank));
@@ -101,8 +121,10 @@ mod tests {
         let full = fleet("me", &[card("me", 2), card("full", 2)]);
         let other = fleet("me", &[card("other", 0)]);
         for chance in 0..20 {
-            assert!(full.delay(&verify(chance)).is_zero() && other.delay(&backup(chance)).is_zero());
+            assert!(full.delay(&verify(chance), false).is_zero() && other.delay(&backup(chance), false).is_zero());
         }
+        let waits = (0..20).filter(|chance| !full.delay(&verify(*chance), true).is_zero()).count();
+        assert!((1..20).contains(&waits), "a busy one may have caught the other between two jobs: {waits}");
         assert_eq!(kind_of(&verify(1)), Some(Kind::Verify));
         assert_eq!(kind_of(&"verification_1".parse().expect("an id")), None);
     }

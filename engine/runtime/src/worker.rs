@@ -6,9 +6,10 @@
 
 mod holding;
 mod looking;
+mod turns;
 
 use crate::{
-    claims::{Claims, Tried, claimable_at_once},
+    claims::{Claims, Known, Tried, claimable_at_once},
     context::{Claim, StopReason},
     gate::Gate,
     look::{AFTER_DUE, Seen},
@@ -18,9 +19,10 @@ use crate::{
     seats::Seats,
     settler::Settler,
     upkeep,
+    worker::turns::Later,
 };
-use lucid_ports::{Feed, Handler, Reach, Store, StoreError, Wake, WorkerCard};
-use lucid_schemas::{Job, JobId, Kind, State};
+use lucid_ports::{Birth, Feed, Handler, Reach, Store, StoreError, Wake, WorkerCard};
+use lucid_schemas::{JobId, Kind, State};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -41,6 +43,10 @@ const PAUSES_EVERY: Duration = Duration::from_millis(800);
 const FORGET_EVERY: Duration = Duration::from_hours(1);
 /// How soon after a claim that another worker won the registry is read again.
 const RELEARN: Duration = Duration::from_secs(1);
+
+/// So often the registry is read in quick succession at the start.
+const SOON_ANNOUNCED: u32 = 3;
+const SOON_MS: u64 = 1_000;
 
 /// A worker that was started; it works until it is stopped.
 #[derive(Debug)]
@@ -69,13 +75,6 @@ impl WorkerHandle {
         self.stop.cancel();
         self.done.await
     }
-}
-
-/// A job that is left to others for a moment.
-struct Later {
-    at: Instant,
-    /// As it was seen in a look; `None` where only the feed told of it.
-    seen: Option<Job>,
 }
 
 /// The state of a running worker; all in one task.
@@ -113,6 +112,7 @@ pub struct Worker {
     next_pauses: Instant,
     next_forget: Instant,
     learned: Instant,
+    announced: u32,
     polls: u64,
     metrics: Arc<Metrics>,
 }
@@ -162,6 +162,7 @@ impl Worker {
             next_pauses: now + PAUSES_EVERY,
             next_forget: now + FORGET_EVERY,
             learned: now,
+            announced: 0,
             polls: 0,
             metrics: Arc::clone(&metrics),
             store,
@@ -199,11 +200,13 @@ impl Worker {
 
     fn next_event(&self) -> Instant {
         let mut planned = self.next_announce.min(self.next_pauses).min(self.next_forget);
-        if self.looks.is_empty() {
-            // One that comes due during another follows it: until then there is nothing to wake up for.
+        // What needs a look and comes due during another follows it: until then there is nothing to wake up for.
+        let may_look = self.looks.is_empty();
+        if may_look {
             planned = planned.min(self.next_look);
         }
-        self.later.values().map(|later| later.at).min().map_or(planned, |first| first.min(planned))
+        let later = self.later.values().filter(|later| may_look || !later.found);
+        later.map(|later| later.at).min().map_or(planned, |first| first.min(planned))
     }
 
     fn on_time(&mut self) {
@@ -226,18 +229,12 @@ impl Worker {
             self.metrics.polls.count();
             self.look();
         }
-        let due: Vec<JobId> =
-            self.later.iter().filter(|(_, later)| later.at <= now).map(|(id, _)| id.clone()).collect();
-        for id in due {
-            if let Some(later) = self.later.remove(&id) {
-                self.claim(id, later.seen);
-            }
-        }
+        self.take_turns(now);
     }
 
     fn wake(&mut self, wake: Result<Wake, broadcast::error::RecvError>) {
         match wake {
-            Ok(Wake::Changed { id, state }) => self.changed(id, state),
+            Ok(Wake::Changed { id, state, born }) => self.changed(id, state, born),
             Ok(Wake::Gap) | Err(broadcast::error::RecvError::Lagged(_)) => {
                 self.metrics.gaps.count();
                 self.left = true;
@@ -248,7 +245,7 @@ impl Worker {
         }
     }
 
-    fn changed(&mut self, id: JobId, state: Option<State>) {
+    fn changed(&mut self, id: JobId, state: Option<State>, born: Option<Birth>) {
         self.metrics.wakes.count();
         if let Some(claim) = self.held.get(&id) {
             // All other changes of a held job are this worker's own.
@@ -272,44 +269,16 @@ impl Worker {
             self.leave();
             self.look();
         } else {
-            self.claim_in_turn(id, None);
+            self.claim_in_turn(id, Known::Told(born));
         }
-    }
-
-    /// Claims at once, or after those who stand before this worker in the job's order.
-    fn claim_in_turn(&mut self, id: JobId, seen: Option<Job>) {
-        let delay = self.fleet.delay(&id);
-        if delay.is_zero() {
-            self.claim(id, seen);
-        } else {
-            self.metrics.wakes_left_to_others.count();
-            self.later.insert(id, Later { at: Instant::now() + delay, seen });
-        }
-    }
-
-    fn claim(&mut self, id: JobId, seen: Option<Job>) {
-        if self.held.contains_key(&id) || self.claims.contains(&id) {
-            return;
-        }
-        if self.seats.room() == 0 {
-            self.leave();
-            return;
-        }
-        self.claims.begin(id, seen, self.seats.seat());
-    }
-
-    /// A job that could be claimed stays where it is for now.
-    fn leave(&mut self) {
-        self.left = true;
-        self.promising = true;
     }
 
     fn tried(&mut self, id: &JobId, tried: Tried) {
         match tried {
             Tried::Won { job, claimed_from, seat } => self.hold(*job, claimed_from, seat),
-            Tried::Lost => {
+            Tried::Lost { attempted } => {
                 tracing::debug!(job = %id, "not claimed: another worker was faster");
-                if self.learned.elapsed() >= RELEARN {
+                if attempted && self.learned.elapsed() >= RELEARN {
                     self.next_announce = Instant::now();
                 }
             }
@@ -321,7 +290,10 @@ impl Worker {
 
     /// Says that this worker lives, and learns who else does.
     fn announce(&mut self) {
-        self.next_announce = Instant::now() + Duration::from_millis(self.options.announce_ms);
+        self.announced += 1;
+        // Who starts at the same time learns of the others soon.
+        let soon_ms = if self.announced < SOON_ANNOUNCED { SOON_MS } else { u64::MAX };
+        self.next_announce = Instant::now() + Duration::from_millis(self.options.announce_ms.min(soon_ms));
         if !self.registry.is_empty() {
             return;
         }

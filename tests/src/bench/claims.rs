@@ -9,12 +9,14 @@ use crate::{
     stage::{Stage, no_op},
 };
 use futures::future::try_join_all;
-use lucid_ports::Store;
+use lucid_ports::{Pause, Store};
+use lucid_schemas::Kind;
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::sleep;
 
 const WORKERS: usize = 8;
+const SETTLE: Duration = Duration::from_secs(3);
 const TRICKLE: usize = 600;
 const TRICKLE_EVERY: Duration = Duration::from_millis(5);
 const BACKLOG: usize = 5_000;
@@ -29,16 +31,22 @@ fn attempts_per_claim(counters: &[Value]) -> f64 {
 async fn many_workers(stage: &Stage, name: &str, trickling: bool) -> Outcome<f64> {
     let hall = stage.hall(name).await?;
     if !trickling {
+        let by = "bench".to_owned();
+        hall.store.pause(&Pause { kind: Kind::Verify, by, reason: "a backlog is made".into(), at: None }).await?;
         in_bulk(&hall, BACKLOG).await?;
     }
     let (uri, names) = (stage.deployment.uri(), (1..=WORKERS).map(|number| format!("bench/{number}")));
     let names: Vec<String> = names.collect();
     let workers = try_join_all(names.iter().map(|name| Child::start(&hall, &uri, name, 10))).await?;
+    // Until each knows of the others.
+    sleep(SETTLE).await;
     if trickling {
         for _ in 0..TRICKLE {
             hall.store.enqueue(&no_op()).await?;
             sleep(TRICKLE_EVERY).await;
         }
+    } else {
+        hall.store.unpause(Kind::Verify).await?;
     }
     drained(&hall).await?;
     let counters = try_join_all(workers.into_iter().map(Child::stop)).await?;

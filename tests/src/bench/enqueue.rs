@@ -2,7 +2,7 @@
 
 use crate::{
     Outcome,
-    figures::{Goal, Report, median, per_s},
+    figures::{Goal, Report, cpu_s, median, per_s},
     floors::{inserts, rate, updates},
     stage::{Hall, Stage, no_op},
 };
@@ -10,12 +10,16 @@ use bson::Document;
 use futures::{StreamExt, TryStreamExt, stream};
 use lucid_ports::{Enqueue, Store, StoreError};
 use lucid_schemas::{Job, collections::OPS};
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 const ROUNDS: usize = 5;
 const PER_ROUND: usize = 1_500;
 const BULK: usize = 1_000;
-const BULK_IN_FLIGHT: usize = 2;
+const COUNTED: usize = 30_000;
+const BULK_IN_FLIGHT: usize = 4;
 
 /// Puts so many jobs, one call each.
 pub async fn one_by_one(hall: &Hall, count: usize) -> Outcome<f64> {
@@ -48,7 +52,7 @@ pub async fn in_bulk(hall: &Hall, count: usize) -> Outcome<f64> {
     Ok(per_s(made.iter().sum(), begun.elapsed()))
 }
 
-pub async fn measure(stage: &Stage, report: &mut Report) -> Outcome<()> {
+pub async fn measure(stage: &mut Stage, report: &mut Report) -> Outcome<()> {
     let hall = stage.hall("enqueue").await?;
     let database = hall.connection.client().database(&hall.name);
     let bare = database.collection::<Document>("bare");
@@ -74,5 +78,15 @@ pub async fn measure(stage: &Stage, report: &mut Report) -> Outcome<()> {
     report.add("enqueue_per_s", enqueued, Goal::None);
     report.add("enqueue_by_bare_inserts", enqueued / inserted, Goal::AtLeast(0.75));
     report.add("bulk_enqueue_per_s", median(bulk), Goal::AtLeast(30_000.0));
+    let server_before = cpu_s(stage.server()?)?;
+    let own_before = cpu_s(std::process::id())?;
+    in_bulk(&hall, COUNTED).await?;
+    // What bounds it where a machine is busy, or small.
+    let used_s =
+        [("client", cpu_s(std::process::id())? - own_before), ("mongod", cpu_s(stage.server()?)? - server_before)];
+    for (process, used_s) in used_s {
+        let each_us = 1_000_000.0 / per_s(COUNTED, Duration::from_secs_f64(used_s));
+        report.add(format!("bulk_enqueue_{process}_cpu_us"), each_us, Goal::None);
+    }
     Ok(())
 }

@@ -59,7 +59,7 @@ async fn measure(chapters: &[&str]) -> Outcome<Report> {
         match *chapter {
             "idle" => idle::measure(&mut stage, &mut report).await?,
             "pick-up" => pick_up::measure(&stage, &mut report).await?,
-            "enqueue" => enqueue::measure(&stage, &mut report).await?,
+            "enqueue" => enqueue::measure(&mut stage, &mut report).await?,
             "drain" => drain::measure(&mut stage, &mut report).await?,
             "claims" => claims::measure(&stage, &mut report).await?,
             "history" => history::measure(&stage, &mut report).await?,

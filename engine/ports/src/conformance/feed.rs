@@ -1,10 +1,10 @@
 //! Wake-ups: for births and transitions, in order, to every listener; not for heartbeats.
 
-use super::kit::{Bench, LONG_MS, OVER_MS, claim, prepared};
-use crate::Wake;
+use super::kit::{Bench, LONG_MS, OVER_MS, claim, enqueue, prepared, request};
+use crate::{Enqueue, Wake};
 use bson::doc;
 use lucid_core::Command;
-use lucid_schemas::{JobId, Progress, State};
+use lucid_schemas::{Job, JobId, Kind, Progress, State};
 use std::time::Duration;
 use tokio::{sync::broadcast::Receiver, time::timeout};
 
@@ -17,10 +17,27 @@ async fn heard_until(wakes: &mut Receiver<Wake>, last: &JobId) -> Vec<(JobId, Op
         let wake = timeout(PATIENCE, wakes.recv()).await.expect("a wake-up in time").expect("a feed that runs");
         match wake {
             Wake::Changed { id, .. } if id == *last => return heard,
-            Wake::Changed { id, state } => heard.push((id, state)),
+            Wake::Changed { id, state, .. } => heard.push((id, state)),
             Wake::Gap => panic!("nothing was broken"),
         }
     }
+}
+
+pub(super) async fn a_birth_may_come_with_the_new_job(bench: Bench) {
+    let mut wakes = bench.feed.subscribe();
+    let one = bench.queued().await;
+    let asked = (0..3).map(|number| Enqueue { delay_ms: LONG_MS * number, ..enqueue(request(Kind::Backup)) });
+    let many = bench.store.enqueue_many(&asked.collect::<Vec<_>>()).await;
+    let many: Vec<Job> = many.into_iter().map(|job| job.expect("enqueued")).collect();
+    for _ in 0..=many.len() {
+        let wake = timeout(PATIENCE, wakes.recv()).await.expect("a wake-up in time").expect("a feed that runs");
+        let Wake::Changed { id, born, .. } = wake else { panic!("nothing was broken") };
+        let job = many.iter().chain([&one]).find(|job| *job.id() == id).expect("one of these");
+        assert_eq!(born.and_then(|born| born.job()).as_ref(), Some(job), "small jobs come whole");
+    }
+    let end = bench.make(&one, &Command::RequestCancel, "api").await;
+    let wake = timeout(PATIENCE, wakes.recv()).await.expect("a wake-up in time").expect("a feed that runs");
+    assert!(matches!(&wake, Wake::Changed { id, born: None, .. } if id == end.id()), "{wake:?}");
 }
 
 pub(super) async fn births_and_transitions_wake_but_heartbeats_do_not(bench: Bench) {

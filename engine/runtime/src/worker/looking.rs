@@ -4,7 +4,7 @@ use super::Worker;
 use crate::{
     attempt::abandon,
     backoff::spread,
-    claims::SLOTS_FREED,
+    claims::{Known, SLOTS_FREED},
     look::{Look, Seen},
 };
 use lucid_ports::Ending;
@@ -55,7 +55,7 @@ impl Worker {
         }
         let look = Look {
             sweep_as: sweeps.then(|| self.options.name.clone()),
-            wanted: self.seats.room() * self.fleet.size(),
+            wanted: self.seats.room() * self.fleet.size(self.busy()),
             known: self.claims.len(),
             asks_due: self.asks_due,
         };
@@ -73,14 +73,22 @@ impl Worker {
                 tokio::spawn(async move { abandon(&claim, &handler, Ending::Fenced).await });
             }
         }
-        for job in seen.jobs {
-            let id = job.id().clone();
-            if !self.later.contains_key(&id) {
-                self.claim_in_turn(id, Some(job));
-            }
-        }
+        let now = Instant::now();
         self.left |= seen.more;
         self.asks_due = !seen.more;
+        for job in seen.jobs {
+            let id = job.id().clone();
+            match self.later.get(&id) {
+                Some(later) if later.at > now => {}
+                Some(_) => {
+                    self.later.remove(&id);
+                    self.claim(id, Known::Found(Box::new(job)));
+                }
+                None => self.claim_in_turn(id, Known::Found(Box::new(job))),
+            }
+        }
+        // What this look hasn't found any more is another worker's, or is found by the next one.
+        self.later.retain(|_, later| !later.found || later.at > now);
         if let Some(due_in) = seen.due_in {
             self.look_in(due_in);
         }

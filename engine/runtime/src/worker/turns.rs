@@ -1,0 +1,73 @@
+//! Whose turn it is: what the worker claims at once, and what it leaves to others first.
+
+use super::Worker;
+use crate::claims::Known;
+use lucid_schemas::JobId;
+use tokio::time::Instant;
+
+/// A job that is left to others for a moment.
+pub(super) struct Later {
+    pub at: Instant,
+    /// Whether a look found it: then another look tells whether it is still there, of many at once.
+    pub found: bool,
+}
+
+impl Worker {
+    /// Whether handlers end one after the other here, or more waits than can be looked at: then others may be as busy, it
+    /// says little that they look full, and there is no hurry to take what is theirs.
+    pub(super) fn busy(&self) -> bool {
+        self.seats.ahead() > 0 || !self.asks_due
+    }
+
+    /// Claims at once, or after those who stand before this worker in the job's order.
+    pub(super) fn claim_in_turn(&mut self, id: JobId, known: Known) {
+        if self.held.contains_key(&id) || self.claims.contains(&id) {
+            return;
+        }
+        let delay = self.fleet.delay(&id, self.busy());
+        if delay.is_zero() {
+            self.claim(id, known);
+        } else {
+            self.metrics.wakes_left_to_others.count();
+            let found = matches!(known, Known::Found(_));
+            self.later.insert(id, Later { at: Instant::now() + delay, found });
+        }
+    }
+
+    pub(super) fn claim(&mut self, id: JobId, known: Known) {
+        if self.held.contains_key(&id) || self.claims.contains(&id) {
+            return;
+        }
+        if self.seats.room() == 0 {
+            self.leave();
+            return;
+        }
+        self.claims.begin(id, known, self.seats.seat());
+    }
+
+    /// A job that could be claimed stays where it is for now.
+    pub(super) fn leave(&mut self) {
+        self.left = true;
+        self.promising = true;
+    }
+
+    /// Turns to what was left to others, and may still be there.
+    pub(super) fn take_turns(&mut self, now: Instant) {
+        let due = self.later.iter().filter(|(_, later)| later.at <= now && !later.found);
+        let due: Vec<JobId> = due.map(|(id, _)| id.clone()).collect();
+        for id in due {
+            self.later.remove(&id);
+            self.claim(id, Known::Left);
+        }
+        if !self.later.values().any(|later| later.at <= now) {
+            return;
+        }
+        if self.seats.room() == 0 {
+            // The look that follows when there is room finds them again.
+            self.later.retain(|_, later| later.at > now);
+            self.leave();
+        } else if self.looks.is_empty() {
+            self.look();
+        }
+    }
+}
