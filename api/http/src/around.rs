@@ -1,6 +1,8 @@
-//! What stands around a job: the live workers, and the kinds that are paused. It tells why nobody works on it.
+//! What stands around a job: the live workers, the kinds that are paused, the slots that others have. It tells why nobody
+//! works on it.
 
 use crate::json;
+use lucid_core::slots::Occupied;
 use lucid_ports::{Pause, WorkerCard};
 use lucid_schemas::{Stamp, run::WorkerView};
 
@@ -12,6 +14,7 @@ const SKEW_MS_MAX: i64 = 5_000;
 pub(crate) struct Around {
     pub workers: Vec<WorkerCard>,
     pub pauses: Vec<Pause>,
+    pub occupied: Occupied,
 }
 
 impl Around {

@@ -73,7 +73,11 @@ pub struct ApiState {
 impl ApiState {
     /// The workers that are alive, and the pauses.
     pub(crate) async fn workers(&self) -> Result<Around, ApiError> {
-        Ok(Around { workers: self.store.workers(ALIVE_WITHIN).await?, pauses: self.store.paused().await? })
+        Ok(Around {
+            workers: self.store.workers(ALIVE_WITHIN).await?,
+            pauses: self.store.paused().await?,
+            occupied: self.store.occupied().await?,
+        })
     }
 }
 

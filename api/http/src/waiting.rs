@@ -5,8 +5,13 @@ use crate::{
     json,
 };
 use bson::DateTime;
+use lucid_core::slots::{Occupied, SlotPlan, plan};
 use lucid_ports::WorkerCard;
-use lucid_schemas::{Job, Request, State};
+use lucid_schemas::{ConcurrencyKey, Job, JobId, Request, State};
+use std::collections::BTreeSet;
+
+/// So many of the jobs that another one waits for are named.
+const NAMED_MAX: usize = 3;
 
 /// What an open job without a holder waits for, given what stands around it.
 pub(crate) fn waiting_for(job: &Job, around: &Around) -> Option<String> {
@@ -39,11 +44,34 @@ pub(crate) fn waiting_for(job: &Job, around: &Around) -> Option<String> {
     {
         return Some(format!("due at {}", json::time(job.head.run_at)));
     }
-    if !job.head.holds.is_empty() && job.lease.is_none() && job.head.state == State::Queued {
-        let keys: Vec<_> = job.request.keys.iter().filter(|key| key.exclusive).map(|key| key.key.as_str()).collect();
-        return Some(format!("until it has {} to itself: jobs that share it must end first", keys.join(" and ")));
+    let unreached = unreached(&job.request, workers);
+    Some(unreached.or_else(|| occupied(job, &around.occupied)).unwrap_or_else(|| busy(&job.request, workers)))
+}
+
+/// Which of its concurrency keys others have, and who.
+fn occupied(job: &Job, occupied: &Occupied) -> Option<String> {
+    if job.head.state != State::Queued || matches!(plan(job, occupied), SlotPlan::Take(_)) {
+        return None;
     }
-    Some(unreached(&job.request, workers).unwrap_or_else(|| busy(&job.request, workers)))
+    let in_the_way = |key: &ConcurrencyKey| {
+        let others = occupied.iter().filter(|(slot, other)| key.has(slot) && *other != job.id());
+        // Who has the first slot has, or wants, all of them: nobody shares with him.
+        let first = key.slots().next();
+        let all: BTreeSet<&JobId> = others.clone().map(|(_, other)| other).collect();
+        let sole = others.filter(|(slot, _)| Some(*slot) == first.as_ref()).map(|(_, other)| other).next();
+        match sole {
+            Some(sole) if !key.exclusive => BTreeSet::from([sole]),
+            _ if key.exclusive || all.len() >= key.slots().count() => all,
+            _ => BTreeSet::new(),
+        }
+    };
+    let (key, others) =
+        job.request.keys.iter().map(|key| (key, in_the_way(key))).find(|(_, others)| !others.is_empty())?;
+    let named: Vec<&str> = others.iter().take(NAMED_MAX).map(|other| other.as_str()).collect();
+    let more = others.len() - named.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let how = if key.exclusive { " to itself" } else { "" };
+    Some(format!("until it has {}{how}: {}{more} must end first", key.key, named.join(", ")))
 }
 
 /// Why no live worker can run this; `None` where one can.

@@ -1,8 +1,8 @@
 //! Asking for backups, restores and verifications.
 
 use crate::world::World;
-use lucid_ports::Store;
-use lucid_schemas::{Spec, VerifyLevel};
+use lucid_ports::{Enqueue, Store};
+use lucid_schemas::{ConcurrencyKey, JobId, Kind, Request, Spec, VerifyLevel};
 use serde_json::json;
 
 /// The body of the mission's own example.
@@ -156,4 +156,26 @@ async fn a_job_says_what_it_waits_for() {
     assert_eq!(waiting().await, "a worker is about to take it");
     world.claim(&id).await;
     assert_eq!(waiting().await, "");
+}
+
+#[actix_web::test]
+async fn a_job_says_who_has_what_it_needs_to_itself() {
+    let world = World::new().await;
+    world.worker(&["main"]).await;
+    let id = world.backup().await;
+    world.claim(&id).await;
+    let like = world.store.load(&id).await.expect("read").expect("the job").request;
+    let wants = async |chance, key| {
+        let id = JobId::compose(Kind::Backup, bson::DateTime::now(), chance);
+        let request = Request { id: id.clone(), unique_key: None, keys: vec![key], ..like.clone() };
+        world.store.enqueue(&Enqueue { request, delay_ms: 0, write: format!("w{chance}") }).await.expect("enqueued");
+        world.get(&format!("/jobs/{id}")).await.body["waiting_for"].as_str().unwrap_or_default().to_owned()
+    };
+    let database = || ConcurrencyKey::database("lucid");
+    let said = wants(1, ConcurrencyKey::exclusive(database())).await;
+    assert_eq!(said, format!("until it has database:lucid to itself: {id} must end first"));
+    let shares = wants(2, ConcurrencyKey::shared(database())).await;
+    assert_eq!(shares, "a worker is about to take it");
+    let other = wants(3, ConcurrencyKey::exclusive(ConcurrencyKey::database("other"))).await;
+    assert_eq!(other, "a worker is about to take it");
 }
