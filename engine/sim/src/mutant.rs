@@ -28,4 +28,17 @@ impl Mutant {
         Self::BlindRenewal,
         Self::EarlyAnswer,
     ];
+
+    /// The promises of the simulation that are broken without this safeguard. One that is caught for another reason is
+    /// caught by chance.
+    pub const fn breaks(self) -> &'static [&'static str] {
+        match self {
+            Self::NoFence => &["INV-5", "SIM-13"],
+            Self::NoVersion => &["INV-2", "INV-6", "SIM-3"],
+            Self::WorkersClock => &["SIM-4"],
+            Self::LookBeforeOpen => &["SIM-10", "SIM-15", "SIM-17"],
+            Self::BlindRenewal => &["SIM-13"],
+            Self::EarlyAnswer => &["SIM-11", "SIM-12"],
+        }
+    }
 }

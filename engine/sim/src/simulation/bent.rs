@@ -3,9 +3,9 @@
 use super::store::SimStore;
 use crate::mutant::Mutant;
 use bson::DateTime;
-use lucid_core::{Guard, LeaseChange, Transition, evolve, fold};
+use lucid_core::{Guard, LeaseChange, Transition, evolve};
 use lucid_ports::{Outcome, Reach, Renewal, Store, StoreError};
-use lucid_schemas::{Event, Job, JobId, Lease, Progress, Stamp, State};
+use lucid_schemas::{Job, JobId, Lease, Progress, Stamp, State};
 
 /// Makes the transition true.
 pub async fn apply(store: &SimStore, transition: &Transition) -> Result<Outcome, StoreError> {
@@ -69,18 +69,13 @@ fn by_own_clock(store: &SimStore, transition: &Transition) -> Transition {
 /// Answers as if it were made, and forgets it.
 async fn early(store: &SimStore, transition: &Transition) -> Result<Outcome, StoreError> {
     let twin = &store.stage.twin;
-    let Some(mut job) = twin.load(transition.id()).await? else {
+    let Some(job) = twin.load(transition.id()).await? else {
         return Ok(Outcome::Lost(None));
     };
     if job.head.version != transition.version() || !transition.guards.is_empty() {
         return twin.apply(transition).await;
     }
-    let at = Stamp::At(twin.now());
-    job.events.extend(transition.events.iter().map(|event| Event { at, ..event.clone() }));
-    if let Some(head) = fold(&job.events) {
-        job.head = head;
-    }
-    Ok(Outcome::Won(Box::new(job)))
+    Ok(Outcome::Won(Box::new(transition.made_at(twin.now()))))
 }
 
 /// Renews a lease.

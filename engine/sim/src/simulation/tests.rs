@@ -123,6 +123,9 @@ fn every_mutant_is_caught() {
         let (caught, _) = run_many(0, 2_000, Some(mutant));
         let verdict = caught.unwrap_or_else(|| panic!("{mutant:?} got away"));
         println!("{mutant:?}: seed {}, {:?}: {:?}", verdict.seed, began.elapsed(), verdict.violations);
+        let expected =
+            |violation: &String| mutant.breaks().iter().any(|promise| violation.starts_with(&format!("{promise}:")));
+        assert!(verdict.violations.iter().any(expected), "{mutant:?} is caught by chance: {:?}", verdict.violations);
     }
 }
 
