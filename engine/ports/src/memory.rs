@@ -109,6 +109,11 @@ impl MemoryStore {
         self.held().jobs.get(id.as_str()).cloned()
     }
 
+    /// Every schedule.
+    pub fn schedules(&self) -> Vec<Schedule> {
+        self.held().schedules.values().cloned().collect()
+    }
+
     fn held(&self) -> MutexGuard<'_, Held> {
         // A panic elsewhere leaves whole documents behind: each is replaced in one step.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)

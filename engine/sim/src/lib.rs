@@ -14,7 +14,7 @@
 //! A failure prints the shortest path to the state that breaks a promise.
 //!
 //! # The simulation: whole workers, thousands of seeds
-//! `simulation` runs the production worker (claims, slots, heartbeat, attempts, sweeper, settler) on nodes that have a runtime and a
+//! `simulation` runs the production worker (claims, slots, heartbeat, attempts, sweeper, settler) and scheduler on nodes that have a runtime and a
 //! clock of their own, over the twin in memory. The seed decides everything: calls that fail, answers that are lost,
 //! reads that are stale, feeds that break and repeat themselves, nodes that stand still beyond their lease or die at
 //! any of their calls, a store's clock that jumps, handlers that fail or don't listen. Whoever plays runs for a few
@@ -43,6 +43,7 @@
 //! | SIM-17 | with a deaf feed and no safety poll, a job that is due is claimed within seconds |
 //! | SIM-18 | no slot of a concurrency key is held by two jobs |
 //! | SIM-19 | nothing panics: not even an assertion in the worker |
+//! | SIM-20 | schedules go on, and an occurrence that was dealt with has its job, where none is to be left out |
 //!
 //! # The mutants: who watches the watchers
 //! Each of `mutant`'s variants takes one safeguard away, in the wrappers here, never in the program; a test

@@ -16,17 +16,20 @@ pub enum Mutant {
     BlindRenewal,
     /// An answer is given before the write is safe, and the write is rolled back.
     EarlyAnswer,
+    /// A new job is acknowledged before it is safe, and rolled back.
+    EarlyBirth,
 }
 
 impl Mutant {
     /// Every one.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::NoFence,
         Self::NoVersion,
         Self::WorkersClock,
         Self::LookBeforeOpen,
         Self::BlindRenewal,
         Self::EarlyAnswer,
+        Self::EarlyBirth,
     ];
 
     /// The promises of the simulation that are broken without this safeguard. One that is caught for another reason is
@@ -39,6 +42,7 @@ impl Mutant {
             Self::LookBeforeOpen => &["SIM-10", "SIM-15", "SIM-17"],
             Self::BlindRenewal => &["SIM-13"],
             Self::EarlyAnswer => &["SIM-11", "SIM-12"],
+            Self::EarlyBirth => &["SIM-8", "SIM-9", "SIM-20"],
         }
     }
 }

@@ -4,7 +4,7 @@ use super::store::SimStore;
 use crate::mutant::Mutant;
 use bson::DateTime;
 use lucid_core::{Guard, LeaseChange, Transition, evolve};
-use lucid_ports::{Outcome, Reach, Renewal, Store, StoreError};
+use lucid_ports::{Enqueue, Outcome, Reach, Renewal, Store, StoreError, memory::MemoryStore};
 use lucid_schemas::{Job, JobId, Lease, Progress, Stamp, State};
 
 /// Makes the transition true.
@@ -15,7 +15,7 @@ pub async fn apply(store: &SimStore, transition: &Transition) -> Result<Outcome,
         Some(Mutant::NoVersion) => twin.apply(&without_version(store, transition)).await,
         Some(Mutant::WorkersClock) => twin.apply(&by_own_clock(store, transition)).await,
         Some(Mutant::EarlyAnswer) if store.stage.one_in(20) => early(store, transition).await,
-        Some(Mutant::EarlyAnswer | Mutant::LookBeforeOpen | Mutant::BlindRenewal) | None => {
+        Some(Mutant::EarlyAnswer | Mutant::EarlyBirth | Mutant::LookBeforeOpen | Mutant::BlindRenewal) | None => {
             twin.apply(transition).await
         }
     }
@@ -76,6 +76,15 @@ async fn early(store: &SimStore, transition: &Transition) -> Result<Outcome, Sto
         return twin.apply(transition).await;
     }
     Ok(Outcome::Won(Box::new(transition.made_at(twin.now()))))
+}
+
+/// Stores a new job.
+pub async fn enqueue(store: &SimStore, enqueue: &Enqueue) -> Result<Job, StoreError> {
+    if store.stage.mutant == Some(Mutant::EarlyBirth) && store.stage.one_in(10) {
+        // Answered as if it were stored, and forgotten.
+        return MemoryStore::at(store.stage.twin.now()).enqueue(enqueue).await;
+    }
+    store.stage.twin.enqueue(enqueue).await
 }
 
 /// Renews a lease.

@@ -3,11 +3,12 @@
 
 use super::{
     node::{Node, Role},
-    panics,
+    panics, schedules,
     stage::{Death, Stage},
     watchdog::Watchdog,
 };
 use crate::mutant::Mutant;
+use futures::FutureExt;
 use lucid_schemas::JobId;
 use std::{
     collections::{BTreeMap, hash_map::DefaultHasher},
@@ -61,6 +62,11 @@ pub fn run(seed: u64, mutant: Option<Mutant>, death: Option<Death>) -> Verdict {
     let workers = (1..=stage.plan.workers).map(|number| Node::new(Arc::clone(&stage), Role::Worker, number));
     let mut nodes: Vec<_> = std::iter::once(client).chain(workers).collect();
     let storm_ms = stage.plan.storm_ms;
+    if stage.plan.schedules
+        && let Some(Err(error)) = schedules::prepare(&stage).now_or_never()
+    {
+        stage.ledger().violation(format!("SIM-20: no schedules: {error}"));
+    }
     play(&stage, &mut nodes, storm_ms, false);
     stage.calm_down();
     nodes.iter().for_each(Node::calm_down);
@@ -80,7 +86,8 @@ fn play(stage: &Stage, nodes: &mut [Node], until_ms: i64, until_all_ended: bool)
         let Some(node) = nodes.iter_mut().min_by_key(|node| node.clock_ms) else {
             return;
         };
-        let is_over = node.clock_ms >= until_ms || (until_all_ended && turn % 16 == 0 && stage.ledger().all_ended());
+        let is_over = node.clock_ms >= until_ms
+            || (until_all_ended && turn % 16 == 0 && stage.ledger().all_ended() && schedules::caught_up(stage));
         if is_over || !stage.ledger().violations.is_empty() {
             return;
         }
@@ -132,6 +139,7 @@ fn close(stage: &Stage, nodes: &mut [Node]) {
     if !stage.ledger().violations.is_empty() {
         return;
     }
+    stage.ledger().closing = true;
     for node in nodes {
         if !node.ends_well() {
             let name = node.name();
@@ -144,5 +152,8 @@ fn close(stage: &Stage, nodes: &mut [Node]) {
         Some((id, job))
     });
     let stored = stored.collect();
-    stage.ledger().close(&stored);
+    let of_schedules = schedules::violations(stage);
+    let mut ledger = stage.ledger();
+    ledger.close(&stored);
+    of_schedules.into_iter().for_each(|violation| ledger.violation(violation));
 }

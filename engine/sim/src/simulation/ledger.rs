@@ -22,6 +22,8 @@ pub struct Ledger {
     pub counts: BTreeMap<&'static str, u64>,
     /// Jobs whose enqueueing was acknowledged.
     pub enqueued: BTreeSet<JobId>,
+    /// The workers are being stopped: what begins now needn't come to its end.
+    pub closing: bool,
     /// Writes that were acknowledged.
     writes: BTreeSet<(JobId, String)>,
     /// Points of no return of which a handler was told that it has passed them, with its epoch.
@@ -72,6 +74,13 @@ impl Ledger {
                 self.violation(format!("SIM-8: {} and {rival} are both open with the key {key:?}", job.id()));
             }
             self.remember(job.clone());
+        }
+    }
+
+    /// A scheduler's job was stored. Nobody may have heard so: the mark says it, or the next scheduler finds it.
+    pub fn scheduled(&mut self, job: &Job) {
+        if !self.closing {
+            self.enqueued.insert(job.id().clone());
         }
     }
 

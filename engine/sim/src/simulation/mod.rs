@@ -9,6 +9,7 @@ mod ledger;
 mod node;
 mod panics;
 mod plan;
+mod schedules;
 mod stage;
 mod store;
 mod tests;

@@ -5,6 +5,7 @@ use super::{
     client,
     feed::SimFeed,
     handler::SimHandler,
+    schedules,
     stage::{Death, Process, Stage},
     store::SimStore,
 };
@@ -152,9 +153,13 @@ impl Node {
                 let feed = SimFeed::start(Arc::clone(&self.stage), Arc::clone(&process));
                 let handlers = SimHandler::all(&self.stage, &process);
                 let options = self.stage.plan.options(&process.name);
+                if self.stage.plan.schedules {
+                    schedules::start(&store);
+                }
+                let reach = Reach { repositories: vec![schedules::repository()], ..Reach::default() };
                 let store: Arc<dyn Store> = store;
                 let feed: &dyn Feed = &feed;
-                Some(Worker::start(store, feed, handlers, Reach::default(), options).expect("options that fit"))
+                Some(Worker::start(store, feed, handlers, reach, options).expect("options that fit"))
             }
         };
         drop(entered);

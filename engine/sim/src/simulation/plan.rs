@@ -72,6 +72,8 @@ pub struct Plan {
     pub turn_ms: usize,
     /// Whether a job that is due is taken at once.
     pub prompt: bool,
+    /// Whether schedulers run beside the workers.
+    pub schedules: bool,
     slots: usize,
     lease_ms: u32,
     poll_ms: u64,
@@ -90,6 +92,7 @@ impl Plan {
             workers: if prompt { 1 + chance.below(2) } else { 2 + chance.below(2) },
             slots: if prompt { 16 } else { 2 },
             jobs: 2 + chance.below(5),
+            schedules: chance.one_in(2),
             storm_ms: 8_000 + i64::try_from(chance.below(12_000)).unwrap_or(0),
             turn_ms: chance.of(&[10, 40, 100]),
             lease_ms: chance.of(&[1_000, 3_000]),

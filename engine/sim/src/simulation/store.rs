@@ -36,7 +36,7 @@ impl SimStore {
     }
 
     /// The way there, what the store does at once, and the way back.
-    async fn pass<T: Send>(
+    pub(super) async fn pass<T: Send>(
         &self,
         call: &'static str,
         effect: impl Future<Output = Result<T, StoreError>> + Send,
@@ -122,9 +122,12 @@ impl SimStore {
 impl Store for SimStore {
     async fn enqueue(&self, enqueue: &Enqueue) -> Result<Job, StoreError> {
         self.pass("enqueue", async {
-            let job = self.stage.twin.enqueue(enqueue).await?;
+            let job = bent::enqueue(self, enqueue).await?;
             self.stage.note(&self.process.name, &format!("{} enqueued", job.id()));
             self.stage.ledger().born(&job);
+            if job.request.requested_by.starts_with("schedule:") {
+                self.stage.ledger().scheduled(&job);
+            }
             Ok(job)
         })
         .await

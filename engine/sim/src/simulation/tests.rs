@@ -17,7 +17,7 @@ use std::{
 };
 
 /// Every fault and every event; a run of many seeds has them all.
-const HAPPENS: [&str; 32] = [
+const HAPPENS: [&str; 34] = [
     "abandoned",
     "acted",
     "acted though fenced",
@@ -38,10 +38,12 @@ const HAPPENS: [&str; 32] = [
     "feed broken",
     "frozen",
     "not unique",
+    "occurrence left out",
     "paused",
     "refused",
     "released",
     "resumed",
+    "scheduled",
     "slots_reserved",
     "slow",
     "snapshot_taken",
