@@ -1,6 +1,7 @@
 //! How a job is run: the part `job` that every request body may have, and what steers queues and workers.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// How a job is run; everything is optional.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +90,9 @@ pub struct WorkerView {
     /// How far its clock is ahead of the primary's, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_skew_ms: Option<i64>,
+    /// What it has counted since its start: `claimed`, `claim_attempts`, `wakes` and what became of them.
+    #[serde(default)]
+    pub counts: BTreeMap<String, i64>,
     /// When it was heard of last, by the primary's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_at: Option<String>,

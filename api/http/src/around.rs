@@ -54,6 +54,7 @@ pub(crate) fn worker(card: &WorkerCard) -> WorkerView {
         capacity: card.capacity,
         running: card.running,
         clock_skew_ms: card.clock_skew_ms,
+        counts: card.counts.clone(),
         seen_at: card.seen_at.map(|at| json::time(Stamp::At(at))),
     }
 }

@@ -15,7 +15,7 @@ use lucid_schemas::{
 };
 use mongodb::{Database, options::FindOptions};
 use serde::{Deserialize, de::DeserializeOwned};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(15);
@@ -81,6 +81,7 @@ pub async fn announce(ops: &Database, card: &WorkerCard) -> Result<(), StoreErro
         "repositories": card.reach.repositories.iter().map(repository).collect::<Vec<_>>(),
         "labels": &card.reach.labels,
         "clock_skew_ms": card.clock_skew_ms,
+        "counts": card.counts.iter().map(|(name, count)| (name.clone(), (*count).into())).collect::<Document>(),
     };
     let seen = doc! { "$mergeObjects": [literal(stored), { "seen_at": "$$NOW" }] };
     upsert(ops, WORKERS, &card.name, seen.into()).await.map(drop)
@@ -109,6 +110,8 @@ pub async fn workers(ops: &Database, within: Duration) -> Result<Vec<WorkerCard>
         labels: Vec<String>,
         #[serde(default)]
         clock_skew_ms: Option<i64>,
+        #[serde(default)]
+        counts: BTreeMap<String, i64>,
         seen_at: DateTime,
     }
     let within_ms = i64::try_from(within.as_millis()).unwrap_or(i64::MAX);
@@ -124,6 +127,7 @@ pub async fn workers(ops: &Database, within: Duration) -> Result<Vec<WorkerCard>
             capacity: stored.capacity,
             running: stored.running,
             clock_skew_ms: stored.clock_skew_ms,
+            counts: stored.counts,
             reach: Reach {
                 kinds: kinds.collect(),
                 repositories: stored.repositories,

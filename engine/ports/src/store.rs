@@ -251,6 +251,8 @@ pub struct WorkerCard {
     pub reach: Reach,
     /// How far its clock is ahead of the primary's, in milliseconds, as far as the way of the question lets it tell.
     pub clock_skew_ms: Option<i64>,
+    /// What it has counted since its start, by name: claims, attempts, wake-ups and what became of them.
+    pub counts: BTreeMap<String, i64>,
     /// When it was heard of last, by the primary's clock; ignored when written.
     pub seen_at: Option<DateTime>,
 }

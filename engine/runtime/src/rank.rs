@@ -79,6 +79,7 @@ pub fn kind_of(job: &JobId) -> Option<Kind> {
 mod tests {
     use super::*;
     use bson::DateTime;
+    use std::collections::BTreeMap;
 
     fn card(name: &str, running: i32) -> WorkerCard {
         let reach = Reach { kinds: vec![Kind::Verify], ..Reach::default() };
@@ -89,6 +90,7 @@ mod tests {
             running,
             reach,
             clock_skew_ms: None,
+            counts: BTreeMap::new(),
             seen_at: None,
         }
     }

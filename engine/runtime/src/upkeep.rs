@@ -1,9 +1,9 @@
 //! What a worker does beside its work: says that it lives, learns who else does, forgets old jobs.
 
-use crate::{options::WorkerOptions, retention::forget_old};
+use crate::{metrics::Metrics, options::WorkerOptions, retention::forget_old};
 use bson::DateTime;
 use lucid_ports::{Reach, Store, WorkerCard};
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// A card that is older than so many announcements is a dead worker's.
 const CARDS_KEPT: u32 = 3;
@@ -14,6 +14,7 @@ pub async fn announce(
     options: Arc<WorkerOptions>,
     reach: Reach,
     running: usize,
+    metrics: Arc<Metrics>,
 ) -> Option<Vec<WorkerCard>> {
     let card = WorkerCard {
         name: options.name.clone(),
@@ -22,6 +23,7 @@ pub async fn announce(
         running: i32::try_from(running).unwrap_or(i32::MAX),
         reach,
         clock_skew_ms: clock_skew_ms(&*store, options.wall_clock).await,
+        counts: counts(&metrics),
         seen_at: None,
     };
     if let Err(error) = store.announce(&card).await {
@@ -29,6 +31,11 @@ pub async fn announce(
     }
     let within = Duration::from_millis(options.announce_ms) * CARDS_KEPT;
     store.workers(within).await.map_err(|error| tracing::warn!(%error, "the registry can't be read")).ok()
+}
+
+fn counts(metrics: &Metrics) -> BTreeMap<String, i64> {
+    let counts = metrics.counts().into_iter();
+    counts.map(|(name, count)| (name.to_owned(), i64::try_from(count).unwrap_or(i64::MAX))).collect()
 }
 
 /// How far this node's clock is ahead of the primary's; half the way of the question is taken for each direction.

@@ -299,7 +299,8 @@ impl Worker {
         }
         self.learned = Instant::now();
         let (store, options) = (Arc::clone(&self.store), Arc::clone(&self.options));
-        self.registry.spawn(upkeep::announce(store, options, self.gate.reach().clone(), self.seats.running()));
+        let (reach, running, metrics) = (self.gate.reach().clone(), self.seats.running(), Arc::clone(&self.metrics));
+        self.registry.spawn(upkeep::announce(store, options, reach, running, metrics));
     }
 
     fn saw_pauses(&mut self, seen: Result<Result<bool, StoreError>, JoinError>) {

@@ -48,6 +48,7 @@ mod tests {
             kinds: vec!["backup".into()],
             labels: Vec::new(),
             clock_skew_ms: Some(3),
+            counts: std::collections::BTreeMap::new(),
             seen_at: None,
             repositories: vec!["main".into(), "offsite".into()],
             capacity: 2,

@@ -97,3 +97,13 @@ async fn the_life_of_a_job_is_told_in_order() {
     );
     assert!(list.events.iter().all(|event| event.at.ends_with('Z') && event.at.len() == 24));
 }
+
+#[actix_web::test]
+async fn workers_are_shown_with_what_they_have_counted() {
+    let world = World::new().await;
+    world.worker(&["main"]).await;
+    let shown = world.get("/workers").await.body;
+    let worker = &shown["workers"][0];
+    assert_eq!((worker["capacity"].as_i64(), worker["repositories"][0].as_str()), (Some(2), Some("main")), "{shown}");
+    assert_eq!(worker["counts"], serde_json::json!({ "claim_attempts": 12, "claimed": 10 }), "{shown}");
+}

@@ -149,6 +149,7 @@ impl World {
                 ..Reach::default()
             },
             clock_skew_ms: None,
+            counts: [("claim_attempts".to_owned(), 12), ("claimed".to_owned(), 10)].into(),
             seen_at: None,
         };
         self.store.announce(&card).await.expect("announced");

@@ -30,6 +30,7 @@ pub(super) async fn details_are_kept_and_replaced(bench: Bench) {
 pub(super) async fn workers_come_and_go(bench: Bench) {
     let card = |name: &str, running| WorkerCard {
         clock_skew_ms: Some(-3),
+        counts: [("claimed".to_owned(), i64::from(running)), ("$looks".to_owned(), i64::MAX)].into(),
         name: name.into(),
         version: "1.0".into(),
         capacity: 4,

@@ -155,5 +155,7 @@ fn close(stage: &Stage, nodes: &mut [Node]) {
     let of_schedules = schedules::violations(stage);
     let mut ledger = stage.ledger();
     ledger.close(&stored);
-    of_schedules.into_iter().for_each(|violation| ledger.violation(violation));
+    for violation in of_schedules {
+        ledger.violation(violation);
+    }
 }
