@@ -145,8 +145,8 @@ fn words(states: &[State]) -> Vec<&'static str> {
     states.iter().map(|state| state.as_str()).collect()
 }
 
-/// Every index beyond `_id`. One that changes takes another name: an existing one is never replaced under way. Each job
-/// stands only in those that its state needs: every index more is a write more for every transition.
+/// Every index beyond `_id`. One that changes takes another name: an existing one is never replaced under way. A job
+/// stands only in those that serve it: every index more is a write more for every transition.
 pub fn indexes() -> Vec<IndexDefinition> {
     let some = |name: &str, key: Document, partial: Document| IndexDefinition {
         collection: OPS,

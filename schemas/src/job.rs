@@ -150,7 +150,7 @@ impl Head {
         let stamp = |stamp: &Option<Stamp>| stamp.map_or(FieldValue::Absent, FieldValue::Stamp);
         vec![
             ("state", FieldValue::Literal(state.as_str().into())),
-            // Lets one partial index serve unique keys of open jobs.
+            // Lets partial indexes serve open jobs alone.
             ("open", FieldValue::Literal((!state.is_terminal()).into())),
             ("version", FieldValue::Literal((*version).into())),
             ("epoch", FieldValue::Literal((*epoch).into())),

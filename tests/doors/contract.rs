@@ -52,6 +52,22 @@ async fn what_workers_look_for_is_found_by_index() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_somebody_dropped_stops_nothing() {
+    let set = Set::start(1).await;
+    let (connection, database) = set.database().await;
+    let store = connection.store();
+    let job = store.enqueue(&backup(0)).await.expect("enqueued");
+    let lost = store.enqueue(&backup(1)).await.expect("enqueued");
+    make(&*store, &lost, &claim("w", -LONG_MS), "w").await;
+    database.collection::<Document>(OPS).drop_indexes().await.expect("dropped");
+    let found: Vec<_> = store.claimable(&reach(), 5).await.expect("found").iter().map(|job| job.id().clone()).collect();
+    assert_eq!(found, [lost.id().clone(), job.id().clone()]);
+    store.next_due_in(&reach()).await.expect("told");
+    store.occupied().await.expect("told");
+    set.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn set_up_is_repeatable_at_once_and_over_what_was_there() {
     let set = Set::start(1).await;
     let (connection, database) = set.bare().await;

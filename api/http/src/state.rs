@@ -71,7 +71,7 @@ pub struct ApiState {
 }
 
 impl ApiState {
-    /// The workers that are alive, and the pauses.
+    /// The workers that are alive, the pauses, and the slots that jobs have.
     pub(crate) async fn workers(&self) -> Result<Around, ApiError> {
         Ok(Around {
             workers: self.store.workers(ALIVE_WITHIN).await?,

@@ -3,7 +3,7 @@
 //!
 //! Invariants: nothing waits where no command is under way; what is asked for is sent, whether or not its caller still
 //! listens; a statement that fails fails alone; one whose outcome is unknown is repeated until it is known, and then the
-//! document tells.
+//! document tells. Only where all matched at the first try is the count enough, and one document tells when.
 
 use crate::{
     group::{Group, gather},
@@ -184,14 +184,17 @@ impl Batcher {
 
     /// One command, then one read of what has to be known of the documents.
     async fn carry_all(&self, batch: &[Waiting], patience: Duration) -> Result<Vec<Answer>, StoreError> {
+        let begun = Instant::now();
         let together = gather(&batch.iter().map(|waiting| &waiting.statement).collect::<Vec<_>>());
         let sent = self.send(&together, patience).await?;
         let refused = |place| sent.duplicates.contains(&place) || sent.refusal(place).is_some();
         if together.iter().enumerate().any(|(place, group)| group.places.len() > 1 && refused(place)) {
             // The rest of that group may not have been tried. What has happened matches nothing now, and has its name.
-            let alone = batch.iter().enumerate().map(|(place, waiting)| Group::alone(&waiting.statement, place));
-            let alone: Vec<Group> = alone.collect();
-            let sent = self.send(&alone, patience).await?;
+            let places =
+                together.iter().enumerate().filter(|(place, _)| refused(*place)).flat_map(|(_, group)| &group.places);
+            let alone: Vec<Group> = places.map(|place| Group::alone(&batch[*place].statement, *place)).collect();
+            let left = patience.saturating_sub(begun.elapsed()).max(PATIENCE_LEAST);
+            let sent = self.send(&alone, left).await?;
             return self.look_at_all(batch, &alone, &sent).await;
         }
         let all_matched = usize::try_from(sent.matched).is_ok_and(|matched| matched == batch.len());
@@ -238,13 +241,14 @@ impl Batcher {
         let documents = read::jobs_after(&self.ops, ids, sent.seen_from).await?;
         let all_matched = usize::try_from(sent.matched).is_ok_and(|matched| matched == batch.len());
         let answer = |(place, waiting): (usize, &Waiting)| {
-            let group = groups.iter().position(|group| group.places.contains(&place)).unwrap_or(place);
-            match sent.refusal(group) {
+            // What was taken before isn't sent again, and so isn't refused.
+            let group = groups.iter().position(|group| group.places.contains(&place));
+            match group.and_then(|group| sent.refusal(group)) {
                 Some(refusal) => Err(refusal),
                 None => Ok(Written::Found {
                     // Several of a batch may be about one document.
                     document: documents.get(&waiting.id).cloned(),
-                    duplicate: sent.duplicates.contains(&group),
+                    duplicate: group.is_some_and(|group| sent.duplicates.contains(&group)),
                     matched: all_matched,
                 }),
             }

@@ -1,6 +1,7 @@
 //! Many jobs at once: one aggregation that makes the documents on the server, where inserts know no `$$NOW`.
 //!
-//! Invariant: a batch isn't atomic, so what exists afterwards is read, and only that is answered with a job.
+//! Invariant: a batch isn't atomic, so unless the command says that it made all, what exists afterwards is read, and only
+//! that is answered with a job.
 
 use crate::{
     answer::Answer,

@@ -55,7 +55,8 @@ fn shape_of(statement: &Document) -> String {
         } else if let Some(query) = part.as_document() {
             for (name, condition) in query.iter().filter(|(name, _)| *name != "_id") {
                 write_name(&mut shape, name);
-                write_shape(&mut shape, condition);
+                // Writing to a string doesn't fail.
+                let _ = write!(shape, "{condition:?},");
             }
         }
     }

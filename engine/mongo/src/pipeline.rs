@@ -120,7 +120,8 @@ fn head_expressions(head: &Head) -> Document {
     head.fields().into_iter().map(|(name, value)| (name.to_owned(), field_expression(value))).collect()
 }
 
-/// What stays is left out: the version that is compared says that it is still so.
+/// What stays is left out: the version that is compared says that it is still so. What an upcaster adds to an older shape
+/// isn't written before it changes.
 fn changed_expressions(before: &Head, after: &Head) -> Document {
     let pairs = before.fields().into_iter().zip(after.fields());
     let changed = pairs.filter(|(before, after)| before != after);

@@ -2,7 +2,7 @@
 
 use crate::{
     detached::{READ_BOUND, detached},
-    error::{describe, is_passing, store_error},
+    error::{code, describe, is_passing, store_error},
     send::{Tried, persist},
 };
 use bson::{Document, RawDocument, RawDocumentBuf, Timestamp, doc};
@@ -121,7 +121,11 @@ pub async fn find<T: Stored>(
     options.max_time = Some(SERVER_BOUND);
     let collection = decisive(ops, collection).clone_with_type::<T>();
     detached(READ_BOUND, async move {
-        let found = collection.find(filter).with_options(options).await;
+        let mut found = collection.find(filter.clone()).with_options(options.clone()).await;
+        if options.hint.is_some() && found.as_ref().is_err_and(lacks_index) {
+            options.hint = None;
+            found = collection.find(filter).with_options(options).await;
+        }
         let found = found.map_err(|error| store_error(&error))?;
         found.try_collect().await.map_err(|error| store_error(&error))
     })
@@ -136,13 +140,27 @@ pub async fn aggregate(
 ) -> Result<Vec<Document>, StoreError> {
     let jobs = decisive(ops, OPS);
     let hint = index.map(|name| Hint::Name(name.to_owned()));
-    let options = AggregateOptions::builder().max_time(SERVER_BOUND).hint(hint).build();
+    let mut options = AggregateOptions::builder().max_time(SERVER_BOUND).hint(hint).build();
     detached(READ_BOUND, async move {
-        let found = jobs.aggregate(pipeline).with_options(options).await;
+        let mut found = jobs.aggregate(pipeline.clone()).with_options(options.clone()).await;
+        if options.hint.is_some() && found.as_ref().is_err_and(lacks_index) {
+            options.hint = None;
+            found = jobs.aggregate(pipeline).with_options(options).await;
+        }
         let found = found.map_err(|error| store_error(&error))?;
         found.try_collect().await.map_err(|error| store_error(&error))
     })
     .await
+}
+
+/// Whether the index that was named isn't there: somebody has dropped it. The search goes on without it, slower.
+fn lacks_index(error: &mongodb::error::Error) -> bool {
+    const BAD_VALUE: i32 = 2;
+    let lacks = code(error) == Some(BAD_VALUE) && describe(error).contains("hint provided");
+    if lacks {
+        tracing::error!("an index of the jobs is missing: start a node again, which makes it anew");
+    }
+    lacks
 }
 
 /// Reads a stored job.

@@ -24,8 +24,8 @@ const PAUSE_LONGEST: Duration = Duration::from_secs(2);
 /// What the statements did in the last try, which is durable on a majority.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sent {
-    /// How many of them matched or made a document. One that happened in an earlier try may match nothing now: where
-    /// more than one is sent, or something was tried twice, only the documents tell.
+    /// How many documents they matched or made. One that happened in an earlier try may match nothing now: unless all of
+    /// them matched, and nothing was tried twice, only the documents tell.
     pub matched: i64,
     /// Places of those that a unique index refuses.
     pub duplicates: Vec<usize>,

@@ -40,8 +40,8 @@ pub enum Known {
     Found(Box<Job>),
     /// The feed tells of it; a new small job comes with that, others are read.
     Told(Option<Birth>),
-    /// It was left to others first: whether they took it is asked.
-    Left,
+    /// It was left to others first, at this moment: whether they took it is asked.
+    Left(Instant),
 }
 
 /// The tries under way.
@@ -75,18 +75,24 @@ impl Claims {
         let (store, gate) = (Arc::clone(&self.store), Arc::clone(&self.gate));
         let (options, metrics) = (Arc::clone(&self.options), Arc::clone(&self.metrics));
         self.tries.spawn(async move {
-            let (found, told) = (matches!(known, Known::Found(_)), matches!(known, Known::Told(_)));
+            let found = matches!(known, Known::Found(_));
+            // So long ago it may have been put off; by how much is its last event's to say.
+            let told_ago = match &known {
+                Known::Found(_) => None,
+                Known::Told(_) => Some(Duration::ZERO),
+                Known::Left(since) => Some(since.elapsed()),
+            };
+            let rest = |job: &Job| Some(put_off(job)?.saturating_sub(told_ago?)).filter(|rest| !rest.is_zero());
             let seen = match known {
                 Known::Found(job) => Ok(Some(*job)),
                 Known::Told(birth) => match birth.and_then(|birth| birth.job()) {
                     Some(job) => Ok(Some(job)),
                     None => store.load(&id).await,
                 },
-                Known::Left => store.load(&id).await,
+                Known::Left(_) => store.load(&id).await,
             };
             let tried = match seen {
-                // Told of because it has just been put off: by how much is its last event's to say.
-                Ok(Some(job)) if told && put_off(&job).is_some() => Tried::NotNow { due_in: put_off(&job) },
+                Ok(Some(job)) if rest(&job).is_some() => Tried::NotNow { due_in: rest(&job) },
                 Ok(Some(job)) if !found && !claimable_at_once(job.head.state) => Tried::Lost { attempted: false },
                 Ok(Some(job)) if gate.reach().covers(&job.request) => {
                     if !found {

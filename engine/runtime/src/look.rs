@@ -34,6 +34,8 @@ pub struct Seen {
     pub jobs: Vec<Job>,
     /// Whether there may be more.
     pub more: bool,
+    /// Whether what can be claimed couldn't be looked for.
+    pub failed: bool,
     /// How long until the next one is due, where that is known.
     pub due_in: Option<Duration>,
 }
@@ -58,7 +60,10 @@ impl Look {
                 seen.more = jobs.len() >= limit;
                 seen.jobs = jobs;
             }
-            Err(error) => tracing::warn!(%error, "nothing looked for"),
+            Err(error) => {
+                tracing::warn!(%error, "nothing looked for");
+                seen.failed = true;
+            }
         }
         if !seen.more && !self.asks_due {
             // The next look asks.

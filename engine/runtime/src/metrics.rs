@@ -56,7 +56,7 @@ metrics! {
     wakes_without_room,
     /// Of those, in a burst: one look serves many.
     wakes_in_bursts,
-    /// Of those, left to a worker that stands before this one in the job's order, for a moment.
+    /// Of those, and of the jobs that a look finds, left to a worker that stands before this one in the job's order, for a moment.
     wakes_left_to_others,
     /// Of those left to others, taken by them: the attempt was saved.
     wakes_settled_by_others,

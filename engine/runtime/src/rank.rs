@@ -17,7 +17,7 @@ const STEP: Duration = Duration::from_millis(15);
 /// The last in the order don't wait for everybody: the first ones may be dead, or have no room.
 const LONGEST: Duration = Duration::from_millis(90);
 
-/// Busy workers all compete for the machines, and tell of their claims later.
+/// How much longer busy workers wait: they all compete for the machines, and tell of their claims later.
 const BUSY_FACTOR: u32 = 8;
 
 /// The live workers, as one of them sees them.

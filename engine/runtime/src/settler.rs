@@ -2,7 +2,10 @@
 //!
 //! Every worker has one. Who is late finds the job settled; where all were down, the next start looks at everything.
 
-use crate::{backoff::spread, step::step};
+use crate::{
+    backoff::spread,
+    step::{StepError, step},
+};
 use bson::doc;
 use lucid_core::Command;
 use lucid_ports::{Store, StoreError, Wake};
@@ -18,6 +21,9 @@ use tokio_util::sync::CancellationToken;
 const BATCH: u32 = 1_000;
 /// Between two looks at everything, where no wake-up says that there is something.
 const POLL_MS: u64 = 60_000;
+
+/// Until the next look at everything after one that failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// What a settler knows.
 pub struct Settler {
@@ -40,7 +46,8 @@ impl Settler {
     pub async fn run(mut self) {
         loop {
             if Instant::now() >= self.next_look {
-                self.look_at_all().await;
+                let looked = self.look_at_all().await;
+                self.again_where_failed(looked);
             }
             tokio::select! {
                 biased;
@@ -66,34 +73,43 @@ impl Settler {
                 Ok(())
             }
             Err(broadcast::error::RecvError::Closed) => {
-                sleep_until(self.next_look).await;
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => {}
+                    () = sleep_until(self.next_look) => {}
+                }
                 Ok(())
             }
         };
-        if let Err(error) = looked {
-            tracing::warn!(%error, "not settled: looked at again soon");
-            self.next_look = Instant::now() + Duration::from_secs(1);
+        self.again_where_failed(looked);
+    }
+
+    fn again_where_failed(&mut self, looked: Result<(), StoreError>) {
+        match looked {
+            Ok(()) => {}
+            Err(error) if error.is_retryable() => {
+                tracing::warn!(%error, "not settled: looked at again soon");
+                self.next_look = self.next_look.min(Instant::now() + AFTER_FAILURE);
+            }
+            Err(error) => tracing::warn!(%error, "not settled"),
         }
     }
 
-    async fn look_at_all(&mut self) {
+    async fn look_at_all(&mut self) -> Result<(), StoreError> {
         self.looks += 1;
         let wait_ms = POLL_MS - spread(&format!("{}/{}", self.name, self.looks)) % (POLL_MS / 5);
         self.next_look = Instant::now() + Duration::from_millis(wait_ms);
-        let waiting = match self.store.waiting(None, BATCH).await {
-            Ok(waiting) => waiting,
-            Err(error) => {
-                tracing::warn!(%error, "nothing settled");
-                return;
-            }
-        };
+        let waiting = self.store.waiting(None, BATCH).await?;
         self.any = !waiting.is_empty();
         for job in waiting {
-            if let Err(error) = self.settle(job).await {
-                tracing::warn!(%error, "not settled");
-                return;
+            match self.settle(job).await {
+                Ok(()) => {}
+                Err(error) if error.is_retryable() => return Err(error),
+                // What is wrong with one job, or with what it waits for, must not hold up the others.
+                Err(error) => tracing::warn!(%error, "not settled"),
             }
         }
+        Ok(())
     }
 
     async fn look_at(&self, id: &JobId) -> Result<(), StoreError> {
@@ -124,6 +140,8 @@ impl Settler {
         let id = job.id().clone();
         match step(&self.store, job, &Command::Settle { dependency, result }, &self.name, Instant::now()).await {
             Ok(settled) => tracing::info!(job = %id, after = %after.job, state = %settled.head.state, "settled"),
+            Err(StepError::Store(error)) if error.is_retryable() => return Err(error),
+            // Another worker's settler was faster, or it is gone.
             Err(error) => tracing::debug!(job = %id, %error, "not settled"),
         }
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! All of its state is in one task, which never waits for the store: looks, claims and attempts are tasks of their own,
 //! and end in the one loop. A wake-up claims by id; a look at the store follows a gap, a burst, a slot that comes free
-//! while something is left, a timer, and the safety poll.
+//! while something is left, the turn of a job that was found and left to others, a timer, and the safety poll.
 
 mod holding;
 mod looking;

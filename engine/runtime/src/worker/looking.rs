@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinError, time::Instant};
 
 /// Until a look after one that brought nothing, though something may be left.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Worker {
     /// Whatever waits for slots of concurrency keys may have them now.
@@ -65,7 +65,7 @@ impl Worker {
     pub(super) fn seen(&mut self, seen: Result<Seen, JoinError>) {
         let seen = seen.unwrap_or_else(|broken| {
             tracing::error!(%broken, "a look at the store broke off");
-            Seen::default()
+            Seen { failed: true, ..Seen::default() }
         });
         for job in seen.swept {
             if let Some(handler) = self.handlers.get(&job.kind()).map(Arc::clone) {
@@ -86,6 +86,12 @@ impl Worker {
                 }
                 None => self.claim_in_turn(id, Known::Found(Box::new(job))),
             }
+        }
+        if seen.failed {
+            self.later
+                .values_mut()
+                .filter(|later| later.found)
+                .for_each(|later| later.at = later.at.max(now + LOOK_AGAIN));
         }
         // What this look hasn't found any more is another worker's, or is found by the next one.
         self.later.retain(|_, later| !later.found || later.at > now);

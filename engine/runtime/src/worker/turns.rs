@@ -1,6 +1,6 @@
 //! Whose turn it is: what the worker claims at once, and what it leaves to others first.
 
-use super::Worker;
+use super::{Worker, looking::LOOK_AGAIN};
 use crate::claims::Known;
 use lucid_schemas::JobId;
 use tokio::time::Instant;
@@ -8,6 +8,7 @@ use tokio::time::Instant;
 /// A job that is left to others for a moment.
 pub(super) struct Later {
     pub at: Instant,
+    since: Instant,
     /// Whether a look found it: then another look tells whether it is still there, of many at once.
     pub found: bool,
 }
@@ -22,6 +23,8 @@ impl Worker {
     /// Claims at once, or after those who stand before this worker in the job's order.
     pub(super) fn claim_in_turn(&mut self, id: JobId, known: Known) {
         if self.held.contains_key(&id) || self.claims.contains(&id) {
+            // A try that is under way may have seen it before it changed.
+            self.look_in(LOOK_AGAIN);
             return;
         }
         let delay = self.fleet.delay(&id, self.busy());
@@ -30,7 +33,8 @@ impl Worker {
         } else {
             self.metrics.wakes_left_to_others.count();
             let found = matches!(known, Known::Found(_));
-            self.later.insert(id, Later { at: Instant::now() + delay, found });
+            let since = Instant::now();
+            self.later.insert(id, Later { at: since + delay, since, found });
         }
     }
 
@@ -54,10 +58,10 @@ impl Worker {
     /// Turns to what was left to others, and may still be there.
     pub(super) fn take_turns(&mut self, now: Instant) {
         let due = self.later.iter().filter(|(_, later)| later.at <= now && !later.found);
-        let due: Vec<JobId> = due.map(|(id, _)| id.clone()).collect();
-        for id in due {
+        let due: Vec<(JobId, Instant)> = due.map(|(id, later)| (id.clone(), later.since)).collect();
+        for (id, since) in due {
             self.later.remove(&id);
-            self.claim(id, Known::Left);
+            self.claim(id, Known::Left(since));
         }
         if !self.later.values().any(|later| later.at <= now) {
             return;
