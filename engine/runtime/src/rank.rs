@@ -4,8 +4,8 @@
 //! further back it stands itself; by then the feed has mostly told that another one has the job. A hint, never the
 //! truth: with an outdated list two may try at once, and the store decides.
 //!
-//! A worker without a free slot stands back for one that does nothing. Among those that are busy all count: where jobs
-//! are short, everybody looks full whenever he is asked.
+//! A worker without a free slot stands back. Only among those that are busy it counts, as long as it goes on claiming:
+//! where jobs are short, everybody looks full whenever he is asked.
 
 use crate::backoff::spread;
 use lucid_ports::{Reach, WorkerCard};
@@ -18,7 +18,7 @@ const STEP: Duration = Duration::from_millis(15);
 const LONGEST: Duration = Duration::from_millis(90);
 
 /// How much longer busy workers wait: they all compete for the machines, and tell of their claims later.
-const BUSY_FACTOR: u32 = 8;
+const BUSY_FACTOR: u32 = 16;
 
 /// The live workers, as one of them sees them.
 #[derive(Debug)]
@@ -32,6 +32,9 @@ struct Other {
     name: String,
     reach: Reach,
     full: bool,
+    claimed: i64,
+    /// Whether it has claimed something since the card before.
+    claims: bool,
 }
 
 impl Fleet {
@@ -42,14 +45,18 @@ impl Fleet {
 
     /// Learns who lives, and who is full.
     pub fn learn(&mut self, cards: Vec<WorkerCard>) {
-        let others = cards.into_iter().filter(|card| card.name != self.own);
-        let other =
-            |card: WorkerCard| Other { full: card.running >= card.capacity, name: card.name, reach: card.reach };
-        self.others = others.map(other).collect();
+        let before = std::mem::take(&mut self.others);
+        let other = |card: WorkerCard| {
+            let claimed = card.counts.get("claimed").copied().unwrap_or(0);
+            let before = before.iter().find(|other| other.name == card.name).map_or(0, |other| other.claimed);
+            let (full, claims) = (card.running >= card.capacity, claimed > before);
+            Other { name: card.name, reach: card.reach, full, claimed, claims }
+        };
+        self.others = cards.into_iter().filter(|card| card.name != self.own).map(other).collect();
     }
 
     fn rivals(&self, busy: bool) -> impl Iterator<Item = &Other> {
-        self.others.iter().filter(move |other| busy || !other.full)
+        self.others.iter().filter(move |other| !other.full || (busy && other.claims))
     }
 
     /// How many workers may try, this one among them, which is busy or not.
@@ -125,6 +132,9 @@ mod tests {
         for chance in 0..20 {
             assert!(full.delay(&verify(chance), false).is_zero() && other.delay(&backup(chance), false).is_zero());
         }
+        assert!((0..20).all(|chance| full.delay(&verify(chance), true).is_zero()), "it is at work on something long");
+        let mut full = full;
+        full.learn(vec![WorkerCard { counts: [("claimed".to_owned(), 1)].into(), ..card("full", 2) }]);
         let waits = (0..20).filter(|chance| !full.delay(&verify(*chance), true).is_zero()).count();
         assert!((1..20).contains(&waits), "a busy one may have caught the other between two jobs: {waits}");
         assert_eq!(kind_of(&verify(1)), Some(Kind::Verify));
