@@ -70,8 +70,8 @@ fn occupied(job: &Job, occupied: &Occupied) -> Option<String> {
     let named: Vec<&str> = others.iter().take(NAMED_MAX).map(|other| other.as_str()).collect();
     let more = others.len() - named.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let how = if key.exclusive { " to itself" } else { "" };
-    Some(format!("until it has {}{how}: {}{more} must end first", key.key, named.join(", ")))
+    let what = if key.exclusive { format!("{} to itself", key.key) } else { format!("a share of {}", key.key) };
+    Some(format!("until it has {what}: {}{more} must end first", named.join(", ")))
 }
 
 /// Why no live worker can run this; `None` where one can.

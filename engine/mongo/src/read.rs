@@ -122,7 +122,7 @@ pub async fn find<T: Stored>(
     let collection = decisive(ops, collection).clone_with_type::<T>();
     detached(READ_BOUND, async move {
         let mut found = collection.find(filter.clone()).with_options(options.clone()).await;
-        if options.hint.is_some() && found.as_ref().is_err_and(lacks_index) {
+        if found.as_ref().is_err_and(|error| lacks_index(error, options.hint.as_ref())) {
             options.hint = None;
             found = collection.find(filter).with_options(options).await;
         }
@@ -143,7 +143,7 @@ pub async fn aggregate(
     let mut options = AggregateOptions::builder().max_time(SERVER_BOUND).hint(hint).build();
     detached(READ_BOUND, async move {
         let mut found = jobs.aggregate(pipeline.clone()).with_options(options.clone()).await;
-        if options.hint.is_some() && found.as_ref().is_err_and(lacks_index) {
+        if found.as_ref().is_err_and(|error| lacks_index(error, options.hint.as_ref())) {
             options.hint = None;
             found = jobs.aggregate(pipeline).with_options(options).await;
         }
@@ -154,11 +154,17 @@ pub async fn aggregate(
 }
 
 /// Whether the index that was named isn't there: somebody has dropped it. The search goes on without it, slower.
-fn lacks_index(error: &mongodb::error::Error) -> bool {
+fn lacks_index(error: &mongodb::error::Error, hint: Option<&Hint>) -> bool {
     const BAD_VALUE: i32 = 2;
+    let Some(Hint::Name(index)) = hint else {
+        return false;
+    };
     let lacks = code(error) == Some(BAD_VALUE) && describe(error).contains("hint provided");
     if lacks {
-        tracing::error!("an index of the jobs is missing: start a node again, which makes it anew");
+        tracing::error!(
+            index,
+            "an index of {OPS} is missing, jobs are found slowly: start a node again, which makes it anew"
+        );
     }
     lacks
 }
