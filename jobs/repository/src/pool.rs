@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 
 use crate::RepositoryError;
 
@@ -24,16 +25,43 @@ impl Pool {
         self.width
     }
 
-    /// Runs the closure; fails only if it panics or the runtime ends.
+    /// Runs the closure; fails only if it panics or the runtime ends. It gets its turn whether or not the caller is polled: a turn given to
+    /// somebody who waits for something else first would be a deadlock.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, RepositoryError> {
-        let turn = self.turns.clone().acquire_owned().await.expect("the pool is never closed");
-        let task = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            work()
+        let turns = self.turns.clone();
+        let task = tokio::spawn(async move {
+            let turn = turns.acquire_owned().await.expect("the pool is never closed");
+            tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                work()
+            })
+            .await
         });
-        task.await.map_err(|error| RepositoryError::Internal { what: "background work", reason: error.to_string() })
+        let failed =
+            |error: JoinError| RepositoryError::Internal { what: "background work", reason: error.to_string() };
+        task.await.map_err(failed)?.map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{StreamExt, stream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_turn_is_used_even_while_its_owner_waits_for_something_else() {
+        let pool = Pool::new();
+        let work = (0..64).map(|number| pool.run(move || number));
+        let mut buffered = stream::iter(work).buffered(16);
+        let mut sum = 0;
+        while let Some(number) = buffered.next().await {
+            // The other futures of the stream aren't polled meanwhile.
+            sum += pool.run(move || number.expect("ran")).await.expect("ran");
+        }
+        assert_eq!(sum, 63 * 32);
     }
 }
