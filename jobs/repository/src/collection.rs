@@ -2,20 +2,21 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-use crate::content::ContentPart;
 use crate::cutter::{Cutter, Draft};
-use crate::list::{IdValue, List, ListBuilder, ListEntry};
-use crate::packer::SealedChunk;
-use crate::record::RecordType;
+use crate::list::{List, ListBuilder};
+use crate::predecessor::Predecessor;
+use crate::store_chunk::{ChunkDone, store_or_fail};
 use crate::{BackupWriter, CollectionContent, ContentHasher, ContentOrder, DocumentBatch, ListRef, RepositoryError};
 
 /// Cuts the documents of one collection into chunks and has them stored.
 pub struct CollectionWriter {
     writer: BackupWriter,
     order: ContentOrder,
+    predecessor: Option<Arc<Predecessor>>,
     /// Away while a push is under way; gone for good if that push was dropped.
     cutter: Option<Cutter>,
     /// Chunks on their way, in order.
@@ -27,19 +28,14 @@ pub struct CollectionWriter {
     chunk_lists: Vec<ListRef>,
 }
 
-/// A chunk that is in a pack, or on its way into one.
-struct ChunkDone {
-    entry: ListEntry,
-    part: ContentPart,
-}
-
 impl CollectionWriter {
-    pub(crate) fn new(writer: BackupWriter, order: ContentOrder) -> Self {
+    pub(crate) fn new(writer: BackupWriter, order: ContentOrder, predecessor: Option<Predecessor>) -> Self {
         let keys = writer.vault().domain_keys();
         let cutter = Cutter::new(writer.vault().chunk, keys.cut.clone());
         let hasher = ContentHasher::new(keys.content.clone(), order);
         Self {
             order,
+            predecessor: predecessor.map(Arc::new),
             cutter: Some(cutter),
             under_way: VecDeque::new(),
             lists: ListBuilder::default(),
@@ -91,7 +87,12 @@ impl CollectionWriter {
             self.settle_oldest().await?;
         }
         self.writer.packer().ledger().check()?;
-        self.under_way.push_back(tokio::spawn(store_or_fail(self.writer.clone(), draft, self.order)));
+        self.under_way.push_back(tokio::spawn(store_or_fail(
+            self.writer.clone(),
+            draft,
+            self.order,
+            self.predecessor.clone(),
+        )));
         Ok(())
     }
 
@@ -130,48 +131,6 @@ impl fmt::Debug for CollectionWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CollectionWriter({} documents)", self.documents)
     }
-}
-
-/// A failure here ends the whole writer, since other collections may count on the chunk.
-async fn store_or_fail(writer: BackupWriter, draft: Draft, order: ContentOrder) -> Result<ChunkDone, RepositoryError> {
-    let stored = store(&writer, draft, order).await;
-    if let Err(error) = &stored {
-        writer.packer().ledger().fail(error);
-    }
-    stored
-}
-
-async fn store(writer: &BackupWriter, draft: Draft, order: ContentOrder) -> Result<ChunkDone, RepositoryError> {
-    let handle = writer.clone();
-    let (done, sealed) = writer.vault().pool.run(move || seal_new(&handle, &draft, order)).await??;
-    if let Some(chunk) = sealed {
-        let stored_bytes = chunk.record.len() as u64;
-        writer.packer().append(chunk).await?;
-        writer.packer().ledger().stats.new_chunk_stored_bytes += stored_bytes;
-    }
-    Ok(done)
-}
-
-/// The work for the processor: hash, look up, and seal what is new.
-fn seal_new(
-    writer: &BackupWriter,
-    draft: &Draft,
-    order: ContentOrder,
-) -> Result<(ChunkDone, Option<SealedChunk>), RepositoryError> {
-    let raw = draft.assemble();
-    let keys = writer.vault().domain_keys();
-    let id: [u8; 32] = blake3::keyed_hash(&keys.chunk_id, &raw).into();
-    let (first, last) = IdValue::ends(&raw);
-    let (documents, raw_bytes) = (draft.documents, draft.raw_bytes);
-    let entry = ListEntry { id, documents, raw_bytes, first, last };
-    let part = ContentPart::of(&keys.content, order, &raw);
-    let sealed = if writer.claim(&id, raw_bytes) {
-        let record = writer.packer().sealer.seal(RecordType::Chunk, &id, &raw, writer.level())?.into();
-        Some(SealedChunk { id, record, raw_bytes, documents })
-    } else {
-        None
-    };
-    Ok((ChunkDone { entry, part }, sealed))
 }
 
 fn interrupted() -> RepositoryError {

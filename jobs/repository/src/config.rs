@@ -13,6 +13,8 @@ use crate::{ChunkSizes, InitOptions, RepositoryError, RepositoryId};
 pub(crate) const CONFIG: &str = "config";
 
 const FORMAT: i32 = 1;
+/// The feature of repositories that hold delta chunks.
+const DELTA: &str = "delta";
 
 /// Identity and parameters of a repository.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,7 +43,7 @@ impl Config {
     pub(crate) fn new(options: &InitOptions, encrypted: bool, create_only: bool) -> Result<Self, RepositoryError> {
         Ok(Self {
             format: FORMAT,
-            features: Vec::new(),
+            features: vec![DELTA.into()],
             repository: binary(&random::<16>()?),
             created_at: DateTime::now(),
             encrypted,
@@ -50,6 +52,11 @@ impl Config {
             chunk: options.chunk,
             create_only,
         })
+    }
+
+    /// Whether every program that opens it knows delta chunks.
+    pub(crate) fn takes_deltas(&self) -> bool {
+        self.features.iter().any(|feature| feature == DELTA)
     }
 
     pub(crate) fn repository(&self) -> Result<RepositoryId, RepositoryError> {
@@ -76,7 +83,7 @@ impl StoredConfig {
             return Err(unsupported(format!("format {format}")));
         }
         let config: Config = bson::deserialize_from_slice(inner.as_bytes()).map_err(|error| bad(&error.to_string()))?;
-        if let Some(feature) = config.features.first() {
+        if let Some(feature) = config.features.iter().find(|feature| *feature != DELTA) {
             return Err(unsupported(format!("feature {feature:?}")));
         }
         config.chunk.check().map_err(|problem| bad(&problem))?;

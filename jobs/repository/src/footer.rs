@@ -9,6 +9,9 @@ pub(crate) const TRAILER_BYTES: usize = 8;
 const TRAILER_MAGIC: &[u8; 4] = b"LUCE";
 const ENTRY_BYTES: usize = 84;
 const FULL: u8 = 1;
+const DELTA: u8 = 2;
+/// Longest chain of deltas, each on the one before.
+pub(crate) const MAX_DEPTH: u8 = 8;
 
 /// One chunk of a pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,19 @@ pub(crate) struct PackEntry {
     pub(crate) record_bytes: u32,
     pub(crate) raw_bytes: u32,
     pub(crate) documents: u32,
+    /// None where the chunk is stored full.
+    pub(crate) delta: Option<DeltaLink>,
+}
+
+/// What a delta chunk builds on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DeltaLink {
+    /// 1 on a full chunk, one more than its base's otherwise; at most [`MAX_DEPTH`].
+    pub(crate) depth: u8,
+    /// How many changes lie between this chunk and the full one that its line begins with.
+    pub(crate) place: u8,
+    /// Chunk id of the base.
+    pub(crate) base: [u8; 32],
 }
 
 /// The footer's body.
@@ -27,11 +43,13 @@ pub(crate) fn encode(entries: &[PackEntry]) -> Vec<u8> {
     out.extend_from_slice(&count.to_le_bytes());
     for entry in entries {
         out.extend_from_slice(&entry.id);
-        out.extend_from_slice(&[FULL, 0, 0, 0]);
+        let (kind, depth, place, base) =
+            entry.delta.map_or((FULL, 0, 0, [0; 32]), |link| (DELTA, link.depth, link.place, link.base));
+        out.extend_from_slice(&[kind, depth, place, 0]);
         for number in [entry.offset, entry.record_bytes, entry.raw_bytes, entry.documents] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        out.extend_from_slice(&[0; 32]);
+        out.extend_from_slice(&base);
     }
     out
 }
@@ -43,19 +61,25 @@ pub(crate) fn decode(bytes: &mut BytesReader<'_>) -> Option<Vec<PackEntry>> {
     let mut end = 0u32;
     for _ in 0..count {
         let id = bytes.array()?;
-        let [kind, depth, 0, 0] = bytes.array()? else {
+        let [kind, depth, place, 0] = bytes.array()? else {
             return None;
         };
-        let entry = PackEntry {
+        let mut entry = PackEntry {
             id,
             offset: bytes.u32()?,
             record_bytes: bytes.u32()?,
             raw_bytes: bytes.u32()?,
             documents: bytes.u32()?,
+            delta: None,
         };
         let base = bytes.array::<32>()?;
         let possible = entry.offset == end && u64::from(entry.record_bytes) <= CHUNK_RECORD_BYTES;
-        if (kind, depth, base) != (FULL, 0, [0; 32]) || !possible {
+        entry.delta = match (kind, depth, place) {
+            (FULL, 0, 0) if base == [0; 32] => None,
+            (DELTA, 1..=MAX_DEPTH, 1..) => Some(DeltaLink { depth, place, base }),
+            _ => return None,
+        };
+        if !possible {
             return None;
         }
         end = end.checked_add(entry.record_bytes)?;
@@ -90,13 +114,19 @@ mod tests {
 
     #[test]
     fn a_footer_survives_its_encoding_and_gaps_do_not() {
-        let entry = |id, offset| PackEntry { id: [id; 32], offset, record_bytes: 10, raw_bytes: 3, documents: 2 };
+        let entry =
+            |id, offset| PackEntry { id: [id; 32], offset, record_bytes: 10, raw_bytes: 3, documents: 2, delta: None };
         let entries = vec![entry(1, 0), entry(2, 10)];
         assert_eq!(decode(&mut BytesReader(&encode(&entries))), Some(entries));
         assert_eq!(decode(&mut BytesReader(&encode(&[entry(1, 1)]))), None);
         assert_eq!(decode(&mut BytesReader(&encode(&[entry(1, 0), entry(2, 11)]))), None);
         let huge = PackEntry { record_bytes: u32::try_from(CHUNK_RECORD_BYTES + 1).expect("fits"), ..entry(1, 0) };
         assert_eq!(decode(&mut BytesReader(&encode(&[huge]))), None);
+        let delta = |depth, place| PackEntry { delta: Some(DeltaLink { depth, place, base: [7; 32] }), ..entry(1, 0) };
+        assert_eq!(decode(&mut BytesReader(&encode(&[delta(8, 255)]))), Some(vec![delta(8, 255)]));
+        for (depth, place) in [(0, 1), (9, 1), (1, 0)] {
+            assert_eq!(decode(&mut BytesReader(&encode(&[delta(depth, place)]))), None, "{depth} {place}");
+        }
         assert_eq!(decode(&mut BytesReader(&[255; 4])), None);
         assert_eq!(read_trailer(&trailer(77)), Some(77));
         assert_eq!(read_trailer(b"\0\0\0\0LUCX"), None);

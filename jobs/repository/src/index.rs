@@ -1,6 +1,6 @@
 //! Which chunk is in which pack (format, section 6): index objects, made up for by pack footers.
 //!
-//! Held as a sorted table, 52 bytes a chunk.
+//! Held as a sorted table, 56 bytes a chunk, and 34 more for one that is stored as a delta.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 
 use crate::bytes_reader::BytesReader;
-use crate::footer::{self, PackEntry, TRAILER_BYTES};
+use crate::footer::{self, DeltaLink, MAX_DEPTH, PackEntry, TRAILER_BYTES};
 use crate::limits::FOOTER_RECORD_BYTES;
 use crate::object_name::{Folder, is_writers_own};
 use crate::record::RecordType;
@@ -17,6 +17,9 @@ use crate::{Damage, RepositoryError};
 
 /// Index objects and footers read at once.
 const READS: usize = 8;
+
+/// In place of a link's position.
+const FULL: u32 = u32::MAX;
 
 /// A pack and its chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +60,8 @@ pub(crate) struct Copy {
     pub(crate) record_bytes: u32,
     pub(crate) raw_bytes: u32,
     pub(crate) documents: u32,
+    /// Position in [`Index::links`]; [`FULL`] where it is stored full.
+    link: u32,
 }
 
 /// Everything known about the packs of a domain.
@@ -64,21 +69,65 @@ pub(crate) struct Copy {
 pub(crate) struct Index {
     pub(crate) packs: Vec<Pack>,
     copies: Vec<Copy>,
+    links: Vec<DeltaLink>,
     /// Index objects and footers that couldn't be read.
     pub(crate) damage: Vec<Damage>,
 }
 
 impl Index {
-    /// All copies of a chunk.
+    /// All copies of a chunk: full ones first, then the less deep before the deeper.
     pub(crate) fn copies(&self, id: &[u8; 32]) -> &[Copy] {
         let start = self.copies.partition_point(|copy| copy.id < *id);
         let length = self.copies[start..].partition_point(|copy| copy.id == *id);
         &self.copies[start..start + length]
     }
 
-    /// Whether a chunk is in a pack that is there in full length.
+    /// Whether a chunk, and all that it builds on, is in packs that are there in full length.
     pub(crate) fn holds(&self, id: &[u8; 32]) -> bool {
-        self.copies(id).iter().any(|copy| self.pack(copy).is_whole())
+        self.holding(id).is_some()
+    }
+
+    /// A copy of a chunk that is in such packs.
+    pub(crate) fn holding(&self, id: &[u8; 32]) -> Option<&Copy> {
+        self.resolvable(id, MAX_DEPTH + 1, &|copy| self.pack(copy).is_whole())
+    }
+
+    /// A copy, less deep than `depth`, that can be read if those that are `there` can be. A base is always less deep than what
+    /// builds on it, so this ends whatever the packs say.
+    pub(crate) fn resolvable(&self, id: &[u8; 32], depth: u8, there: &dyn Fn(&Copy) -> bool) -> Option<&Copy> {
+        self.copies(id).iter().find(|copy| self.depth(copy) < depth && self.resolves(copy, there))
+    }
+
+    /// Whether a copy, and all that it builds on, is among those that are `there`.
+    pub(crate) fn resolves(&self, copy: &Copy, there: &dyn Fn(&Copy) -> bool) -> bool {
+        let link = self.link(copy);
+        there(copy) && link.is_none_or(|link| self.resolvable(&link.base, link.depth, there).is_some())
+    }
+
+    /// These chunks, sorted, with all that they may build on. What there is full in a whole pack needs nothing else.
+    pub(crate) fn with_bases(&self, mut ids: Vec<[u8; 32]>) -> Vec<[u8; 32]> {
+        let mut new = ids.clone();
+        for _ in 0..MAX_DEPTH {
+            let deltas = new
+                .iter()
+                .map(|id| self.copies(id))
+                .filter(|copies| !copies.iter().any(|copy| self.depth(copy) == 0 && self.pack(copy).is_whole()));
+            new = deltas.flatten().filter_map(|copy| Some(self.link(copy)?.base)).collect();
+            ids.extend_from_slice(&new);
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// What a copy builds on; none if it is full.
+    pub(crate) fn link(&self, copy: &Copy) -> Option<DeltaLink> {
+        self.links.get(copy.link as usize).copied()
+    }
+
+    /// How many deltas have to be applied.
+    pub(crate) fn depth(&self, copy: &Copy) -> u8 {
+        self.link(copy).map_or(0, |link| link.depth)
     }
 
     pub(crate) fn pack(&self, copy: &Copy) -> &Pack {
@@ -89,12 +138,24 @@ impl Index {
     pub(crate) fn by_pack(&self, wanted: &[bool]) -> Vec<Vec<PackEntry>> {
         let mut out = vec![Vec::new(); self.packs.len()];
         for copy in self.copies.iter().filter(|copy| wanted[copy.pack as usize]) {
-            out[copy.pack as usize].push(copy.entry());
+            out[copy.pack as usize].push(self.entry(copy));
         }
         for entries in &mut out {
             entries.sort_unstable_by_key(|entry| entry.offset);
         }
         out
+    }
+
+    /// A copy as its pack's footer says it.
+    pub(crate) fn entry(&self, copy: &Copy) -> PackEntry {
+        PackEntry {
+            id: copy.id,
+            offset: copy.offset,
+            record_bytes: copy.record_bytes,
+            raw_bytes: copy.raw_bytes,
+            documents: copy.documents,
+            delta: self.link(copy),
+        }
     }
 
     /// Loads the index objects, and the footers of packs that none of them lists. What can't be read is noted, not fatal.
@@ -126,20 +187,10 @@ impl Index {
                 found.push(listing);
             }
         }
-        gather.index.copies.sort_unstable_by_key(|copy| (copy.id, copy.pack, copy.offset));
+        let Index { copies, links, .. } = &mut gather.index;
+        let depth = |copy: &Copy| links.get(copy.link as usize).map_or(0, |link| link.depth);
+        copies.sort_unstable_by_key(|copy| (copy.id, depth(copy), copy.pack, copy.offset));
         Ok((gather.index, found))
-    }
-}
-
-impl Copy {
-    pub(crate) fn entry(&self) -> PackEntry {
-        PackEntry {
-            id: self.id,
-            offset: self.offset,
-            record_bytes: self.record_bytes,
-            raw_bytes: self.raw_bytes,
-            documents: self.documents,
-        }
     }
 }
 
@@ -180,13 +231,18 @@ impl Gather {
         self.known.insert(object.clone(), position);
         let present_bytes = (!listed).then_some(listing.stored_bytes);
         self.index.packs.push(Pack { object, stored_bytes: listing.stored_bytes, present_bytes, listed });
-        self.index.copies.extend(listing.entries.iter().map(|entry| Copy {
+        let Index { copies, links, .. } = &mut self.index;
+        copies.extend(listing.entries.iter().map(|entry| Copy {
             id: entry.id,
             pack,
             offset: entry.offset,
             record_bytes: entry.record_bytes,
             raw_bytes: entry.raw_bytes,
             documents: entry.documents,
+            link: entry.delta.map_or(FULL, |link| {
+                links.push(link);
+                u32::try_from(links.len() - 1).expect("fewer than 2^32 chunks")
+            }),
         }));
     }
 }
@@ -270,7 +326,7 @@ mod tests {
 
     #[test]
     fn an_index_survives_its_encoding() {
-        let entry = PackEntry { id: [1; 32], offset: 0, record_bytes: 10, raw_bytes: 3, documents: 2 };
+        let entry = PackEntry { id: [1; 32], offset: 0, record_bytes: 10, raw_bytes: 3, documents: 2, delta: None };
         let listing = |name: &str| PackListing { name: name.into(), stored_bytes: 77, entries: vec![entry] };
         let listings = vec![listing("a.1.b.000001"), listing("a.1.b.000002")];
         let body = encode(&listings);

@@ -14,6 +14,8 @@ pub struct WriteStats {
     pub chunks_new: u64,
     /// Chunks that were there already.
     pub chunks_known: u64,
+    /// New chunks that were stored as deltas.
+    pub chunks_delta: u64,
     /// BSON bytes of all documents stored or found.
     pub raw_bytes: u64,
     /// BSON bytes of the new chunks.

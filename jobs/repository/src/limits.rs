@@ -23,7 +23,7 @@ pub(crate) const MANIFEST_DEPTH: usize = 210;
 /// Bytes of a record of this type when decompressed.
 pub(crate) fn raw_bytes(record_type: RecordType) -> u32 {
     match record_type {
-        RecordType::Chunk => 32 << 20,
+        RecordType::Chunk | RecordType::Delta => 32 << 20,
         RecordType::Footer | RecordType::Index | RecordType::List | RecordType::Manifest => 256 << 20,
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct ListEntry {
 }
 
 /// BSON type and value of an `_id`; type 0 where it isn't kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct IdValue(u8, Vec<u8>);
 
 impl IdValue {
@@ -37,6 +37,11 @@ impl IdValue {
         let first = all.next();
         let last = all.last().or(first);
         (Self::of(first), Self::of(last))
+    }
+
+    /// Whether it says which document it is.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.0 != 0
     }
 
     fn of(document: Option<&[u8]>) -> Self {

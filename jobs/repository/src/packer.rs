@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::RepositoryError;
-use crate::footer::{self, PackEntry};
+use crate::footer::{self, DeltaLink, PackEntry};
 use crate::index::PackListing;
 use crate::ledger::Ledger;
 use crate::object_name::{Folder, WriterNames};
@@ -48,6 +48,7 @@ pub(crate) struct SealedChunk {
     pub(crate) record: Bytes,
     pub(crate) raw_bytes: u32,
     pub(crate) documents: u32,
+    pub(crate) delta: Option<DeltaLink>,
 }
 
 impl Packer {
@@ -121,6 +122,7 @@ impl OpenPack {
             record_bytes: u32::try_from(chunk.record.len()).map_err(too_large)?,
             raw_bytes: chunk.raw_bytes,
             documents: chunk.documents,
+            delta: chunk.delta,
         });
         self.bytes += chunk.record.len() as u64;
         self.records.push(chunk.record);

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 
-use crate::batch::count_documents;
-use crate::footer::PackEntry;
-use crate::index::{Copy, Index};
+use crate::fetch::{Fetched, Fetcher};
+use crate::index::Index;
 use crate::list::ListEntry;
-use crate::record::RecordType;
+use crate::object_name::Folder;
 use crate::vault::{Vault, refuse_generations};
 use crate::verify::{self, Finding, VerifyLevel, VerifyProgress};
 use crate::{CollectionEntry, Manifest, RawChunk, RepositoryError};
@@ -21,8 +20,7 @@ const AHEAD: usize = 4;
 /// Reads one backup. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct BackupReader {
-    vault: Arc<Vault>,
-    index: Arc<Index>,
+    fetcher: Fetcher,
     manifest: Arc<Manifest>,
 }
 
@@ -30,11 +28,11 @@ impl BackupReader {
     pub(crate) async fn open(vault: Arc<Vault>, manifest: &Manifest) -> Result<Self, RepositoryError> {
         refuse_generations(&vault.store).await?;
         let (index, _) = Index::load(&vault).await?;
-        Ok(Self { vault, index: Arc::new(index), manifest: Arc::new(manifest.clone()) })
+        Ok(Self { fetcher: Fetcher { vault, index: Arc::new(index) }, manifest: Arc::new(manifest.clone()) })
     }
 
-    pub(crate) fn new(vault: Arc<Vault>, index: Arc<Index>, manifest: Arc<Manifest>) -> Self {
-        Self { vault, index, manifest }
+    pub(crate) fn new(fetcher: Fetcher, manifest: Arc<Manifest>) -> Self {
+        Self { fetcher, manifest }
     }
 
     /// The manifest that it reads.
@@ -48,7 +46,7 @@ impl BackupReader {
         &self,
         entry: &CollectionEntry,
     ) -> impl Stream<Item = Result<RawChunk, RepositoryError>> + Send + 'static + use<> {
-        let (vault, reader) = (self.vault.clone(), self.clone());
+        let (vault, reader) = (self.fetcher.vault.clone(), self.clone());
         let lists = stream::iter(entry.content.chunk_lists.clone()).then(move |list| {
             let vault = vault.clone();
             async move { vault.read_list(&list).await }
@@ -69,50 +67,18 @@ impl BackupReader {
         progress: &(dyn Fn(VerifyProgress) + Send + Sync),
         stop: &(dyn Fn() -> bool + Send + Sync),
     ) -> Result<Vec<Finding>, RepositoryError> {
-        verify::verify(&self.vault, &self.manifest, level, progress, stop).await
+        verify::verify(&self.fetcher.vault, &self.manifest, level, progress, stop).await
     }
 
     /// One chunk, from any copy that is sound.
     async fn fetch(&self, entry: &ListEntry) -> Result<RawChunk, RepositoryError> {
-        let mut first_error = None;
-        for copy in self.index.copies(&entry.id) {
-            match self.fetch_copy(copy, entry).await {
-                Ok(chunk) => return Ok(chunk),
-                Err(error) => {
-                    tracing::warn!(%error, "a chunk can't be read here; looking for another copy");
-                    first_error.get_or_insert(error);
-                }
-            }
+        let Fetched { entry: read, raw } = self.fetcher.chunk(&entry.id).await?;
+        if (entry.documents, entry.raw_bytes) != (read.documents, read.raw_bytes) {
+            let lists = Folder::Lists.of(self.fetcher.vault.domain);
+            return Err(RepositoryError::damaged(lists, "a chunk list disagrees with a pack about a chunk"));
         }
-        Err(first_error.unwrap_or_else(|| RepositoryError::Missing {
-            object: format!("the pack of chunk {}", crate::names::hex(&entry.id)),
-        }))
+        Ok(RawChunk { documents: read.documents, bytes: Bytes::from(raw) })
     }
-
-    async fn fetch_copy(&self, copy: &Copy, entry: &ListEntry) -> Result<RawChunk, RepositoryError> {
-        let object = self.index.pack(copy).object.clone();
-        let start = u64::from(copy.offset);
-        let record = self.vault.store.read_range(&object, start..start + u64::from(copy.record_bytes)).await?;
-        let (vault, copy) = (self.vault.clone(), *copy);
-        let opened = self.vault.pool.run(move || open_chunk(&vault, &record, &copy.entry())).await?;
-        let bytes = opened.map_err(|problem| RepositoryError::damaged(&*object, problem))?;
-        if (entry.documents, entry.raw_bytes) != (copy.documents, copy.raw_bytes) {
-            return Err(RepositoryError::damaged(&*object, "the chunk list disagrees about a chunk"));
-        }
-        Ok(RawChunk { documents: copy.documents, bytes: Bytes::from(bytes) })
-    }
-}
-
-/// The raw documents of a chunk, checked in every way that needs no other object; the text says what is wrong.
-pub(crate) fn open_chunk(vault: &Vault, record: &[u8], entry: &PackEntry) -> Result<Vec<u8>, String> {
-    let raw = vault.opener.open(record, RecordType::Chunk, &entry.id)?;
-    if blake3::keyed_hash(&vault.domain_keys().chunk_id, &raw) != entry.id {
-        return Err("a chunk's documents aren't those that its id says".into());
-    }
-    if raw.len() as u64 != u64::from(entry.raw_bytes) || count_documents(&raw) != Some(entry.documents) {
-        return Err("a chunk doesn't consist of the documents that the pack says".into());
-    }
-    Ok(raw)
 }
 
 /// On a task of its own, so that it goes on while the consumer is busy.

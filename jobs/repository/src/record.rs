@@ -10,10 +10,12 @@ pub(crate) const OVERHEAD_BYTES: usize = HEADER_BYTES + TAG_BYTES;
 const MAGIC: &[u8; 4] = b"LUCR";
 const VERSION: u8 = 1;
 
-/// What a record holds. Numbers 2 (delta chunk) and 7 (generation) are reserved.
+/// What a record holds. Number 7 (generation) is reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecordType {
     Chunk = 1,
+    /// A chunk stored as its difference from another one.
+    Delta = 2,
     Footer = 3,
     Index = 4,
     List = 5,
@@ -25,6 +27,7 @@ impl RecordType {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Chunk => "chunk",
+            Self::Delta => "delta chunk",
             Self::Footer => "pack footer",
             Self::Index => "index object",
             Self::List => "chunk list",
@@ -42,11 +45,13 @@ pub(crate) enum Suite {
     Aes256Gcm = 1,
 }
 
-/// How a record's body is compressed. Number 2 (zstd with a prefix) is reserved.
+/// How a record's body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyCompression {
     None = 0,
     Zstd = 1,
+    /// With another chunk as prefix; so are delta chunks, and nothing else.
+    ZstdPrefix = 2,
 }
 
 /// The header of a record.
@@ -89,7 +94,7 @@ impl Header {
         if bytes[4] != VERSION {
             return Err(format!("record version {} is unknown", bytes[4]));
         }
-        Ok(Self {
+        let header = Self {
             record_type: record_type(bytes[5])?,
             suite: match bytes[6] {
                 0 => Suite::Checked,
@@ -99,6 +104,7 @@ impl Header {
             compression: match bytes[7] {
                 0 => BodyCompression::None,
                 1 => BodyCompression::Zstd,
+                2 => BodyCompression::ZstdPrefix,
                 other => return Err(format!("compression {other} is unknown")),
             },
             key_id: u32_at(bytes, 8),
@@ -107,7 +113,10 @@ impl Header {
             nonce: *array_at(bytes, 20),
             writer: *array_at(bytes, 32),
             id: *array_at(bytes, 64),
-        })
+        };
+        let (delta, prefix) =
+            (header.record_type == RecordType::Delta, header.compression == BodyCompression::ZstdPrefix);
+        if delta == prefix { Ok(header) } else { Err("a prefix is for delta chunks, and they have one".into()) }
     }
 
     /// Length of the whole record.
@@ -119,6 +128,7 @@ impl Header {
 fn record_type(number: u8) -> Result<RecordType, String> {
     Ok(match number {
         1 => RecordType::Chunk,
+        2 => RecordType::Delta,
         3 => RecordType::Footer,
         4 => RecordType::Index,
         5 => RecordType::List,

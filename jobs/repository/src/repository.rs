@@ -20,6 +20,8 @@ use crate::{
 
 /// Manifests read at once.
 const READS: usize = 8;
+/// Manifests looked at for the newest one of a database.
+const NEWEST: usize = 64;
 
 /// An open repository. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -57,7 +59,7 @@ impl Repository {
         let vault = |domain| {
             let opener = Arc::new(Opener::new(keys.clone(), domain));
             let (store, keys, pool, chunk) = (store.clone(), keys.clone(), pool.clone(), config.chunk);
-            Arc::new(Vault { domain, store, keys, opener, pool, chunk })
+            Arc::new(Vault { domain, store, keys, opener, pool, chunk, deltas: config.takes_deltas() })
         };
         let sealed = config.encrypted.then(|| vault(Domain::Sealed));
         let plain = config.plain.then(|| vault(Domain::Plain));
@@ -144,6 +146,25 @@ impl Repository {
         }
         entries.sort_by(|a, b| (&a.job, a.epoch, &a.key).cmp(&(&b.job, b.epoch, &b.key)));
         Ok(entries)
+    }
+
+    /// The manifest of the newest backup of this database, as far as it can be told from the jobs' names, which begin with the
+    /// time. Damaged ones, and more than a few of other databases, are passed over: it is only to be built on, not relied on.
+    pub async fn newest_manifest(&self, database: &str, domain: Domain) -> Result<Option<Manifest>, RepositoryError> {
+        let vault = self.vault(domain)?;
+        let listed = vault.store.list(&Folder::Manifests.of(domain)).await?;
+        let mut named: Vec<_> =
+            listed.into_iter().filter_map(|(key, _)| Some((ManifestName::parse(&key).ok()?, key))).collect();
+        named.sort_by(|(a, _), (b, _)| (&b.job, b.epoch).cmp(&(&a.job, a.epoch)));
+        for (name, key) in named.into_iter().take(NEWEST) {
+            let entry = list_manifest(vault.clone(), key, name).await?;
+            if let Some(Ok(manifest)) = entry.map(|entry| entry.manifest)
+                && manifest.database == database
+            {
+                return Ok(Some(manifest));
+            }
+        }
+        Ok(None)
     }
 
     /// One manifest by its key. Fails with `Missing`, `Damaged` or `BadName`.

@@ -68,21 +68,46 @@ impl Sealer {
             .ok_or_else(|| RepositoryError::TooLarge { what: record_type.name(), limit_bytes: limit.into() })?;
         let compressed = compress(raw, level)?;
         let body = compressed.as_deref().unwrap_or(raw);
+        let compression = if compressed.is_some() { BodyCompression::Zstd } else { BodyCompression::None };
+        self.seal_body(record_type, id, raw_bytes, (compression, &[body]))
+    }
+
+    /// The record of a chunk of so many bytes as a delta.
+    pub(crate) fn seal_delta(
+        &self,
+        id: &[u8; 32],
+        raw_bytes: u32,
+        base: &[u8; 32],
+        frame: &[u8],
+    ) -> Result<Vec<u8>, RepositoryError> {
+        self.seal_body(RecordType::Delta, id, raw_bytes, (BodyCompression::ZstdPrefix, &[base, frame]))
+    }
+
+    fn seal_body(
+        &self,
+        record_type: RecordType,
+        id: &[u8; 32],
+        raw_bytes: u32,
+        (compression, parts): (BodyCompression, &[&[u8]]),
+    ) -> Result<Vec<u8>, RepositoryError> {
+        let body_bytes: usize = parts.iter().map(|part| part.len()).sum();
         let header = Header {
             record_type,
             suite: if self.cipher.is_some() { Suite::Aes256Gcm } else { Suite::Checked },
-            compression: if compressed.is_some() { BodyCompression::Zstd } else { BodyCompression::None },
+            compression,
             key_id: self.key_id,
-            body_bytes: u32::try_from(body.len()).expect("not larger than raw"),
+            body_bytes: u32::try_from(body_bytes).expect("hardly larger than raw"),
             raw_bytes,
             nonce: self.next_nonce()?,
             writer: self.writer,
             id: *id,
         };
-        let mut out = Vec::with_capacity(body.len() + OVERHEAD_BYTES);
+        let mut out = Vec::with_capacity(body_bytes + OVERHEAD_BYTES);
         let encoded = header.encode();
         out.extend_from_slice(&encoded);
-        out.extend_from_slice(body);
+        for part in parts {
+            out.extend_from_slice(part);
+        }
         let associated = associated(&self.keys, &encoded);
         let tag: [u8; TAG_BYTES] = match &self.cipher {
             Some(cipher) => cipher
@@ -112,6 +137,15 @@ impl fmt::Debug for Sealer {
     }
 }
 
+/// What a delta chunk holds.
+pub(crate) struct SealedDelta {
+    /// Chunk id of the base.
+    pub(crate) base: [u8; 32],
+    pub(crate) frame: Vec<u8>,
+    /// Length of the chunk.
+    pub(crate) raw_bytes: u32,
+}
+
 /// By key id and writer id.
 type Ciphers = HashMap<(u32, [u8; 32]), Arc<Aes256Gcm>>;
 
@@ -129,6 +163,20 @@ impl Opener {
 
     /// The raw bytes of a record of this type and id; the text says why they can't be had.
     pub(crate) fn open(&self, record: &[u8], record_type: RecordType, id: &[u8; 32]) -> Result<Vec<u8>, String> {
+        let (header, body) = self.open_body(record, record_type, id)?;
+        decompress(body, &header)
+    }
+
+    /// A delta chunk of this id, not yet applied to its base.
+    pub(crate) fn open_delta(&self, record: &[u8], id: &[u8; 32]) -> Result<SealedDelta, String> {
+        let (header, mut frame) = self.open_body(record, RecordType::Delta, id)?;
+        let base = *frame.first_chunk().ok_or("a delta chunk names no base")?;
+        frame.drain(..32);
+        Ok(SealedDelta { base, frame, raw_bytes: header.raw_bytes })
+    }
+
+    /// What was sealed, still compressed.
+    fn open_body(&self, record: &[u8], record_type: RecordType, id: &[u8; 32]) -> Result<(Header, Vec<u8>), String> {
         let header = Header::decode(record)?;
         if header.record_bytes() != record.len() as u64 {
             return Err("its length doesn't match".into());
@@ -160,7 +208,7 @@ impl Opener {
             }
             _ => return Err(format!("it isn't protected as the {} domain demands", self.domain)),
         }
-        decompress(body, &header)
+        Ok((header, body))
     }
 
     fn cipher(&self, header: &Header) -> Result<Arc<Aes256Gcm>, String> {
@@ -207,6 +255,7 @@ fn decompress(body: Vec<u8>, header: &Header) -> Result<Vec<u8>, String> {
     let raw = match header.compression {
         BodyCompression::None => body,
         BodyCompression::Zstd => zstd::bulk::decompress(&body, raw_bytes).map_err(|error| error.to_string())?,
+        BodyCompression::ZstdPrefix => return Err("it can't be read without its base".into()),
     };
     if raw.len() == raw_bytes { Ok(raw) } else { Err("its raw length doesn't match".into()) }
 }

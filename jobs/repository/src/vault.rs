@@ -27,6 +27,8 @@ pub(crate) struct Vault {
     pub(crate) opener: Arc<Opener>,
     pub(crate) pool: Pool,
     pub(crate) chunk: ChunkSizes,
+    /// Whether writers may store deltas: the config's features say so.
+    pub(crate) deltas: bool,
 }
 
 impl Vault {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
+use crate::fetch::Fetcher;
 use crate::index::Index;
 use crate::reader::BackupReader;
 use crate::vault::Vault;
@@ -53,7 +54,7 @@ pub struct Finding {
     pub collection: Option<String>,
     /// What is wrong.
     pub problem: String,
-    /// How many documents of that collection can't be read any more, where it can be told.
+    /// How many documents of that collection, those of deltas that build on the object included, can't be read any more, where it can be told.
     pub lost_documents: Option<u64>,
     /// Whether the backup depends on the object. If not, the repository needs care, but every document of this backup can be read:
     /// index objects (packs say the same), key slots, and packs whose part in this backup has a sound copy elsewhere.
@@ -102,19 +103,20 @@ pub(crate) async fn verify(
     let damage = index.damage.drain(..).map(Finding::from);
     findings.extend(damage.map(Finding::unneeded));
     let index = Arc::new(index);
-    let mut contents = Contents::load(vault, manifest, &key, stop).await?;
+    let mut contents = Contents::load(vault, manifest, (&index, &key), stop).await?;
     findings.append(&mut contents.findings);
     let involved = contents.involved_packs(&index);
     if level == VerifyLevel::Structure {
         contents.note_present(&index);
         progress(whole(&index, &involved));
     } else {
-        read_packs(vault, &index, &involved, &mut contents, progress, stop).await?;
+        let fetcher = Fetcher { vault: vault.clone(), index: index.clone() };
+        read_packs(&fetcher, &involved, &mut contents, progress, stop).await?;
     }
     let packs = contents.pack_findings(manifest, &index, &involved, level);
     findings.extend(packs);
     if level == VerifyLevel::Data {
-        let reader = BackupReader::new(vault.clone(), index, manifest.clone());
+        let reader = BackupReader::new(Fetcher { vault: vault.clone(), index }, manifest.clone());
         findings.extend(contents.check_hashes(&reader, &key, stop).await?);
     }
     Ok(findings)
@@ -122,13 +124,13 @@ pub(crate) async fn verify(
 
 /// Reads the involved packs, each once and whole.
 async fn read_packs(
-    vault: &Arc<Vault>,
-    index: &Arc<Index>,
+    fetcher: &Fetcher,
     involved: &[bool],
     contents: &mut Contents,
     progress: &(dyn Fn(VerifyProgress) + Send + Sync),
     stop: &(dyn Fn() -> bool + Send + Sync),
 ) -> Result<(), RepositoryError> {
+    let index = &fetcher.index;
     let total = whole(index, involved);
     let mut done = VerifyProgress { packs_done: 0, bytes_done: 0, ..total };
     progress(done);
@@ -138,8 +140,7 @@ async fn read_packs(
         .into_iter()
         .enumerate()
         .filter(|(pack, _)| involved[*pack] && index.packs[*pack].present_bytes.is_some());
-    let reads =
-        present.map(|(pack, entries)| packs::check(vault.clone(), index.clone(), wanted.clone(), pack, entries));
+    let reads = present.map(|(pack, entries)| packs::check(fetcher.clone(), wanted.clone(), pack, entries));
     let mut reads = stream::iter(reads).buffer_unordered(PACKS_AT_ONCE);
     while let Some(report) = reads.next().await {
         if stop() {

@@ -9,11 +9,13 @@ use bson::RawDocument;
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
+use crate::fetch::Fetcher;
 use crate::index::{self, Index, PackListing};
 use crate::ledger::WriteStats;
 use crate::list::List;
 use crate::object_name::{Folder, WriterNames};
 use crate::packer::Packer;
+use crate::predecessor::Predecessor;
 use crate::record::RecordType;
 use crate::seal::Sealer;
 use crate::store::Created;
@@ -34,8 +36,8 @@ pub struct BackupWriter {
 
 struct Inner {
     packer: Arc<Packer>,
-    /// What was there at the start.
-    index: Index,
+    /// Reads what was there at the start.
+    fetcher: Fetcher,
     job: String,
     epoch: i64,
     level: Option<i32>,
@@ -79,16 +81,25 @@ impl BackupWriter {
         // Their writer may have died before they were durable, and our manifest may build on them.
         let packs: Vec<_> = found.iter().map(|listing| Folder::Packs.object(vault.domain, &listing.name)).collect();
         vault.store.sync(&packs).await?;
+        let fetcher = Fetcher { vault: vault.clone(), index: Arc::new(index) };
         let packer = Packer::new(vault, sealer, names);
         // What a crashed predecessor left is listed by our index, so that the index heals itself.
         packer.ledger().unlisted = found;
         let (job, level) = (job.to_owned(), compression.level);
-        Ok(Self { inner: Arc::new(Inner { packer, index, job, epoch, level, commit: Mutex::default() }) })
+        Ok(Self { inner: Arc::new(Inner { packer, fetcher, job, epoch, level, commit: Mutex::default() }) })
     }
 
     /// Starts a collection. Several may be written at once; their chunks share packs.
     pub fn collection(&self, order: ContentOrder) -> CollectionWriter {
-        CollectionWriter::new(self.clone(), order)
+        CollectionWriter::new(self.clone(), order, None)
+    }
+
+    /// The same, for a collection that an earlier backup holds, too: a chunk that resembles one of those is stored as its
+    /// difference. Where compression is off or the repository doesn't know deltas, this changes nothing.
+    pub fn collection_after(&self, order: ContentOrder, earlier: &CollectionContent) -> CollectionWriter {
+        let lists = earlier.chunk_lists.clone();
+        let deltas = self.vault().deltas && self.level().is_some();
+        CollectionWriter::new(self.clone(), order, deltas.then(|| Predecessor::new(self.vault().clone(), lists)))
     }
 
     /// Whether every chunk of this content, written by an earlier epoch or by this writer, is in a durable pack: then a
@@ -186,13 +197,21 @@ impl BackupWriter {
         &self.inner.packer.vault
     }
 
+    pub(crate) fn fetcher(&self) -> &Fetcher {
+        &self.inner.fetcher
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.inner.fetcher.index
+    }
+
     pub(crate) fn level(&self) -> Option<i32> {
         self.inner.level
     }
 
     /// Whether the caller is to store this chunk; counts it either way.
     pub(crate) fn claim(&self, id: &[u8; 32], raw_bytes: u32) -> bool {
-        let known = self.inner.index.holds(id);
+        let known = self.index().holds(id);
         let mut ledger = self.packer().ledger();
         let new = !known && ledger.claim(id);
         let stats = &mut ledger.stats;
@@ -247,7 +266,7 @@ impl BackupWriter {
         let (mut documents, mut raw_bytes) = (0, 0);
         for list in &content.chunk_lists {
             for entry in self.vault().read_list(list).await? {
-                if !self.inner.index.holds(&entry.id) && !self.packer().ledger().has_stored(&entry.id) {
+                if !self.index().holds(&entry.id) && !self.packer().ledger().has_stored(&entry.id) {
                     return Ok(Some("a chunk isn't stored".into()));
                 }
                 documents += u64::from(entry.documents);

@@ -18,7 +18,7 @@ pub(super) struct Contents {
     pub(super) vault: Arc<Vault>,
     /// Each collection's chunks in order.
     pub(super) collections: Vec<CollectionChunks>,
-    /// The ids of all chunks, sorted.
+    /// The ids of all chunks and of what they build on, sorted.
     pub(super) wanted: Arc<Vec<[u8; 32]>>,
     /// What is known to be sound, by position in `wanted`.
     pub(super) sound: Vec<Option<SoundChunk>>,
@@ -26,6 +26,8 @@ pub(super) struct Contents {
     pub(super) sound_in: Vec<SoundIn>,
     /// By position of the pack in the index.
     pub(super) problems: BTreeMap<usize, Vec<String>>,
+    /// The pack to blame for a delta whose own record is as it should be, by position in `wanted`.
+    pub(super) blamed: BTreeMap<usize, usize>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -75,7 +77,7 @@ impl Contents {
     pub(super) async fn load(
         vault: &Arc<Vault>,
         manifest: &Manifest,
-        key: &str,
+        (index, key): (&Index, &str),
         stop: &(dyn Fn() -> bool + Send + Sync),
     ) -> Result<Self, RepositoryError> {
         let (mut collections, mut findings) = (Vec::new(), Vec::new());
@@ -85,10 +87,8 @@ impl Contents {
             }
             collections.push(read_lists(vault, entry, key, &mut findings).await?);
         }
-        let mut wanted: Vec<_> =
-            collections.iter().flat_map(|collection| &collection.chunks).map(|chunk| chunk.id).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
+        let chunks = collections.iter().flat_map(|collection| &collection.chunks).map(|chunk| chunk.id);
+        let wanted = index.with_bases(chunks.collect());
         Ok(Self {
             vault: vault.clone(),
             collections,
@@ -96,6 +96,7 @@ impl Contents {
             sound_in: vec![SoundIn::Nowhere; wanted.len()],
             wanted: Arc::new(wanted),
             problems: BTreeMap::new(),
+            blamed: BTreeMap::new(),
             findings,
         })
     }
@@ -120,7 +121,7 @@ impl Contents {
             index.pack(copy).present_bytes.is_some_and(|bytes| end <= bytes)
         };
         for (id, sound_in) in self.wanted.iter().zip(&mut self.sound_in) {
-            for copy in index.copies(id).iter().filter(|copy| within(copy)) {
+            for copy in index.copies(id).iter().filter(|copy| index.resolves(copy, &within)) {
                 sound_in.note(copy.pack as usize);
             }
         }
@@ -132,6 +133,7 @@ impl Contents {
             self.sound[position] = Some(chunk);
             self.sound_in[position].note(report.pack);
         }
+        self.blamed.extend(report.blamed);
         if !report.problems.is_empty() {
             self.problems.insert(report.pack, report.problems);
         }

@@ -155,8 +155,9 @@ impl Contents {
                 continue;
             }
             let documents = u64::from(chunk.documents);
-            match copies.first() {
-                Some(copy) => *lost.entry((copy.pack as usize, collection)).or_insert(0) += documents,
+            let blamed = self.position(&chunk.id).and_then(|position| self.blamed.get(&position).copied());
+            match blamed.or(copies.first().map(|copy| copy.pack as usize)) {
+                Some(pack) => *lost.entry((pack, collection)).or_insert(0) += documents,
                 None => *nowhere.entry(collection).or_insert(0) += documents,
             }
         }

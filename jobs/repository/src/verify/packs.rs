@@ -4,19 +4,23 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::{StreamExt, stream};
 
 use crate::RepositoryError;
 use crate::bytes_reader::BytesReader;
 use crate::content::Sum;
+use crate::fetch::{Fetcher, apply_delta, open_delta, open_full};
 use crate::footer::{self, PackEntry, TRAILER_BYTES};
-use crate::index::{Index, Pack};
+use crate::index::Pack;
 use crate::limits::FOOTER_RECORD_BYTES;
-use crate::reader::open_chunk;
 use crate::record::RecordType;
+use crate::seal::SealedDelta;
 use crate::vault::Vault;
 
 /// Packs are read in pieces of about this size: large buffers would stay with the allocator.
 const PIECE_BYTES: u32 = 4 << 20;
+/// What deltas build on, read at once.
+const BASES_AT_ONCE: usize = 4;
 
 /// What was found in a pack.
 pub(super) struct PackReport {
@@ -25,6 +29,23 @@ pub(super) struct PackReport {
     pub(super) problems: Vec<String>,
     /// The wanted chunks that are sound, by position in the wanted ids.
     pub(super) sound: Vec<(usize, SoundChunk)>,
+    /// Wanted chunks that are lost with what they build on, and the pack of that.
+    pub(super) blamed: Vec<(usize, usize)>,
+}
+
+/// A wanted chunk that is a delta, still to be applied.
+struct WaitingDelta {
+    position: usize,
+    entry: PackEntry,
+    sealed: SealedDelta,
+}
+
+/// What some consecutive chunks are.
+#[derive(Default)]
+struct Piece {
+    problems: Vec<String>,
+    sound: Vec<(usize, SoundChunk)>,
+    deltas: Vec<WaitingDelta>,
 }
 
 /// A chunk that was read and is what it should be.
@@ -36,38 +57,78 @@ pub(super) struct SoundChunk {
 }
 
 pub(super) async fn check(
-    vault: Arc<Vault>,
-    index: Arc<Index>,
+    fetcher: Fetcher,
     wanted: Arc<Vec<[u8; 32]>>,
     pack: usize,
     entries: Vec<PackEntry>,
 ) -> Result<PackReport, RepositoryError> {
-    let known = &index.packs[pack];
+    let (vault, known) = (&fetcher.vault, &fetcher.index.packs[pack]);
     let present_bytes = known.present_bytes.unwrap_or(0);
-    let mut report = PackReport { pack, problems: Vec::new(), sound: Vec::new() };
+    let mut report = PackReport { pack, problems: Vec::new(), sound: Vec::new(), blamed: Vec::new() };
     let mut rest = entries.as_slice();
     while let Some(first) = rest.first() {
         let (some, after) = rest.split_at(piece_length(rest));
         rest = after;
         let range = u64::from(first.offset)..footer::chunks_end(some).min(present_bytes);
-        let Some(stored) = read(&vault, known, range, &mut report).await? else {
+        let Some(stored) = read(vault, known, range, &mut report).await? else {
             continue;
         };
-        let (some, vault, wanted) = (some.to_vec(), vault.clone(), wanted.clone());
-        let pool = vault.pool.clone();
-        let (problems, sound) = pool.run(move || check_chunks(&vault, &stored, &some, &wanted)).await?;
-        report.problems.extend(problems);
-        report.sound.extend(sound);
+        let (some, wanted, at) = (some.to_vec(), wanted.clone(), vault.clone());
+        let piece = vault.pool.run(move || check_chunks(&at, &stored, &some, &wanted)).await?;
+        report.problems.extend(piece.problems);
+        report.sound.extend(piece.sound);
+        check_deltas(&fetcher, piece.deltas, &mut report).await?;
     }
     let end = footer::chunks_end(&entries).min(present_bytes)..present_bytes;
     if end.end - end.start > u64::from(FOOTER_RECORD_BYTES) + TRAILER_BYTES as u64 {
         report.problems.push("it goes on after its end".into());
-    } else if let Some(stored) = read(&vault, known, end, &mut report).await?
-        && let Err(problem) = check_footer(&vault, &known.object, &stored, &entries)
+    } else if let Some(stored) = read(vault, known, end, &mut report).await?
+        && let Err(problem) = check_footer(vault, &known.object, &stored, &entries)
     {
         report.problems.push(problem);
     }
     Ok(report)
+}
+
+/// Applies deltas to what they build on, a few at once.
+async fn check_deltas(
+    fetcher: &Fetcher,
+    deltas: Vec<WaitingDelta>,
+    report: &mut PackReport,
+) -> Result<(), RepositoryError> {
+    let reads = deltas.into_iter().map(|delta| async move {
+        let link = delta.entry.delta.expect("only deltas wait");
+        (fetcher.base(&link).await, delta)
+    });
+    let mut reads = stream::iter(reads).buffered(BASES_AT_ONCE);
+    while let Some((base, WaitingDelta { position, entry, sealed })) = reads.next().await {
+        let base = match base {
+            Ok(base) => base,
+            Err(error) => {
+                let object = error.damage().ok_or(error)?.object;
+                let blamed = fetcher.index.packs.iter().position(|pack| *pack.object == *object);
+                report.blamed.extend(blamed.map(|pack| (position, pack)));
+                continue;
+            }
+        };
+        let vault = fetcher.vault.clone();
+        let applied = fetcher.vault.pool.run(move || {
+            let raw = apply_delta(&vault, &base, &sealed, &entry)?;
+            Ok::<_, String>(SoundChunk::of(&vault, &entry, &raw))
+        });
+        match applied.await? {
+            Ok(sound) => report.sound.push((position, sound)),
+            Err(problem) => report.problems.push(format!("chunk at {}: {problem}", entry.offset)),
+        }
+    }
+    Ok(())
+}
+
+impl SoundChunk {
+    fn of(vault: &Vault, entry: &PackEntry, raw: &[u8]) -> Self {
+        let sum = Sum::of_documents(&vault.domain_keys().content, raw);
+        Self { documents: entry.documents, raw_bytes: entry.raw_bytes, sum }
+    }
 }
 
 /// How many of these chunks are read at once.
@@ -97,32 +158,39 @@ async fn read(
     }
 }
 
-/// What is wrong with consecutive chunks, and which wanted ones are sound.
-fn check_chunks(
-    vault: &Vault,
-    stored: &[u8],
-    entries: &[PackEntry],
-    wanted: &[[u8; 32]],
-) -> (Vec<String>, Vec<(usize, SoundChunk)>) {
-    let (mut problems, mut sound) = (Vec::new(), Vec::new());
+/// What is wrong with consecutive chunks, which wanted ones are sound, and which have to be applied to others first.
+fn check_chunks(vault: &Vault, stored: &[u8], entries: &[PackEntry], wanted: &[[u8; 32]]) -> Piece {
+    let mut piece = Piece::default();
     let offset = entries.first().map_or(0, |first| first.offset);
     for entry in entries {
         let start = (entry.offset - offset) as usize;
-        let record = stored.get(start..start + entry.record_bytes as usize);
-        let opened =
-            record.ok_or_else(|| "it is truncated".to_owned()).and_then(|record| open_chunk(vault, record, entry));
-        match opened {
-            Err(problem) => problems.push(format!("chunk at {}: {problem}", entry.offset)),
-            Ok(raw) => {
-                let Ok(position) = wanted.binary_search(&entry.id) else {
-                    continue;
-                };
-                let sum = Sum::of_documents(&vault.domain_keys().content, &raw);
-                sound.push((position, SoundChunk { documents: entry.documents, raw_bytes: entry.raw_bytes, sum }));
-            }
+        let checked = stored.get(start..start + entry.record_bytes as usize);
+        let checked = checked.ok_or_else(|| "it is truncated".to_owned());
+        let position = wanted.binary_search(&entry.id).ok();
+        let checked = checked.and_then(|record| check_chunk(vault, record, entry, position, &mut piece));
+        if let Err(problem) = checked {
+            piece.problems.push(format!("chunk at {}: {problem}", entry.offset));
         }
     }
-    (problems, sound)
+    piece
+}
+
+fn check_chunk(
+    vault: &Vault,
+    record: &[u8],
+    entry: &PackEntry,
+    position: Option<usize>,
+    piece: &mut Piece,
+) -> Result<(), String> {
+    if entry.delta.is_none() {
+        let raw = open_full(vault, record, entry)?;
+        piece.sound.extend(position.map(|position| (position, SoundChunk::of(vault, entry, &raw))));
+    } else {
+        // One that this backup doesn't want is only shown to be as it was sealed.
+        let sealed = open_delta(vault, record, entry)?;
+        piece.deltas.extend(position.map(|position| WaitingDelta { position, entry: *entry, sealed }));
+    }
+    Ok(())
 }
 
 /// Checks what follows the chunks.

@@ -1,0 +1,106 @@
+//! Reading single chunks from the packs, with all that they build on.
+//!
+//! Invariant: what is returned has the hash that is the chunk's id. A base is always less deep than what builds on it, so reading
+//! ends whatever the packs say.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use crate::batch::count_documents;
+use crate::delta;
+use crate::footer::{DeltaLink, MAX_DEPTH, PackEntry};
+use crate::index::{Copy, Index};
+use crate::record::RecordType;
+use crate::seal::SealedDelta;
+use crate::vault::Vault;
+use crate::{RepositoryError, names};
+
+/// Reads chunks of one domain. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetcher {
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) index: Arc<Index>,
+}
+
+/// A chunk as read, and what its pack says of it.
+pub(crate) struct Fetched {
+    pub(crate) entry: PackEntry,
+    pub(crate) raw: Vec<u8>,
+}
+
+impl Fetcher {
+    /// A chunk, from any copy that is sound.
+    pub(crate) async fn chunk(&self, id: &[u8; 32]) -> Result<Fetched, RepositoryError> {
+        self.less_deep(id, MAX_DEPTH + 1).await
+    }
+
+    /// What a delta builds on.
+    pub(crate) async fn base(&self, link: &DeltaLink) -> Result<Vec<u8>, RepositoryError> {
+        Ok(self.less_deep(&link.base, link.depth).await?.raw)
+    }
+
+    fn less_deep<'a>(&'a self, id: &'a [u8; 32], depth: u8) -> BoxFuture<'a, Result<Fetched, RepositoryError>> {
+        async move {
+            let mut first_error = None;
+            for copy in self.index.copies(id).iter().filter(|copy| self.index.depth(copy) < depth) {
+                match self.copy(copy).await {
+                    Ok(raw) => return Ok(Fetched { entry: self.index.entry(copy), raw }),
+                    Err(error) => {
+                        tracing::warn!(%error, "a chunk can't be read here; looking for another copy");
+                        first_error.get_or_insert(error);
+                    }
+                }
+            }
+            let object = || format!("the pack of chunk {}", names::hex(id));
+            Err(first_error.unwrap_or_else(|| RepositoryError::Missing { object: object() }))
+        }
+        .boxed()
+    }
+
+    async fn copy(&self, copy: &Copy) -> Result<Vec<u8>, RepositoryError> {
+        let (object, entry) = (self.index.pack(copy).object.clone(), self.index.entry(copy));
+        let start = u64::from(copy.offset);
+        let record = self.vault.store.read_range(&object, start..start + u64::from(copy.record_bytes)).await?;
+        let (vault, damaged) = (self.vault.clone(), |problem: String| RepositoryError::damaged(&*object, problem));
+        let Some(link) = entry.delta else {
+            return self.vault.pool.run(move || open_full(&vault, &record, &entry)).await?.map_err(damaged);
+        };
+        let sealed = open_delta(&vault, &record, &entry).map_err(damaged)?;
+        let base = self.base(&link).await?;
+        self.vault.pool.run(move || apply_delta(&vault, &base, &sealed, &entry)).await?.map_err(damaged)
+    }
+}
+
+/// The documents of a full chunk, checked in every way that needs no other object; the text says what is wrong.
+pub(crate) fn open_full(vault: &Vault, record: &[u8], entry: &PackEntry) -> Result<Vec<u8>, String> {
+    check(vault, vault.opener.open(record, RecordType::Chunk, &entry.id)?, entry)
+}
+
+/// A delta chunk that builds on what its pack says.
+pub(crate) fn open_delta(vault: &Vault, record: &[u8], entry: &PackEntry) -> Result<SealedDelta, String> {
+    let sealed = vault.opener.open_delta(record, &entry.id)?;
+    let agrees = entry.delta.is_some_and(|link| link.base == sealed.base) && sealed.raw_bytes == entry.raw_bytes;
+    if agrees { Ok(sealed) } else { Err("a delta chunk isn't what the pack says".into()) }
+}
+
+/// The documents of a delta chunk, checked as [`open_full`] does.
+pub(crate) fn apply_delta(
+    vault: &Vault,
+    base: &[u8],
+    sealed: &SealedDelta,
+    entry: &PackEntry,
+) -> Result<Vec<u8>, String> {
+    check(vault, delta::apply(base, &sealed.frame, sealed.raw_bytes as usize)?, entry)
+}
+
+fn check(vault: &Vault, raw: Vec<u8>, entry: &PackEntry) -> Result<Vec<u8>, String> {
+    if blake3::keyed_hash(&vault.domain_keys().chunk_id, &raw) != entry.id {
+        return Err("a chunk's documents aren't those that its id says".into());
+    }
+    if raw.len() as u64 != u64::from(entry.raw_bytes) || count_documents(&raw) != Some(entry.documents) {
+        return Err("a chunk doesn't consist of the documents that the pack says".into());
+    }
+    Ok(raw)
+}
