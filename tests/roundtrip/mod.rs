@@ -7,6 +7,7 @@ mod context;
 mod damage;
 mod expiry;
 mod failover;
+mod nights;
 mod sample;
 mod snapshot;
 mod swap;

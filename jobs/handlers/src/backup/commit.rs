@@ -167,6 +167,7 @@ fn stats(stats: &WriteStats) -> Document {
         "new_chunk_raw_bytes": whole(stats.new_chunk_raw_bytes),
         "new_chunk_stored_bytes": whole(stats.new_chunk_stored_bytes),
         "chunks_new": whole(stats.chunks_new),
+        "chunks_delta": whole(stats.chunks_delta),
         "chunks_known": whole(stats.chunks_known),
     }
 }

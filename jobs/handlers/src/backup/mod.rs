@@ -23,7 +23,7 @@ use commit::Copied;
 use futures::{StreamExt, stream::FuturesUnordered};
 use lucid_ports::{Ending, Handler, JobContext, JobError};
 use lucid_repository::{
-    BackupWriter, CollectionEntry, CollectionKind, Compression, ContentOrder, Domain, ReadOrder, Repository,
+    BackupWriter, CollectionEntry, CollectionKind, Compression, ContentOrder, Domain, Manifest, ReadOrder, Repository,
 };
 use lucid_schemas::{BackupSpec, EventBody, Kind, Spec, State};
 use read::Source;
@@ -155,7 +155,8 @@ impl Run<'_> {
         let compression =
             Compression { level: self.spec.compression.then_some(self.environment.options.compression_level) };
         let writer = self.repository.begin(job.id().as_str(), job.head.epoch, self.domain, compression).await?;
-        let copied = self.copy(&server, snapshot, &writer).await;
+        let earlier = self.repository.newest_manifest(&self.spec.database, self.domain).await?;
+        let copied = self.copy(&server, snapshot, (&writer, earlier.as_ref())).await;
         halt.cancel();
         let (collections, changed) = copied?;
         writer.finish().await?;
@@ -172,7 +173,7 @@ impl Run<'_> {
         &self,
         server: &Server,
         snapshot: &Snapshot,
-        writer: &BackupWriter,
+        (writer, earlier): (&BackupWriter, Option<&Manifest>),
     ) -> Result<(Vec<CollectionEntry>, Vec<String>)> {
         let selected = &snapshot.selected;
         let sizes = self.sizes(server, selected).await?;
@@ -183,6 +184,7 @@ impl Run<'_> {
             snapshot: snapshot.time,
             snapshots_capped: self.facts.snapshots_capped(),
             writer,
+            earlier,
             meter: &self.meter,
             options: self.environment.options,
         };

@@ -15,7 +15,9 @@ use crate::{
     progress::Meter,
 };
 use bson::{Bson, RawDocumentBuf, Timestamp, doc};
-use lucid_repository::{BackupWriter, CollectionContent, CollectionEntry, CollectionKind, CollectionWriter, ReadOrder};
+use lucid_repository::{
+    BackupWriter, CollectionContent, CollectionEntry, CollectionKind, CollectionWriter, Manifest, ReadOrder,
+};
 use std::time::Duration;
 
 /// With the pauses between, elections are sat out.
@@ -33,6 +35,8 @@ pub(crate) struct Source<'a> {
     /// Whether capped collections can be read at the snapshot.
     pub snapshots_capped: bool,
     pub writer: &'a BackupWriter,
+    /// The backup before, whose chunks the new ones may resemble.
+    pub earlier: Option<&'a Manifest>,
     pub meter: &'a Meter<'a>,
     pub options: HandlerOptions,
 }
@@ -154,7 +158,7 @@ impl Source<'_> {
     ) -> Result<Reading> {
         let batch_documents = plan::batch_documents(self.options.batch_bytes, size.mean_bytes);
         let fields = plan::order_fields(entry.kind, order);
-        let mut writer = self.writer.collection(plan::content_order(entry.kind));
+        let mut writer = self.collection_writer(entry);
         let read_at = match at {
             ReadAt::Snapshot(time) => {
                 let batches = self.server.documents(what, at, fields, batch_documents)?;
@@ -173,6 +177,15 @@ impl Source<'_> {
             }
         };
         Ok(Reading { content: writer.finish().await?, order, read_at })
+    }
+
+    fn collection_writer(&self, entry: &Entry) -> CollectionWriter {
+        let order = plan::content_order(entry.kind);
+        let earlier = self.earlier.and_then(|manifest| manifest.collections.iter().find(|old| old.name == entry.name));
+        match earlier {
+            Some(earlier) => self.writer.collection_after(order, &earlier.content),
+            None => self.writer.collection(order),
+        }
     }
 
     /// Hands the documents of a cursor to the repository, up to the one with the `_id` of `last`, if that is given. A
