@@ -12,7 +12,7 @@ use crate::names::hex;
 use crate::record::RecordType;
 use crate::seal::{Opener, Sealer};
 use crate::slot::{SlotSecret, StoredSlot};
-use crate::{ContentOrder, Domain, RepositoryId};
+use crate::{ContentOrder, Domain, RepositoryId, delta};
 
 fn keys() -> Arc<Keys> {
     let ring = KeyRing { root: Zeroizing::new([0x11; 32]), masters: vec![(1, Zeroizing::new([0x22; 32]))] };
@@ -72,6 +72,10 @@ fn what_was_sealed_once_opens_for_ever() {
     let record = bytes(GOLDEN_COMPRESSED_RECORD);
     let opened = Opener::new(keys(), Domain::Sealed).open(&record, RecordType::Chunk, &[0x66; 32]);
     assert_eq!(opened, Ok(chunk()));
+    let delta =
+        Opener::new(keys(), Domain::Sealed).open_delta(&bytes(GOLDEN_DELTA_RECORD), &[0x66; 32]).expect("sound");
+    assert_eq!(delta.base, [0x88; 32]);
+    assert_eq!(delta::apply(&chunk(), &delta.frame, delta.raw_bytes as usize), Ok([chunk(), chunk()].concat()));
     let slot = StoredSlot::read(GOLDEN_SLOT_NAME, &bytes(GOLDEN_SLOT)).expect("sound");
     let ring = slot.open(&SlotSecret::KeyFile(Zeroizing::new([0x77; 32]))).expect("sound").expect("opens");
     assert_eq!((*ring.root, ring.masters), ([0x11; 32], vec![(1, Zeroizing::new([0x22; 32]))]));
@@ -108,3 +112,8 @@ const GOLDEN_COMPRESSED_RECORD: &str = "\
     4c55435201010101010000002c0000006c0000000000000000000000000000005555555555555555555555555555555555555555 \
     555555555555555555555555666666666666666666666666666666666666666666666666666666666666666615353b370939f66d \
     fbea98920154e5a7cbbddb08ee754c24bf3b3f239f94d77436118629b76555b5fc7a7a9a17ad0e5243042fe799c95c5ee8d173b0";
+const GOLDEN_DELTA_RECORD: &str = "\
+    4c55435201020102010000003c000000d80000000000000000000000000000025555555555555555555555555555555555555555 \
+    555555555555555555555555666666666666666666666666666666666666666666666666666666666666666654c6cfe4100d38ce \
+    a9a574e8268cab32bcf884a223f8a867da42ad36d240390221fb422fd00d736ced9a65704c95429b9ed5d9cf35009a69f9d600e2 \
+    7910ee35fa67dc6e93ad8f6d99921d88";
