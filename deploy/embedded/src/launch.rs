@@ -140,10 +140,19 @@ impl Deployment {
             return client::command(&self.direct(0)?, bson::doc! { "ping": 1 }).await.map(drop);
         }
         let serves = |role: &Option<Role>| matches!(role, Some(Role::Primary | Role::Secondary));
-        let primary = self
-            .until(0, "every member to serve", |roles| primary_of(roles).filter(|_| roles.iter().all(serves)))
-            .await?;
-        replica::prove_majority(&self.direct(primary)?).await
+        let start = Instant::now();
+        loop {
+            let primary = self
+                .until(0, "every member to serve", |roles| primary_of(roles).filter(|_| roles.iter().all(serves)))
+                .await?;
+            match replica::prove_majority(&self.direct(primary)?).await {
+                // An election between the look and the note.
+                Err(error) if replica::is_deposed(&error) && start.elapsed() < PATIENCE => {
+                    tokio::time::sleep(LOOK).await;
+                }
+                proven => return proven,
+            }
+        }
     }
 }
 

@@ -52,10 +52,26 @@ pub(crate) async fn initiate(first: &Client, name: &str, ports: &[u16], options:
 /// Whether a member has not yet read its set's configuration, as is so right after its start.
 pub(crate) fn is_early(error: &Error) -> bool {
     const NOT_YET_INITIALIZED: i32 = 94;
+    refusal_code(error) == Some(NOT_YET_INITIALIZED)
+}
+
+/// Whether a member refused because it isn't the primary any more.
+pub(crate) fn is_deposed(error: &Error) -> bool {
+    const NOT_WRITABLE_PRIMARY: i32 = 10_107;
+    const PRIMARY_STEPPED_DOWN: i32 = 189;
+    const INTERRUPTED_DUE_TO_STATE_CHANGE: i32 = 11_602;
+    let codes = [NOT_WRITABLE_PRIMARY, PRIMARY_STEPPED_DOWN, INTERRUPTED_DUE_TO_STATE_CHANGE];
+    refusal_code(error).is_some_and(|code| codes.contains(&code))
+}
+
+fn refusal_code(error: &Error) -> Option<i32> {
     let Error::Command { source, .. } = error else {
-        return false;
+        return None;
     };
-    matches!(*source.kind, ErrorKind::Command(ref refusal) if refusal.code == NOT_YET_INITIALIZED)
+    match &*source.kind {
+        ErrorKind::Command(refusal) => Some(refusal.code),
+        _ => None,
+    }
 }
 
 /// Tells a set where its members are now, if it believes them elsewhere. By force: it cannot elect a primary before.
