@@ -1,6 +1,7 @@
 //! Backup, verify and restore on a real replica set, without the engine: what goes in comes out, and nobody who comes
 //! late or half-way does harm.
 
+mod alone;
 mod capped;
 mod catalog;
 mod context;

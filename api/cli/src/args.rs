@@ -1,9 +1,11 @@
 //! The command line: what can be typed, and nothing of what it does.
 
 mod jobs;
+mod repo;
 mod schedules;
 
 pub use jobs::{BackupsArgs, JobArgs, JobsCommand, ListArgs};
+pub use repo::{BackupHereArgs, CatArgs, RepoArgs, RepoCommand, RepoRestoreArgs, RepoVerifyArgs};
 pub use schedules::{BackupScheduleArgs, SchedulesCommand, SetArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
@@ -331,32 +333,6 @@ pub enum QueuesCommand {
         /// How to reach the API.
         #[command(flatten)]
         client: ClientArgs,
-    },
-}
-
-/// `lucid-ops repo ...`.
-#[derive(Debug, Subcommand)]
-pub enum RepoCommand {
-    /// Create a repository, and its key file where there is none.
-    Init {
-        /// Which.
-        #[command(flatten)]
-        repository: RepositoryArgs,
-        /// Also admit unencrypted backups.
-        #[arg(long)]
-        allow_plain: bool,
-        /// Print JSON for programs.
-        #[arg(long)]
-        json: bool,
-    },
-    /// List the backups that a repository holds, whatever the job history says.
-    List {
-        /// Which.
-        #[command(flatten)]
-        repository: RepositoryArgs,
-        /// Print JSON for programs.
-        #[arg(long)]
-        json: bool,
     },
 }
 

@@ -32,11 +32,16 @@ impl Exit {
         Self::new(USAGE, message)
     }
 
-    /// Says why on standard error, and gives the code.
-    pub fn report(&self) -> ExitCode {
+    /// Says why on standard error.
+    pub fn tell(&self) {
         if !self.message.is_empty() {
             eprintln!("lucid-ops: {}", self.message);
         }
+    }
+
+    /// Says why, and gives the code.
+    pub fn report(&self) -> ExitCode {
+        self.tell();
         ExitCode::from(self.code)
     }
 }

@@ -2,10 +2,14 @@
 
 use tracing_subscriber::EnvFilter;
 
-/// Starts logging at the level of `LUCID_LOG`, else `info`; the driver only warns.
-pub fn start(json: bool) {
-    let filter =
-        EnvFilter::try_from_env("LUCID_LOG").unwrap_or_else(|_| EnvFilter::new("info,mongodb=warn,actix_server=warn"));
+/// What services log unless told otherwise; the driver only warns.
+pub const SERVICE: &str = "info,mongodb=warn,actix_server=warn";
+/// What verbs log, whose results are for somebody who waits for them.
+pub const VERB: &str = "warn";
+
+/// Starts logging at the level of `LUCID_LOG`, else at this one.
+pub fn start(json: bool, default: &str) {
+    let filter = EnvFilter::try_from_env("LUCID_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr);
     if json {
         builder.json().init();

@@ -34,7 +34,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Api(args) => service(cli.log_json, role::api::run(args)),
         Command::Worker(args) => service(cli.log_json, role::worker::run(args)),
         Command::Dev(args) => service(cli.log_json, role::dev::run(args)),
-        Command::Repo(command) => service(cli.log_json, verb::repo::run(command)),
+        Command::Repo(command) => run_async(cli.log_json, logging::VERB, verb::repo::run(command)),
         Command::Backup(args) => verb::request::backup(args),
         Command::Restore(args) => verb::request::restore(args),
         Command::Verify(args) => verb::request::verify(args),
@@ -48,7 +48,11 @@ fn run(cli: Cli) -> Result<(), Exit> {
 }
 
 fn service(log_json: bool, work: impl Future<Output = Result<(), Exit>>) -> Result<(), Exit> {
-    logging::start(log_json);
+    run_async(log_json, logging::SERVICE, work)
+}
+
+fn run_async(log_json: bool, log: &str, work: impl Future<Output = Result<(), Exit>>) -> Result<(), Exit> {
+    logging::start(log_json, log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

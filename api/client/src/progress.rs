@@ -21,6 +21,8 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 pub trait Sink {
     /// The job as it is now.
     fn show(&mut self, job: &JobView);
+    /// How far work of this very process is, and what it is.
+    fn advance(&mut self, _what: &str, _progress: &ProgressView) {}
     /// The API doesn't answer for the moment.
     fn trouble(&mut self, error: &ClientError);
     /// Watching is over.
@@ -37,7 +39,7 @@ impl Sink for Silent {
 }
 
 /// A bar where standard error is a terminal, lines where it isn't.
-pub fn sink_for_stderr() -> Box<dyn Sink> {
+pub fn sink_for_stderr() -> Box<dyn Sink + Send> {
     if io::stderr().is_terminal() { Box::new(Bar::new()) } else { Box::new(Lines::new(io::stderr())) }
 }
 
@@ -95,6 +97,11 @@ impl Sink for Bar {
         self.bar.set_message(describe(job));
     }
 
+    fn advance(&mut self, what: &str, progress: &ProgressView) {
+        self.measure(progress);
+        self.bar.set_message(clean(&format!("{what}, {}", done(progress))));
+    }
+
     fn trouble(&mut self, _error: &ClientError) {
         self.bar.set_message("the API doesn't answer for the moment ...");
     }
@@ -137,6 +144,10 @@ impl<W: Write> Sink for Lines<W> {
         let waiting = job.waiting_for.as_deref().unwrap_or_default();
         let topic = format!("{} {phase} {waiting}", job.state);
         self.line(topic, &describe(job));
+    }
+
+    fn advance(&mut self, what: &str, progress: &ProgressView) {
+        self.line(format!("{what} {}", progress.phase), &clean(&format!("{what}, {}", done(progress))));
     }
 
     fn trouble(&mut self, error: &ClientError) {

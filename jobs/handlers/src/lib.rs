@@ -7,6 +7,7 @@
 mod backup;
 mod bounded;
 mod database;
+mod direct;
 mod environment;
 mod error;
 mod progress;
@@ -14,6 +15,7 @@ mod restore;
 mod verify;
 
 pub use backup::BackupHandler;
+pub use direct::{DirectJob, Report};
 pub use environment::{Environment, HandlerOptions};
 pub use restore::RestoreHandler;
 pub use verify::VerifyHandler;

@@ -22,6 +22,13 @@ pub fn node() -> String {
 
 /// Connects and prepares the engine's own database.
 async fn connect(uri: &str, ops_database: &str, replica_set: Option<&str>) -> Result<Connection, Exit> {
+    let connection = establish(uri, ops_database, replica_set).await?;
+    connection.set_up().await.map_err(Exit::failed)?;
+    Ok(connection)
+}
+
+/// Connects, and makes nothing.
+pub async fn establish(uri: &str, ops_database: &str, replica_set: Option<&str>) -> Result<Connection, Exit> {
     lucid_schemas::names::check_database(ops_database)
         .map_err(|problem| Exit::usage(format!("the engine's database '{ops_database}' {problem}")))?;
     let connection = lucid_mongo::connect(uri, ops_database).await.map_err(|error| refused(&error))?;
@@ -33,7 +40,6 @@ async fn connect(uri: &str, ops_database: &str, replica_set: Option<&str>) -> Re
             connection.replica_set()
         )));
     }
-    connection.set_up().await.map_err(Exit::failed)?;
     Ok(connection)
 }
 

@@ -10,7 +10,7 @@ mod queues;
 #[cfg(test)]
 pub(crate) mod samples;
 mod schedules;
-mod table;
+pub mod table;
 mod time;
 pub mod units;
 
@@ -41,12 +41,17 @@ pub fn json(view: &impl Serialize) -> String {
 }
 
 /// The text without control characters: what a server says must not steer a terminal.
-pub(crate) fn clean(text: &str) -> String {
+pub fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
+/// The same line by line.
+pub fn lines(text: &str) -> String {
+    text.lines().map(|line| clean(line) + "\n").collect()
+}
+
 /// The text, cut to so many characters.
-pub(crate) fn cut(text: &str, characters: usize) -> String {
+pub fn cut(text: &str, characters: usize) -> String {
     if text.chars().count() <= characters {
         return text.to_owned();
     }

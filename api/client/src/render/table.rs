@@ -3,24 +3,24 @@
 use super::clean;
 
 /// A table with a header line.
-pub(crate) struct Table {
+pub struct Table {
     headers: Vec<&'static str>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A header that begins with `>` is of a column that is aligned to the right.
-    pub(crate) fn new(headers: &[&'static str]) -> Self {
+    pub fn new(headers: &[&'static str]) -> Self {
         Self { headers: headers.to_vec(), rows: Vec::new() }
     }
 
     /// One line; a cell for each header.
-    pub(crate) fn row(&mut self, cells: &[String]) {
+    pub fn row(&mut self, cells: &[String]) {
         self.rows.push(cells.iter().map(|cell| clean(cell)).collect());
     }
 
     /// The text. The last column isn't padded.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let names: Vec<String> = self.headers.iter().map(|header| header.trim_start_matches('>').to_owned()).collect();
         let widths: Vec<usize> = names
             .iter()
@@ -50,7 +50,7 @@ impl Table {
 }
 
 /// Names and values, one pair a line, values aligned.
-pub(crate) fn pairs(pairs: &[(String, String)]) -> String {
+pub fn pairs(pairs: &[(String, String)]) -> String {
     let width = pairs.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     let lines: Vec<_> =
         pairs.iter().map(|(name, value)| format!("{:<width$}  {}\n", clean(name), clean(value))).collect();

@@ -1,0 +1,113 @@
+//! The verbs on repositories themselves, which need neither an API nor a job history.
+
+use super::{Level, MongoArgs, RepositoryArgs};
+use clap::{Args, Subcommand};
+
+/// `lucid-ops repo ...`.
+#[derive(Debug, Subcommand)]
+pub enum RepoCommand {
+    /// Create a repository, and its key file where there is none.
+    Init {
+        /// Which, and how to print.
+        #[command(flatten)]
+        repo: RepoArgs,
+        /// Also admit unencrypted backups.
+        #[arg(long)]
+        allow_plain: bool,
+    },
+    /// List the backups that a repository holds, whatever the job history says.
+    List(RepoArgs),
+    /// List the collections of a backup.
+    Ls(BackupHereArgs),
+    /// Print the documents of a collection of a backup.
+    Cat(CatArgs),
+    /// Prove that a backup, or every one, is whole.
+    Verify(RepoVerifyArgs),
+    /// Put a backup into a MongoDB without any job history: all it needs is the repository and its key.
+    Restore(RepoRestoreArgs),
+}
+
+/// Which repositories, and how to print.
+#[derive(Debug, Args)]
+pub struct RepoArgs {
+    /// Which.
+    #[command(flatten)]
+    pub repository: RepositoryArgs,
+    /// Print JSON for programs.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// One backup of a repository.
+#[derive(Debug, Args)]
+pub struct BackupHereArgs {
+    /// The backup job, or an unambiguous prefix of its id; or `latest`, or `latest:DATABASE`.
+    pub backup: String,
+    /// Where it is, and how to print.
+    #[command(flatten)]
+    pub repo: RepoArgs,
+}
+
+/// `lucid-ops repo cat`.
+#[derive(Debug, Args)]
+pub struct CatArgs {
+    /// The backup job, or an unambiguous prefix of its id; or `latest`, or `latest:DATABASE`.
+    pub backup: String,
+    /// The collection.
+    pub collection: String,
+    /// At most so many documents.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Write BSON as mongodump does, for bsondump or mongorestore, instead of one line of canonical extended JSON each.
+    #[arg(long)]
+    pub bson: bool,
+    /// Where it is.
+    #[command(flatten)]
+    pub repo: RepoArgs,
+}
+
+/// `lucid-ops repo verify`.
+#[derive(Debug, Args)]
+pub struct RepoVerifyArgs {
+    /// The backup job, or an unambiguous prefix of its id; or `latest`, or `latest:DATABASE`.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub backup: Option<String>,
+    /// Every backup.
+    #[arg(long)]
+    pub all: bool,
+    /// How deeply.
+    #[arg(long, value_enum, default_value = "data")]
+    pub level: Level,
+    /// Where it is, and how to print.
+    #[command(flatten)]
+    pub repo: RepoArgs,
+}
+
+/// `lucid-ops repo restore`.
+#[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)] // Flags of a command line are bools.
+pub struct RepoRestoreArgs {
+    /// The backup job, or an unambiguous prefix of its id; or `latest`, or `latest:DATABASE`.
+    pub backup: String,
+    /// The database to restore into.
+    #[arg(long = "to", value_name = "DATABASE")]
+    pub to: String,
+    /// Only these collections.
+    #[arg(long, value_delimiter = ',')]
+    pub collections: Option<Vec<String>>,
+    /// Replace collections of a database that exists.
+    #[arg(long, conflicts_with = "salvage")]
+    pub replace: bool,
+    /// Only say what would be done.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Restore what is whole of a damaged backup, into a database that doesn't exist yet, and tell what is lost.
+    #[arg(long)]
+    pub salvage: bool,
+    /// Where it is, and how to print.
+    #[command(flatten)]
+    pub repo: RepoArgs,
+    /// How to reach MongoDB.
+    #[command(flatten)]
+    pub mongo: MongoArgs,
+}

@@ -1,0 +1,59 @@
+//! `lucid-ops repo`: works on the repository itself, whatever the job history says or whether there is one.
+//!
+//! Invariant: nothing here needs the engine's database, or makes it.
+
+mod cat;
+mod list;
+mod ls;
+mod output;
+mod pick;
+mod restore;
+mod verify;
+
+use crate::{
+    args::{RepoArgs, RepoCommand},
+    exit::Exit,
+    repositories::{self, refused},
+};
+use lucid_repository::{InitOptions, Repository};
+use serde_json::json;
+
+/// Runs the verb.
+pub async fn run(command: RepoCommand) -> Result<(), Exit> {
+    match command {
+        RepoCommand::Init { repo, allow_plain } => init(&repo, allow_plain).await,
+        RepoCommand::List(args) => list::run(&args).await,
+        RepoCommand::Ls(args) => ls::run(&args).await,
+        RepoCommand::Cat(args) => cat::run(&args).await,
+        RepoCommand::Verify(args) => verify::run(&args).await,
+        RepoCommand::Restore(args) => restore::run(args).await,
+    }
+}
+
+async fn init(repo: &RepoArgs, allow_plain: bool) -> Result<(), Exit> {
+    let RepoArgs { repository, json } = repo;
+    let named = repositories::read(repository)?;
+    if repository.key_file.is_none() && !allow_plain {
+        return Err(Exit::usage(
+            "give --key-file FILE (it is made where there is none), or --allow-plain for a repository without \
+             encryption",
+        ));
+    }
+    let options = InitOptions { allow_plain, ..InitOptions::default() };
+    for (name, location) in &named.places {
+        let made = Repository::init(location, &named.unlock, &options).await.map_err(|error| refused(name, &error))?;
+        let id = made.id().to_string();
+        if *json {
+            println!("{}", json!({ "name": name, "id": id, "url": location.to_string() }));
+        } else {
+            println!("repository '{name}' {id} made at {location}");
+        }
+    }
+    if let (Some(key_file), false) = (&repository.key_file, json) {
+        println!(
+            "its key is in {}: keep a copy in another place; without it the backups can't be read",
+            key_file.display()
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! Everything else is gone: a repository, its key and an empty replica set are enough.
+
+use super::{
+    sample::{assert_same, contents, make},
+    world::World,
+};
+use crate::support::process::run;
+use lucid_embedded::{Deployment, Options};
+use mongodb::Client;
+use serde_json::Value;
+use std::process::Output;
+use tempfile::TempDir;
+
+/// An empty replica set that has never seen the engine, beside a repository with its key.
+struct Island {
+    deployment: Deployment,
+    repository: String,
+    key_file: String,
+    _scratch: TempDir,
+}
+
+impl Island {
+    async fn beside(world: &World) -> Self {
+        let scratch = crate::support::world::scratch();
+        let deployment = Deployment::start(Options::new(scratch.path().join("mongod"))).await.expect("a replica set");
+        let key_file = world.folder.parent().expect("a folder").join("key");
+        Self {
+            deployment,
+            repository: format!("main=file://{}", world.folder.display()),
+            key_file: key_file.display().to_string(),
+            _scratch: scratch,
+        }
+    }
+
+    /// `lucid-ops repo ...` with the repository and its key, and the connection where it is asked for.
+    fn repo(&self, arguments: &[&str]) -> Output {
+        let mut all = vec!["repo"];
+        all.extend(arguments);
+        all.extend(["--repository", &self.repository, "--key-file", &self.key_file]);
+        let uri = self.deployment.uri();
+        let environment = if arguments[0] == "restore" { vec![("MONGODB_URI", uri.as_str())] } else { Vec::new() };
+        run(&all, &environment)
+    }
+
+    /// What it prints where it ends well.
+    fn told(&self, arguments: &[&str]) -> String {
+        let output = self.repo(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    fn refused(&self, arguments: &[&str], code: i32, words: &str) {
+        let output = self.repo(arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+
+    fn client(&self) -> Client {
+        self.deployment.client().expect("a client")
+    }
+
+    async fn databases(&self) -> Vec<String> {
+        let mut names = self.client().list_database_names().await.expect("names");
+        names.retain(|name| !["admin", "config", "local"].contains(&name.as_str()));
+        names
+    }
+}
+
+fn json(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_and_its_key_bring_a_database_back() {
+    let world = World::start(1).await;
+    let source = world.database("source").await;
+    make(&world.client, &source).await;
+    let original = contents(&world.client, &source).await;
+    let (job, _) = world.back_up(&source).await;
+    let backup = job.job().request.id.to_string();
+    let island = Island::beside(&world).await;
+
+    looking_shows_what_is_there(&island, &source, &backup);
+    island.refused(&["restore", "backup_none", "--to", "shop"], 2, "repo list");
+    island.refused(&["restore", "latest", "--to", "lucid_ops"], 2, "lucid_ops");
+    let planned = island.told(&["restore", "latest", "--to", "shop", "--dry-run"]);
+    assert!(planned.contains("would be made") && planned.contains("users"), "{planned}");
+    assert!(island.databases().await.is_empty(), "a dry run, or a refused one, does nothing");
+
+    let told = island.told(&["restore", "latest", "--to", "shop", "--json"]);
+    assert_eq!(json(&told)[0]["backup"], backup.as_str(), "{told}");
+    assert_same(&original, &contents(&island.client(), "shop").await);
+    assert_eq!(island.databases().await, ["shop"], "the engine's database isn't made");
+
+    island.refused(&["restore", &backup, "--to", "shop"], 2, "--replace");
+    let users = island.client().database("shop").collection::<bson::Document>("users");
+    users.delete_many(bson::doc! {}).await.expect("deleted");
+    let some = island.told(&["restore", &backup, "--to", "shop", "--replace", "--collections", "users,words"]);
+    assert!(some.contains("2 collections") && some.contains("replaced: "), "{some}");
+    assert_same(&original, &contents(&island.client(), "shop").await);
+    assert_eq!(island.databases().await, ["shop"]);
+    island.deployment.stop().await.expect("stopped");
+    world.stop().await;
+}
+
+fn looking_shows_what_is_there(island: &Island, source: &str, backup: &str) {
+    let list = island.told(&["list"]);
+    assert!(list.contains(backup) && list.contains(source) && list.contains("not one instant"), "{list}");
+    let listed = &json(&island.told(&["list", "--json"]))[0];
+    assert_eq!((&listed["database"], listed["encrypted"].as_bool()), (&source.into(), Some(true)), "{listed}");
+    assert!(listed["documents"].as_u64().is_some_and(|documents| documents > 4_000), "{listed}");
+
+    let collections = island.told(&["ls", "latest"]);
+    for words in ["time-series", "capped", "\"size\":1048576", "mail, ttl", "adults_view"] {
+        assert!(collections.contains(words), "no {words} in {collections}");
+    }
+    let users = json(&island.told(&["ls", backup, "--json"])).into_iter().find(|entry| entry["name"] == "users");
+    assert_eq!(users.expect("listed")["documents"], 3_001);
+
+    let words = island.told(&["cat", "latest", "words"]);
+    assert!(words.contains(r#"{"_id":"Ärger","w":"a"}"#) && words.lines().count() == 2, "{words}");
+    let dates = json(&island.told(&["cat", "latest", "blocks", "--limit", "3"]));
+    assert!(dates.len() == 3 && dates[0]["_id"]["$date"]["$numberLong"].is_string(), "canonical: {dates:?}");
+    let raw = island.repo(&["cat", "latest", "words", "--bson"]).stdout;
+    let first = bson::Document::from_reader(raw.as_slice()).expect("BSON");
+    assert_eq!(first.get_str("w").ok(), Some("a"));
+    island.refused(&["cat", "latest", "none"], 2, "repo ls");
+    for level in ["structure", "data"] {
+        assert!(island.told(&["verify", backup, "--level", level]).contains("is whole"));
+    }
+    assert_eq!(json(&island.told(&["verify", "--all", "--json"]))[0]["findings"], Value::Array(Vec::new()));
+}
