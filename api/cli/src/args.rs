@@ -5,7 +5,7 @@ mod repo;
 mod schedules;
 
 pub use jobs::{BackupsArgs, JobArgs, JobsCommand, ListArgs};
-pub use repo::{BackupHereArgs, CatArgs, RepoArgs, RepoCommand, RepoRestoreArgs, RepoVerifyArgs};
+pub use repo::{BackupHereArgs, CatArgs, DiffArgs, RepoArgs, RepoCommand, RepoRestoreArgs, RepoVerifyArgs};
 pub use schedules::{BackupScheduleArgs, SchedulesCommand, SetArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};

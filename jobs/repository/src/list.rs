@@ -94,6 +94,12 @@ impl ListBuilder {
     }
 }
 
+/// These entries as a list held inline, however many they are; only for manifests that are never stored.
+pub(crate) fn inline(key: &Key, entries: &[ListEntry]) -> ListRef {
+    let body = encode(entries);
+    ListRef { inline: Some(binary(&body)), ..List::new(key, entries).reference }
+}
+
 impl List {
     fn new(key: &Key, entries: &[ListEntry]) -> Self {
         let body = encode(entries);

@@ -107,6 +107,14 @@ pub(crate) fn is_writers_own(object: &str) -> bool {
         if is_job(job) && digits(epoch) && hex(writer) && digits(number) && number.len() >= 6)
 }
 
+/// The job whose writer gave this name to a pack, an index object or a manifest.
+pub(crate) fn job_of(object: &str) -> Option<&str> {
+    if ManifestName::parse(object).is_ok() || is_writers_own(object) {
+        return object.rsplit('/').next()?.split('.').next();
+    }
+    None
+}
+
 fn is_job(job: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     (1..=MAX_JOB_BYTES).contains(&job.len()) && job.bytes().all(fits)
@@ -120,6 +128,8 @@ mod tests {
     fn a_manifest_is_known_by_its_name() {
         let names = WriterNames::new(Domain::Sealed, "backup_20250109_020000_7k3f", 3, &[0xab; 32]).expect("good");
         assert!(is_writers_own(&names.index(1)) && is_writers_own(&names.pack(1_234_567)));
+        assert_eq!(job_of(&names.index(1)), job_of(&names.manifest()));
+        assert_eq!(job_of(&names.manifest()), Some("backup_20250109_020000_7k3f"));
         for stray in [".DS_Store", "sealed/packs/x", &names.manifest(), &format!("{}.bak", names.index(1))] {
             assert!(!is_writers_own(stray), "{stray}");
         }

@@ -20,8 +20,8 @@ const AHEAD: usize = 4;
 /// Reads one backup. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct BackupReader {
-    fetcher: Fetcher,
-    manifest: Arc<Manifest>,
+    pub(crate) fetcher: Fetcher,
+    pub(crate) manifest: Arc<Manifest>,
 }
 
 impl BackupReader {
@@ -57,6 +57,15 @@ impl BackupReader {
             let ended = std::mem::replace(failed, chunk.is_err());
             future::ready((!ended).then_some(chunk))
         })
+    }
+
+    /// These chunks, in this order, a few of them fetched ahead; whatever can't be read is told in its place.
+    pub(crate) fn read(
+        &self,
+        entries: Vec<ListEntry>,
+    ) -> impl Stream<Item = Result<RawChunk, RepositoryError>> + Send + 'static + use<> {
+        let reader = self.clone();
+        stream::iter(entries).map(move |entry| spawned(reader.clone(), entry)).buffered(AHEAD)
     }
 
     /// Checks the backup. What is wrong comes back as findings (none: all is well); an error means that it couldn't be

@@ -192,6 +192,11 @@ impl Repository {
         ContentHasher::new(key, order)
     }
 
+    /// The domains that there are.
+    pub(crate) fn vaults(&self) -> impl Iterator<Item = &Arc<Vault>> {
+        self.inner.sealed.iter().chain(&self.inner.plain)
+    }
+
     fn vault(&self, domain: Domain) -> Result<Arc<Vault>, RepositoryError> {
         let (vault, reason) = match domain {
             Domain::Sealed => (&self.inner.sealed, "it has no key; make another one with a key file"),

@@ -21,8 +21,14 @@ pub enum RepoCommand {
     Ls(BackupHereArgs),
     /// Print the documents of a collection of a backup.
     Cat(CatArgs),
+    /// Say what a repository holds, and what it takes on disk.
+    Stats(RepoArgs),
+    /// Say what differs between two backups.
+    Diff(DiffArgs),
     /// Prove that a backup, or every one, is whole.
     Verify(RepoVerifyArgs),
+    /// Look at every object of a repository.
+    Scan(RepoArgs),
     /// Put a backup into a MongoDB without any job history: all it needs is the repository and its key.
     Restore(RepoRestoreArgs),
 }
@@ -62,6 +68,21 @@ pub struct CatArgs {
     #[arg(long)]
     pub bson: bool,
     /// Where it is.
+    #[command(flatten)]
+    pub repo: RepoArgs,
+}
+
+/// `lucid-ops repo diff`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The older backup: a job, an unambiguous prefix of its id, `latest`, or `latest:DATABASE`.
+    pub older: String,
+    /// The newer backup, named in the same way.
+    pub newer: String,
+    /// Also print the `_id` of each document that differs.
+    #[arg(long)]
+    pub documents: bool,
+    /// Where they are, and how to print.
     #[command(flatten)]
     pub repo: RepoArgs,
 }

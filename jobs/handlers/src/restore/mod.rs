@@ -43,6 +43,8 @@ const COMPRESSION_AT_BEST: u64 = 8;
 #[derive(Debug)]
 pub struct RestoreHandler {
     environment: Arc<Environment>,
+    /// In place of the backup's own manifest.
+    salvaged: Option<Manifest>,
 }
 
 /// One restore on its way to the point of no return.
@@ -55,13 +57,21 @@ struct Run<'a> {
     repository: &'a Repository,
     manifest: Manifest,
     entries: Vec<CollectionEntry>,
+    /// Whether all of it has been read already.
+    proven: bool,
     meter: Meter<'a>,
 }
 
 impl RestoreHandler {
     /// A handler in this environment.
     pub fn new(environment: Arc<Environment>) -> Self {
-        Self { environment }
+        Self { environment, salvaged: None }
+    }
+
+    /// A handler that restores what [`lucid_repository::BackupReader::salvage`] has found whole of the backup of its jobs, and
+    /// only into databases that don't exist yet: a part must never take the place of a whole.
+    pub fn salvaging(environment: Arc<Environment>, salvaged: Manifest) -> Self {
+        Self { environment, salvaged: Some(salvaged) }
     }
 
     async fn restore(&self, context: &dyn JobContext) -> Result<Document> {
@@ -78,7 +88,7 @@ impl RestoreHandler {
         }
         server.patiently(|| server.facts()).await?;
         let (_, repository) = self.environment.repository(&job.request)?;
-        let manifest = verify::read_manifest(repository, &spec.manifest, spec.backup.as_str()).await?;
+        let manifest = self.manifest(repository, spec).await?;
         let run = Run {
             context,
             environment: &self.environment,
@@ -88,9 +98,13 @@ impl RestoreHandler {
             repository,
             entries: select(spec, &manifest)?,
             manifest,
+            proven: self.salvaged.is_some(),
             meter: Meter::new(context),
         };
         let target = server.patiently(|| server.names(&spec.database)).await?;
+        if self.salvaged.is_some() && !target.entries.is_empty() {
+            return Err(not_new(&spec.database));
+        }
         let plan = plan::plan(&spec.database, &run.entries, &target, spec.replace);
         let free = run.check_space(&plan).await?;
         if spec.dry_run {
@@ -101,6 +115,14 @@ impl RestoreHandler {
         refuse(&plan)?;
         run.to_point_of_no_return().await?;
         self.roll_forward(context, &server, spec).await
+    }
+
+    async fn manifest(&self, repository: &Repository, spec: &RestoreSpec) -> Result<Manifest> {
+        match &self.salvaged {
+            Some(salvaged) if salvaged.job == spec.backup.as_str() => Ok(salvaged.clone()),
+            Some(_) => Err(Error::refused("bad_request", "another backup was salvaged")),
+            None => verify::read_manifest(repository, &spec.manifest, spec.backup.as_str()).await,
+        }
     }
 
     /// Everything past the point of no return.
@@ -145,7 +167,9 @@ impl Handler for RestoreHandler {
 
 impl Run<'_> {
     async fn to_point_of_no_return(&self) -> Result<()> {
-        self.prove_backup().await?;
+        if !self.proven {
+            self.prove_backup().await?;
+        }
         let (job, epoch) = (self.job.id(), self.job.head.epoch);
         let database = &self.spec.database;
         // A predecessor's staging is loaded afresh; whatever it still sends finds its collections gone.
@@ -275,6 +299,13 @@ impl Run<'_> {
         let (staged, target) = (identified(&swap.staging, swap.staged), identified(&swap.name, target));
         buckets::keep_lists(self.context, self.server, self.job.head.epoch, number, &staged, &target).await
     }
+}
+
+fn not_new(database: &str) -> Error {
+    Error::refused(
+        "target_not_new",
+        format!("database '{database}' exists: what is salvaged goes into a new one only, to be looked at there"),
+    )
 }
 
 /// The entries that a restore is asked for, in the backup's order.

@@ -3,11 +3,15 @@
 //! Invariant: nothing here needs the engine's database, or makes it.
 
 mod cat;
+mod diff;
 mod list;
 mod ls;
 mod output;
 mod pick;
 mod restore;
+mod salvage;
+mod scan;
+mod stats;
 mod verify;
 
 use crate::{
@@ -25,6 +29,9 @@ pub async fn run(command: RepoCommand) -> Result<(), Exit> {
         RepoCommand::List(args) => list::run(&args).await,
         RepoCommand::Ls(args) => ls::run(&args).await,
         RepoCommand::Cat(args) => cat::run(&args).await,
+        RepoCommand::Stats(args) => stats::run(&args).await,
+        RepoCommand::Diff(args) => diff::run(&args).await,
+        RepoCommand::Scan(args) => scan::run(&args).await,
         RepoCommand::Verify(args) => verify::run(&args).await,
         RepoCommand::Restore(args) => restore::run(args).await,
     }

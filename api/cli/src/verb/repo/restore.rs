@@ -6,6 +6,7 @@
 use super::{
     output::{self, bytes, count, relaxed, time},
     pick::{self, Picked},
+    salvage,
 };
 use crate::{
     args::RepoRestoreArgs,
@@ -18,13 +19,17 @@ use bson::{DateTime, Document};
 use lucid_client::sink_for_stderr;
 use lucid_handlers::{DirectJob, Environment, HandlerOptions, RestoreHandler};
 use lucid_ports::{Handler, JobError};
+use lucid_repository::Salvaged;
 use lucid_schemas::{
     Failure, JobId, Kind, ManifestName, Progress, RepositoryName, Request, RestoreSpec, Spec, http::ProgressView,
 };
 use std::{
     fmt::Write,
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 const INTERRUPTED: u8 = 130;
@@ -52,12 +57,45 @@ pub async fn run(args: RepoRestoreArgs) -> Result<(), Exit> {
         ops_database: args.mongo.ops_database.clone(),
         options: HandlerOptions::default(),
     };
-    let handler = RestoreHandler::new(Arc::new(environment));
+    let environment = Arc::new(environment);
+    let salvaged = match args.salvage {
+        true => Some(salvage(&args, &picked, &mut shutdown).await?),
+        false => None,
+    };
+    let handler = match &salvaged {
+        Some(salvaged) => RestoreHandler::salvaging(environment, salvaged.manifest.clone()),
+        None => RestoreHandler::new(environment),
+    };
     let result = carry_out(&handler, request, &mut shutdown).await.map_err(|error| ended_badly(&error))?;
     let has_problems = result.get_array("problems").is_ok_and(|problems| !problems.is_empty());
-    let printed = if args.repo.json { format!("{}\n", relaxed(result)) } else { as_text(&args, &result) };
-    output::text(&printed).await?;
+    output::text(&printed(&args, result, salvaged.as_ref())).await?;
     if has_problems { Err(Exit::new(FAILED, "")) } else { Ok(()) }
+}
+
+/// Finds out what is whole, unless interrupted.
+async fn salvage(args: &RepoRestoreArgs, picked: &Picked, shutdown: &mut Shutdown) -> Result<Salvaged, Exit> {
+    let stop = AtomicBool::new(false);
+    let asked = || stop.load(Ordering::Relaxed);
+    let mut work = Box::pin(salvage::sieve(picked, args.collections.as_deref(), &asked));
+    tokio::select! {
+        outcome = &mut work => outcome,
+        () = shutdown.came() => {
+            stop.store(true, Ordering::Relaxed);
+            Err(Exit::new(INTERRUPTED, "stopped before anything was changed"))
+        }
+    }
+}
+
+fn printed(args: &RepoRestoreArgs, result: Document, salvaged: Option<&Salvaged>) -> String {
+    if !args.repo.json {
+        let lost = salvaged.map_or_else(String::new, salvage::as_text);
+        return as_text(args, &result) + &lost;
+    }
+    let mut value = relaxed(result);
+    if let Some(salvaged) = salvaged {
+        value["losses"] = salvage::as_json(&salvaged.losses);
+    }
+    format!("{value}\n")
 }
 
 fn request(args: &RepoRestoreArgs, picked: &Picked) -> Result<Request, Exit> {
