@@ -4,11 +4,15 @@ use super::{
     sample::{assert_same, contents, make},
     world::World,
 };
-use crate::support::process::run;
+use crate::support::process::{binary, run};
 use lucid_embedded::{Deployment, Options};
 use mongodb::Client;
 use serde_json::Value;
-use std::process::Output;
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output},
+};
 use tempfile::TempDir;
 
 /// An empty replica set that has never seen the engine, beside a repository with its key.
@@ -130,4 +134,82 @@ fn looking_shows_what_is_there(island: &Island, source: &str, backup: &str) {
         assert!(island.told(&["verify", backup, "--level", level]).contains("is whole"));
     }
     assert_eq!(json(&island.told(&["verify", "--all", "--json"]))[0]["findings"], Value::Array(Vec::new()));
+}
+
+/// A few changes between two nights; tells the first backup and the second.
+async fn two_nights(world: &World, source: &str) -> (String, String) {
+    make(&world.client, source).await;
+    let (first, _) = world.back_up(source).await;
+    let words = world.client.database(source).collection::<bson::Document>("words");
+    words.insert_one(bson::doc! { "_id": "neu", "w": "c" }).await.expect("inserted");
+    words.update_one(bson::doc! { "_id": "zorn" }, bson::doc! { "$set": { "w": "d" } }).await.expect("updated");
+    words.delete_one(bson::doc! { "_id": "Ärger" }).await.expect("deleted");
+    words.drop_index("simple").await.expect("dropped");
+    let (second, _) = world.back_up(source).await;
+    (first.job().request.id.to_string(), second.job().request.id.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backups_are_compared_counted_and_saved_from_damage() {
+    let world = World::start(1).await;
+    let source = world.database("source").await;
+    let (first, second) = two_nights(&world, &source).await;
+    let island = Island::beside(&world).await;
+
+    let diff = island.told(&["diff", &first, &second, "--documents"]);
+    for line in
+        ["+ words \"neu\"", "~ words \"zorn\"", "- words \"Ärger\"", "indexes: -simple", "no difference in 9 others"]
+    {
+        assert!(diff.contains(line), "no {line} in {diff}");
+    }
+    let words = json(&island.told(&["diff", &first, &second, "--json"])).into_iter().find(|one| one["name"] == "words");
+    assert_eq!(words.expect("compared")["changed"], 1);
+    let stats = &json(&island.told(&["stats", "--json"]))[0];
+    assert_eq!(stats["backups"].as_array().map(Vec::len), Some(2), "{stats}");
+    let added = |night: usize| stats["backups"][night]["new_bytes"].as_u64().expect("told");
+    assert!(added(1) * 2 < added(0), "the second night adds little: {stats}");
+    assert!(island.told(&["stats"]).contains("times less"));
+    assert!(island.told(&["scan"]).contains("every object is as it should be"));
+    a_reader_that_goes_away_is_no_failure(&island, &first);
+
+    let objects = pack_of_first(&world, &first);
+    let mut bytes = fs::read(&objects).expect("read");
+    bytes[700] ^= 1;
+    fs::write(&objects, bytes).expect("written");
+    assert_eq!(island.repo(&["verify", "--all"]).status.code(), Some(1));
+    island.refused(&["restore", &first, "--to", "saved"], 1, "damaged");
+    let told = island.told(&["restore", &first, "--to", "saved", "--salvage", "--json"]);
+    let result = &json(&told)[0];
+    let lost: u64 = result["losses"].as_array().expect("told").iter().filter_map(|loss| loss["lost"].as_u64()).sum();
+    assert!(lost > 0, "{told}");
+    let mut saved = contents(&island.client(), "saved").await;
+    // Backups count its buckets.
+    saved.remove("metrics");
+    let documents: usize = saved.values().map(|(_, _, documents)| documents.len()).sum();
+    let listed = json(&island.told(&["list", "--json"])).into_iter().find(|entry| entry["job"] == first.as_str());
+    assert_eq!(documents as u64 + lost, listed.expect("listed")["documents"].as_u64().expect("told"));
+    island.refused(&["restore", &first, "--to", "saved", "--salvage"], 2, "exists");
+    assert_eq!(island.databases().await, ["saved"]);
+    island.deployment.stop().await.expect("stopped");
+    world.stop().await;
+}
+
+fn pack_of_first(world: &World, job: &str) -> PathBuf {
+    let packs = fs::read_dir(world.folder.join("sealed/packs")).expect("a folder");
+    let mut names: Vec<PathBuf> = packs.map(|entry| entry.expect("an entry").path()).collect();
+    names.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(job)));
+    names.sort();
+    names.remove(0)
+}
+
+fn a_reader_that_goes_away_is_no_failure(island: &Island, backup: &str) {
+    let program = binary("lucid-ops");
+    let (program, Island { repository, key_file, .. }) = (program.display(), island);
+    let command = format!(
+        "set -o pipefail; {program} repo cat {backup} users --repository {repository} --key-file {key_file} | head -1"
+    );
+    let output = Command::new("bash").args(["-c", &command]).output().expect("bash runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{}: {said}", output.status);
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1);
 }

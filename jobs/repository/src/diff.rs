@@ -123,7 +123,9 @@ impl<'a> Side<'a> {
     /// The chunks of all lists but those that `others` has, too.
     async fn chunks(&self, others: &[ListRef]) -> Result<Vec<ListEntry>, RepositoryError> {
         let mut shared = HashMap::new();
-        others.iter().for_each(|list| *shared.entry(&list.id).or_insert(0u32) += 1);
+        for list in others {
+            *shared.entry(&list.id).or_insert(0u32) += 1;
+        }
         let mut out = Vec::new();
         for list in self.lists() {
             if let Some(count) = shared.get_mut(&list.id).filter(|count| **count > 0) {

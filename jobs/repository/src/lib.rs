@@ -69,7 +69,7 @@ mod writer;
 pub use batch::{DocumentBatch, RawChunk};
 pub use collection::CollectionWriter;
 pub use content::{ContentHasher, ContentOrder};
-pub use diff::{Change, CollectionDiff, IndexDiff};
+pub use diff::{Change, CollectionDiff, IndexDiff, ToldDocument};
 pub use error::{Damage, RepositoryError};
 pub use ledger::WriteStats;
 pub use location::Location;

@@ -115,7 +115,9 @@ async fn every_whole_document_is_salvaged_and_no_other() {
     assert_eq!(found.len() as u64, *left);
     assert!(found.iter().all(|document| people.contains(document)));
     let mut hasher = scratch.repository.content_hasher(Domain::Sealed, ContentOrder::Any);
-    found.iter().for_each(|document| hasher.push(document));
+    for document in &found {
+        hasher.push(document);
+    }
     assert_eq!(hasher.finish(), kept.collections[0].content.content_hash);
     assert_eq!(kept.collections[1], manifest.collections[1]);
 

@@ -7,7 +7,7 @@ use super::{
 use crate::{args::DiffArgs, exit::Exit, repositories::refused};
 use bson::{Bson, RawBson, RawDocument};
 use lucid_client::render::{clean, table::Table};
-use lucid_repository::{Change, CollectionDiff, RepositoryError};
+use lucid_repository::{Change, CollectionDiff, RepositoryError, ToldDocument};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -35,8 +35,7 @@ pub async fn run(args: &DiffArgs) -> Result<(), Exit> {
                 RepositoryError::Stopped
             })
         };
-        let told: Option<&mut (dyn FnMut(&str, Change, &[u8]) -> Result<(), RepositoryError> + Send)> =
-            if args.documents { Some(&mut tell) } else { None };
+        let told: Option<&mut ToldDocument<'_>> = if args.documents { Some(&mut tell) } else { None };
         let diff = older.repository.diff(&older.manifest, &newer.manifest, told).await;
         if let Some(error) = broken {
             return Err(Failed::Output(error));

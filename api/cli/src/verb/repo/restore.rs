@@ -58,10 +58,7 @@ pub async fn run(args: RepoRestoreArgs) -> Result<(), Exit> {
         options: HandlerOptions::default(),
     };
     let environment = Arc::new(environment);
-    let salvaged = match args.salvage {
-        true => Some(salvage(&args, &picked, &mut shutdown).await?),
-        false => None,
-    };
+    let salvaged = if args.salvage { Some(salvage(&args, &picked, &mut shutdown).await?) } else { None };
     let handler = match &salvaged {
         Some(salvaged) => RestoreHandler::salvaging(environment, salvaged.manifest.clone()),
         None => RestoreHandler::new(environment),
@@ -174,12 +171,13 @@ fn as_text(args: &RepoRestoreArgs, result: &Document) -> String {
         format!("nothing was done; '{}' would take {}\n", args.to, bytes(number("raw_bytes")))
     } else {
         format!(
-            "restored into '{}': {} collections, {} views, {} documents, {}; each was read back and equals the backup\n",
+            "restored into '{}': {} collections, {} views, {} documents, {}; each was read back and equals {}\n",
             args.to,
             count(number("collections")),
             count(number("views")),
             count(number("documents")),
             bytes(number("raw_bytes")),
+            if args.salvage { "what was whole" } else { "the backup" },
         )
     };
     for (field, said) in [
