@@ -57,7 +57,7 @@ pub enum Command {
     Queues(QueuesCommand),
     /// List the live workers.
     Workers(ClientArgs),
-    /// Create and inspect repositories, without any job.
+    /// Create repositories, look into them and restore from them, without any job.
     #[command(subcommand)]
     Repo(RepoCommand),
     /// Say how the service is.

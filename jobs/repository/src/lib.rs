@@ -85,7 +85,7 @@ pub use salvage::{Loss, Salvaged};
 pub use scan::{Oddity, OddityKind, Scan};
 pub use secret::Secret;
 pub use stats::{BackupStats, Chunks, Objects, RepositoryStats};
-pub use verify::{Finding, VerifyLevel, VerifyProgress};
+pub use verify::{AllFindings, BackupFindings, Finding, VerifyLevel, VerifyProgress};
 pub use writer::{BackupWriter, PreparedManifest};
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Unlike a reader, which takes any sound copy and makes up for a lost index, it tells every fault that it meets.
 
+mod all;
 mod contents;
 mod foundation;
 mod losses;
@@ -17,6 +18,7 @@ use crate::index::Index;
 use crate::reader::BackupReader;
 use crate::vault::Vault;
 use crate::{Damage, Manifest, RepositoryError};
+pub use all::{AllFindings, BackupFindings};
 use contents::Contents;
 
 /// Packs read at once.
@@ -98,12 +100,26 @@ pub(crate) async fn verify(
     stop: &(dyn Fn() -> bool + Send + Sync),
 ) -> Result<Vec<Finding>, RepositoryError> {
     let (key, mut findings) = foundation::check(vault, manifest).await?;
+    findings.extend(examine(vault, manifest, &key, level, progress, stop).await?);
+    Ok(findings)
+}
+
+/// Everything but what backups stand on; findings about the manifest name this key.
+async fn examine(
+    vault: &Arc<Vault>,
+    manifest: &Arc<Manifest>,
+    key: &str,
+    level: VerifyLevel,
+    progress: &(dyn Fn(VerifyProgress) + Send + Sync),
+    stop: &(dyn Fn() -> bool + Send + Sync),
+) -> Result<Vec<Finding>, RepositoryError> {
+    let mut findings = Vec::new();
     let (mut index, _) = Index::load(vault).await?;
     // What the backup needs of a pack whose footer or index is lost is told by its chunks.
     let damage = index.damage.drain(..).map(Finding::from);
     findings.extend(damage.map(Finding::unneeded));
     let index = Arc::new(index);
-    let mut contents = Contents::load(vault, manifest, (&index, &key), stop).await?;
+    let mut contents = Contents::load(vault, manifest, (&index, key), stop).await?;
     findings.append(&mut contents.findings);
     let involved = contents.involved_packs(&index);
     if level == VerifyLevel::Structure {
@@ -117,7 +133,7 @@ pub(crate) async fn verify(
     findings.extend(packs);
     if level == VerifyLevel::Data {
         let reader = BackupReader::new(Fetcher { vault: vault.clone(), index }, manifest.clone());
-        findings.extend(contents.check_hashes(&reader, &key, stop).await?);
+        findings.extend(contents.check_hashes(&reader, key, stop).await?);
     }
     Ok(findings)
 }

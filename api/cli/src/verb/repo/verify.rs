@@ -1,57 +1,65 @@
 //! `lucid-ops repo verify`: proves backups without any job.
 
-use super::{
-    output,
-    pick::{Holdings, Picked},
-};
+use super::{output, pick};
 use crate::{
     args::{Level, RepoVerifyArgs},
     exit::{Exit, FAILED},
-    repositories::refused,
+    repositories::{self, refused},
 };
-use lucid_client::{Sink, sink_for_stderr};
+use lucid_client::{Sink, render::lines, sink_for_stderr};
 use lucid_repository::{Finding, VerifyLevel, VerifyProgress};
 use lucid_schemas::http::ProgressView;
 use serde_json::json;
-use std::{fmt::Write, sync::Mutex, sync::PoisonError};
+use std::{
+    fmt::Write,
+    sync::{Mutex, PoisonError},
+};
 
 /// Verifies; fails where anything is wrong.
 pub async fn run(args: &RepoVerifyArgs) -> Result<(), Exit> {
-    let holdings = Holdings::open(&args.repo.repository).await?;
-    let mut wrong = 0;
-    let wanted = if let Some(backup) = &args.backup {
-        vec![backup.as_str()]
-    } else {
-        let mut jobs: Vec<_> = holdings.entries().iter().map(|(_, entry)| entry.job.as_str()).collect();
-        jobs.dedup();
-        jobs
+    let wrong = match &args.backup {
+        Some(backup) => one(args, backup).await?,
+        None => all(args).await?,
     };
-    for wanted in wanted {
-        let picked = match holdings.pick(wanted).await {
-            Ok(picked) => picked,
-            // One that is damaged must not keep the others from being looked at.
-            Err(exit) if args.all => {
-                exit.tell();
-                wrong += 1;
-                continue;
-            }
-            Err(exit) => return Err(exit),
-        };
-        let findings = examine(&picked, args.level).await?;
-        wrong += findings.len();
-        output::text(&report(&picked, args, &findings)).await?;
-    }
-    if wrong == 0 { Ok(()) } else { Err(Exit::new(FAILED, "")) }
+    if wrong { Err(Exit::new(FAILED, "")) } else { Ok(()) }
 }
 
-async fn examine(picked: &Picked, level: Level) -> Result<Vec<Finding>, Exit> {
+/// Whether anything is wrong with this backup.
+async fn one(args: &RepoVerifyArgs, backup: &str) -> Result<bool, Exit> {
+    let picked = pick::one(&args.repo.repository, backup).await?;
     let failed = |error| refused(&picked.name, &error);
     let reader = picked.repository.open_backup(&picked.manifest).await.map_err(failed)?;
-    let sink = Mutex::new(sink_for_stderr());
-    let what = format!("verifying {}", picked.manifest.job);
-    let findings = reader.verify(deepness(level), &|progress| show(&sink, &what, progress), &|| false).await;
-    sink.lock().unwrap_or_else(PoisonError::into_inner).close();
-    findings.map_err(failed)
+    let shown = Shown::new(format!("verifying {}", picked.manifest.job));
+    let findings = reader.verify(deepness(args.level), &|progress| shown.show(progress), &|| false).await;
+    shown.close();
+    let findings = findings.map_err(failed)?;
+    output::text(&report(args, &picked.name, Some(&picked.manifest.job), &findings)).await?;
+    Ok(!findings.is_empty())
+}
+
+/// Whether anything is wrong with any backup.
+async fn all(args: &RepoVerifyArgs) -> Result<bool, Exit> {
+    let mut wrong = false;
+    for (name, repository) in repositories::open(&repositories::read(&args.repo.repository)?).await? {
+        let shown = Shown::new(format!("verifying '{name}'"));
+        let found = repository.verify_all(deepness(args.level), &|progress| shown.show(progress), &|| false).await;
+        shown.close();
+        let found = found.map_err(|error| refused(&name, &error))?;
+        let mut text = String::new();
+        for backup in &found.backups {
+            text += &report(args, &name, Some(&backup.job), &backup.findings);
+            wrong |= !backup.findings.is_empty();
+        }
+        if !found.repository.is_empty() {
+            text += &report(args, &name, None, &found.repository);
+            wrong = true;
+        }
+        if found.backups.is_empty() && !args.repo.json {
+            let _ = writeln!(text, "no backups in '{name}'");
+        }
+        output::text(&text).await?;
+    }
+    Ok(wrong)
 }
 
 const fn deepness(level: Level) -> VerifyLevel {
@@ -61,37 +69,53 @@ const fn deepness(level: Level) -> VerifyLevel {
     }
 }
 
-fn show(sink: &Mutex<Box<dyn Sink + Send>>, what: &str, progress: VerifyProgress) {
-    let bytes = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    let view = ProgressView {
-        phase: format!("{} of {} packs", progress.packs_done, progress.packs_total),
-        documents: 0,
-        bytes: bytes(progress.bytes_done),
-        total_bytes: bytes(progress.bytes_total),
-    };
-    sink.lock().unwrap_or_else(PoisonError::into_inner).advance(what, &view);
+/// How far it is, on standard error.
+struct Shown {
+    what: String,
+    sink: Mutex<Box<dyn Sink + Send>>,
 }
 
-fn report(picked: &Picked, args: &RepoVerifyArgs, findings: &[Finding]) -> String {
-    let job = &picked.manifest.job;
+impl Shown {
+    fn new(what: String) -> Self {
+        Self { what, sink: Mutex::new(sink_for_stderr()) }
+    }
+
+    fn show(&self, progress: VerifyProgress) {
+        let bytes = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let view = ProgressView {
+            phase: "reading packs".into(),
+            documents: 0,
+            bytes: bytes(progress.bytes_done),
+            total_bytes: bytes(progress.bytes_total),
+        };
+        self.sink.lock().unwrap_or_else(PoisonError::into_inner).advance(&self.what, &view);
+    }
+
+    fn close(&self) {
+        self.sink.lock().unwrap_or_else(PoisonError::into_inner).close();
+    }
+}
+
+/// What was found of a backup, or of what hurts no single one.
+fn report(args: &RepoVerifyArgs, name: &str, job: Option<&str>, findings: &[Finding]) -> String {
     let level = match args.level {
         Level::Structure => "structure",
         Level::Data => "data",
     };
     if args.repo.json {
-        let found = json!({ "repository": picked.name, "job": job, "level": level, "findings": findings });
-        return format!("{found}\n");
+        return format!("{}\n", json!({ "repository": name, "job": job, "level": level, "findings": findings }));
     }
-    if findings.is_empty() {
-        return format!("{job} is whole ({level})\n");
-    }
-    let mut text = format!("{job} is damaged:\n");
+    let mut text = match (job, findings) {
+        (Some(job), []) => format!("{job} is whole ({level})\n"),
+        (Some(job), _) => format!("{job} isn't as it should be:\n"),
+        (None, _) => format!("repository '{name}' needs care:\n"),
+    };
     for Finding { object, collection, problem, lost_documents, needed } in findings {
         let collection = collection.as_ref().map_or_else(String::new, |name| format!(" (collection '{name}')"));
         let lost = lost_documents.filter(|lost| *lost > 0);
         let lost = lost.map_or_else(String::new, |lost| format!(", {} documents lost", output::count(lost)));
-        let needed = if *needed { "" } else { "; nothing of this backup is lost by that" };
+        let needed = if *needed { "" } else { "; no document is lost by that" };
         let _ = writeln!(text, "  {object}{collection}: {problem}{lost}{needed}");
     }
-    lucid_client::render::lines(&text)
+    lines(&text)
 }
