@@ -4,14 +4,16 @@ use super::{
     sample::{assert_same, contents, make},
     world::World,
 };
-use crate::support::process::{binary, run};
-use lucid_embedded::{Deployment, Options};
+use crate::support::process::{Process, binary, run};
+use bson::doc;
+use lucid_embedded::{Deployment, Options, Signal};
 use mongodb::Client;
 use serde_json::Value;
 use std::{
     fs,
     path::PathBuf,
-    process::{Command, Output},
+    process::{Command, ExitStatus, Output},
+    time::{Duration, Instant},
 };
 use tempfile::TempDir;
 
@@ -26,7 +28,8 @@ struct Island {
 impl Island {
     async fn beside(world: &World) -> Self {
         let scratch = crate::support::world::scratch();
-        let deployment = Deployment::start(Options::new(scratch.path().join("mongod"))).await.expect("a replica set");
+        let options = Options::new(scratch.path().join("mongod")).parameter("enableTestCommands", "1");
+        let deployment = Deployment::start(options).await.expect("a replica set");
         let key_file = world.folder.parent().expect("a folder").join("key");
         Self {
             deployment,
@@ -99,7 +102,7 @@ async fn a_repository_and_its_key_bring_a_database_back() {
 
     island.refused(&["restore", &backup, "--to", "shop"], 2, "--replace");
     let users = island.client().database("shop").collection::<bson::Document>("users");
-    users.delete_many(bson::doc! {}).await.expect("deleted");
+    users.delete_many(doc! {}).await.expect("deleted");
     let some = island.told(&["restore", &backup, "--to", "shop", "--replace", "--collections", "users,words"]);
     assert!(some.contains("2 collections") && some.contains("replaced: "), "{some}");
     assert_same(&original, &contents(&island.client(), "shop").await);
@@ -141,9 +144,9 @@ async fn two_nights(world: &World, source: &str) -> (String, String) {
     make(&world.client, source).await;
     let (first, _) = world.back_up(source).await;
     let words = world.client.database(source).collection::<bson::Document>("words");
-    words.insert_one(bson::doc! { "_id": "neu", "w": "c" }).await.expect("inserted");
-    words.update_one(bson::doc! { "_id": "zorn" }, bson::doc! { "$set": { "w": "d" } }).await.expect("updated");
-    words.delete_one(bson::doc! { "_id": "Ärger" }).await.expect("deleted");
+    words.insert_one(doc! { "_id": "neu", "w": "c" }).await.expect("inserted");
+    words.update_one(doc! { "_id": "zorn" }, doc! { "$set": { "w": "d" } }).await.expect("updated");
+    words.delete_one(doc! { "_id": "Ärger" }).await.expect("deleted");
     words.drop_index("simple").await.expect("dropped");
     let (second, _) = world.back_up(source).await;
     (first.job().request.id.to_string(), second.job().request.id.to_string())
@@ -212,4 +215,68 @@ fn a_reader_that_goes_away_is_no_failure(island: &Island, backup: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.is_empty(), "{}: {said}", output.status);
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1);
+}
+
+impl Island {
+    /// Lets each insert take long, or not any more.
+    async fn slow_down(&self, mode: &str) {
+        let data =
+            doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 2_000, "appName": "lucid-ops" };
+        let fail_point = doc! { "configureFailPoint": "failCommand", "mode": mode, "data": data };
+        self.client().database("admin").run_command(fail_point).await.expect("test commands are on");
+    }
+
+    async fn staging(&self, database: &str) -> usize {
+        let names = self.client().database(database).list_collection_names().await.expect("names");
+        names.iter().filter(|name| name.contains("__lucid_staging_")).count()
+    }
+
+    /// Sends this signal to a restore in the middle of its loading; tells how it ended.
+    async fn break_off(&self, backup: &str, database: &str, signal: Signal) -> ExitStatus {
+        self.slow_down("alwaysOn").await;
+        let uri = self.deployment.uri();
+        let place = ["--repository", &self.repository, "--key-file", &self.key_file];
+        let arguments = [&["repo", "restore", backup, "--to", database], &place[..]].concat();
+        let mut process = Process::start_with(&arguments, &[("MONGODB_URI", &uri)]);
+        let begun = Instant::now();
+        while self.staging(database).await < 4 {
+            assert!(begun.elapsed() < Duration::from_secs(60) && process.ended().is_none(), "it never loaded anything");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        process.signal(signal);
+        loop {
+            if let Some(status) = process.ended() {
+                self.slow_down("off").await;
+                return status;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(90), "it doesn't end");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_is_broken_off_leaves_nothing_for_long() {
+    let world = World::start(1).await;
+    let source = world.database("source").await;
+    make(&world.client, &source).await;
+    let original = contents(&world.client, &source).await;
+    let (job, _) = world.back_up(&source).await;
+    let backup = job.job().request.id.to_string();
+    let island = Island::beside(&world).await;
+
+    let interrupted = island.break_off(&backup, "shop", Signal::SIGINT).await;
+    assert_eq!(interrupted.code(), Some(130));
+    let mut left = island.client().database("shop").list_collection_names().await.expect("names");
+    // What the server keeps after the last view, and be it that of a time-series collection.
+    left.retain(|name| name != "system.views");
+    assert_eq!(left, Vec::<String>::new(), "it cleans up before it ends");
+
+    island.break_off(&backup, "shop", Signal::SIGKILL).await;
+    assert!(island.staging("shop").await > 0, "nobody could clean up");
+    island.told(&["restore", &backup, "--to", "shop"]);
+    assert_same(&original, &contents(&island.client(), "shop").await);
+    assert_eq!(island.staging("shop").await, 0, "the next one has cleaned up");
+    island.deployment.stop().await.expect("stopped");
+    world.stop().await;
 }

@@ -62,7 +62,8 @@ fn options(options: &RawDocument) -> String {
         return String::new();
     }
     let text = relaxed_raw(options).to_string();
-    cut(text.trim_start_matches('{').trim_end_matches('}'), OPTIONS_SHOWN)
+    let bare = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or(&text);
+    cut(bare, OPTIONS_SHOWN)
 }
 
 fn as_json(entry: &CollectionEntry) -> Value {
