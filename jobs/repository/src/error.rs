@@ -131,6 +131,14 @@ pub enum RepositoryError {
         /// Whether starting again may help.
         retryable: bool,
     },
+    /// A prune has begun while something was under way that it may have overlooked.
+    #[error(
+        "the repository was pruned meanwhile (generation {generation}); begin again, which finds what is stored already"
+    )]
+    Pruned {
+        /// The generation that the prune began.
+        generation: i64,
+    },
     /// A manifest refers to what isn't there, or belongs to another backup or domain.
     #[error("the manifest isn't valid: {reason}")]
     BadManifest {
@@ -183,7 +191,7 @@ impl RepositoryError {
         match self {
             Self::Storage { source, .. } => storage_is_retryable(source),
             Self::WriterFailed { retryable, .. } => *retryable,
-            Self::Internal { .. } => true,
+            Self::Internal { .. } | Self::Pruned { .. } => true,
             _ => false,
         }
     }

@@ -34,6 +34,7 @@ mod envelope;
 mod error;
 mod fetch;
 mod footer;
+mod generation;
 mod index;
 mod init;
 mod key_file;
@@ -49,9 +50,11 @@ mod options;
 mod packer;
 mod pool;
 mod predecessor;
+mod prune;
 mod reader;
 mod record;
 mod repository;
+mod retention;
 mod seal;
 mod secret;
 mod slot;
@@ -74,8 +77,10 @@ pub use manifest::{
 };
 pub use names::{Domain, RepositoryId};
 pub use options::{ChunkSizes, Compression, InitOptions, PassphraseCost, SlotInfo, SlotKind, Unlock};
+pub use prune::{PruneOptions, PruneProgress, PruneReport};
 pub use reader::BackupReader;
 pub use repository::Repository;
+pub use retention::{Candidate, RetentionPolicy, Verdict, judge};
 pub use secret::Secret;
 pub use verify::{Finding, VerifyLevel, VerifyProgress};
 pub use writer::{BackupWriter, PreparedManifest};
@@ -86,6 +91,8 @@ extern crate self as lucid_repository;
 mod fault_tests;
 #[cfg(test)]
 mod golden_tests;
+#[cfg(test)]
+mod interruption_tests;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
