@@ -1,9 +1,11 @@
 //! The command line: what can be typed, and nothing of what it does.
 
 mod jobs;
+mod prune;
 mod schedules;
 
 pub use jobs::{BackupsArgs, JobArgs, JobsCommand, ListArgs};
+pub use prune::{KeepArgs, PruneArgs};
 pub use schedules::{BackupScheduleArgs, SchedulesCommand, SetArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
@@ -42,6 +44,8 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Prove that a backup is whole.
     Verify(VerifyArgs),
+    /// Forget backups that no rule keeps, and free what only they needed.
+    Prune(Box<PruneArgs>),
     /// Look at jobs, cancel them, let them go on.
     #[command(subcommand)]
     Jobs(JobsCommand),

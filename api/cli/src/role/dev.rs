@@ -91,6 +91,7 @@ async fn serve(
     let api_options = ApiOptions {
         compression_default: args.backups.compression,
         encryption_default: args.backups.encryption,
+        retention_days: args.backups.backup_retention_days,
         ..ApiOptions::new(node(), DEFAULT_OPS_DATABASE.to_owned())
     };
     let mut served = tokio::spawn(api::serve(connection, api_options, listener, stop.clone()));
