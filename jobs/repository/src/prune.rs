@@ -171,8 +171,7 @@ impl Run<'_> {
         let (mut doomed, mut partly) = (Vec::new(), Vec::new());
         for (place, pack) in index.packs.iter().enumerate() {
             let Some(bytes) = pack.present_bytes else { continue };
-            let needed_bytes = live.bytes_in(place);
-            let (free, wasteful) = (needed_bytes == 0, pack.is_whole() && needed_bytes < bytes / 2);
+            let (free, wasteful) = (live.bytes_in(place) == 0, pack.is_whole() && live.is_wasteful(place));
             if (free || wasteful || bytes < repack::SMALL_BYTES) && !self.is_old(vault, &pack.object, now_ms).await? {
                 self.report.objects_young += u64::from(free);
                 self.report.kept_bytes += bytes;
@@ -181,7 +180,7 @@ impl Run<'_> {
             } else {
                 self.report.kept_bytes += bytes;
                 if pack.is_whole() {
-                    partly.push((place, needed_bytes));
+                    partly.push(place);
                 }
             }
         }

@@ -50,6 +50,8 @@ pub struct Candidate {
     pub selected: Option<Vec<String>>,
     /// When it was read.
     pub at: DateTime,
+    /// Orders those that were read in the same second.
+    pub increment: u32,
     /// Why it is kept whatever the policy says: it is pinned, or a job that is open needs it.
     pub held: Option<String>,
     /// Why it is no backup that anybody counts on, such as that its job failed; it goes unless it is held.
@@ -100,7 +102,7 @@ pub fn judge(policy: &RetentionPolicy, candidates: &[Candidate]) -> Vec<Verdict>
     }
     let mut verdicts = Vec::new();
     for (_, mut group) in groups {
-        group.sort_by(|a, b| (b.at, &b.job, &b.key).cmp(&(a.at, &a.job, &a.key)));
+        group.sort_by(|a, b| (b.at, b.increment, &b.key).cmp(&(a.at, a.increment, &a.key)));
         verdicts.extend(judge_group(policy, &group));
     }
     verdicts.sort_by(|a, b| (&a.database, b.at, &b.job).cmp(&(&b.database, a.at, &a.job)));
@@ -163,6 +165,7 @@ mod tests {
             database: "lucid".into(),
             selected: None,
             at: DateTime::from_millis(newest - age * DAY_MS),
+            increment: 0,
             held: None,
             orphaned: None,
         };
@@ -191,6 +194,13 @@ mod tests {
         assert_eq!(verdicts[0].reasons, ["the newest", "the newest of week 2025-W11"]);
         assert_eq!(verdicts[1].reasons, ["one of the last 2", "the newest of week 2025-W10"]);
         assert_eq!(verdicts[2].reasons, ["no rule keeps it"]);
+    }
+
+    #[test]
+    fn within_a_second_the_increment_tells() {
+        let mut all = nights(2);
+        all[1] = Candidate { at: all[0].at, increment: 1, ..all[1].clone() };
+        assert_eq!(kept(RetentionPolicy::default(), &all), [1]);
     }
 
     #[test]

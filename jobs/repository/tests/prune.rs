@@ -191,6 +191,10 @@ async fn mostly_unneeded_and_many_small_packs_are_written_anew() {
     for (key, people) in &keys {
         whole(&scratch, people, key).await;
     }
+    let tiny = night(&scratch, "tiny", &documents(0..1, 16, "tiny")).await;
+    let settled = prune(&scratch, &PruneOptions { job: "prune_5".into(), ..options() }).await;
+    assert_eq!((settled.packs_repacked, settled.objects_doomed), (0, 0), "what surrounds a tiny record is no waste");
+    whole(&scratch, &documents(0..1, 16, "tiny"), &tiny).await;
 }
 
 fn sizes(scratch: &Scratch) -> u64 {

@@ -31,10 +31,11 @@ pub(super) fn pruned(job: &JobView) -> Option<String> {
 fn sentences(dry_run: bool, number: &dyn Fn(&str) -> i64) -> Vec<String> {
     let (would, doomed) =
         if dry_run { ("would be ", "would go in the run after this") } else { ("", "go in the next run") };
+    let backups = |count: i64| if count == 1 { "1 backup".to_owned() } else { units::count(count) + " backups" };
     let mut told = vec![format!(
-        "{} backups {would}kept, {} {would}removed; {} of packs {would}kept",
-        units::count(number("backups_kept")),
-        units::count(number("backups_removed")),
+        "{} {would}kept, {} {would}removed; {} of packs {would}kept",
+        backups(number("backups_kept")),
+        backups(number("backups_removed")),
         units::bytes(number("kept_bytes"))
     )];
     let mut some = |count: &str, text: &dyn Fn(String) -> String| {
@@ -80,7 +81,7 @@ BACKUP    DATABASE  READ (UTC)                   WHY
 backup_a  lucid     2025-01-09 02:00:00  remove  no rule keeps it
 backup_b  lucid     2025-01-09 02:00:00  keep    the newest
 ... and 29 more
-30 backups kept, 1 removed; 2.0 KiB of packs kept
+30 backups kept, 1 backup removed; 2.0 KiB of packs kept
 freed 1.0 KiB (3 objects)
 512 B (2 objects) go in the next run
 backup_20250109_020000_7k3fq2m8ab succeeded, after 2.5 s

@@ -14,6 +14,8 @@ pub(super) struct Live {
     needed: Vec<bool>,
     /// Needed bytes of each pack.
     pack_bytes: Vec<u64>,
+    /// Bytes of all records of each pack.
+    all_bytes: Vec<u64>,
     /// Full names of needed chunk lists.
     pub(super) lists: HashSet<String>,
     /// Chunks that aren't whole anywhere.
@@ -23,7 +25,11 @@ pub(super) struct Live {
 impl Live {
     pub(super) fn new(index: &Index) -> Self {
         let (needed, pack_bytes) = (vec![false; index.copy_count()], vec![0; index.packs.len()]);
-        Self { needed, pack_bytes, lists: HashSet::new(), lost: 0 }
+        let mut all_bytes = pack_bytes.clone();
+        for copy in (0..index.copy_count()).map(|place| index.copy(place)) {
+            all_bytes[copy.pack as usize] += u64::from(copy.record_bytes);
+        }
+        Self { needed, pack_bytes, all_bytes, lists: HashSet::new(), lost: 0 }
     }
 
     /// Adds what a chunk list names. A list that can't be read is an error. Where a chunk can be read from packs that are `spared`
@@ -54,6 +60,11 @@ impl Live {
     /// Needed bytes of a pack.
     pub(super) fn bytes_in(&self, pack: usize) -> u64 {
         self.pack_bytes[pack]
+    }
+
+    /// Whether less than half of a pack's records are needed, by their bytes.
+    pub(super) fn is_wasteful(&self, pack: usize) -> bool {
+        self.pack_bytes[pack] < self.all_bytes[pack] / 2
     }
 
     /// Whether a copy is needed.

@@ -76,6 +76,7 @@ fn candidate(held: Option<String>, key: String, manifest: Manifest) -> Candidate
         database: manifest.database,
         selected: manifest.selected,
         at: read_at.unwrap_or(manifest.started_at),
+        increment: manifest.snapshot_time.map_or(0, |time| time.increment),
         held,
         orphaned: None,
     }

@@ -22,21 +22,18 @@ const SMALL_COUNT: usize = 16;
 impl Run<'_> {
     /// Writes what is needed of mostly unneeded packs, and of small ones where there are many, into new packs with an index of
     /// their own. Returns the old ones with their sizes. One with a record that isn't sound stays as it is. `candidates` are
-    /// packs, by place in the index, and their needed bytes.
+    /// whole packs, by place in the index.
     pub(super) async fn repack(
         &mut self,
         vault: &Arc<Vault>,
         index: &Index,
         live: &Live,
-        candidates: Vec<(usize, u64)>,
+        candidates: Vec<usize>,
     ) -> Result<Vec<(String, u64)>, RepositoryError> {
         let size = |place: usize| index.packs[place].stored_bytes;
-        let many_small = candidates.iter().filter(|(place, _)| size(*place) < SMALL_BYTES).count() >= SMALL_COUNT;
-        let picked: Vec<usize> = candidates
-            .into_iter()
-            .filter(|(place, needed)| *needed < size(*place) / 2 || (many_small && size(*place) < SMALL_BYTES))
-            .map(|(place, _)| place)
-            .collect();
+        let many_small = candidates.iter().filter(|place| size(**place) < SMALL_BYTES).count() >= SMALL_COUNT;
+        let wanted = |place: &usize| live.is_wasteful(*place) || (many_small && size(*place) < SMALL_BYTES);
+        let picked: Vec<usize> = candidates.into_iter().filter(wanted).collect();
         if picked.is_empty() {
             return Ok(Vec::new());
         }
