@@ -101,7 +101,7 @@ pub struct ApiArgs {
 /// Which repositories, and the key to them.
 #[derive(Debug, Args)]
 pub struct RepositoryArgs {
-    /// A repository as NAME=URL, such as main=file:///mnt/backups; may be repeated.
+    /// A repository as NAME=URL, such as main=file:///mnt/backups or far=s3://bucket/prefix; may be repeated.
     #[arg(
         long = "repository",
         env = "LUCID_REPOSITORIES",
@@ -110,9 +110,12 @@ pub struct RepositoryArgs {
         required = true
     )]
     pub repositories: Vec<String>,
-    /// File that holds the key of encrypted repositories.
-    #[arg(long, env = "LUCID_KEY_FILE", value_name = "FILE")]
-    pub key_file: Option<PathBuf>,
+    /// File that holds the key of encrypted repositories, or NAME=FILE for one of them; may be repeated.
+    #[arg(long = "key-file", env = "LUCID_KEY_FILE", value_delimiter = ',', value_name = "FILE")]
+    pub key_files: Vec<String>,
+    /// File with the settings of a bucket as lines like AWS_ACCESS_KEY_ID=..., instead of those in the environment; may be repeated.
+    #[arg(long = "storage-file", env = "LUCID_STORAGE_FILES", value_delimiter = ',', value_name = "NAME=FILE")]
+    pub storage_files: Vec<String>,
 }
 
 /// `lucid-ops worker`.

@@ -16,11 +16,19 @@ pub struct Damage {
 #[derive(Debug, thiserror::Error)]
 pub enum RepositoryError {
     /// The location isn't one we can use.
-    #[error("{url}: {reason}; give a location like file:///path/to/folder")]
+    #[error("{url}: {reason}; give a location like file:///path/to/folder or s3://bucket/prefix")]
     BadLocation {
         /// The location without credentials.
         url: String,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// A file of settings of a storage isn't one, or names what isn't known.
+    #[error("storage settings {path}: {reason}; give lines like AWS_ACCESS_KEY_ID=...", path = path.display())]
+    BadSettings {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it; holds no value.
         reason: String,
     },
     /// There is no repository: never created, or the disk that holds it isn't mounted.

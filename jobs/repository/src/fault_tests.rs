@@ -156,7 +156,7 @@ impl Bench {
     }
 
     fn storage(&self, fault: Fault) -> Arc<Faulty> {
-        let inner = LocalStorage::open(self.location().path()).expect("there");
+        let inner = LocalStorage::open(&self.folder.path().join("repo")).expect("there");
         let (writes, synced, gate) = (AtomicUsize::new(0), Mutex::default(), Arc::default());
         Arc::new(Faulty { inner, fault, writes, synced, gate })
     }

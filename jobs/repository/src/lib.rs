@@ -1,4 +1,4 @@
-//! The backup repository: a folder (later: a bucket) that holds encrypted, deduplicated,
+//! The backup repository: a folder or a part of a bucket that holds encrypted, deduplicated,
 //! verifiable backups of MongoDB databases.
 //!
 //! The format is written down in `schemas/archive-format.md`; its words are the type names here.
@@ -24,6 +24,7 @@
 //! ```
 
 mod batch;
+mod bucket;
 mod bytes_reader;
 mod collection;
 mod config;
@@ -48,6 +49,7 @@ mod names;
 mod object_name;
 mod options;
 mod packer;
+mod partial;
 mod pool;
 mod predecessor;
 mod prune;
@@ -57,6 +59,7 @@ mod repository;
 mod retention;
 mod seal;
 mod secret;
+mod settings;
 mod slot;
 mod storage;
 mod store;
@@ -82,6 +85,7 @@ pub use reader::BackupReader;
 pub use repository::Repository;
 pub use retention::{Candidate, RetentionPolicy, Verdict, judge};
 pub use secret::Secret;
+pub use settings::StorageSettings;
 pub use verify::{Finding, VerifyLevel, VerifyProgress};
 pub use writer::{BackupWriter, PreparedManifest};
 

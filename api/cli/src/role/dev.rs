@@ -14,6 +14,7 @@ use lucid_runtime::{SchedulerOptions, WorkerOptions};
 use lucid_schemas::names::DEFAULT_OPS_DATABASE;
 use serde::Serialize;
 use std::{
+    collections::BTreeMap,
     fs::{self, DirBuilder, OpenOptions},
     io::Write,
     net::{Ipv4Addr, SocketAddr},
@@ -149,7 +150,7 @@ async fn repository(dir: &Path) -> Result<Named, Exit> {
         }
         Err(error) => return Err(refused(REPOSITORY, &error)),
     }
-    Ok(Named { places: vec![(REPOSITORY.to_owned(), location)], unlock })
+    Ok(Named { places: vec![(REPOSITORY.to_owned(), location)], unlock, own: BTreeMap::new() })
 }
 
 fn key_file(dir: &Path) -> PathBuf {
