@@ -8,6 +8,7 @@ mod failover;
 mod floors;
 mod history;
 mod motor;
+mod prune;
 mod refusals;
 mod requests;
 mod roundtrip;

@@ -1,6 +1,9 @@
 //! Bodies of the API. Requests are closed: an unknown field is an error that names it.
 
-use crate::run::{RunBody, WorkerView};
+use crate::{
+    Keep,
+    run::{RunBody, WorkerView},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -66,6 +69,33 @@ pub struct VerifyBody {
     /// `structure` or `data`; `data` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<String>,
+    /// How the job is run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<RunBody>,
+}
+
+/// `POST /prune`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PruneBody {
+    /// Which backups stay; those of the last `BACKUP_RETENTION_DAYS` of the server where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Keep>,
+    /// Only say what would be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<bool>,
+    /// Free space in this run, not the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_once: Option<bool>,
+    /// Write packs anew that are mostly unneeded; true where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repack: Option<bool>,
+    /// Hours for which what nobody needs is left alone; 24 where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_hours: Option<i32>,
+    /// The repository by name; `main` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
     /// How the job is run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<RunBody>,

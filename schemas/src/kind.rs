@@ -13,11 +13,13 @@ pub enum Kind {
     Restore,
     /// Read a backup back and prove that it is whole.
     Verify,
+    /// Forget backups that no rule keeps, and free what only they needed.
+    Prune,
 }
 
 impl Kind {
     /// Every kind, in the order of this enum.
-    pub const ALL: [Self; 3] = [Self::Backup, Self::Restore, Self::Verify];
+    pub const ALL: [Self; 4] = [Self::Backup, Self::Restore, Self::Verify, Self::Prune];
 
     /// The stored and spoken word.
     pub const fn as_str(self) -> &'static str {
@@ -25,6 +27,7 @@ impl Kind {
             Self::Backup => "backup",
             Self::Restore => "restore",
             Self::Verify => "verify",
+            Self::Prune => "prune",
         }
     }
 }
@@ -42,6 +45,6 @@ impl FromStr for Kind {
         Self::ALL
             .into_iter()
             .find(|kind| kind.as_str() == word)
-            .ok_or_else(|| format!("unknown kind '{word}': expected backup, restore or verify"))
+            .ok_or_else(|| format!("unknown kind '{word}': expected backup, restore, verify or prune"))
     }
 }

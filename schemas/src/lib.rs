@@ -6,7 +6,7 @@
 //! |---|---|---|---|
 //! | [`id`] | yes | yes | job ids |
 //! | [`kind`], [`state`] | yes | yes | what a job does, where it stands |
-//! | [`spec`] | yes | yes | what a job is asked to do, per kind |
+//! | [`spec`], [`prune`] | yes | yes | what a job is asked to do, per kind |
 //! | [`event`] | yes | yes | facts about a job, numbered from 1 |
 //! | [`request`] | yes | yes | what was asked for: the part of a job that never changes |
 //! | [`job`] | yes | yes | the job document: request, head, lease, progress, events |
@@ -27,6 +27,7 @@ pub mod key;
 pub mod kind;
 pub mod names;
 pub mod problem;
+pub mod prune;
 pub mod request;
 pub mod run;
 pub mod schedule;
@@ -41,6 +42,7 @@ pub use job::{Head, Job, Lease, Progress};
 pub use key::ConcurrencyKey;
 pub use kind::Kind;
 pub use problem::FieldError;
+pub use prune::{Keep, PruneSpec};
 pub use request::{After, RepositoryName, Request, Requires};
 pub use schedule::{Overlap, Schedule};
 pub use spec::{BackupSpec, ManifestName, RestoreSpec, Spec, VerifyLevel, VerifySpec};

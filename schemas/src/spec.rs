@@ -1,7 +1,7 @@
 //! What a job is asked to do, per kind. Specs are closed (an unknown field is an error) and hold no secret:
 //! repositories are named; what the names mean is configured where the worker runs.
 
-use crate::{ConcurrencyKey, FieldError, JobId, Kind, RepositoryName, names};
+use crate::{ConcurrencyKey, FieldError, JobId, Kind, PruneSpec, RepositoryName, names};
 use bson::Document;
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +86,8 @@ pub enum Spec {
     Restore(RestoreSpec),
     /// See [`VerifySpec`].
     Verify(VerifySpec),
+    /// See [`PruneSpec`].
+    Prune(PruneSpec),
 }
 
 impl Spec {
@@ -95,6 +97,7 @@ impl Spec {
             Self::Backup(_) => Kind::Backup,
             Self::Restore(_) => Kind::Restore,
             Self::Verify(_) => Kind::Verify,
+            Self::Prune(_) => Kind::Prune,
         }
     }
 
@@ -106,10 +109,11 @@ impl Spec {
             Self::Restore(spec) => {
                 keys.push(ConcurrencyKey { key: ConcurrencyKey::database(&spec.database), exclusive: !spec.dry_run });
             }
-            Self::Verify(_) => {}
+            Self::Verify(_) | Self::Prune(_) => {}
         }
         if let Some(repository) = repository {
-            keys.push(ConcurrencyKey::shared(ConcurrencyKey::repository(&repository.id)));
+            let exclusive = matches!(self, Self::Prune(PruneSpec { dry_run: false, .. }));
+            keys.push(ConcurrencyKey { key: ConcurrencyKey::repository(&repository.id), exclusive });
         }
         keys.sort();
         keys
@@ -124,6 +128,7 @@ impl Spec {
             Self::Backup(spec) => bson::serialize_to_document(spec),
             Self::Restore(spec) => bson::serialize_to_document(spec),
             Self::Verify(spec) => bson::serialize_to_document(spec),
+            Self::Prune(spec) => bson::serialize_to_document(spec),
         }
     }
 
@@ -136,6 +141,7 @@ impl Spec {
             Kind::Backup => Self::Backup(bson::deserialize_from_document(document)?),
             Kind::Restore => Self::Restore(bson::deserialize_from_document(document)?),
             Kind::Verify => Self::Verify(bson::deserialize_from_document(document)?),
+            Kind::Prune => Self::Prune(bson::deserialize_from_document(document)?),
         })
     }
 
@@ -151,6 +157,7 @@ impl Spec {
                 check_collections(database, collections.as_deref(), &mut errors);
             }
             Self::Verify(_) => {}
+            Self::Prune(spec) => errors.extend(spec.check()),
         }
         errors
     }

@@ -4,7 +4,7 @@ use super::context::{Claim, Stored};
 use bson::Document;
 use lucid_embedded::{Deployment, Options};
 use lucid_handlers::{Environment, HandlerOptions, registry};
-use lucid_ports::{Handler, JobError};
+use lucid_ports::{Handler, JobError, Store, memory::MemoryStore};
 use lucid_repository::{InitOptions, Location, Repository, Unlock};
 use lucid_schemas::{
     BackupSpec, JobId, Kind, ManifestName, RepositoryName, RestoreSpec, Spec, State, VerifyLevel, VerifySpec,
@@ -72,9 +72,10 @@ impl World {
             ops_database: "lucid_ops".into(),
             options: HandlerOptions { batch_bytes: 64 << 10, silence_ms: 10_000, ..HandlerOptions::default() },
         };
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         Self {
             name: RepositoryName { name: "main".into(), id: repository.id().to_string() },
-            handlers: registry(&Arc::new(environment)),
+            handlers: registry(&Arc::new(environment), &store),
             client,
             at_command,
             repository,

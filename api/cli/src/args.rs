@@ -1,10 +1,12 @@
 //! The command line: what can be typed, and nothing of what it does.
 
 mod jobs;
+mod prune;
 mod repo;
 mod schedules;
 
 pub use jobs::{BackupsArgs, JobArgs, JobsCommand, ListArgs};
+pub use prune::{KeepArgs, PruneArgs};
 pub use repo::{BackupHereArgs, CatArgs, DiffArgs, RepoArgs, RepoCommand, RepoRestoreArgs, RepoVerifyArgs};
 pub use schedules::{BackupScheduleArgs, SchedulesCommand, SetArgs};
 
@@ -44,6 +46,8 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Prove that a backup is whole.
     Verify(VerifyArgs),
+    /// Forget backups that no rule keeps, and free what only they needed.
+    Prune(Box<PruneArgs>),
     /// Look at jobs, cancel them, let them go on.
     #[command(subcommand)]
     Jobs(JobsCommand),
@@ -99,7 +103,7 @@ pub struct ApiArgs {
 /// Which repositories, and the key to them.
 #[derive(Debug, Args)]
 pub struct RepositoryArgs {
-    /// A repository as NAME=URL, such as main=file:///mnt/backups; may be repeated.
+    /// A repository as NAME=URL, such as main=file:///mnt/backups or far=s3://bucket/prefix; may be repeated.
     #[arg(
         long = "repository",
         env = "LUCID_REPOSITORIES",
@@ -108,9 +112,12 @@ pub struct RepositoryArgs {
         required = true
     )]
     pub repositories: Vec<String>,
-    /// File that holds the key of encrypted repositories.
-    #[arg(long, env = "LUCID_KEY_FILE", value_name = "FILE")]
-    pub key_file: Option<PathBuf>,
+    /// File that holds the key of encrypted repositories, or NAME=FILE for one of them; may be repeated.
+    #[arg(long = "key-file", env = "LUCID_KEY_FILE", value_delimiter = ',', value_name = "FILE")]
+    pub key_files: Vec<String>,
+    /// File with the settings of a bucket as lines like AWS_ACCESS_KEY_ID=..., instead of those in the environment; may be repeated.
+    #[arg(long = "storage-file", env = "LUCID_STORAGE_FILES", value_delimiter = ',', value_name = "NAME=FILE")]
+    pub storage_files: Vec<String>,
 }
 
 /// `lucid-ops worker`.

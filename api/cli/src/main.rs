@@ -38,6 +38,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Backup(args) => verb::request::backup(args),
         Command::Restore(args) => verb::request::restore(args),
         Command::Verify(args) => verb::request::verify(args),
+        Command::Prune(args) => verb::request::prune(*args),
         Command::Jobs(command) => verb::jobs::run(command),
         Command::Queues(command) => verb::queues::run(command),
         Command::Workers(args) => verb::queues::workers(&args),

@@ -1,15 +1,24 @@
 //! `NAME=URL` and a key file, made into open repositories.
 
 use crate::{args::RepositoryArgs, exit::Exit};
-use lucid_repository::{Location, Repository, RepositoryError, Unlock};
-use std::collections::BTreeMap;
+use lucid_repository::{Location, Repository, RepositoryError, StorageSettings, Unlock};
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// Names and places of repositories, and how they are unlocked.
 pub struct Named {
     /// Name and place, in the order given.
     pub places: Vec<(String, Location)>,
-    /// The key to all of them.
+    /// The key to those that have none of their own.
     pub unlock: Unlock,
+    /// Keys of single ones.
+    pub own: BTreeMap<String, Unlock>,
+}
+
+impl Named {
+    /// The key to the repository of this name.
+    pub fn unlock_of(&self, name: &str) -> &Unlock {
+        self.own.get(name).unwrap_or(&self.unlock)
+    }
 }
 
 /// Reads the arguments.
@@ -33,8 +42,28 @@ pub fn read(args: &RepositoryArgs) -> Result<Named, Exit> {
         let location = Location::parse(url).map_err(|error| Exit::usage(format!("repository '{name}': {error}")))?;
         places.push((name.to_owned(), location));
     }
-    let unlock = args.key_file.clone().map_or(Unlock::None, Unlock::KeyFile);
-    Ok(Named { places, unlock })
+    for given in &args.storage_files {
+        let (name, path) = named_file(given, &places)
+            .ok_or_else(|| Exit::usage(format!("--storage-file '{given}' is not NAME=FILE of a repository above")))?;
+        let settings = StorageSettings::read(&path).map_err(Exit::failed)?;
+        for (_, location) in places.iter_mut().filter(|(of, _)| *of == name) {
+            *location = location.clone().with_settings(settings.clone());
+        }
+    }
+    let (mut unlock, mut own) = (Unlock::None, BTreeMap::new());
+    for given in &args.key_files {
+        match named_file(given, &places) {
+            Some((name, path)) => drop(own.insert(name, Unlock::KeyFile(path))),
+            None => unlock = Unlock::KeyFile(given.into()),
+        }
+    }
+    Ok(Named { places, unlock, own })
+}
+
+/// `NAME=FILE`, where the name is that of a repository; anything else is a path that happens to hold a `=`.
+fn named_file(given: &str, places: &[(String, Location)]) -> Option<(String, PathBuf)> {
+    let (name, path) = given.split_once('=')?;
+    places.iter().any(|(known, _)| known == name).then(|| (name.to_owned(), path.into()))
 }
 
 /// Opens all of them.
@@ -44,7 +73,8 @@ pub fn read(args: &RepositoryArgs) -> Result<Named, Exit> {
 pub async fn open(named: &Named) -> Result<BTreeMap<String, Repository>, Exit> {
     let mut open = BTreeMap::new();
     for (name, location) in &named.places {
-        let repository = Repository::open(location, &named.unlock).await.map_err(|error| refused(name, &error))?;
+        let repository =
+            Repository::open(location, named.unlock_of(name)).await.map_err(|error| refused(name, &error))?;
         open.insert(name.clone(), repository);
     }
     Ok(open)

@@ -7,7 +7,8 @@ use crate::{
 use lucid_schemas::{
     JobId,
     http::{
-        AuditReport, BackupBody, BackupPage, BackupView, EventList, Health, JobPage, JobView, RestoreBody, VerifyBody,
+        AuditReport, BackupBody, BackupPage, BackupView, EventList, Health, JobPage, JobView, PruneBody, RestoreBody,
+        VerifyBody,
     },
     problem::Problem,
     run::{PauseBody, QueueList, QueueView, WorkerList},
@@ -106,6 +107,11 @@ impl Client {
     /// `POST /verify`.
     pub fn verify(&self, body: &VerifyBody) -> Result<JobView, ClientError> {
         self.post("/verify", body)
+    }
+
+    /// `POST /prune`.
+    pub fn prune(&self, body: &PruneBody) -> Result<JobView, ClientError> {
+        self.post("/prune", body)
     }
 
     /// `GET /jobs`.

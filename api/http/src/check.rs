@@ -13,6 +13,19 @@ pub(crate) async fn backup(state: &ApiState, spec: &BackupSpec, repository: &str
     if !errors.iter().any(|error| error.field == "database") {
         errors.extend(missing_sources(state, spec, &errors).await?);
     }
+    with_repository(state, errors, repository).await
+}
+
+/// Checks what needs nothing but a repository, and finds that.
+pub(crate) async fn repository(state: &ApiState, spec: &Spec, repository: &str) -> Result<RepositoryName, ApiError> {
+    with_repository(state, spec.check(&state.options.ops_database), repository).await
+}
+
+async fn with_repository(
+    state: &ApiState,
+    mut errors: Vec<FieldError>,
+    repository: &str,
+) -> Result<RepositoryName, ApiError> {
     let known = state.store.repositories().await?;
     match known.iter().find(|known| known.name == repository) {
         Some(found) if errors.is_empty() => return Ok(found.clone()),
@@ -121,7 +134,7 @@ impl Source {
         }
         let database = match &job.request.spec {
             Spec::Backup(spec) => Some(spec.database.clone()),
-            Spec::Restore(_) | Spec::Verify(_) => None,
+            Spec::Restore(_) | Spec::Verify(_) | Spec::Prune(_) => None,
         };
         let manifest = job.head.result.as_ref().and_then(manifest);
         match (manifest, database, job.request.requires.repository.clone()) {

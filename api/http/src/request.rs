@@ -1,4 +1,4 @@
-//! Asking for backups, restores and verifications. Everything that can be known to be wrong is said before there is
+//! Asking for backups, restores, verifications and prunes. Everything that can be known to be wrong is said before there is
 //! a job.
 
 use crate::{
@@ -13,8 +13,9 @@ use actix_web::{HttpRequest, HttpResponse, http::header::LOCATION, web};
 use bson::DateTime;
 use lucid_ports::{Enqueue, StoreError};
 use lucid_schemas::{
-    BackupSpec, Job, JobId, Kind, RepositoryName, Request, RestoreSpec, Spec, VerifyLevel, VerifySpec,
-    http::{BackupBody, RestoreBody, VerifyBody},
+    BackupSpec, Job, JobId, Keep, Kind, PruneSpec, RepositoryName, Request, RestoreSpec, Spec, VerifyLevel, VerifySpec,
+    http::{BackupBody, PruneBody, RestoreBody, VerifyBody},
+    prune::GRACE_HOURS,
 };
 
 type State = web::Data<ApiState>;
@@ -91,6 +92,31 @@ pub(crate) async fn verify_asked(state: &ApiState, asked: VerifyBody) -> Result<
         Found::Open(job, repository) => (None, repository, job.id().clone(), run.after_success(&job)?),
     };
     let spec = Spec::Verify(VerifySpec { backup, manifest, level });
+    Ok(Asked { spec, repository, run })
+}
+
+/// `POST /prune`.
+pub(crate) async fn prune(state: State, request: HttpRequest, body: Body<PruneBody>) -> Answer {
+    let Body(asked) = body;
+    let key = Key::read(&request, &asked)?;
+    if let Some(job) = key.made(&state).await? {
+        return accepted(&state, &job).await;
+    }
+    accept(&state, key, prune_asked(&state, asked).await?).await
+}
+
+/// What a prune that is asked for comes to, checked.
+pub(crate) async fn prune_asked(state: &ApiState, asked: PruneBody) -> Result<Asked, ApiError> {
+    let spec = Spec::Prune(PruneSpec {
+        keep: asked.keep.unwrap_or(Keep { days: state.options.retention_days, ..Keep::default() }),
+        dry_run: asked.dry_run.unwrap_or(false),
+        at_once: asked.at_once.unwrap_or(false),
+        repack: asked.repack.unwrap_or(true),
+        grace_hours: asked.grace_hours.unwrap_or(GRACE_HOURS),
+    });
+    let name = asked.repository.as_deref().unwrap_or(&state.options.default_repository);
+    let repository = check::repository(state, &spec, name).await?;
+    let run = Run::read(state, asked.job).await?;
     Ok(Asked { spec, repository, run })
 }
 

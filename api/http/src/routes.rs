@@ -30,6 +30,7 @@ pub fn configure(state: ApiState) -> impl Fn(&mut ServiceConfig) + Clone {
             .service(resource("/backup", "POST", [web::post().to(request::backup)]))
             .service(resource("/restore", "POST", [web::post().to(request::restore)]))
             .service(resource("/verify", "POST", [web::post().to(request::verify)]))
+            .service(resource("/prune", "POST", [web::post().to(request::prune)]))
             .service(resource("/backups", "GET", [get().to(jobs::list_backups)]))
             .service(resource(
                 "/backup/{job_id}",

@@ -20,6 +20,8 @@ pub struct ApiOptions {
     pub compression_default: bool,
     /// Whether backups are encrypted unless the request says otherwise.
     pub encryption_default: bool,
+    /// For how many days backups are kept by a prune that doesn't say; 0: it must say.
+    pub retention_days: i32,
     /// How many attempts of a job may fail before the job does.
     pub max_attempts: i32,
     /// Host names under which the API is called, besides addresses, `localhost` and the node's name.
@@ -35,6 +37,7 @@ impl ApiOptions {
             default_repository: "main".into(),
             compression_default: true,
             encryption_default: true,
+            retention_days: 30,
             max_attempts: 5,
             hosts: Vec::new(),
         }

@@ -51,7 +51,7 @@ pub(crate) fn backup(of: &Job, around: &Around) -> BackupView {
         job: job(of, around),
         database: match &of.request.spec {
             Spec::Backup(spec) => spec.database.clone(),
-            Spec::Restore(_) | Spec::Verify(_) => String::new(),
+            Spec::Restore(_) | Spec::Verify(_) | Spec::Prune(_) => String::new(),
         },
         consistent: result.and_then(|result| result.get_bool("consistent").ok()),
         documents: number("documents"),

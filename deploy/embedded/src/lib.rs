@@ -19,6 +19,7 @@ mod replica;
 pub use binary::{Mongod, Source};
 pub use deployment::{Deployment, Member};
 pub use error::Error;
+pub use fetch::rclone;
 pub use nix::sys::signal::Signal;
 pub use options::Options;
 

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 const fn bounds_ms(kind: Kind) -> (u64, u64) {
     match kind {
         Kind::Backup => (1_000, 300_000),
-        Kind::Restore => (2_000, 300_000),
+        Kind::Restore | Kind::Prune => (2_000, 300_000),
         Kind::Verify => (1_000, 60_000),
     }
 }

@@ -1,4 +1,4 @@
-//! What the jobs do: back a database up, verify a backup, restore one.
+//! What the jobs do: back a database up, verify a backup, restore one, prune a repository.
 //!
 //! Each kind is a [`Handler`]. A handler may be killed, or stopped for an hour, between any two instructions, while a
 //! successor runs the same job; so everything it does outside the job's document is write-once (repository) or names
@@ -11,23 +11,26 @@ mod direct;
 mod environment;
 mod error;
 mod progress;
+mod prune;
 mod restore;
 mod verify;
 
 pub use backup::BackupHandler;
 pub use direct::{DirectJob, Report};
 pub use environment::{Environment, HandlerOptions};
+pub use prune::PruneHandler;
 pub use restore::RestoreHandler;
 pub use verify::VerifyHandler;
 
-use lucid_ports::Handler;
+use lucid_ports::{Handler, Store};
 use std::sync::Arc;
 
 /// One handler of each kind.
-pub fn registry(environment: &Arc<Environment>) -> Vec<Arc<dyn Handler>> {
+pub fn registry(environment: &Arc<Environment>, store: &Arc<dyn Store>) -> Vec<Arc<dyn Handler>> {
     vec![
         Arc::new(BackupHandler::new(Arc::clone(environment))),
         Arc::new(RestoreHandler::new(Arc::clone(environment))),
         Arc::new(VerifyHandler::new(Arc::clone(environment))),
+        Arc::new(PruneHandler::new(Arc::clone(environment), Arc::clone(store))),
     ]
 }

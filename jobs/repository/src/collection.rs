@@ -113,8 +113,7 @@ impl CollectionWriter {
 
     async fn keep(&mut self, list: Option<List>) -> Result<(), RepositoryError> {
         if let Some(list) = list {
-            self.writer.store_list(&list).await?;
-            self.chunk_lists.push(list.reference);
+            self.chunk_lists.push(self.writer.store_list(list).await?);
         }
         Ok(())
     }

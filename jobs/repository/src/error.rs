@@ -16,11 +16,19 @@ pub struct Damage {
 #[derive(Debug, thiserror::Error)]
 pub enum RepositoryError {
     /// The location isn't one we can use.
-    #[error("{url}: {reason}; give a location like file:///path/to/folder")]
+    #[error("{url}: {reason}; give a location like file:///path/to/folder or s3://bucket/prefix")]
     BadLocation {
         /// The location without credentials.
         url: String,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// A file of settings of a storage isn't one, or names what isn't known.
+    #[error("storage settings {path}: {reason}; give lines like AWS_ACCESS_KEY_ID=...", path = path.display())]
+    BadSettings {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it; holds no value.
         reason: String,
     },
     /// There is no repository: never created, or the disk that holds it isn't mounted.
@@ -131,6 +139,14 @@ pub enum RepositoryError {
         /// Whether starting again may help.
         retryable: bool,
     },
+    /// A prune has begun while something was under way that it may have overlooked.
+    #[error(
+        "the repository was pruned meanwhile (generation {generation}); begin again, which finds what is stored already"
+    )]
+    Pruned {
+        /// The generation that the prune began.
+        generation: i64,
+    },
     /// A manifest refers to what isn't there, or belongs to another backup or domain.
     #[error("the manifest isn't valid: {reason}")]
     BadManifest {
@@ -183,7 +199,7 @@ impl RepositoryError {
         match self {
             Self::Storage { source, .. } => storage_is_retryable(source),
             Self::WriterFailed { retryable, .. } => *retryable,
-            Self::Internal { .. } => true,
+            Self::Internal { .. } | Self::Pruned { .. } => true,
             _ => false,
         }
     }

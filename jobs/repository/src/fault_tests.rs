@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::Error;
+use tokio::sync::Notify;
 
 use crate::init::{init_on, open_on, secret_of};
 use crate::storage::{LocalStorage, Storage};
@@ -17,16 +18,37 @@ use crate::{
 
 /// How a storage misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+pub(crate) enum Fault {
     None,
     /// The first attempt of every write is done, but reported as failed.
     LostReply,
-    /// Every write from the n-th on fails for good.
+    /// Every write and delete from the n-th on fails for good.
     DeadAfter(usize),
+    /// The n-th write or delete waits until [`Gate::open`].
+    PauseAt(usize),
     /// Writes of packs fail for good.
     NoPacks,
     /// `create` replaces what is there.
     NoCreateOnly,
+}
+
+/// Where a paused storage stands.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    reached: Notify,
+    opened: Notify,
+}
+
+impl Gate {
+    /// Waits until the operation is reached that is paused.
+    pub(crate) async fn reached(&self) {
+        self.reached.notified().await;
+    }
+
+    /// Lets it go on.
+    pub(crate) fn open(&self) {
+        self.opened.notify_one();
+    }
 }
 
 #[derive(Debug)]
@@ -35,6 +57,23 @@ struct Faulty {
     fault: Fault,
     writes: AtomicUsize,
     synced: Mutex<Vec<String>>,
+    gate: Arc<Gate>,
+}
+
+impl Faulty {
+    /// Counts a write or delete; fails or waits if it is its turn.
+    async fn turn(&self, name: &str) -> Result<(), Error> {
+        let number = self.writes.fetch_add(1, Ordering::SeqCst);
+        match self.fault {
+            Fault::DeadAfter(limit) if number >= limit => return Err(refused(name)),
+            Fault::PauseAt(paused) if number == paused => {
+                self.gate.reached.notify_one();
+                self.gate.opened.notified().await;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 fn lost() -> Error {
@@ -48,9 +87,8 @@ fn refused(path: &str) -> Error {
 #[async_trait]
 impl Storage for Faulty {
     async fn create(&self, name: &str, parts: &[Bytes]) -> Result<(), Error> {
-        let number = self.writes.fetch_add(1, Ordering::SeqCst);
+        self.turn(name).await?;
         match self.fault {
-            Fault::DeadAfter(limit) if number >= limit => Err(refused(name)),
             Fault::NoPacks if name.contains("/packs/") => Err(refused(name)),
             Fault::NoCreateOnly => self.inner.replace(name, parts).await,
             Fault::LostReply => {
@@ -63,11 +101,8 @@ impl Storage for Faulty {
     }
 
     async fn replace(&self, name: &str, parts: &[Bytes]) -> Result<(), Error> {
-        let number = self.writes.fetch_add(1, Ordering::SeqCst);
-        match self.fault {
-            Fault::DeadAfter(limit) if number >= limit => Err(refused(name)),
-            _ => self.inner.replace(name, parts).await,
-        }
+        self.turn(name).await?;
+        self.inner.replace(name, parts).await
     }
 
     async fn read(&self, name: &str) -> Result<Bytes, Error> {
@@ -82,6 +117,10 @@ impl Storage for Faulty {
         self.inner.size(name).await
     }
 
+    async fn modified_ms(&self, name: &str) -> Result<i64, Error> {
+        self.inner.modified_ms(name).await
+    }
+
     async fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, Error> {
         self.inner.list(folder).await
     }
@@ -92,16 +131,17 @@ impl Storage for Faulty {
     }
 
     async fn delete(&self, name: &str) -> Result<(), Error> {
+        self.turn(name).await?;
         self.inner.delete(name).await
     }
 }
 
-struct Bench {
+pub(crate) struct Bench {
     folder: tempfile::TempDir,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("scratch");
         std::fs::create_dir(folder.path().join("repo")).expect("made");
         Self { folder }
@@ -115,19 +155,27 @@ impl Bench {
         Unlock::KeyFile(self.folder.path().join("key"))
     }
 
-    fn storage(&self, fault: Fault) -> Arc<dyn Storage> {
-        let inner = LocalStorage::open(self.location().path()).expect("there");
-        Arc::new(Faulty { inner, fault, writes: AtomicUsize::new(0), synced: Mutex::default() })
+    fn storage(&self, fault: Fault) -> Arc<Faulty> {
+        let inner = LocalStorage::open(&self.folder.path().join("repo")).expect("there");
+        let (writes, synced, gate) = (AtomicUsize::new(0), Mutex::default(), Arc::default());
+        Arc::new(Faulty { inner, fault, writes, synced, gate })
     }
 
-    async fn init(&self, fault: Fault) -> Result<(), RepositoryError> {
+    pub(crate) async fn init(&self, fault: Fault) -> Result<(), RepositoryError> {
         let secret = secret_of(&self.key(), true).expect("a key");
         init_on(self.storage(fault), &self.location(), secret, &InitOptions::default()).await
     }
 
-    async fn open(&self, fault: Fault) -> Result<Repository, RepositoryError> {
-        let opened = open_on(self.storage(fault), &self.location(), &self.key()).await?;
-        Ok(Repository::new(&self.location(), opened))
+    pub(crate) async fn open(&self, fault: Fault) -> Result<Repository, RepositoryError> {
+        Ok(self.open_gated(fault).await?.0)
+    }
+
+    /// The same, with the gate that [`Fault::PauseAt`] waits at.
+    pub(crate) async fn open_gated(&self, fault: Fault) -> Result<(Repository, Arc<Gate>), RepositoryError> {
+        let storage = self.storage(fault);
+        let gate = storage.gate.clone();
+        let opened = open_on(storage, &self.location(), &self.key()).await?;
+        Ok((Repository::new(&self.location(), opened), gate))
     }
 }
 
@@ -221,12 +269,7 @@ async fn what_a_dead_predecessor_wrote_is_made_durable_before_it_is_built_on() {
     let people = documents(0..60_000, 400, "a");
     let dying = bench.open(Fault::DeadAfter(2)).await.expect("opens");
     assert!(!back_up_until_death(&dying, &people).await);
-    let storage = Arc::new(Faulty {
-        inner: LocalStorage::open(bench.location().path()).expect("there"),
-        fault: Fault::None,
-        writes: AtomicUsize::new(0),
-        synced: Mutex::default(),
-    });
+    let storage = bench.storage(Fault::None);
     let opened = open_on(storage.clone(), &bench.location(), &bench.key()).await.expect("opens");
     let repository = Repository::new(&bench.location(), opened);
     for (job, needs) in [("second", "sealed/packs/job."), ("third", "sealed/lists/")] {
@@ -241,7 +284,7 @@ async fn what_a_dead_predecessor_wrote_is_made_durable_before_it_is_built_on() {
 
 #[tokio::test]
 async fn death_during_init_leaves_nothing_that_opens() {
-    for writes in 0..5 {
+    for writes in 0..9 {
         let bench = Bench::new();
         if bench.init(Fault::DeadAfter(writes)).await.is_ok() {
             assert!(writes >= 3, "probe, slot, config");

@@ -3,6 +3,7 @@
 //! Held as a sorted table, 56 bytes a chunk, and 34 more for one that is stored as a delta.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
@@ -75,11 +76,33 @@ pub(crate) struct Index {
 }
 
 impl Index {
+    /// Makes packs look as if they were missing.
+    pub(crate) fn leave_out(&mut self, which: &dyn Fn(&str) -> bool) {
+        for pack in self.packs.iter_mut().filter(|pack| which(&pack.object)) {
+            pack.present_bytes = None;
+        }
+    }
+
     /// All copies of a chunk: full ones first, then the less deep before the deeper.
     pub(crate) fn copies(&self, id: &[u8; 32]) -> &[Copy] {
+        &self.copies[self.places(id)]
+    }
+
+    /// Where the copies of a chunk are in the table.
+    pub(crate) fn places(&self, id: &[u8; 32]) -> Range<usize> {
         let start = self.copies.partition_point(|copy| copy.id < *id);
         let length = self.copies[start..].partition_point(|copy| copy.id == *id);
-        &self.copies[start..start + length]
+        start..start + length
+    }
+
+    /// The copy at a place.
+    pub(crate) fn copy(&self, place: usize) -> &Copy {
+        &self.copies[place]
+    }
+
+    /// How many places there are.
+    pub(crate) fn copy_count(&self) -> usize {
+        self.copies.len()
     }
 
     /// Whether a chunk, and all that it builds on, is in packs that are there in full length.
@@ -285,7 +308,11 @@ fn decode(body: &[u8]) -> Option<Vec<PackListing>> {
     bytes.0.is_empty().then_some(listings)
 }
 
-async fn read_index(vault: Arc<Vault>, object: String) -> (String, Result<Vec<PackListing>, RepositoryError>) {
+/// The packs that an index object lists; comes back with its name.
+pub(crate) async fn read_index(
+    vault: Arc<Vault>,
+    object: String,
+) -> (String, Result<Vec<PackListing>, RepositoryError>) {
     let read = async {
         let (body, _) = vault.read_named(&object, RecordType::Index).await?;
         decode(&body).ok_or_else(|| RepositoryError::damaged(&*object, "it isn't an index"))

@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::bucket::BucketStorage;
 use crate::config::{CONFIG, Config, StoredConfig};
 use crate::key_file::{self, sync_folder};
 use crate::keys::{KeyRing, Keys};
 use crate::limits::UNSEALED_BYTES;
+use crate::location::Place;
 use crate::names::hex;
 use crate::pool::Pool;
 use crate::slot::{SLOTS, Slot, SlotSecret, StoredSlot, is_slot_name};
@@ -30,21 +32,25 @@ pub(crate) struct Opened {
     pub(crate) keys: Keys,
 }
 
-/// Makes a repository in a local folder.
+/// Makes a repository in a local folder or a bucket.
 pub(crate) async fn init(location: &Location, unlock: &Unlock, options: &InitOptions) -> Result<(), RepositoryError> {
     options.chunk.check().map_err(|reason| RepositoryError::BadName {
         what: "chunk sizes",
         name: String::new(),
         reason,
     })?;
-    let folder_exists = check_folder(location)?;
+    let Some(folder) = location.path() else {
+        let storage = bucket(location)?;
+        check_names(location, storage.top().await.map_err(|source| unopened(location, source))?)?;
+        return init_on(Arc::new(storage), location, secret_of(unlock, true)?, options).await;
+    };
+    let folder_exists = check_folder(location, folder)?;
     refuse_key_inside(location, unlock)?;
     let secret = secret_of(unlock, true)?;
     if !folder_exists {
-        create_folder(location.path())?;
+        create_folder(folder)?;
     }
-    let storage = local(location)?;
-    init_on(storage, location, secret, options).await
+    init_on(local(location, folder)?, location, secret, options).await
 }
 
 /// Makes a repository on a storage that holds none.
@@ -75,10 +81,13 @@ pub(crate) async fn init_on(
     }
 }
 
-/// Opens the repository in a local folder.
+/// Opens the repository in a local folder or a bucket.
 pub(crate) async fn open(location: &Location, unlock: &Unlock) -> Result<Opened, RepositoryError> {
-    match location.path().try_exists() {
-        Ok(true) => open_on(local(location)?, location, unlock).await,
+    let Some(folder) = location.path() else {
+        return open_on(Arc::new(bucket(location)?), location, unlock).await;
+    };
+    match folder.try_exists() {
+        Ok(true) => open_on(local(location, folder)?, location, unlock).await,
         Ok(false) => Err(RepositoryError::NotInitialised { location: location.to_string() }),
         Err(error) => Err(RepositoryError::BadLocation { url: location.to_string(), reason: error.to_string() }),
     }
@@ -177,11 +186,11 @@ pub(crate) fn secret_of(unlock: &Unlock, create: bool) -> Result<Option<SlotSecr
 
 /// A key within the folder that it protects protects nothing.
 pub(crate) fn refuse_key_inside(location: &Location, unlock: &Unlock) -> Result<(), RepositoryError> {
-    let Unlock::KeyFile(path) = unlock else { return Ok(()) };
+    let (Unlock::KeyFile(path), Some(folder)) = (unlock, location.path()) else { return Ok(()) };
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let inside = match (parent.canonicalize(), location.path().canonicalize()) {
+    let inside = match (parent.canonicalize(), folder.canonicalize()) {
         (Ok(parent), Ok(folder)) => parent.starts_with(folder),
-        _ => path.starts_with(location.path()),
+        _ => path.starts_with(folder),
     };
     if !inside {
         return Ok(());
@@ -214,13 +223,13 @@ async fn open_ring(
 }
 
 /// Whether the folder exists; refuses one that holds a repository or anything else.
-fn check_folder(location: &Location) -> Result<bool, RepositoryError> {
+fn check_folder(location: &Location, folder: &Path) -> Result<bool, RepositoryError> {
     let bad =
         |error: std::io::Error| RepositoryError::BadLocation { url: location.to_string(), reason: error.to_string() };
-    let entries = match fs::read_dir(location.path()) {
+    let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let parent = location.path().parent().unwrap_or(Path::new("/"));
+            let parent = folder.parent().unwrap_or(Path::new("/"));
             if parent.is_dir() {
                 return Ok(false);
             }
@@ -232,12 +241,17 @@ fn check_folder(location: &Location) -> Result<bool, RepositoryError> {
         .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
         .collect::<Result<_, _>>()
         .map_err(bad)?;
+    check_names(location, names).map(|()| true)
+}
+
+/// Refuses a place that holds a repository or anything else.
+fn check_names(location: &Location, names: Vec<String>) -> Result<(), RepositoryError> {
     if names.iter().any(|name| name == CONFIG) {
         return Err(RepositoryError::AlreadyInitialised { location: location.to_string() });
     }
     match names.into_iter().find(|name| !is_harmless(name)) {
         Some(entry) => Err(RepositoryError::ForeignFolder { location: location.to_string(), entry }),
-        None => Ok(true),
+        None => Ok(()),
     }
 }
 
@@ -255,8 +269,20 @@ fn create_folder(folder: &Path) -> Result<(), RepositoryError> {
         .map_err(|error| RepositoryError::BadLocation { url: folder.display().to_string(), reason: error.to_string() })
 }
 
-fn local(location: &Location) -> Result<Arc<dyn Storage>, RepositoryError> {
-    let opened = LocalStorage::open(location.path());
-    let failed = |source| RepositoryError::Storage { operation: "open", object: location.to_string(), source };
-    Ok(Arc::new(opened.map_err(failed)?))
+fn local(location: &Location, folder: &Path) -> Result<Arc<dyn Storage>, RepositoryError> {
+    Ok(Arc::new(LocalStorage::open(folder).map_err(|source| unopened(location, source))?))
+}
+
+fn bucket(location: &Location) -> Result<BucketStorage, RepositoryError> {
+    let bad = |reason| RepositoryError::BadLocation { url: location.to_string(), reason };
+    match location.place() {
+        Place::Bucket { service, bucket, prefix } => {
+            BucketStorage::open((*service, bucket, prefix), location.settings()).map_err(bad)
+        }
+        Place::Folder(_) => Err(bad("it isn't a bucket".into())),
+    }
+}
+
+fn unopened(location: &Location, source: object_store::Error) -> RepositoryError {
+    RepositoryError::Storage { operation: "open", object: location.to_string(), source }
 }

@@ -17,15 +17,21 @@ const LIMIT_BYTES: u64 = 4096;
 
 /// Reads a key file.
 pub(crate) fn read(path: &Path) -> Result<Key, RepositoryError> {
-    let file = File::open(path).map_err(|error| unreadable(path, &error.to_string()))?;
-    warn_if_exposed(path, &file);
-    let mut text = Zeroizing::new(String::new());
-    file.take(LIMIT_BYTES).read_to_string(&mut text).map_err(|error| unreadable(path, &error.to_string()))?;
+    let text = read_text(path).map_err(|reason| unreadable(path, &reason))?;
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     match (lines.next().and_then(unhex), lines.next()) {
         (Some(key), None) => Ok(Zeroizing::new(key)),
         _ => Err(unreadable(path, "not a key file: one line with 64 hex digits is expected")),
     }
+}
+
+/// Reads a file that holds a secret; warns where others can reach it, too.
+pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, String> {
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    warn_if_exposed(path, &file);
+    let mut text = Zeroizing::new(String::new());
+    file.take(LIMIT_BYTES).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    Ok(text)
 }
 
 /// Reads a key file, or makes one that doesn't exist.
@@ -73,7 +79,7 @@ fn warn_if_exposed(path: &Path, file: &File) {
     use std::os::unix::fs::MetadataExt;
     let exposed = file.metadata().is_ok_and(|metadata| metadata.mode() & 0o007 != 0);
     if exposed {
-        tracing::warn!(path = %path.display(), "every user of this machine can reach the key file; chmod it to 0600");
+        tracing::warn!(path = %path.display(), "every user of this machine can reach this secret; chmod it to 0600");
     }
 }
 

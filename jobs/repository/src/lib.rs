@@ -1,4 +1,4 @@
-//! The backup repository: a folder (later: a bucket) that holds encrypted, deduplicated,
+//! The backup repository: a folder or a part of a bucket that holds encrypted, deduplicated,
 //! verifiable backups of MongoDB databases.
 //!
 //! The format is written down in `schemas/archive-format.md`; its words are the type names here.
@@ -24,6 +24,7 @@
 //! ```
 
 mod batch;
+mod bucket;
 mod bytes_reader;
 mod collection;
 mod config;
@@ -35,6 +36,7 @@ mod envelope;
 mod error;
 mod fetch;
 mod footer;
+mod generation;
 mod index;
 mod init;
 mod key_file;
@@ -48,15 +50,19 @@ mod names;
 mod object_name;
 mod options;
 mod packer;
+mod partial;
 mod pool;
 mod predecessor;
+mod prune;
 mod reader;
 mod record;
 mod repository;
+mod retention;
 mod salvage;
 mod scan;
 mod seal;
 mod secret;
+mod settings;
 mod slot;
 mod stats;
 mod storage;
@@ -79,11 +85,14 @@ pub use manifest::{
 };
 pub use names::{Domain, RepositoryId};
 pub use options::{ChunkSizes, Compression, InitOptions, PassphraseCost, SlotInfo, SlotKind, Unlock};
+pub use prune::{PruneOptions, PruneProgress, PruneReport};
 pub use reader::BackupReader;
 pub use repository::Repository;
+pub use retention::{Candidate, RetentionPolicy, Verdict, judge};
 pub use salvage::{Loss, Salvaged};
 pub use scan::{Oddity, OddityKind, Scan};
 pub use secret::Secret;
+pub use settings::StorageSettings;
 pub use stats::{BackupStats, Chunks, Objects, RepositoryStats};
 pub use verify::{AllFindings, BackupFindings, Finding, VerifyLevel, VerifyProgress};
 pub use writer::{BackupWriter, PreparedManifest};
@@ -94,6 +103,8 @@ extern crate self as lucid_repository;
 mod fault_tests;
 #[cfg(test)]
 mod golden_tests;
+#[cfg(test)]
+mod interruption_tests;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;

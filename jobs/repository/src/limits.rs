@@ -24,7 +24,12 @@ pub(crate) const MANIFEST_DEPTH: usize = 210;
 pub(crate) fn raw_bytes(record_type: RecordType) -> u32 {
     match record_type {
         RecordType::Chunk | RecordType::Delta => 32 << 20,
-        RecordType::Footer | RecordType::Index | RecordType::List | RecordType::Manifest => 256 << 20,
+        RecordType::Footer
+        | RecordType::Index
+        | RecordType::List
+        | RecordType::Manifest
+        | RecordType::Generation
+        | RecordType::Pin => 256 << 20,
     }
 }
 

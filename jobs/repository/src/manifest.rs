@@ -19,8 +19,14 @@ pub struct Manifest {
     pub epoch: i64,
     /// Where its chunks are; must be the domain of the writer.
     pub domain: Domain,
+    /// The generation of its writer ([`crate::BackupWriter::generation`]): how many prunes had begun before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub generation: i64,
     /// The database.
     pub database: String,
+    /// The collections that were asked for; none: the whole database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selected: Option<Vec<String>>,
     /// When the backup began.
     pub started_at: DateTime,
     /// When the last document was stored.
@@ -37,6 +43,11 @@ pub struct Manifest {
     pub consistent: bool,
     /// The collections and views, in the order in which they are to be restored.
     pub collections: Vec<CollectionEntry>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// What kind of thing a name in a database is.
@@ -142,4 +153,6 @@ pub struct ManifestEntry {
     pub epoch: i64,
     /// The manifest, or what is wrong with it.
     pub manifest: Result<Manifest, Damage>,
+    /// Whether it counts for good. If not, a prune that goes on meanwhile may not have seen it, and it must not be adopted.
+    pub settled: bool,
 }

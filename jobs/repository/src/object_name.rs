@@ -3,7 +3,7 @@
 use crate::names::hex;
 use crate::{Domain, RepositoryError};
 
-/// Folder of the generation objects of later versions.
+/// Folder of the generation objects.
 pub(crate) const GENERATIONS: &str = "generations";
 
 const MAX_JOB_BYTES: usize = 128;
@@ -15,6 +15,8 @@ pub(crate) enum Folder {
     Index,
     Lists,
     Manifests,
+    /// Beside each manifest that is pinned, under the same name.
+    Pins,
 }
 
 impl Folder {
@@ -25,6 +27,7 @@ impl Folder {
             Self::Index => "index",
             Self::Lists => "lists",
             Self::Manifests => "manifests",
+            Self::Pins => "pins",
         };
         format!("{domain}/{folder}")
     }
@@ -96,6 +99,37 @@ impl ManifestName {
             reason: "it isn't the name of a manifest".into(),
         })
     }
+}
+
+/// The two objects of a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// What is to go.
+    Doom,
+    /// Which backups count.
+    Close,
+}
+
+impl Stage {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Doom => "doom",
+            Self::Close => "close",
+        }
+    }
+}
+
+/// The full name of an object of a generation.
+pub(crate) fn generation_name(stage: Stage, number: i64) -> String {
+    format!("{GENERATIONS}/{number:020}.{}", stage.word())
+}
+
+/// Which generation an object belongs to.
+pub(crate) fn parse_generation(object: &str) -> Option<(Stage, i64)> {
+    let (number, word) = object.strip_prefix(GENERATIONS)?.strip_prefix('/')?.split_once('.')?;
+    let number = number.parse().ok()?;
+    let stage = [Stage::Doom, Stage::Close].into_iter().find(|stage| stage.word() == word)?;
+    (generation_name(stage, number) == object).then_some((stage, number))
 }
 
 /// Whether the last part of this name is one that a writer gives to packs and index objects.

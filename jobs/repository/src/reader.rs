@@ -10,7 +10,7 @@ use crate::fetch::{Fetched, Fetcher};
 use crate::index::Index;
 use crate::list::ListEntry;
 use crate::object_name::Folder;
-use crate::vault::{Vault, refuse_generations};
+use crate::vault::Vault;
 use crate::verify::{self, Finding, VerifyLevel, VerifyProgress};
 use crate::{CollectionEntry, Manifest, RawChunk, RepositoryError};
 
@@ -26,7 +26,6 @@ pub struct BackupReader {
 
 impl BackupReader {
     pub(crate) async fn open(vault: Arc<Vault>, manifest: &Manifest) -> Result<Self, RepositoryError> {
-        refuse_generations(&vault.store).await?;
         let (index, _) = Index::load(&vault).await?;
         Ok(Self { fetcher: Fetcher { vault, index: Arc::new(index) }, manifest: Arc::new(manifest.clone()) })
     }

@@ -10,7 +10,7 @@ pub(crate) const OVERHEAD_BYTES: usize = HEADER_BYTES + TAG_BYTES;
 const MAGIC: &[u8; 4] = b"LUCR";
 const VERSION: u8 = 1;
 
-/// What a record holds. Number 7 (generation) is reserved.
+/// What a record holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecordType {
     Chunk = 1,
@@ -20,6 +20,10 @@ pub(crate) enum RecordType {
     Index = 4,
     List = 5,
     Manifest = 6,
+    /// What a prune has doomed, or which manifests it honoured.
+    Generation = 7,
+    /// Why a backup is pinned.
+    Pin = 8,
 }
 
 impl RecordType {
@@ -32,6 +36,8 @@ impl RecordType {
             Self::Index => "index object",
             Self::List => "chunk list",
             Self::Manifest => "manifest",
+            Self::Generation => "generation",
+            Self::Pin => "pin",
         }
     }
 }
@@ -133,6 +139,8 @@ fn record_type(number: u8) -> Result<RecordType, String> {
         4 => RecordType::Index,
         5 => RecordType::List,
         6 => RecordType::Manifest,
+        7 => RecordType::Generation,
+        8 => RecordType::Pin,
         other => return Err(format!("record type {other} is unknown")),
     })
 }

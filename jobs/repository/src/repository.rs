@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
+use crate::generation::Generations;
 use crate::init::{self, Opened};
 use crate::keys::Keys;
 use crate::object_name::{Folder, ManifestName};
@@ -11,7 +12,7 @@ use crate::pool::Pool;
 use crate::record::RecordType;
 use crate::seal::Opener;
 use crate::store::Store;
-use crate::vault::{Vault, refuse_generations};
+use crate::vault::Vault;
 use crate::{
     BackupReader, BackupWriter, Compression, ContentHasher, ContentOrder, Domain, InitOptions, Location,
     MANIFEST_FORMAT, Manifest, ManifestEntry, ManifestRef, PassphraseCost, RepositoryError, RepositoryId, SlotInfo,
@@ -129,9 +130,20 @@ impl Repository {
         &self,
         wanted: impl Fn(&ManifestName) -> bool,
     ) -> Result<Vec<ManifestEntry>, RepositoryError> {
-        refuse_generations(&self.inner.store).await?;
+        let mut entries = self.read_all_manifests(wanted).await?;
+        // Only now: what was there before these are read, and is of the newest generation, no prune has overlooked.
+        let generations = self.generations().await?;
+        entries.retain_mut(|entry| generations.judge(entry));
+        Ok(entries)
+    }
+
+    /// The manifests that are there, void ones included.
+    pub(crate) async fn read_all_manifests(
+        &self,
+        wanted: impl Fn(&ManifestName) -> bool,
+    ) -> Result<Vec<ManifestEntry>, RepositoryError> {
         let mut entries = Vec::new();
-        for vault in self.inner.sealed.iter().chain(&self.inner.plain) {
+        for vault in self.vaults() {
             let mut names = Vec::new();
             for (key, _) in vault.store.list(&Folder::Manifests.of(vault.domain)).await? {
                 match ManifestName::parse(&key) {
@@ -157,8 +169,10 @@ impl Repository {
             listed.into_iter().filter_map(|(key, _)| Some((ManifestName::parse(&key).ok()?, key))).collect();
         named.sort_by(|(a, _), (b, _)| (&b.job, b.epoch).cmp(&(&a.job, a.epoch)));
         for (name, key) in named.into_iter().take(NEWEST) {
-            let entry = list_manifest(vault.clone(), key, name).await?;
-            if let Some(Ok(manifest)) = entry.map(|entry| entry.manifest)
+            let Some(mut entry) = list_manifest(vault.clone(), key, name).await? else { continue };
+            let counts = self.generations().await?.judge(&mut entry);
+            if let Ok(manifest) = entry.manifest
+                && counts
                 && manifest.database == database
             {
                 return Ok(Some(manifest));
@@ -167,11 +181,14 @@ impl Repository {
         Ok(None)
     }
 
-    /// One manifest by its key. Fails with `Missing`, `Damaged` or `BadName`.
+    /// One manifest by its key. Fails with `Missing`, `Damaged` (also where a prune has made it void) or `BadName`.
     pub async fn read_manifest(&self, key: &str) -> Result<(Manifest, ManifestRef), RepositoryError> {
         let vault = self.vault(ManifestName::parse(key)?.domain)?;
-        refuse_generations(&vault.store).await?;
-        read_manifest_in(&vault, key).await
+        let (manifest, reference) = read_manifest_in(&vault, key).await?;
+        if self.generations().await?.voids(key, manifest.generation) {
+            return Err(RepositoryError::damaged(key, "it is void: a prune began before it was written"));
+        }
+        Ok((manifest, reference))
     }
 
     /// Removes a manifest; its chunks stay until a prune. Succeeds if it is already gone.
@@ -192,12 +209,17 @@ impl Repository {
         ContentHasher::new(key, order)
     }
 
-    /// The domains that there are.
+    /// What prunes have doomed, as far as it can be read.
+    pub(crate) async fn generations(&self) -> Result<Generations, RepositoryError> {
+        Generations::load(self.vaults().next().expect("a repository has a domain")).await
+    }
+
+    /// The vaults of its domains: at least one.
     pub(crate) fn vaults(&self) -> impl Iterator<Item = &Arc<Vault>> {
         self.inner.sealed.iter().chain(&self.inner.plain)
     }
 
-    fn vault(&self, domain: Domain) -> Result<Arc<Vault>, RepositoryError> {
+    pub(crate) fn vault(&self, domain: Domain) -> Result<Arc<Vault>, RepositoryError> {
         let (vault, reason) = match domain {
             Domain::Sealed => (&self.inner.sealed, "it has no key; make another one with a key file"),
             Domain::Plain => (&self.inner.plain, "it wasn't created to (allow_plain)"),
@@ -229,7 +251,7 @@ pub(crate) async fn read_manifest_in(vault: &Vault, key: &str) -> Result<(Manife
     Ok((manifest, ManifestRef { key: key.into(), hash, stored_bytes: stored.len() as u64 }))
 }
 
-/// A row of the list of manifests; none for one that is deleted meanwhile.
+/// A row of the list of manifests, not yet judged; none for one that is deleted meanwhile.
 async fn list_manifest(
     vault: Arc<Vault>,
     key: String,
@@ -246,5 +268,5 @@ async fn list_manifest(
             (None, error) => return Err(error),
         },
     };
-    Ok(Some(ManifestEntry { key, job: name.job, epoch: name.epoch, manifest }))
+    Ok(Some(ManifestEntry { key, job: name.job, epoch: name.epoch, manifest, settled: false }))
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::config::{CONFIG, StoredConfig};
+use crate::generation::Generations;
 use crate::index::Index;
 use crate::init::read_slot;
 use crate::limits::{RECORD_OBJECT_BYTES, UNSEALED_BYTES};
@@ -151,7 +152,7 @@ impl Look<'_> {
         }
     }
 
-    /// Config and key slots.
+    /// Config, key slots and generations.
     async fn unsealed(&mut self) -> Result<(), RepositoryError> {
         let Some(vault) = self.repository.vaults().next().cloned() else { return Ok(()) };
         let config = async {
@@ -162,6 +163,9 @@ impl Look<'_> {
         let slots: Vec<String> = self.sizes.keys().filter(|name| is_slot_name(name)).cloned().collect();
         for slot in slots {
             self.check(read_slot(&vault.store, &slot).await)?;
+        }
+        for damage in Generations::load(&vault).await?.damage {
+            self.damage(damage);
         }
         Ok(())
     }
@@ -263,6 +267,9 @@ fn sealed_kind(vault: &Vault, object: &str) -> Option<&'static str> {
     }
     if within(Folder::Lists).is_some_and(|id| unhex::<32>(id).is_some()) {
         return Some("chunk lists");
+    }
+    if let Some(name) = within(Folder::Pins) {
+        return ManifestName::parse(&Folder::Manifests.object(vault.domain, name)).is_ok().then_some("pins");
     }
     ManifestName::parse(object).is_ok().then_some("manifests")
 }

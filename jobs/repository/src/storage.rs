@@ -30,6 +30,8 @@ pub(crate) trait Storage: fmt::Debug + Send + Sync {
     async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, Error>;
     /// Size of an object.
     async fn size(&self, name: &str) -> Result<u64, Error>;
+    /// When an object was written, by the storage's clock, in milliseconds since 1970.
+    async fn modified_ms(&self, name: &str) -> Result<i64, Error>;
     /// Names and sizes of the objects of a folder.
     async fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, Error>;
     /// Makes objects durable that are there, whoever wrote them; where every write that is seen is durable, there is nothing to do.
@@ -78,6 +80,10 @@ impl Storage for LocalStorage {
 
     async fn size(&self, name: &str) -> Result<u64, Error> {
         Ok(self.files.head(&path(name)).await?.size)
+    }
+
+    async fn modified_ms(&self, name: &str) -> Result<i64, Error> {
+        Ok(self.files.head(&path(name)).await?.last_modified.timestamp_millis())
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, Error> {

@@ -10,6 +10,8 @@ use object_store::Error;
 
 use crate::RepositoryError;
 use crate::error::storage_is_retryable;
+use crate::keys::random;
+use crate::names::hex;
 use crate::storage::Storage;
 
 /// Pauses before further attempts.
@@ -110,6 +112,24 @@ impl Store {
             Err(Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(failed("look for", name, source)),
         }
+    }
+
+    /// When an object was written, by the storage's clock in milliseconds since 1970, if it is there.
+    pub(crate) async fn modified_ms(&self, name: &str) -> Result<Option<i64>, RepositoryError> {
+        match retry(|| self.storage.modified_ms(name)).await {
+            Ok(modified_ms) => Ok(Some(modified_ms)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(failed("look at", name, source)),
+        }
+    }
+
+    /// What the storage's clock says, found out by writing something.
+    pub(crate) async fn now_ms(&self) -> Result<i64, RepositoryError> {
+        let name = format!("probe-{}", hex(&random::<8>()?));
+        self.replace(&name, &[Bytes::from_static(b"probe")]).await?;
+        let now_ms = self.modified_ms(&name).await;
+        self.delete(&name).await?;
+        now_ms?.ok_or(RepositoryError::Missing { object: name })
     }
 
     /// Names and sizes of the objects of a folder, by name.

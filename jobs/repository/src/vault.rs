@@ -8,7 +8,7 @@ use crate::keys::{DomainKeys, Keys};
 use crate::limits::RECORD_OBJECT_BYTES;
 use crate::list::{self, ListEntry};
 use crate::names::unhex;
-use crate::object_name::{Folder, GENERATIONS};
+use crate::object_name::Folder;
 use crate::pool::Pool;
 use crate::record::RecordType;
 use crate::seal::{Opener, Sealer};
@@ -34,6 +34,14 @@ pub(crate) struct Vault {
 impl Vault {
     pub(crate) fn domain_keys(&self) -> &DomainKeys {
         self.keys.domain(self.domain).expect("a vault is made for domains that have keys")
+    }
+
+    /// The same storage with the keys of what belongs to no domain: the sealed one's wherever there are keys.
+    pub(crate) fn of_whole_repository(&self) -> Self {
+        let domain = if self.keys.ring().is_some() { Domain::Sealed } else { Domain::Plain };
+        let opener = Arc::new(Opener::new(self.keys.clone(), domain));
+        let (store, keys, pool) = (self.store.clone(), self.keys.clone(), self.pool.clone());
+        Self { domain, store, keys, opener, pool, chunk: self.chunk, deltas: self.deltas }
     }
 
     /// The record id of an object that is named, not addressed by content.
@@ -93,13 +101,5 @@ impl Vault {
             return Err(damaged("its content isn't what its name says"));
         }
         list::decode(&body, reference).ok_or_else(|| damaged("it doesn't agree with what refers to it"))
-    }
-}
-
-/// Refuses a repository that a newer version has pruned: this one doesn't know what is doomed.
-pub(crate) async fn refuse_generations(store: &Store) -> Result<(), RepositoryError> {
-    match store.list(GENERATIONS).await?.into_iter().next() {
-        None => Ok(()),
-        Some((object, _)) => Err(RepositoryError::UnsupportedVersion { object, needs: "generations (prune)".into() }),
     }
 }

@@ -9,7 +9,9 @@ use bson::RawDocument;
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
+use crate::config::binary;
 use crate::fetch::Fetcher;
+use crate::generation::Generations;
 use crate::index::{self, Index, PackListing};
 use crate::ledger::WriteStats;
 use crate::list::List;
@@ -19,14 +21,14 @@ use crate::predecessor::Predecessor;
 use crate::record::RecordType;
 use crate::seal::Sealer;
 use crate::store::Created;
-use crate::vault::{Vault, refuse_generations};
+use crate::vault::Vault;
 use crate::{
-    CollectionContent, CollectionWriter, Compression, ContentOrder, MANIFEST_FORMAT, Manifest, ManifestRef,
+    CollectionContent, CollectionWriter, Compression, ContentOrder, ListRef, MANIFEST_FORMAT, Manifest, ManifestRef,
     RepositoryError, limits,
 };
 
 /// Packs per index object.
-const INDEX_PACKS: usize = 256;
+pub(crate) const INDEX_PACKS: usize = 256;
 
 /// Writes one backup. A cheap handle: clone it, and use it from several tasks at once.
 #[derive(Clone)]
@@ -41,6 +43,8 @@ struct Inner {
     job: String,
     epoch: i64,
     level: Option<i32>,
+    /// As they were before anything was looked up.
+    generations: Generations,
     commit: Mutex<Commit>,
 }
 
@@ -76,8 +80,10 @@ impl BackupWriter {
         compression.check()?;
         let sealer = Arc::new(Sealer::new(vault.keys.clone(), vault.domain)?);
         let names = WriterNames::new(vault.domain, job, epoch, sealer.writer())?;
-        refuse_generations(&vault.store).await?;
-        let (index, found) = Index::load(&vault).await?;
+        let generations = Generations::load(&vault).await?;
+        let (mut index, mut found) = Index::load(&vault).await?;
+        index.leave_out(&|object| generations.may_doom(object));
+        found.retain(|listing| !generations.may_doom(&Folder::Packs.object(vault.domain, &listing.name)));
         // Their writer may have died before they were durable, and our manifest may build on them.
         let packs: Vec<_> = found.iter().map(|listing| Folder::Packs.object(vault.domain, &listing.name)).collect();
         vault.store.sync(&packs).await?;
@@ -86,7 +92,8 @@ impl BackupWriter {
         // What a crashed predecessor left is listed by our index, so that the index heals itself.
         packer.ledger().unlisted = found;
         let (job, level) = (job.to_owned(), compression.level);
-        Ok(Self { inner: Arc::new(Inner { packer, fetcher, job, epoch, level, commit: Mutex::default() }) })
+        let commit = Mutex::default();
+        Ok(Self { inner: Arc::new(Inner { packer, fetcher, job, epoch, level, generations, commit }) })
     }
 
     /// Starts a collection. Several may be written at once; their chunks share packs.
@@ -149,7 +156,13 @@ impl BackupWriter {
     /// domain, one with a chunk that isn't durably stored, any before [`Self::finish`], and a second one that differs.
     pub async fn prepare_manifest(&self, manifest: &Manifest) -> Result<PreparedManifest, RepositoryError> {
         let mut commit = self.inner.commit.lock().await;
-        self.check_manifest(manifest).await?;
+        let checked = self.check_manifest(manifest).await;
+        let generation = Generations::load(self.vault()).await?.newest();
+        if generation != self.generation() {
+            // Which explains whatever the check has met.
+            return Err(RepositoryError::Pruned { generation });
+        }
+        checked?;
         let body = bson::serialize_to_vec(manifest).map_err(|error| bad_manifest(error.to_string()))?;
         let raw = RawDocument::from_bytes(&body).map_err(|error| bad_manifest(error.to_string()))?;
         if !limits::is_shallow(raw, limits::MANIFEST_DEPTH) {
@@ -165,7 +178,6 @@ impl BackupWriter {
                 sealed
             }
         };
-        refuse_generations(&self.vault().store).await?;
         let reference =
             ManifestRef { key, hash: blake3::hash(&sealed).to_hex().to_string(), stored_bytes: sealed.len() as u64 };
         Ok(PreparedManifest { reference, sealed })
@@ -180,8 +192,19 @@ impl BackupWriter {
         }
         let _commit = self.inner.commit.lock().await;
         self.vault().store.create_own(&reference.key, std::slice::from_ref(&sealed)).await?;
+        // A prune that began before this may have listed the manifests before it was there. It isn't removed: if it was seen, a
+        // successor adopts it.
+        let now = Generations::load(self.vault()).await?;
+        if !now.settles(&reference.key, self.generation()) {
+            return Err(RepositoryError::Pruned { generation: now.newest() });
+        }
         self.packer().ledger().stats.stored_bytes += reference.stored_bytes;
         Ok(reference)
+    }
+
+    /// What its manifest must say: how many prunes had begun before it.
+    pub fn generation(&self) -> i64 {
+        self.inner.generations.newest()
     }
 
     /// What was done so far.
@@ -225,15 +248,24 @@ impl BackupWriter {
         new
     }
 
-    /// Stores a chunk list that isn't inline. One of the same content may be there already; if it is damaged, it is replaced.
-    pub(crate) async fn store_list(&self, list: &List) -> Result<(), RepositoryError> {
-        let Some(body) = list.body.clone() else { return Ok(()) };
-        let object = Folder::Lists.object(self.vault().domain, &list.reference.id);
-        let sealed = [self.seal(RecordType::List, list.id, body).await?];
+    /// Stores a chunk list that isn't inline. One of the same content may be there already; if it is damaged, it is replaced, and
+    /// if it is doomed, this one is kept inline: a list of the same name would go with it.
+    pub(crate) async fn store_list(&self, list: List) -> Result<ListRef, RepositoryError> {
+        let List { mut reference, id, body } = list;
+        let Some(body) = body else { return Ok(reference) };
+        let object = Folder::Lists.object(self.vault().domain, &reference.id);
+        if self.inner.generations.may_doom(&object) {
+            reference.inline = Some(binary(&body));
+            return Ok(reference);
+        }
+        let sealed = [self.seal(RecordType::List, id, body).await?];
         if self.vault().store.create(&object, &sealed).await? == Created::Exists {
-            match self.vault().read_list(&list.reference).await {
+            match self.vault().read_list(&reference).await {
                 // Whoever wrote it may have died before it was durable.
-                Ok(_) => return self.vault().store.sync(&[object]).await,
+                Ok(_) => {
+                    self.vault().store.sync(&[object]).await?;
+                    return Ok(reference);
+                }
                 Err(error) if error.damage().is_some() => {
                     tracing::warn!(object, %error, "writing a damaged chunk list again");
                     self.vault().store.replace(&object, &sealed).await?;
@@ -242,13 +274,16 @@ impl BackupWriter {
             }
         }
         self.packer().ledger().stats.stored_bytes += sealed[0].len() as u64;
-        Ok(())
+        Ok(reference)
     }
 
     async fn check_manifest(&self, manifest: &Manifest) -> Result<(), RepositoryError> {
         let ours = (MANIFEST_FORMAT, self.inner.job.as_str(), self.inner.epoch, self.vault().domain);
         if (manifest.format, manifest.job.as_str(), manifest.epoch, manifest.domain) != ours {
             return Err(bad_manifest(format!("format, job, epoch and domain must be {ours:?}")));
+        }
+        if manifest.generation != self.generation() {
+            return Err(bad_manifest(format!("its generation must be {}", self.generation())));
         }
         self.packer().ledger().check()?;
         if !self.packer().is_flushed().await || !self.packer().ledger().unlisted.is_empty() {
@@ -265,6 +300,10 @@ impl BackupWriter {
     async fn why_not_held(&self, content: &CollectionContent) -> Result<Option<String>, RepositoryError> {
         let (mut documents, mut raw_bytes) = (0, 0);
         for list in &content.chunk_lists {
+            let object = Folder::Lists.object(self.vault().domain, &list.id);
+            if list.inline.is_none() && self.inner.generations.may_doom(&object) {
+                return Ok(Some("a chunk list is doomed".into()));
+            }
             for entry in self.vault().read_list(list).await? {
                 if !self.index().holds(&entry.id) && !self.packer().ledger().has_stored(&entry.id) {
                     return Ok(Some("a chunk isn't stored".into()));

@@ -184,7 +184,11 @@ async fn long_collections_have_lists_of_their_own() {
     let chunk = ChunkSizes { min_bytes: 100, avg_bytes: 200, max_bytes: 400 };
     let options = InitOptions { chunk, ..InitOptions::default() };
     let unlock = Unlock::KeyFile(folder.path().join("key"));
-    let scratch = Scratch { repository: Repository::init(&location, &unlock, &options).await.expect("made"), folder };
+    let scratch = Scratch {
+        repository: Repository::init(&location, &unlock, &options).await.expect("made"),
+        folder,
+        server: None,
+    };
     let people = documents(0..30_000, 64, "a");
     let (manifest, _, _) =
         back_up(&scratch.repository, "one", Domain::Sealed, &[("people", ContentOrder::Any, &people)]).await;

@@ -1,6 +1,6 @@
 //! What can be typed about schedules.
 
-use super::ClientArgs;
+use super::{ClientArgs, KeepArgs};
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
 
 /// What is backed up by itself, and how.
@@ -22,6 +22,11 @@ pub struct BackupScheduleArgs {
     /// The clock of that schedule, as an IANA name.
     #[arg(long, env = "BACKUP_TIMEZONE", default_value = "UTC", value_name = "NAME")]
     pub backup_timezone: String,
+    /// With BACKUP_SCHEDULE: for how many days backups are kept, counted from the newest one of their database, by a schedule
+    /// BACKUP_RETENTION with the same times; 0 keeps them for ever. Also what a prune keeps that doesn't say.
+    #[arg(long = "backup-retention-days", env = "BACKUP_RETENTION_DAYS", default_value_t = 30, value_name = "DAYS",
+        value_parser = clap::value_parser!(i32).range(0..=36_500))]
+    pub backup_retention_days: i32,
     /// Whether backups are compressed unless a request says otherwise.
     #[arg(long, env = "BACKUP_COMPRESSION", default_value_t = true, action = clap::ArgAction::Set)]
     pub compression: bool,
@@ -51,7 +56,7 @@ pub struct SetArgs {
     /// By which clock, as an IANA name such as Europe/Berlin [new: UTC].
     #[arg(long, value_name = "NAME")]
     pub timezone: Option<String>,
-    /// The database to back up. A new schedule needs this or --verify.
+    /// The database to back up. A new schedule needs this, --verify or --prune.
     #[arg(long, value_name = "NAME")]
     pub database: Option<String>,
     /// Only these collections.
@@ -63,6 +68,12 @@ pub struct SetArgs {
     /// Verify this backup instead, given by its job's id.
     #[arg(long, value_name = "BACKUP", conflicts_with = "database")]
     pub verify: Option<String>,
+    /// Prune the repository instead, and keep what is said.
+    #[arg(long, conflicts_with_all = ["database", "collections", "verify"])]
+    pub prune: bool,
+    /// Which backups a prune keeps.
+    #[command(flatten)]
+    pub keep: KeepArgs,
     /// What becomes of missed occurrences: left out, the newest made up for, or each of them [new: once].
     #[arg(long, value_parser = PossibleValuesParser::new(["skip", "once", "all"]))]
     pub missed: Option<String>,

@@ -22,6 +22,7 @@ pub async fn run(args: ApiArgs) -> Result<(), Exit> {
     let options = ApiOptions {
         compression_default: args.backups.compression,
         encryption_default: args.backups.encryption,
+        retention_days: args.backups.backup_retention_days,
         hosts: args.hosts,
         ..ApiOptions::new(node(), ops_database.clone())
     };

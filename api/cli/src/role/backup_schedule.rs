@@ -1,4 +1,4 @@
-//! `BACKUP_SCHEDULE`: the schedule that a service keeps because a variable says so.
+//! `BACKUP_SCHEDULE` and `BACKUP_RETENTION_DAYS`: the schedules that a service keeps because variables say so.
 //!
 //! The variables say when and what; whoever starts makes the stored schedule fit. Whether it rests, and what becomes of
 //! missed and overlapping occurrences, stays as people have set it. Without the variable nothing is touched.
@@ -6,18 +6,24 @@
 use crate::{args::BackupScheduleArgs, exit::Exit};
 use lucid_ports::schedules::{Edit, Edited, Mark, NewSchedule, ScheduleStore};
 use lucid_schemas::{
-    BackupSpec, Spec,
+    BackupSpec, Keep, PruneSpec, Spec,
     cron::Calendar,
+    prune::GRACE_HOURS,
     schedule::{MISSED_LIMIT, Missed, Overlap, Schedule, Terms, check_name},
 };
 
 const NAME: &str = "BACKUP_SCHEDULE";
+const RETENTION: &str = "BACKUP_RETENTION";
 const REPOSITORY: &str = "main";
 const MAX_ATTEMPTS: i32 = 5;
 const TRIES: usize = 20;
 
 /// Schedules that are wanted.
-pub struct Wanted(Vec<(String, Terms)>);
+pub struct Wanted {
+    schedules: Vec<(String, Terms)>,
+    /// Backups are to be kept for ever: a schedule of an earlier start that says otherwise is to rest.
+    for_ever: bool,
+}
 
 /// Reads and checks the variables, before anything is started.
 ///
@@ -25,7 +31,7 @@ pub struct Wanted(Vec<(String, Terms)>);
 /// One sentence that names the variable.
 pub fn read(args: &BackupScheduleArgs, ops_database: &str) -> Result<Wanted, Exit> {
     let Some(cron) = args.backup_schedule.as_ref().filter(|cron| !cron.trim().is_empty()) else {
-        return Ok(Wanted(Vec::new()));
+        return Ok(Wanted { schedules: Vec::new(), for_ever: false });
     };
     if let Err(errors) = Calendar::new(cron, &args.backup_timezone) {
         let variable = |field: &str| if field == "cron" { NAME } else { "BACKUP_TIMEZONE" };
@@ -56,7 +62,16 @@ pub fn read(args: &BackupScheduleArgs, ops_database: &str) -> Result<Wanted, Exi
         })?;
         wanted.push((name, terms(cron, &args.backup_timezone, spec)));
     }
-    Ok(Wanted(wanted))
+    if args.backup_retention_days > 0 {
+        wanted.push((RETENTION.to_owned(), terms(cron, &args.backup_timezone, retention(args.backup_retention_days))));
+    }
+    Ok(Wanted { schedules: wanted, for_ever: args.backup_retention_days == 0 })
+}
+
+/// A prune that keeps so many days.
+fn retention(days: i32) -> Spec {
+    let keep = Keep { days, ..Keep::default() };
+    Spec::Prune(PruneSpec { keep, dry_run: false, at_once: false, repack: true, grace_hours: GRACE_HOURS })
 }
 
 fn terms(cron: &str, timezone: &str, spec: Spec) -> Terms {
@@ -79,20 +94,39 @@ impl Wanted {
     /// # Errors
     /// Where the store can't be reached.
     pub async fn keep(self, schedules: &dyn ScheduleStore, node: &str) -> Result<(), Exit> {
-        for (name, terms) in self.0 {
-            keep(schedules, &name, &terms, node).await?;
+        for (name, terms) in self.schedules {
+            keep(schedules, &name, node, |before| match before {
+                None => Some(terms.clone()),
+                Some(Terms { paused, missed, missed_limit, overlap, max_attempts, .. }) => {
+                    let (paused, missed, missed_limit) = (*paused, *missed, *missed_limit);
+                    let (overlap, max_attempts) = (*overlap, *max_attempts);
+                    Some(Terms { paused, missed, missed_limit, overlap, max_attempts, ..terms.clone() })
+                }
+            })
+            .await?;
+        }
+        if self.for_ever {
+            keep(schedules, RETENTION, node, |before| before.map(|terms| Terms { paused: true, ..terms.clone() }))
+                .await?;
         }
         Ok(())
     }
 }
 
-async fn keep(schedules: &dyn ScheduleStore, name: &str, wanted: &Terms, node: &str) -> Result<(), Exit> {
+/// Makes a schedule what is `wanted`, given what it is; none: nothing is to be done.
+async fn keep(
+    schedules: &dyn ScheduleStore,
+    name: &str,
+    node: &str,
+    wanted: impl Fn(Option<&Terms>) -> Option<Terms>,
+) -> Result<(), Exit> {
     let (name, by) = (name.to_owned(), format!("variable:{node}"));
     for _ in 0..TRIES {
         let write = uuid::Uuid::new_v4().to_string();
-        let Some(Schedule { version, terms: before, .. }) = schedules.schedule(&name).await.map_err(Exit::failed)?
-        else {
-            let (name, by, terms) = (name.clone(), by.clone(), wanted.clone());
+        let before = schedules.schedule(&name).await.map_err(Exit::failed)?;
+        let Some(terms) = wanted(before.as_ref().map(|before| &before.terms)) else { return Ok(()) };
+        let Some(Schedule { version, terms: before, .. }) = before else {
+            let (name, by) = (name.clone(), by.clone());
             let new = NewSchedule { name, terms, high_water: None, by, write };
             if let Some(made) = schedules.create_schedule(&new).await.map_err(Exit::failed)? {
                 tracing::info!(schedule = made.name, cron = made.terms.cron, "schedule made, as the variable says");
@@ -100,8 +134,6 @@ async fn keep(schedules: &dyn ScheduleStore, name: &str, wanted: &Terms, node: &
             }
             continue;
         };
-        let Terms { paused, missed, missed_limit, overlap, max_attempts, .. } = before;
-        let terms = Terms { paused, missed, missed_limit, overlap, max_attempts, ..wanted.clone() };
         if terms == before {
             return Ok(());
         }
@@ -113,6 +145,7 @@ async fn keep(schedules: &dyn ScheduleStore, name: &str, wanted: &Terms, node: &
                 schedule = name,
                 was = before.cron,
                 cron = terms.cron,
+                paused = terms.paused,
                 "schedule changed, as the variable says"
             );
             return Ok(());

@@ -14,6 +14,7 @@ use lucid_runtime::{SchedulerOptions, WorkerOptions};
 use lucid_schemas::names::DEFAULT_OPS_DATABASE;
 use serde::Serialize;
 use std::{
+    collections::BTreeMap,
     fs::{self, DirBuilder, OpenOptions},
     io::Write,
     net::{Ipv4Addr, SocketAddr},
@@ -91,6 +92,7 @@ async fn serve(
     let api_options = ApiOptions {
         compression_default: args.backups.compression,
         encryption_default: args.backups.encryption,
+        retention_days: args.backups.backup_retention_days,
         ..ApiOptions::new(node(), DEFAULT_OPS_DATABASE.to_owned())
     };
     let mut served = tokio::spawn(api::serve(connection, api_options, listener, stop.clone()));
@@ -148,7 +150,7 @@ async fn repository(dir: &Path) -> Result<Named, Exit> {
         }
         Err(error) => return Err(refused(REPOSITORY, &error)),
     }
-    Ok(Named { places: vec![(REPOSITORY.to_owned(), location)], unlock })
+    Ok(Named { places: vec![(REPOSITORY.to_owned(), location)], unlock, own: BTreeMap::new() })
 }
 
 fn key_file(dir: &Path) -> PathBuf {

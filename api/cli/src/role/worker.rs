@@ -83,7 +83,7 @@ pub(super) async fn start(
     };
     let reach = Reach { repositories: reached, labels, ..Reach::default() };
     let feed = connection.feed().await.map_err(Exit::failed)?;
-    let handlers = registry(&Arc::new(environment));
+    let handlers = registry(&Arc::new(environment), &store);
     let worker = Worker::start(Arc::clone(&store), &*feed, handlers, reach, options).map_err(Exit::usage)?;
     let scheduler = Scheduler::start(store, connection.store(), scheduling);
     Ok(Running { worker, scheduler, feed })

@@ -1,13 +1,13 @@
-//! Asking for backups, restores and verifications, and waiting for them.
+//! Asking for backups, restores, verifications and prunes, and waiting for them.
 
 use super::{client, failed, finish, follow, print};
 use crate::{
-    args::{BackupArgs, ClientArgs, Level, RestoreArgs, RunArgs, VerifyArgs},
+    args::{BackupArgs, ClientArgs, Level, PruneArgs, RestoreArgs, RunArgs, VerifyArgs},
     exit::Exit,
 };
 use lucid_client::ClientError;
 use lucid_schemas::{
-    http::{BackupBody, JobView, RestoreBody, VerifyBody},
+    http::{BackupBody, JobView, PruneBody, RestoreBody, VerifyBody},
     run::RunBody,
 };
 
@@ -47,6 +47,20 @@ pub fn verify(args: VerifyArgs) -> Result<(), Exit> {
     };
     let body = VerifyBody { backup: args.backup, level: Some(level.into()), job: run(&args.run) };
     ask(&args.client, &args.run, args.detach, |client| client.verify(&body))
+}
+
+/// `lucid-ops prune`.
+pub fn prune(args: PruneArgs) -> Result<(), Exit> {
+    let body = PruneBody {
+        keep: args.keep.read(),
+        dry_run: args.dry_run.then_some(true),
+        at_once: args.at_once.then_some(true),
+        repack: args.no_repack.then_some(false),
+        grace_hours: args.grace_hours,
+        repository: args.repository,
+        job: run(&args.run),
+    };
+    ask(&args.client, &args.run, args.detach, |client| client.prune(&body))
 }
 
 /// What the flags say about how the job is run; nothing where there are none.

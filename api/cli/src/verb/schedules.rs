@@ -78,6 +78,16 @@ fn body(args: &SetArgs, current: Option<&ScheduleView>) -> Result<ScheduleBody<V
 fn spec(args: &SetArgs, current: Option<&ScheduleView>) -> Result<(&'static str, Value), Exit> {
     let of_kind = |kind: &str| current.filter(|current| current.kind == kind);
     let before = |kind: &str| of_kind(kind).and_then(|current| current.spec.as_object()).cloned().unwrap_or_default();
+    let asks_for_other = args.database.is_some() || args.collections.is_some() || args.verify.is_some();
+    if args.prune || (!asks_for_other && of_kind("prune").is_some()) {
+        let mut spec = before("prune");
+        put(&mut spec, "keep", args.keep.read().map(|keep| json!(keep)));
+        put(&mut spec, "repository", args.repository.as_ref().map(|name| json!(name)));
+        return Ok(("prune", spec.into()));
+    }
+    if args.keep.read().is_some() {
+        return Err(Exit::usage("--keep-... goes with --prune"));
+    }
     let asks_for_backup = args.database.is_some() || args.collections.is_some() || args.repository.is_some();
     if args.verify.is_some() || (!asks_for_backup && of_kind("verify").is_some()) {
         let mut spec = before("verify");
@@ -95,7 +105,7 @@ fn spec(args: &SetArgs, current: Option<&ScheduleView>) -> Result<(&'static str,
     if spec.contains_key("database") {
         return Ok(("backup", spec.into()));
     }
-    Err(Exit::usage(format!("the schedule '{}' needs --database NAME, or --verify BACKUP", args.name)))
+    Err(Exit::usage(format!("the schedule '{}' needs --database NAME, --verify BACKUP or --prune", args.name)))
 }
 
 fn put(spec: &mut Map<String, Value>, field: &str, value: Option<Value>) {

@@ -3,7 +3,7 @@
 use super::{
     brief, clean, cut,
     jobs::{share, took},
-    table, time, units,
+    prune, table, time, units,
 };
 use lucid_schemas::http::{JobView, ProgressView};
 use serde_json::Value;
@@ -39,7 +39,7 @@ pub fn job(job: &JobView) -> String {
     table::pairs(&lines.0)
 }
 
-/// How a watched job ended, in one sentence.
+/// How a watched job ended, in one sentence; a prune's backups before it.
 pub fn ending(job: &JobView) -> String {
     let number = |name: &str| job.result.as_ref()?.get(name)?.as_i64();
     let mut parts = vec![format!("{} {}", job.job_id, job.state)];
@@ -51,7 +51,7 @@ pub fn ending(job: &JobView) -> String {
     let sentences =
         [Some(parts.join(", ")), why.map(|error| error.message.clone()), job.waiting_for.clone(), caveat(job)];
     let told: Vec<_> = sentences.into_iter().flatten().collect();
-    clean(&told.join(": ")) + "\n"
+    prune::pruned(job).unwrap_or_default() + &clean(&told.join(": ")) + "\n"
 }
 
 /// Whether this was a dry run, which changed nothing.
@@ -73,6 +73,9 @@ fn caveat(job: &JobView) -> Option<String> {
         (!words.is_empty()).then(|| words.join(", "))
     };
     let told = |label: &str, name: &str| list(name).map(|words| format!("{label}: {words}"));
+    if is_dry_run(job) && job.kind == "prune" {
+        return Some("nothing was changed".into());
+    }
     if is_dry_run(job) {
         let plan = [
             told("would create", "created"),

@@ -37,7 +37,7 @@ pub(super) fn subject(job: &JobView) -> String {
         (Some(backup), Some(target)) if is_dry_run(job) => format!("{backup} -> {target} (dry run)"),
         (Some(backup), Some(target)) => format!("{backup} -> {target}"),
         (Some(one), None) | (None, Some(one)) => one,
-        (None, None) => String::new(),
+        (None, None) => job.repository.clone().unwrap_or_default(),
     }
 }
 

@@ -6,6 +6,7 @@ mod events;
 mod health;
 mod job;
 mod jobs;
+mod prune;
 mod queues;
 #[cfg(test)]
 pub(crate) mod samples;

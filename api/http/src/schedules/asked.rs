@@ -9,7 +9,7 @@ use bson::DateTime;
 use lucid_schemas::{
     FieldError, Kind, RepositoryName, Spec,
     cron::Calendar,
-    http::{BackupBody, ScheduleBody, VerifyBody},
+    http::{BackupBody, PruneBody, ScheduleBody, VerifyBody},
     run::RunBody,
     schedule::{MISSED_LIMIT, MISSED_LIMIT_MAX, Terms, check_name},
 };
@@ -42,13 +42,21 @@ impl Asked {
             Some(kind) => match kind.as_str() {
                 Some("backup") => Kind::Backup,
                 Some("verify") => Kind::Verify,
-                _ => return Err(ApiError::field("kind", "must be 'backup' or 'verify'")),
+                Some("prune") => Kind::Prune,
+                _ => return Err(ApiError::field("kind", "must be 'backup', 'verify' or 'prune'")),
             },
         };
         if kind == Kind::Verify {
             let body: ScheduleBody<VerifyBody> = parse(bytes)?;
             let (rest, asked) = apart(body);
             let checked = plain(asked.job.as_ref()).map(|()| request::verify_asked(state, asked));
+            let checked = spec(checked).await;
+            return Self::of(state, rest, checked, path_name);
+        }
+        if kind == Kind::Prune {
+            let body: ScheduleBody<PruneBody> = parse(bytes)?;
+            let (rest, asked) = apart(body);
+            let checked = plain(asked.job.as_ref()).map(|()| request::prune_asked(state, asked));
             let checked = spec(checked).await;
             return Self::of(state, rest, checked, path_name);
         }

@@ -6,7 +6,7 @@ use lucid_core::schedule::next_due;
 use lucid_schemas::{
     Schedule, Spec, VerifyLevel,
     cron::Calendar,
-    http::{BackupBody, OutcomeView, ScheduleView, VerifyBody},
+    http::{BackupBody, OutcomeView, PruneBody, ScheduleView, VerifyBody},
     schedule::{Outcome, Terms},
 };
 use serde_json::{Value, json};
@@ -67,6 +67,15 @@ fn spec(terms: &Terms) -> Value {
                 VerifyLevel::Structure => "structure".into(),
                 VerifyLevel::Data => "data".into(),
             }),
+        }),
+        Spec::Prune(spec) => json!(PruneBody {
+            job: None,
+            keep: Some(spec.keep),
+            dry_run: Some(spec.dry_run),
+            at_once: Some(spec.at_once),
+            repack: Some(spec.repack),
+            grace_hours: Some(spec.grace_hours),
+            repository: Some(terms.repository.clone()),
         }),
         // No schedule restores; what another program may have stored is shown as it is.
         Spec::Restore(_) => terms.spec.to_document().map_or(Value::Null, json::document),

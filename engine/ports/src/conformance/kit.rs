@@ -5,7 +5,8 @@ use bson::{DateTime, Document};
 use futures::future::BoxFuture;
 use lucid_core::{Command, Transition, invariant, transition};
 use lucid_schemas::{
-    BackupSpec, Job, JobId, Kind, ManifestName, RepositoryName, Request, RestoreSpec, Spec, VerifyLevel, VerifySpec,
+    BackupSpec, Job, JobId, Keep, Kind, ManifestName, PruneSpec, RepositoryName, Request, RestoreSpec, Spec,
+    VerifyLevel, VerifySpec,
 };
 use std::sync::Arc;
 
@@ -149,6 +150,13 @@ pub(super) fn request(kind: Kind) -> Request {
         Kind::Verify => {
             Spec::Verify(VerifySpec { backup: id(Kind::Backup), manifest: Some(manifest), level: VerifyLevel::Data })
         }
+        Kind::Prune => Spec::Prune(PruneSpec {
+            keep: Keep { days: 30, ..Keep::default() },
+            dry_run: false,
+            at_once: false,
+            repack: true,
+            grace_hours: 24,
+        }),
     };
     // Without concurrency keys: what is about those adds them.
     Request { keys: Vec::new(), ..Request::new(id(kind), spec, "api:pi-1", Some(repository("main"))) }

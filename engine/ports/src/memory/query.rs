@@ -118,7 +118,7 @@ fn has_text(job: &Job, sought: &str) -> bool {
     let database = match &job.request.spec {
         Spec::Backup(spec) => Some(&spec.database),
         Spec::Restore(spec) => Some(&spec.database),
-        Spec::Verify(_) => None,
+        Spec::Verify(_) | Spec::Prune(_) => None,
     };
     let error = job.head.error.as_ref().map(|error| &error.message);
     let fields = [Some(job.id().as_str()), database.map(String::as_str), error.map(String::as_str)];

@@ -6,7 +6,8 @@ use bson::DateTime;
 use lucid_core::{Command, transition};
 use lucid_ports::{Enqueue, Outcome, Pause, Store, StoreError};
 use lucid_schemas::{
-    After, BackupSpec, JobId, Kind, ManifestName, Request, RestoreSpec, Spec, State, VerifyLevel, VerifySpec,
+    After, BackupSpec, JobId, Keep, Kind, ManifestName, PruneSpec, Request, RestoreSpec, Spec, State, VerifyLevel,
+    VerifySpec,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -64,6 +65,13 @@ fn spec(kind: Kind, same_database: bool) -> Spec {
             dry_run: false,
         }),
         Kind::Verify => Spec::Verify(VerifySpec { backup, manifest: Some(manifest), level: VerifyLevel::Data }),
+        Kind::Prune => Spec::Prune(PruneSpec {
+            keep: Keep { days: 30, ..Keep::default() },
+            dry_run: false,
+            at_once: false,
+            repack: true,
+            grace_hours: 24,
+        }),
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) async fn commit(run: &Run<'_>, writer: &BackupWriter, copied: Copied)
         job: job.id().as_str().to_owned(),
         epoch: job.head.epoch,
         domain: run.domain,
+        generation: writer.generation(),
+        selected: run.spec.collections.clone(),
         database: run.spec.database.clone(),
         started_at: run.started_at,
         finished_at: DateTime::now(),
@@ -77,7 +79,7 @@ pub(super) async fn adopt(
     found.sort_by_key(|entry| std::cmp::Reverse(entry.epoch));
     for entry in found {
         let Ok(manifest) = &entry.manifest else { continue };
-        if !belongs(manifest, &job) || !is_sound(context, repository, manifest).await? {
+        if !entry.settled || !belongs(manifest, &job) || !is_sound(context, repository, manifest).await? {
             continue;
         }
         let (manifest, reference) = repository.read_manifest(&entry.key).await?;

@@ -1,6 +1,7 @@
 //! What every backup of a repository stands on: config, key slots, and the manifest itself.
 
 use crate::config::{CONFIG, StoredConfig};
+use crate::generation::Generations;
 use crate::init::read_slot;
 use crate::limits::UNSEALED_BYTES;
 use crate::object_name::{Folder, ManifestName};
@@ -24,6 +25,8 @@ pub(super) async fn check(vault: &Vault, manifest: &Manifest) -> Result<(String,
             findings.push(finding(error)?.unneeded());
         }
     }
+    let damage = Generations::load(vault).await?.damage.into_iter();
+    findings.extend(damage.map(Finding::from).map(Finding::unneeded));
     let (key, of_manifest) = check_manifest(vault, manifest).await?;
     findings.extend(of_manifest);
     Ok((key, findings))

@@ -8,22 +8,45 @@ use futures::TryStreamExt;
 use lucid_repository::*;
 use tempfile::TempDir;
 
+pub mod server;
+
+use server::Server;
+
+/// A repository of its own for a test: in a folder, or, where the suite is compiled for S3, in a bucket that a server makes of that
+/// folder.
 pub struct Scratch {
     pub folder: TempDir,
     pub repository: Repository,
+    pub server: Option<Server>,
 }
 
 impl Scratch {
     /// An encrypted repository with a key file, which takes plain backups too.
     pub async fn new() -> Self {
+        Self::on(module_path!().starts_with("s3")).await
+    }
+
+    /// The same on S3.
+    pub async fn on_s3() -> Self {
+        Self::on(true).await
+    }
+
+    async fn on(s3: bool) -> Self {
         let folder = tempfile::tempdir().expect("scratch");
+        let server = if s3 {
+            std::fs::create_dir_all(folder.path().join("served/bucket")).expect("a bucket");
+            Some(Server::start(&folder.path().join("served")).await)
+        } else {
+            None
+        };
         let options = InitOptions { allow_plain: true, ..InitOptions::default() };
-        let repository = Repository::init(&location(&folder), &key(&folder), &options).await.expect("made");
-        Self { folder, repository }
+        let place = location(&folder, server.as_ref());
+        let repository = Repository::init(&place, &key(&folder), &options).await.expect("made");
+        Self { folder, repository, server }
     }
 
     pub fn location(&self) -> Location {
-        location(&self.folder)
+        location(&self.folder, self.server.as_ref())
     }
 
     pub fn key(&self) -> Unlock {
@@ -31,7 +54,7 @@ impl Scratch {
     }
 
     pub fn path(&self) -> PathBuf {
-        self.folder.path().join("repo")
+        self.folder.path().join(if self.server.is_some() { "served/bucket/repo" } else { "repo" })
     }
 
     /// Names of all objects of a folder of the repository.
@@ -52,8 +75,11 @@ impl Scratch {
     }
 }
 
-fn location(folder: &TempDir) -> Location {
-    Location::folder(&folder.path().join("repo")).expect("valid")
+fn location(folder: &TempDir, server: Option<&Server>) -> Location {
+    match server {
+        Some(server) => Location::parse("s3://bucket/repo").expect("valid").with_settings(server.settings()),
+        None => Location::folder(&folder.path().join("repo")).expect("valid"),
+    }
 }
 
 fn key(folder: &TempDir) -> Unlock {
@@ -130,7 +156,9 @@ pub fn manifest(job: &str, epoch: i64, domain: Domain, collections: Vec<Collecti
         job: job.into(),
         epoch,
         domain,
+        generation: 0,
         database: "secretdatabase".into(),
+        selected: None,
         started_at: DateTime::from_millis(1),
         finished_at: DateTime::from_millis(2),
         snapshot_time: Some(bson::Timestamp { time: 3, increment: 4 }),

@@ -7,13 +7,17 @@ use lucid_ports::{
     memory::MemoryStore,
     schedules::{Edit, Edited, Mark},
 };
-use lucid_schemas::schedule::{Missed, Schedule, Terms};
+use lucid_schemas::{
+    Spec,
+    schedule::{Missed, Schedule, Terms},
+};
 
 fn args(cron: Option<&str>, databases: &[&str]) -> BackupScheduleArgs {
     BackupScheduleArgs {
         backup_schedule: cron.map(Into::into),
         backup_databases: databases.iter().map(|name| (*name).to_owned()).collect(),
         backup_timezone: "UTC".into(),
+        backup_retention_days: 0,
         compression: true,
         encryption: true,
     }
@@ -54,6 +58,22 @@ async fn whoever_starts_makes_the_schedule_fit() {
     }
     let left = [told("BACKUP_SCHEDULE", "30 3 * * *", 3), told("BACKUP_SCHEDULE.shop", "0 2 * * *", 1)];
     assert_eq!(all(&store).await, left, "without the variable nothing is touched");
+}
+
+#[tokio::test]
+async fn retention_has_a_schedule_of_its_own() {
+    let store = MemoryStore::new();
+    for (days, version) in [(0, 0), (30, 1), (7, 2), (0, 3), (0, 3)] {
+        let args = BackupScheduleArgs { backup_retention_days: days, ..args(Some("0 2 * * *"), &["lucid"]) };
+        read(&args, "lucid_ops").expect("good").keep(&store, "pi-1").await.expect("kept");
+        let Some(kept) = store.schedule("BACKUP_RETENTION").await.expect("asked") else {
+            assert_eq!(version, 0);
+            continue;
+        };
+        assert_eq!((kept.version, kept.terms.cron.as_str()), (version, "0 2 * * *"), "{days}");
+        let Spec::Prune(spec) = kept.terms.spec else { panic!("a prune") };
+        assert_eq!((spec.keep.days, kept.terms.paused), if days == 0 { (7, true) } else { (days, false) });
+    }
 }
 
 #[test]

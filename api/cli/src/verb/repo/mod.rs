@@ -40,7 +40,7 @@ pub async fn run(command: RepoCommand) -> Result<(), Exit> {
 async fn init(repo: &RepoArgs, allow_plain: bool) -> Result<(), Exit> {
     let RepoArgs { repository, json } = repo;
     let named = repositories::read(repository)?;
-    if repository.key_file.is_none() && !allow_plain {
+    if repository.key_files.is_empty() && !allow_plain {
         return Err(Exit::usage(
             "give --key-file FILE (it is made where there is none), or --allow-plain for a repository without \
              encryption",
@@ -48,7 +48,8 @@ async fn init(repo: &RepoArgs, allow_plain: bool) -> Result<(), Exit> {
     }
     let options = InitOptions { allow_plain, ..InitOptions::default() };
     for (name, location) in &named.places {
-        let made = Repository::init(location, &named.unlock, &options).await.map_err(|error| refused(name, &error))?;
+        let made =
+            Repository::init(location, named.unlock_of(name), &options).await.map_err(|error| refused(name, &error))?;
         let id = made.id().to_string();
         if *json {
             println!("{}", json!({ "name": name, "id": id, "url": location.to_string() }));
@@ -56,11 +57,8 @@ async fn init(repo: &RepoArgs, allow_plain: bool) -> Result<(), Exit> {
             println!("repository '{name}' {id} made at {location}");
         }
     }
-    if let (Some(key_file), false) = (&repository.key_file, json) {
-        println!(
-            "its key is in {}: keep a copy in another place; without it the backups can't be read",
-            key_file.display()
-        );
+    for key_file in repository.key_files.iter().filter(|_| !json) {
+        println!("its key is in {key_file}: keep a copy in another place; without it the backups can't be read");
     }
     Ok(())
 }

@@ -122,6 +122,8 @@ mod tests {
 
     fn entry(job: &str, epoch: i64, database: Option<&str>) -> (String, ManifestEntry) {
         let manifest = database.map(|database| Manifest {
+            generation: 0,
+            selected: None,
             format: 1,
             job: job.into(),
             epoch,
@@ -138,7 +140,7 @@ mod tests {
         });
         let damage = Damage { object: job.into(), problem: "burnt".into() };
         let key = format!("{job}.{epoch}");
-        ("main".into(), ManifestEntry { key, job: job.into(), epoch, manifest: manifest.ok_or(damage) })
+        ("main".into(), ManifestEntry { key, job: job.into(), epoch, manifest: manifest.ok_or(damage), settled: true })
     }
 
     #[test]

@@ -1,0 +1,236 @@
+//! Forgets backups that no rule keeps, and frees what only they needed.
+//!
+//! Invariant: a backup that any open job is about isn't forgotten; nobody else runs on the repository meanwhile, since the job has
+//! it to itself; and whatever a worker that lost the job still does is harmless, since the repository's own rules need no lock.
+
+use crate::{
+    Environment,
+    error::{Error, Result},
+    progress::Meter,
+};
+use async_trait::async_trait;
+use bson::{Bson, Document, doc};
+use lucid_ports::{Ending, Handler, JobContext, JobError, JobFilter, Store, StoreError};
+use lucid_repository::{Candidate, PruneOptions, PruneReport, Repository, RetentionPolicy, Verdict, judge};
+use lucid_schemas::{Job, Keep, Kind, PruneSpec, Spec, State};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// Jobs looked at per page.
+const PAGE: u32 = 200;
+/// Verdicts in the result; a detail holds all.
+const VERDICTS_TOLD_MAX: usize = 20;
+/// Verdicts in the detail.
+const VERDICTS_KEPT_MAX: usize = 20_000;
+const HOUR_MS: i64 = 3_600_000;
+
+/// Runs prune jobs.
+pub struct PruneHandler {
+    environment: Arc<Environment>,
+    /// Knows which backups jobs are about, and which never succeeded.
+    store: Arc<dyn Store>,
+}
+
+impl PruneHandler {
+    /// A handler in this environment.
+    pub fn new(environment: Arc<Environment>, store: Arc<dyn Store>) -> Self {
+        Self { environment, store }
+    }
+
+    async fn prune(&self, context: &dyn JobContext) -> Result<Document> {
+        let job = context.job();
+        let Spec::Prune(spec) = &job.request.spec else {
+            return Err(Error::refused("wrong_kind", "the job is no prune"));
+        };
+        if let Some(error) = spec.check().into_iter().next() {
+            return Err(Error::refused("bad_request", format!("{} {}", error.field, error.problem)));
+        }
+        let (name, repository) = self.environment.repository(&job.request)?;
+        let meter = Meter::new(context);
+        meter.phase("judge", 0);
+        let mut candidates = repository.candidates().await?;
+        self.annotate(&mut candidates).await?;
+        let verdicts = judge(&policy(spec.keep), &candidates);
+        context.put_detail("verdicts", told(&verdicts, VERDICTS_KEPT_MAX)).await?;
+        let removed: BTreeSet<String> =
+            verdicts.iter().filter(|verdict| !verdict.keep).map(|verdict| verdict.key.clone()).collect();
+        if !spec.dry_run {
+            forget(context, repository, &removed).await?;
+        }
+        let options = options(&job, spec, &removed);
+        let report = free(context, &meter, repository, &options).await?;
+        Ok(result(name, spec, &verdicts, &report))
+    }
+
+    /// Says at each backup what the jobs know of it.
+    async fn annotate(&self, candidates: &mut [Candidate]) -> Result<()> {
+        let needed = self.needed().await?;
+        for candidate in candidates {
+            if let Some(job) = needed.get(&candidate.job) {
+                candidate.held.get_or_insert_with(|| format!("{job} is about it"));
+            }
+            let Ok(id) = candidate.job.parse() else { continue };
+            // A job that isn't known was forgotten, or is another cluster's: the repository's word is all there is.
+            let Some(job) = self.store.load(&id).await.map_err(|error| unavailable(&error))? else { continue };
+            match job.head.state {
+                State::Succeeded if names(&job, &candidate.key) => {}
+                State::Succeeded => candidate.orphaned = Some("its job succeeded with another attempt's".into()),
+                State::Failed | State::Canceled => candidate.orphaned = Some(format!("its job is {}", job.head.state)),
+                State::Waiting
+                | State::Queued
+                | State::Running
+                | State::Canceling
+                | State::Committing
+                | State::Blocked => candidate.held = Some("its job isn't finished".into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Backups by their job that open jobs are about, and one job for each.
+    async fn needed(&self) -> Result<BTreeMap<String, String>> {
+        let mut needed = BTreeMap::new();
+        for kind in [Kind::Restore, Kind::Verify] {
+            let states = State::ALL.into_iter().filter(|state| !state.is_terminal()).collect();
+            let mut filter = JobFilter { kind: Some(kind), states, limit: PAGE, ..JobFilter::default() };
+            loop {
+                let page = self.store.list(&filter).await.map_err(|error| unavailable(&error))?;
+                for job in &page.jobs {
+                    if let Spec::Restore(lucid_schemas::RestoreSpec { backup, .. })
+                    | Spec::Verify(lucid_schemas::VerifySpec { backup, .. }) = &job.request.spec
+                    {
+                        needed.insert(backup.as_str().to_owned(), job.id().as_str().to_owned());
+                    }
+                }
+                filter.after = page.jobs.last().map(|job| job.id().clone());
+                if !page.more || filter.after.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(needed)
+    }
+}
+
+#[async_trait]
+impl Handler for PruneHandler {
+    fn kind(&self) -> Kind {
+        Kind::Prune
+    }
+
+    async fn run(&self, context: &dyn JobContext) -> std::result::Result<Document, JobError> {
+        Ok(self.prune(context).await?)
+    }
+
+    async fn abandon(&self, _: &dyn JobContext, _: Ending) {
+        // Whatever was written so far, the next prune takes from there.
+    }
+}
+
+async fn forget(context: &dyn JobContext, repository: &Repository, removed: &BTreeSet<String>) -> Result<()> {
+    for key in removed {
+        if context.stop().is_cancelled() || context.lease_left().is_zero() {
+            return Err(Error::Stopped);
+        }
+        tracing::info!(job = %context.job().id(), manifest = key, "forgetting a backup that no rule keeps");
+        repository.delete_manifest(key).await?;
+    }
+    Ok(())
+}
+
+async fn free(
+    context: &dyn JobContext,
+    meter: &Meter<'_>,
+    repository: &Repository,
+    options: &PruneOptions,
+) -> Result<PruneReport> {
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let progress = |phase: &'static str, done: u64, total: u64| {
+        if done == 0 {
+            meter.phase(phase, number(total));
+        }
+        meter.set(number(done), number(total));
+    };
+    let stop = context.stop().clone();
+    Ok(repository.prune(options, &progress, &move || stop.is_cancelled()).await?)
+}
+
+fn options(job: &Job, spec: &PruneSpec, removed: &BTreeSet<String>) -> PruneOptions {
+    PruneOptions {
+        job: job.id().as_str().to_owned(),
+        epoch: job.head.epoch,
+        grace_ms: i64::from(spec.grace_hours) * HOUR_MS,
+        repack: spec.repack,
+        at_once: spec.at_once,
+        dry_run: spec.dry_run.then(|| removed.clone()),
+    }
+}
+
+fn policy(keep: Keep) -> RetentionPolicy {
+    let number = |number: i32| u32::try_from(number).unwrap_or(0);
+    RetentionPolicy {
+        last: number(keep.last),
+        hourly: number(keep.hourly),
+        daily: number(keep.daily),
+        weekly: number(keep.weekly),
+        monthly: number(keep.monthly),
+        yearly: number(keep.yearly),
+        days: number(keep.days),
+    }
+}
+
+fn names(job: &Job, key: &str) -> bool {
+    let manifest = job.head.result.as_ref().and_then(|result| result.get_document("manifest").ok());
+    manifest.and_then(|manifest| manifest.get_str("key").ok()) == Some(key)
+}
+
+fn result(repository: &str, spec: &PruneSpec, verdicts: &[Verdict], report: &PruneReport) -> Document {
+    let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let kept = verdicts.iter().filter(|verdict| verdict.keep).count();
+    // What goes is of more interest than what stays.
+    let mut first: Vec<Verdict> = verdicts.to_vec();
+    first.sort_by_key(|verdict| verdict.keep);
+    let mut result = doc! {
+        "repository": repository,
+        "dry_run": spec.dry_run,
+        "backups_kept": whole(kept as u64),
+        "backups_removed": whole((verdicts.len() - kept) as u64),
+        "objects_deleted": whole(report.objects_deleted),
+        "deleted_bytes": whole(report.deleted_bytes),
+        "objects_doomed": whole(report.objects_doomed),
+        "doomed_bytes": whole(report.doomed_bytes),
+        "objects_young": whole(report.objects_young),
+        "packs_repacked": whole(report.packs_repacked),
+        "repacked_bytes": whole(report.repacked_bytes),
+        "kept_bytes": whole(report.kept_bytes),
+        "chunks_lost": whole(report.chunks_lost),
+        "manifests_void": whole(report.manifests_void),
+    };
+    result.extend(told(&first, VERDICTS_TOLD_MAX));
+    result
+}
+
+/// So many verdicts, for people.
+fn told(verdicts: &[Verdict], most: usize) -> Document {
+    let list: Vec<Bson> = verdicts
+        .iter()
+        .take(most)
+        .map(|verdict| {
+            doc! {
+                "backup": &verdict.job,
+                "database": &verdict.database,
+                "at": verdict.at,
+                "keep": verdict.keep,
+                "reasons": &verdict.reasons,
+            }
+            .into()
+        })
+        .collect();
+    doc! { "verdicts": list }
+}
+
+fn unavailable(error: &StoreError) -> Error {
+    Error::again("store_unavailable", format!("the job history can't be asked which backups are needed: {error}"))
+}

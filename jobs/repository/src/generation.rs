@@ -1,0 +1,246 @@
+//! Generations: what prunes have doomed, and which backups they honoured (format, section 9).
+//!
+//! Invariant: what is doomed goes only after its generation is closed, and a closed generation names every backup of an earlier
+//! one that counts. So neither a writer nor a pruner that wakes up late can make a backup that lacks something.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bson::{DateTime, serialize_to_vec};
+use serde::{Deserialize, Serialize};
+
+use crate::object_name::{GENERATIONS, Stage, generation_name, parse_generation};
+use crate::record::RecordType;
+use crate::seal::Sealer;
+use crate::store::Created;
+use crate::vault::Vault;
+use crate::{Damage, ManifestEntry, RepositoryError};
+
+const FORMAT: i32 = 1;
+
+/// What is to go. From its creation on nothing is built on it any more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Doom {
+    format: i32,
+    pub(crate) generation: i64,
+    created_at: DateTime,
+    /// Full names of packs and chunk lists.
+    pub(crate) objects: BTreeSet<String>,
+}
+
+/// The backups of earlier generations that count, for good: whatever else of an earlier one turns up is void.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Close {
+    format: i32,
+    pub(crate) generation: i64,
+    created_at: DateTime,
+    /// Keys of manifests.
+    pub(crate) honoured: BTreeSet<String>,
+}
+
+/// The newest doom and the newest close.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Generations {
+    pub(crate) doom: Option<Doom>,
+    pub(crate) close: Option<Close>,
+    /// All their objects, the newest ones included.
+    pub(crate) objects: Vec<(Stage, i64, String)>,
+    /// Those of them that can't be read.
+    pub(crate) damage: Vec<Damage>,
+}
+
+impl Generations {
+    /// Reads them. Damage to one is noted and stops nobody: a prune heals it.
+    pub(crate) async fn load(vault: &Vault) -> Result<Self, RepositoryError> {
+        let (objects, vault) = (list(vault).await?, vault.of_whole_repository());
+        let mut read = Self { objects, ..Self::default() };
+        read.doom = read.newest_of(&vault, Stage::Doom).await?;
+        read.close = read.newest_of(&vault, Stage::Close).await?;
+        Ok(read)
+    }
+
+    async fn newest_of<T: Numbered>(&mut self, vault: &Vault, stage: Stage) -> Result<Option<T>, RepositoryError> {
+        let of_stage = self.objects.iter().filter(|(of, ..)| *of == stage);
+        let Some((_, number, object)) = of_stage.max_by_key(|(_, number, _)| *number) else { return Ok(None) };
+        match read(vault, object, *number).await {
+            Ok(read) => Ok(Some(read)),
+            Err(error) => {
+                let damage = error.damage().ok_or(error)?;
+                tracing::warn!(%damage, "going on without it");
+                self.damage.push(damage);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The newest one: what is written now belongs to it. 0 before the first.
+    pub(crate) fn newest(&self) -> i64 {
+        self.objects.iter().map(|(_, number, _)| *number).max().unwrap_or(0)
+    }
+
+    fn newest_number(&self, stage: Stage) -> Option<i64> {
+        self.objects.iter().filter(|(of, ..)| *of == stage).map(|(_, number, _)| *number).max()
+    }
+
+    /// Whether something is doomed whose generation isn't closed yet.
+    pub(crate) fn is_open(&self) -> bool {
+        self.newest_number(Stage::Doom) > self.newest_number(Stage::Close)
+    }
+
+    /// Whether a pack or a chunk list is known to be doomed.
+    pub(crate) fn dooms(&self, object: &str) -> bool {
+        self.doom.as_ref().is_some_and(|doom| doom.objects.contains(object))
+    }
+
+    /// Whether it may be doomed, so that nothing is to be built on it: where the newest doom can't be read, nobody knows.
+    pub(crate) fn may_doom(&self, object: &str) -> bool {
+        let unknown = self.doom.is_none() && self.newest_number(Stage::Doom).is_some();
+        unknown || self.dooms(object)
+    }
+
+    /// Whether a manifest came too late to count.
+    pub(crate) fn voids(&self, key: &str, generation: i64) -> bool {
+        self.close.as_ref().is_some_and(|close| generation < close.generation && !close.honoured.contains(key))
+    }
+
+    /// Whether a manifest that was there before these were read counts for good, whatever is doomed later.
+    pub(crate) fn settles(&self, key: &str, generation: i64) -> bool {
+        let honoured = self.close.as_ref().is_some_and(|close| close.honoured.contains(key));
+        generation >= self.newest() || honoured
+    }
+
+    /// Whether a manifest counts; says at it whether that is for good. A damaged one isn't judged.
+    pub(crate) fn judge(&self, entry: &mut ManifestEntry) -> bool {
+        let Ok(manifest) = &entry.manifest else { return true };
+        entry.settled = self.settles(&entry.key, manifest.generation);
+        !self.voids(&entry.key, manifest.generation)
+    }
+
+    /// Dooms objects: the beginning of the next generation, whose number comes back. `above` is the highest number known elsewhere.
+    pub(crate) async fn doom(
+        &self,
+        vault: &Vault,
+        objects: BTreeSet<String>,
+        above: i64,
+    ) -> Result<i64, RepositoryError> {
+        let generation = self.newest().max(above) + 1;
+        let doom = Doom { format: FORMAT, generation, created_at: DateTime::now(), objects };
+        write(vault, Stage::Doom, generation, &doom).await?;
+        Ok(generation)
+    }
+
+    /// Closes the newest doom. `counting` are all manifests that are there and not void, listed after it was written.
+    pub(crate) async fn close(&self, vault: &Vault, counting: &[ManifestEntry]) -> Result<(), RepositoryError> {
+        let Some(generation) = self.newest_number(Stage::Doom) else { return Ok(()) };
+        let honoured = counting.iter().map(|entry| entry.key.clone()).collect();
+        let close = Close { format: FORMAT, generation, created_at: DateTime::now(), honoured };
+        write(vault, Stage::Close, generation, &close).await
+    }
+
+    /// Removes those that newer ones have replaced.
+    pub(crate) async fn tidy(&self, vault: &Vault) -> Result<(), RepositoryError> {
+        for (stage, number, object) in &self.objects {
+            if self.newest_number(*stage).is_some_and(|newest| *number < newest) {
+                vault.store.delete(object).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// All objects of generations: which half of one, its number, and its name.
+async fn list(vault: &Vault) -> Result<Vec<(Stage, i64, String)>, RepositoryError> {
+    let mut objects = Vec::new();
+    for (object, _) in vault.store.list(GENERATIONS).await? {
+        let name = object.rsplit('/').next().unwrap_or_default();
+        match parse_generation(&object) {
+            Some((stage, number)) => objects.push((stage, number, object)),
+            None if name.starts_with(|first: char| first.is_ascii_digit()) => {
+                return Err(RepositoryError::UnsupportedVersion { object, needs: "another kind of generation".into() });
+            }
+            None => tracing::warn!(object, "not the name of a generation; ignored"),
+        }
+    }
+    Ok(objects)
+}
+
+/// A part of a generation, which knows its number.
+trait Numbered: for<'de> Deserialize<'de> {
+    fn number(&self) -> i64;
+}
+
+impl Numbered for Doom {
+    fn number(&self) -> i64 {
+        self.generation
+    }
+}
+
+impl Numbered for Close {
+    fn number(&self) -> i64 {
+        self.generation
+    }
+}
+
+async fn read<T: Numbered>(vault: &Vault, object: &str, number: i64) -> Result<T, RepositoryError> {
+    let (body, _) = vault.read_named(object, RecordType::Generation).await?;
+    let damaged = |problem: String| RepositoryError::damaged(object, problem);
+    let raw = bson::RawDocument::from_bytes(&body).map_err(|error| damaged(error.to_string()))?;
+    let format = raw.get_i32("format").unwrap_or_default();
+    if format != FORMAT {
+        let needs = format!("generation format {format}");
+        return Err(RepositoryError::UnsupportedVersion { object: object.into(), needs });
+    }
+    let read: T = bson::deserialize_from_slice(&body).map_err(|error| damaged(error.to_string()))?;
+    if read.number() == number { Ok(read) } else { Err(damaged("it isn't what its name says".into())) }
+}
+
+async fn write(vault: &Vault, stage: Stage, number: i64, body: &impl Serialize) -> Result<(), RepositoryError> {
+    let vault = vault.of_whole_repository();
+    let internal =
+        |error: bson::error::Error| RepositoryError::Internal { what: "generation", reason: error.to_string() };
+    let body = serialize_to_vec(body).map_err(internal)?;
+    let object = generation_name(stage, number);
+    let sealer = Arc::new(Sealer::new(vault.keys.clone(), vault.domain)?);
+    let sealed = vault.seal_record(&sealer, RecordType::Generation, vault.name_id(&object), body).await?;
+    match vault.store.create(&object, std::slice::from_ref(&sealed)).await? {
+        Created::New => Ok(()),
+        // The reply to our first attempt may have been lost.
+        Created::Exists if vault.store.read(&object, sealed.len() as u64).await.is_ok_and(|there| there == sealed) => {
+            vault.store.sync(&[object]).await
+        }
+        Created::Exists => Err(RepositoryError::Pruned { generation: number }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generations(doom: i64, close: Option<(i64, &[&str])>) -> Generations {
+        let objects = std::iter::once("sealed/packs/a".to_owned()).collect();
+        let doom = Doom { format: 1, generation: doom, created_at: DateTime::now(), objects };
+        let close = close.map(|(generation, honoured)| {
+            let honoured = honoured.iter().map(|key| (*key).to_owned()).collect();
+            Close { format: 1, generation, created_at: DateTime::now(), honoured }
+        });
+        let mut objects = vec![(Stage::Doom, doom.generation, String::new())];
+        objects.extend(close.iter().map(|close| (Stage::Close, close.generation, String::new())));
+        Generations { doom: Some(doom), close, objects, damage: Vec::new() }
+    }
+
+    #[test]
+    fn what_comes_late_is_void_once_the_generation_is_closed() {
+        let none = Generations::default();
+        assert!(!none.voids("m", 0) && none.settles("m", 0) && !none.is_open());
+        let open = generations(1, None);
+        assert!(open.is_open() && !open.voids("m", 0) && !open.settles("m", 0) && open.settles("m", 1));
+        let closed = generations(1, Some((1, &["old"])));
+        assert!(!closed.is_open() && closed.voids("late", 0) && !closed.voids("old", 0) && !closed.voids("new", 1));
+        assert!(closed.settles("old", 0) && closed.settles("new", 1) && !closed.settles("late", 0));
+        let next = generations(2, Some((1, &["old"])));
+        assert!(next.is_open() && next.voids("late", 0) && !next.voids("new", 1) && !next.settles("new", 1));
+        assert!(next.dooms("sealed/packs/a") && !next.dooms("sealed/packs/b") && !next.may_doom("sealed/packs/b"));
+        let unread = Generations { doom: None, ..next };
+        assert!(unread.is_open() && !unread.dooms("sealed/packs/a") && unread.may_doom("sealed/packs/b"));
+    }
+}

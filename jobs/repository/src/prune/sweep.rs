@@ -1,0 +1,77 @@
+//! Removing what a closed generation doomed: the index first forgets it, then lists go, then packs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Run;
+use crate::RepositoryError;
+use crate::index::{self, PackListing};
+use crate::object_name::{Folder, is_writers_own};
+use crate::record::RecordType;
+use crate::vault::Vault;
+use crate::writer::INDEX_PACKS;
+
+impl Run<'_> {
+    /// Removes objects of a domain, with their sizes.
+    pub(super) async fn sweep(&mut self, vault: &Arc<Vault>, gone: Vec<(String, u64)>) -> Result<(), RepositoryError> {
+        let packs = Folder::Packs.of(vault.domain);
+        let is_pack = |object: &str| object.starts_with(&packs);
+        let names: BTreeSet<&str> = gone.iter().map(|(object, _)| object.as_str()).collect();
+        if names.iter().any(|object| is_pack(object)) {
+            self.forget(vault, &names).await?;
+        }
+        let (packs, lists): (Vec<_>, Vec<_>) = gone.iter().partition(|(object, _)| is_pack(object));
+        for (done, (object, bytes)) in lists.into_iter().chain(packs).enumerate() {
+            self.check_stop()?;
+            (self.progress)("sweep", done as u64, gone.len() as u64);
+            vault.store.delete(object).await?;
+            self.report.objects_deleted += 1;
+            self.report.deleted_bytes += bytes;
+        }
+        Ok(())
+    }
+
+    /// Writes index objects that name such packs anew, without them. Damaged ones are left alone.
+    async fn forget(&self, vault: &Arc<Vault>, gone: &BTreeSet<&str>) -> Result<(), RepositoryError> {
+        let full_name = |listing: &PackListing| Folder::Packs.object(vault.domain, &listing.name);
+        let (mut stale, mut kept, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for (object, _) in vault.store.list(&Folder::Index.of(vault.domain)).await? {
+            if !is_writers_own(&object) {
+                continue;
+            }
+            let listings = match index::read_index(vault.clone(), object.clone()).await.1 {
+                Ok(listings) => listings,
+                Err(error) if error.damage().is_some() => continue,
+                Err(error) => return Err(error),
+            };
+            if listings.iter().any(|listing| gone.contains(full_name(listing).as_str())) {
+                stale.push(object);
+                kept.extend(listings.into_iter().filter(|listing| {
+                    let name = full_name(listing);
+                    !gone.contains(name.as_str()) && seen.insert(name)
+                }));
+            }
+        }
+        self.write_index(vault, &kept).await?;
+        for object in stale {
+            vault.store.delete(&object).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes index objects for these packs.
+    pub(super) async fn write_index(
+        &self,
+        vault: &Arc<Vault>,
+        listings: &[PackListing],
+    ) -> Result<(), RepositoryError> {
+        let (sealer, names) = self.pen(vault)?;
+        for (number, some) in (1..).zip(listings.chunks(INDEX_PACKS)) {
+            let object = names.index(number);
+            let (id, body) = (vault.name_id(&object), index::encode(some));
+            let sealed = vault.seal_record(&sealer, RecordType::Index, id, body).await?;
+            vault.store.create_own(&object, &[sealed]).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! What a prune is asked to do: which backups to forget, and how to free what only they needed.
+
+use crate::FieldError;
+use serde::{Deserialize, Serialize};
+
+/// The most that any number of [`Keep`] may be.
+const KEEP_MAX: i32 = 100_000;
+/// The most hours of grace: a year.
+const GRACE_HOURS_MAX: i32 = 8_784;
+/// Hours for which what nobody needs is left alone, unless the request says otherwise.
+pub const GRACE_HOURS: i32 = 24;
+
+/// How many backups are kept of each database; what several rules keep is kept, and the newest always. Times are UTC.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keep {
+    /// So many of the newest.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub last: i32,
+    /// The newest of each of so many hours that have one.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub hourly: i32,
+    /// The newest of each of so many days that have one.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub daily: i32,
+    /// The newest of each of so many weeks (from Monday) that have one.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub weekly: i32,
+    /// The newest of each of so many months that have one.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub monthly: i32,
+    /// The newest of each of so many years that have one.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub yearly: i32,
+    /// All that are at most so many days older than the newest.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub days: i32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &i32) -> bool {
+    *number == 0
+}
+
+/// A prune of one repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PruneSpec {
+    /// Which backups stay.
+    pub keep: Keep,
+    /// Only say what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Free space in this run, not the next one.
+    #[serde(default)]
+    pub at_once: bool,
+    /// Write packs anew that are mostly unneeded, and many small ones.
+    pub repack: bool,
+    /// What nobody needs but is younger is left alone: a backup that another program writes may need it.
+    pub grace_hours: i32,
+}
+
+impl PruneSpec {
+    /// What is wrong with it, by field.
+    pub fn check(&self) -> Vec<FieldError> {
+        let Keep { last, hourly, daily, weekly, monthly, yearly, days } = self.keep;
+        let numbers = [
+            ("last", last),
+            ("hourly", hourly),
+            ("daily", daily),
+            ("weekly", weekly),
+            ("monthly", monthly),
+            ("yearly", yearly),
+            ("days", days),
+        ];
+        let wrong = numbers.iter().filter(|(_, number)| !(0..=KEEP_MAX).contains(number));
+        let mut errors: Vec<_> = wrong
+            .map(|(name, _)| FieldError::new(format!("keep.{name}"), format!("must be a number from 0 to {KEEP_MAX}")))
+            .collect();
+        if self.keep == Keep::default() {
+            errors
+                .push(FieldError::new("keep", "must say which backups stay, such as {\"days\": 30} or {\"last\": 7}"));
+        }
+        if !(0..=GRACE_HOURS_MAX).contains(&self.grace_hours) {
+            errors.push(FieldError::new("grace_hours", format!("must be a number from 0 to {GRACE_HOURS_MAX}")));
+        }
+        errors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bad_number_is_named_and_nothing_to_keep_is_refused() {
+        let spec = |keep| PruneSpec { keep, dry_run: false, at_once: false, repack: true, grace_hours: -1 };
+        let fields = |spec: PruneSpec| spec.check().into_iter().map(|error| error.field).collect::<Vec<_>>();
+        assert_eq!(
+            fields(spec(Keep { last: -1, days: KEEP_MAX + 1, ..Keep::default() })),
+            ["keep.last", "keep.days", "grace_hours"]
+        );
+        assert_eq!(fields(PruneSpec { grace_hours: 0, ..spec(Keep::default()) }), ["keep"]);
+        assert_eq!(fields(PruneSpec { grace_hours: 24, ..spec(Keep { days: 30, ..Keep::default() }) }), [""; 0]);
+    }
+}

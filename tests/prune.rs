@@ -1,0 +1,84 @@
+//! Retention through the whole product: what no rule keeps goes, what somebody needs stays, and every reason is told.
+
+use crate::support::{Api, World, data, process::run};
+use bson::{Document, doc};
+use serde_json::{Value, json};
+use std::{fs, path::Path};
+
+fn bytes_of_packs(root: &Path) -> u64 {
+    let packs = fs::read_dir(root.join("sealed/packs")).expect("packs").flatten();
+    packs.map(|pack| pack.metadata().expect("a file").len()).sum()
+}
+
+async fn backup(api: &Api) -> String {
+    let id = api.accepted("/backup", &json!({ "database": "lucid" }));
+    api.succeeded(&id).await;
+    id
+}
+
+async fn prune(api: &Api, body: Value) -> Value {
+    let id = api.accepted("/prune", &body);
+    api.succeeded(&id).await.result.expect("a result")
+}
+
+fn verdict<'a>(result: &'a Value, backup: &str) -> &'a Value {
+    let verdicts = result["verdicts"].as_array().expect("verdicts");
+    verdicts.iter().find(|verdict| verdict["backup"] == backup).expect("judged")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_rule_keeps_goes_and_what_a_job_needs_stays() {
+    let world = World::start(1).await;
+    data::rows(&world, "lucid", 3_000).await;
+    let (_api_process, api) = world.api();
+    let (_worker, _) = world.worker(&[]);
+    let old = backup(&api).await;
+    let rows = world.client().database("lucid").collection::<Document>("rows");
+    rows.delete_many(doc! { "_id": { "$lt": 2_900 } }).await.expect("deleted");
+    let new = backup(&api).await;
+    let keep_one = |more: Value| {
+        let mut body = json!({ "keep": { "last": 1 }, "grace_hours": 0 });
+        body.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
+        body
+    };
+
+    let (status, refused) = api.call("POST", "/prune", Some(&json!({ "keep": {} })));
+    assert_eq!((status, refused["errors"][0]["field"].as_str()), (422, Some("keep")), "{refused}");
+    assert_eq!(prune(&api, json!({})).await["backups_removed"], 0, "30 days of the newest");
+    let address = api.url.clone();
+    let said = run(&["prune", "--keep-last", "1", "--dry-run", "--api", &address], &[]);
+    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.status.success() && text.contains("remove  no rule keeps it"), "{text}");
+    assert!(text.contains("1 backup would be removed") && text.contains("nothing was changed"), "{text}");
+
+    // A restore that is only planned is enough.
+    let in_a_year = bson::DateTime::from_millis(bson::DateTime::now().timestamp_millis() + 365 * 86_400_000);
+    let in_a_year = in_a_year.try_to_rfc3339_string().expect("a time");
+    let planned = json!({ "backup": old, "database": "copy", "job": { "run_at": in_a_year } });
+    let planned = api.accepted("/restore", &planned);
+    let held = prune(&api, keep_one(json!({}))).await;
+    assert_eq!(verdict(&held, &old)["reasons"], json!([format!("{planned} is about it")]));
+    let restore = api.accepted("/restore", &json!({ "backup": old, "database": "copy" }));
+    api.succeeded(&restore).await;
+    let copied = world.client().database("copy").collection::<Document>("rows").count_documents(doc! {}).await;
+    assert_eq!(copied.expect("a count"), 3_000);
+    assert_eq!(api.call("DELETE", &format!("/jobs/{planned}"), None).0, 202);
+
+    let before = bytes_of_packs(&world.repository_path());
+    let first = prune(&api, keep_one(json!({}))).await;
+    assert_eq!(verdict(&first, &old)["keep"], false);
+    assert!(first["objects_doomed"].as_i64() > Some(0) && first["objects_deleted"] == 0, "{first}");
+    let second = prune(&api, keep_one(json!({}))).await;
+    assert_eq!(second["objects_deleted"], first["objects_doomed"], "{second}");
+    let after = bytes_of_packs(&world.repository_path());
+    assert!(after < before / 2, "{after} of {before}");
+
+    let gone = api.accepted("/restore", &json!({ "backup": old, "database": "copy_2" }));
+    let gone = api.await_job(&gone, std::time::Duration::from_secs(60), |job| job.finished_at.is_some()).await;
+    let message = gone.error.expect("an error").message;
+    assert!(gone.state == "failed" && message.contains(&old), "{message}");
+    let verify = api.accepted("/verify", &json!({ "backup": new }));
+    api.succeeded(&verify).await;
+    let restore = api.accepted("/restore", &json!({ "backup": new, "database": "copy_3" }));
+    api.succeeded(&restore).await;
+}
