@@ -8,6 +8,7 @@ use futures::TryStreamExt;
 use lucid_repository::*;
 use tempfile::TempDir;
 
+pub mod proxy;
 pub mod server;
 
 use server::Server;
