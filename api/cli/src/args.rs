@@ -7,7 +7,9 @@ mod schedules;
 
 pub use jobs::{BackupsArgs, JobArgs, JobsCommand, ListArgs};
 pub use prune::{KeepArgs, PruneArgs};
-pub use repo::{BackupHereArgs, CatArgs, DiffArgs, RepoArgs, RepoCommand, RepoRestoreArgs, RepoVerifyArgs};
+pub use repo::{
+    BackupHereArgs, CatArgs, DiffArgs, KeyCommand, PinArgs, RepoArgs, RepoCommand, RepoRestoreArgs, RepoVerifyArgs,
+};
 pub use schedules::{BackupScheduleArgs, SchedulesCommand, SetArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};

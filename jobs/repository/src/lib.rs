@@ -64,6 +64,7 @@ mod seal;
 mod secret;
 mod settings;
 mod slot;
+mod slots;
 mod stats;
 mod storage;
 mod store;

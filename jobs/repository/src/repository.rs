@@ -15,8 +15,7 @@ use crate::store::Store;
 use crate::vault::Vault;
 use crate::{
     BackupReader, BackupWriter, Compression, ContentHasher, ContentOrder, Domain, InitOptions, Location,
-    MANIFEST_FORMAT, Manifest, ManifestEntry, ManifestRef, PassphraseCost, RepositoryError, RepositoryId, SlotInfo,
-    Unlock, limits,
+    MANIFEST_FORMAT, Manifest, ManifestEntry, ManifestRef, RepositoryError, RepositoryId, Unlock, limits,
 };
 
 /// Manifests read at once.
@@ -80,28 +79,6 @@ impl Repository {
     /// Whether backups of this domain can be made here.
     pub fn takes(&self, domain: Domain) -> bool {
         self.vault(domain).is_ok()
-    }
-
-    /// Adds a key slot; a key file that doesn't exist is made. The slot is proven by opening it before this returns.
-    pub async fn add_slot(&self, unlock: &Unlock, label: &str) -> Result<SlotInfo, RepositoryError> {
-        let refused = |reason: &str| RepositoryError::Slot { reason: reason.into() };
-        let ring = self.inner.keys.ring().ok_or_else(|| refused("this repository isn't encrypted"))?;
-        init::refuse_key_inside(&self.inner.location, unlock)?;
-        if self.slots().await?.len() >= init::MAX_SLOTS {
-            return Err(refused("there are 16 already"));
-        }
-        let secret = init::secret_of(unlock, true)?.ok_or_else(|| refused("a key file or a passphrase is needed"))?;
-        let cost = PassphraseCost::default();
-        let slot = init::add_slot(&self.inner.store, self.id(), ring, secret, label, cost).await?;
-        Ok(slot.info())
-    }
-
-    /// The key slots, oldest first. Damaged ones are left out (and logged); verification tells of them.
-    pub async fn slots(&self) -> Result<Vec<SlotInfo>, RepositoryError> {
-        let (slots, _) = init::read_slots(&self.inner.store, self.id()).await?;
-        let mut slots: Vec<_> = slots.iter().map(|slot| slot.slot().info()).collect();
-        slots.sort_by_key(|slot| slot.created_at);
-        Ok(slots)
     }
 
     /// Starts a backup. Loads the index, and the footers of packs that no index lists yet, so that what a predecessor finished is
@@ -217,6 +194,14 @@ impl Repository {
     /// The vaults of its domains: at least one.
     pub(crate) fn vaults(&self) -> impl Iterator<Item = &Arc<Vault>> {
         self.inner.sealed.iter().chain(&self.inner.plain)
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.inner.keys
     }
 
     pub(crate) fn vault(&self, domain: Domain) -> Result<Arc<Vault>, RepositoryError> {

@@ -116,6 +116,27 @@ async fn slots_are_added_and_open() {
     assert!(matches!(repository.add_slot(&Unlock::None, "").await, Err(RepositoryError::Slot { .. })));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_goes_only_while_another_one_opens() {
+    let scratch = Scratch::new().await;
+    let first = scratch.repository.slots().await.expect("listed").remove(0);
+    let key = Unlock::KeyFile(scratch.folder.path().join("second"));
+    let refused = scratch.repository.remove_slot(&first.id, &scratch.key()).await.expect_err("the last one");
+    assert!(refused.to_string().contains("no other slot"), "{refused}");
+    let second = scratch.repository.add_slot(&key, "safe").await.expect("added");
+    for (id, kept) in [(&first.id, scratch.key()), (&first.id, Unlock::None), (&"../config".to_owned(), key.clone())] {
+        assert!(matches!(scratch.repository.remove_slot(id, &kept).await, Err(RepositoryError::Slot { .. })), "{id}");
+    }
+    scratch.repository.remove_slot(&first.id, &key).await.expect("another one opens");
+    assert!(matches!(
+        Repository::open(&scratch.location(), &scratch.key()).await,
+        Err(RepositoryError::WrongKey { .. })
+    ));
+    let repository = Repository::open(&scratch.location(), &key).await.expect("opens");
+    assert_eq!(repository.slots().await.expect("listed"), [second]);
+    assert!(repository.remove_slot(&first.id, &key).await.is_err(), "it is gone already");
+}
+
 #[tokio::test]
 async fn a_repository_without_keys_takes_plain_backups_only() {
     let folder = tempfile::tempdir().expect("scratch");

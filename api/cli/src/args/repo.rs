@@ -2,6 +2,7 @@
 
 use super::{Level, MongoArgs, RepositoryArgs};
 use clap::{Args, Subcommand};
+use std::path::PathBuf;
 
 /// `lucid-ops repo ...`.
 #[derive(Debug, Subcommand)]
@@ -29,6 +30,13 @@ pub enum RepoCommand {
     Verify(RepoVerifyArgs),
     /// Look at every object of a repository.
     Scan(RepoArgs),
+    /// Keep a backup whatever a prune is asked to keep.
+    Pin(PinArgs),
+    /// Let prunes judge a pinned backup again.
+    Unpin(BackupHereArgs),
+    /// List, add and remove the keys that open a repository.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Put a backup into a MongoDB without any job history: all it needs is the repository and its key.
     Restore(RepoRestoreArgs),
 }
@@ -52,6 +60,46 @@ pub struct BackupHereArgs {
     /// Where it is, and how to print.
     #[command(flatten)]
     pub repo: RepoArgs,
+}
+
+/// `lucid-ops repo pin`.
+#[derive(Debug, Args)]
+pub struct PinArgs {
+    /// The backup job, or an unambiguous prefix of its id; or `latest`, or `latest:DATABASE`.
+    pub backup: String,
+    /// Why, for people.
+    #[arg(long, default_value = "")]
+    pub reason: String,
+    /// Where it is, and how to print.
+    #[command(flatten)]
+    pub repo: RepoArgs,
+}
+
+/// `lucid-ops repo key ...`.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// List the key slots.
+    List(RepoArgs),
+    /// Add a key, proven by opening the repository with it; an existing key stays as it is.
+    Add {
+        /// The file of the new key; made where there is none.
+        #[arg(long, value_name = "FILE")]
+        new_key_file: PathBuf,
+        /// A name, for people.
+        #[arg(long, default_value = "")]
+        label: String,
+        /// Which repository, with a key that opens it.
+        #[command(flatten)]
+        repo: RepoArgs,
+    },
+    /// Remove a key slot, if another one opens with the key given.
+    Remove {
+        /// The slot's id, as `list` shows it.
+        slot: String,
+        /// Which repository, with the key that stays.
+        #[command(flatten)]
+        repo: RepoArgs,
+    },
 }
 
 /// `lucid-ops repo cat`.

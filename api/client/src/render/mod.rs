@@ -12,7 +12,7 @@ mod queues;
 pub(crate) mod samples;
 mod schedules;
 pub mod table;
-mod time;
+pub mod time;
 pub mod units;
 
 pub use audit::audit;

@@ -8,7 +8,7 @@ pub(crate) fn millis(at: &str) -> Option<i64> {
 }
 
 /// `2025-01-09 02:00:00`.
-pub(crate) fn second(at: &str) -> String {
+pub fn second(at: &str) -> String {
     formatted(at, "%Y-%m-%d %H:%M:%S")
 }
 

@@ -4,10 +4,12 @@
 
 mod cat;
 mod diff;
+mod key;
 mod list;
 mod ls;
 mod output;
 mod pick;
+mod pin;
 mod restore;
 mod salvage;
 mod scan;
@@ -33,6 +35,9 @@ pub async fn run(command: RepoCommand) -> Result<(), Exit> {
         RepoCommand::Diff(args) => diff::run(&args).await,
         RepoCommand::Scan(args) => scan::run(&args).await,
         RepoCommand::Verify(args) => verify::run(&args).await,
+        RepoCommand::Pin(args) => pin::pin(&args).await,
+        RepoCommand::Unpin(args) => pin::unpin(&args).await,
+        RepoCommand::Key(command) => key::run(command).await,
         RepoCommand::Restore(args) => restore::run(args).await,
     }
 }

@@ -1,0 +1,77 @@
+//! `lucid-ops repo key`: the keys that open a repository.
+
+use super::output;
+use crate::{
+    args::{KeyCommand, RepoArgs},
+    exit::Exit,
+    repositories::{self, refused},
+};
+use lucid_client::render::{table::Table, time};
+use lucid_repository::{Repository, SlotInfo, SlotKind, Unlock};
+use serde_json::json;
+
+/// Runs the verb.
+pub async fn run(command: KeyCommand) -> Result<(), Exit> {
+    match command {
+        KeyCommand::List(repo) => {
+            for (name, repository) in repositories::open(&repositories::read(&repo.repository)?).await? {
+                let slots = repository.slots().await.map_err(|error| refused(&name, &error))?;
+                show(&repo, &name, &slots).await?;
+            }
+            Ok(())
+        }
+        KeyCommand::Add { new_key_file, label, repo } => {
+            let (name, repository, _) = sole(&repo).await?;
+            let made = repository.add_slot(&Unlock::KeyFile(new_key_file.clone()), &label).await;
+            let slot = made.map_err(|error| refused(&name, &error))?;
+            if !repo.json {
+                let file = new_key_file.display();
+                println!("the key in {file} opens '{name}' now: keep a copy in another place");
+            }
+            show(&repo, &name, &[slot]).await
+        }
+        KeyCommand::Remove { slot, repo } => {
+            let (name, repository, kept) = sole(&repo).await?;
+            repository.remove_slot(&slot, &kept).await.map_err(|error| refused(&name, &error))?;
+            if repo.json {
+                println!("{}", json!({ "repository": name, "removed": slot }));
+            } else {
+                println!(
+                    "slot {slot} of '{name}' is gone. Whoever has its key and a copy of the repository from before can still \
+                     read what was in it"
+                );
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The one repository that is named, and the key that opens it.
+async fn sole(repo: &RepoArgs) -> Result<(String, Repository, Unlock), Exit> {
+    let named = repositories::read(&repo.repository)?;
+    let unlock = |name: &str| named.unlock_of(name).clone();
+    let mut open = repositories::open(&named).await?;
+    match (open.pop_first(), open.is_empty()) {
+        (Some((name, repository)), true) => Ok((name.clone(), repository, unlock(&name))),
+        _ => Err(Exit::usage("name one --repository: each has keys of its own")),
+    }
+}
+
+async fn show(repo: &RepoArgs, name: &str, slots: &[SlotInfo]) -> Result<(), Exit> {
+    let kind = |slot: &SlotInfo| match slot.kind {
+        SlotKind::KeyFile => "key file",
+        SlotKind::Passphrase => "passphrase",
+    };
+    let made = |slot: &SlotInfo| slot.created_at.try_to_rfc3339_string().unwrap_or_default();
+    if repo.json {
+        let lines = slots.iter().map(|slot| {
+            json!({ "repository": name, "slot": slot.id, "kind": kind(slot), "label": slot.label, "created_at": made(slot) })
+        });
+        return output::text(&output::json_lines(lines)).await;
+    }
+    let mut table = Table::new(&["SLOT", "OPENS WITH", "MADE (UTC)", "LABEL"]);
+    for slot in slots {
+        table.row(&[slot.id.clone(), kind(slot).into(), time::second(&made(slot)), slot.label.clone()]);
+    }
+    output::text(&table.text()).await
+}

@@ -1,0 +1,38 @@
+//! `lucid-ops repo pin` and `unpin`: backups that no prune removes.
+
+use super::pick;
+use crate::{
+    args::{BackupHereArgs, PinArgs},
+    exit::Exit,
+    repositories::refused,
+};
+use serde_json::json;
+
+/// Pins a backup.
+pub async fn pin(args: &PinArgs) -> Result<(), Exit> {
+    let picked = pick::one(&args.repo.repository, &args.backup).await?;
+    let pinned = picked.repository.pin(&picked.reference.key, &args.reason).await;
+    pinned.map_err(|error| refused(&picked.name, &error))?;
+    say(args.repo.json, &picked, true);
+    Ok(())
+}
+
+/// Takes a pin away.
+pub async fn unpin(args: &BackupHereArgs) -> Result<(), Exit> {
+    let picked = pick::one(&args.repo.repository, &args.backup).await?;
+    let unpinned = picked.repository.unpin(&picked.reference.key).await;
+    unpinned.map_err(|error| refused(&picked.name, &error))?;
+    say(args.repo.json, &picked, false);
+    Ok(())
+}
+
+fn say(as_json: bool, picked: &pick::Picked, pinned: bool) {
+    let job = &picked.manifest.job;
+    if as_json {
+        println!("{}", json!({ "repository": picked.name, "backup": job, "pinned": pinned }));
+    } else if pinned {
+        println!("{job} stays, whatever prunes are asked to keep");
+    } else {
+        println!("{job} is judged by prunes again");
+    }
+}
