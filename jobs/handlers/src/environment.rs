@@ -34,7 +34,7 @@ pub struct HandlerOptions {
 
 impl Default for HandlerOptions {
     fn default() -> Self {
-        Self { batch_bytes: 4 << 20, parallel: 4, compression_level: 3, silence_ms: 90_000 }
+        Self { batch_bytes: 2 << 20, parallel: 4, compression_level: 3, silence_ms: 90_000 }
     }
 }
 

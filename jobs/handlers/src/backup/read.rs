@@ -117,10 +117,13 @@ impl Source<'_> {
         let read = self.copy(entry, what, (at, order), size, (&mut documents, &mut bytes)).await;
         let outcome = match read {
             Ok(reading) if reading.read_at.is_some() => Ok(Some(reading)),
-            Ok(reading) => self.server.count(what, self.snapshot).await.map(|counted| {
-                let agrees = counted == reading.content.documents && i64::try_from(counted) == Ok(documents);
-                agrees.then_some(reading)
-            }),
+            Ok(reading) => {
+                let read = reading.content.documents;
+                self.server.has_count(what, self.snapshot, read).await.map(|agrees| {
+                    // Also that the repository has taken what was read.
+                    (agrees && i64::try_from(read) == Ok(documents)).then_some(reading)
+                })
+            }
             Err(error) => Err(error),
         };
         if !matches!(outcome, Ok(Some(_))) {

@@ -90,15 +90,26 @@ impl Server {
         Ok(self.batches(command, batch_documents))
     }
 
-    /// How many documents a snapshot of a collection has.
-    pub async fn count(&self, what: &Identified, at: Timestamp) -> Result<u64> {
-        let body = doc! {
+    /// Whether a snapshot of a collection has so many documents. Its index on `_id` says it soonest (in a third of the time); where there is
+    /// none, or it says otherwise, the documents are counted themselves.
+    pub async fn has_count(&self, what: &Identified, at: Timestamp, expected: u64) -> Result<bool> {
+        match self.count(what, at, doc! { "hint": { "_id": 1 } }).await {
+            Ok(counted) if counted == expected => return Ok(true),
+            Err(error) if error.server_code() != Some(code::BAD_VALUE) => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+        Ok(self.count(what, at, Document::new()).await? == expected)
+    }
+
+    async fn count(&self, what: &Identified, at: Timestamp, hint: Document) -> Result<u64> {
+        let mut body = doc! {
             "aggregate": &what.storage,
             "collectionUUID": what.uuid,
             "pipeline": [{ "$count": "documents" }],
             "cursor": {},
             "readConcern": ReadAt::Snapshot(at).concern(),
         };
+        body.extend(hint);
         let doing = format!("count {}.{}", what.database, what.storage);
         let mut batches = self.batches(command(&what.database, &doing, false, &body)?, 1).within(COUNT_PATIENCE);
         let mut counted = 0;
