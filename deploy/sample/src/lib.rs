@@ -6,6 +6,7 @@
 
 mod batch;
 mod catalog;
+mod change;
 mod claim;
 mod compare;
 mod contents;
@@ -14,15 +15,18 @@ mod error;
 mod generate;
 mod load;
 mod random;
+mod sets;
 mod shapes;
 mod types;
 
+pub use change::{Change, change};
 pub use claim::prepare;
 pub use compare::{Compared, Difference, compare, compare_each};
 pub use drain::{Drained, drain};
 pub use error::Error;
 pub use generate::generate;
 pub use load::{Loaded, fill, load};
+pub use sets::{Edge, generate_edge};
 
 /// The result of everything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;

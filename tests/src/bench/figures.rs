@@ -94,19 +94,43 @@ pub fn per_s(count: usize, took: Duration) -> f64 {
 
 /// CPU seconds that a process has used.
 pub fn cpu_s(pid: u32) -> Outcome<f64> {
+    times_s(&pid.to_string(), [11, 12])
+}
+
+/// CPU seconds of this process's children that have ended.
+pub fn children_cpu_s() -> Outcome<f64> {
+    times_s("self", [13, 14])
+}
+
+/// The sum of two of a process's times, by their place behind its name.
+fn times_s(pid: &str, places: [usize; 2]) -> Outcome<f64> {
     /// Linux counts in hundredths of a second for programs, whatever it uses inside.
     const TICKS_PER_S: f64 = 100.0;
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name before it may hold blanks.
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
     let ticks = |place: usize| fields.get(place).and_then(|field| field.parse::<f64>().ok()).ok_or("no CPU time");
-    Ok((ticks(11)? + ticks(12)?) / TICKS_PER_S)
+    Ok((ticks(places[0])? + ticks(places[1])?) / TICKS_PER_S)
 }
 
 /// Memory that a process holds, in MB (10^6 bytes).
 pub fn resident_mb(pid: u32) -> Outcome<f64> {
+    memory_mb(pid, "VmRSS:")
+}
+
+/// The most memory that a process has held since it began, or since [`reset_peak`].
+pub fn peak_mb(pid: u32) -> Outcome<f64> {
+    memory_mb(pid, "VmHWM:")
+}
+
+/// Lets the peak begin again.
+pub fn reset_peak(pid: u32) -> Outcome<()> {
+    Ok(fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
+}
+
+fn memory_mb(pid: u32, what: &str) -> Outcome<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).ok_or_else(|| format!("no {what}"))?;
     let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kib * 1_024.0 / 1_000_000.0)
 }

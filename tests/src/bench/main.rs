@@ -1,9 +1,10 @@
-//! The bench of the engine: no-op jobs, beside the floors of the same server in the same run.
+//! The bench: the engine with no-op jobs, and backups, beside the floors of the same server in the same run.
 //!
 //! `jobs` measures idling, pick-up, enqueue, drain and the claims of eight workers, each also by its own name; `history`
-//! how claims fare beside ever more finished jobs; `worker` is a worker in a process of its own. Invariant: a floor
-//! and what is compared with it are measured in turn, so that a busy machine slows both.
+//! how claims fare beside ever more finished jobs; `worker` is a worker in a process of its own; [`backup`] has chapters of its
+//! own. Invariant: a floor and what is compared with it are measured in turn, so that a busy machine slows both.
 
+mod backup;
 mod child;
 mod claims;
 mod drain;
@@ -22,7 +23,7 @@ use std::{env, error::Error, process::ExitCode};
 /// What goes wrong here ends the run.
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-const USAGE: &str = "usage: tests/bench jobs|idle|pick-up|enqueue|drain|claims|history [--json]";
+const USAGE: &str = "usage: tests/bench jobs|idle|pick-up|enqueue|drain|claims|history [--json]\n   or: tests/bench backup|mixed|tiny|huge|many|sizes|nights|chunks [--json]";
 /// What `jobs` measures: all but the history, which fills a disk.
 const JOBS: [&str; 5] = ["idle", "pick-up", "enqueue", "drain", "claims"];
 
@@ -35,6 +36,8 @@ async fn main() -> ExitCode {
         ["worker", name, slots, database] => return ended(child::work(name, slots, database).await),
         ["jobs"] => measure(&JOBS).await.map(|report| report.table()),
         ["jobs", "--json"] => measure(&JOBS).await.map(|report| report.json()),
+        ["backup"] => measure(&backup::CHAPTERS).await.map(|report| report.table()),
+        ["backup", "--json"] => measure(&backup::CHAPTERS).await.map(|report| report.json()),
         [chapter] => measure(&[chapter]).await.map(|report| report.table()),
         [chapter, "--json"] => measure(&[chapter]).await.map(|report| report.json()),
         _ => Err(USAGE.into()),
@@ -63,6 +66,7 @@ async fn measure(chapters: &[&str]) -> Outcome<Report> {
             "drain" => drain::measure(&mut stage, &mut report).await?,
             "claims" => claims::measure(&stage, &mut report).await?,
             "history" => history::measure(&stage, &mut report).await?,
+            other if backup::measure(other, &mut stage, &mut report).await? => {}
             _ => return Err(USAGE.into()),
         }
     }
