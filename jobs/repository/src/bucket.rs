@@ -179,4 +179,8 @@ impl Storage for BucketStorage {
     async fn delete(&self, name: &str) -> Result<(), Error> {
         self.bucket.delete(&self.path(name)).await
     }
+
+    fn writes_at_once(&self) -> u32 {
+        2
+    }
 }

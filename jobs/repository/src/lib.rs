@@ -27,6 +27,7 @@ mod batch;
 mod bucket;
 mod bytes_reader;
 mod collection;
+mod compression;
 mod config;
 mod content;
 mod cutter;

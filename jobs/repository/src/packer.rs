@@ -19,8 +19,6 @@ use crate::vault::Vault;
 
 /// A pack is closed at this size.
 const PACK_BYTES: u64 = 16 << 20;
-/// Packs on their way to the storage; one more being filled makes the memory that packs take.
-const UPLOADS: u32 = 2;
 
 /// Takes sealed chunks and makes packs of them.
 #[derive(Debug)]
@@ -30,7 +28,9 @@ pub(crate) struct Packer {
     pub(crate) names: WriterNames,
     ledger: Mutex<Ledger>,
     open: tokio::sync::Mutex<OpenPack>,
+    /// Packs on their way to the storage; one more being filled makes the memory that packs take.
     uploads: Arc<Semaphore>,
+    uploads_max: u32,
 }
 
 #[derive(Debug, Default)]
@@ -53,8 +53,10 @@ pub(crate) struct SealedChunk {
 
 impl Packer {
     pub(crate) fn new(vault: Arc<Vault>, sealer: Arc<Sealer>, names: WriterNames) -> Arc<Self> {
-        let uploads = Arc::new(Semaphore::new(UPLOADS as usize));
-        Arc::new(Self { vault, sealer, names, ledger: Mutex::default(), open: tokio::sync::Mutex::default(), uploads })
+        let uploads_max = vault.store.writes_at_once().max(1);
+        let uploads = Arc::new(Semaphore::new(uploads_max as usize));
+        let (ledger, open) = (Mutex::default(), tokio::sync::Mutex::default());
+        Arc::new(Self { vault, sealer, names, ledger, open, uploads, uploads_max })
     }
 
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -73,13 +75,13 @@ impl Packer {
         let mut open = self.open.lock().await;
         let closed = if open.entries.is_empty() { Ok(()) } else { self.close(&mut open).await };
         drop(open);
-        let _all_done = self.uploads.acquire_many(UPLOADS).await.expect("never closed");
+        let _all_done = self.uploads.acquire_many(self.uploads_max).await.expect("never closed");
         closed.and(self.ledger().check())
     }
 
     /// Whether every chunk that was appended is durable.
     pub(crate) async fn is_flushed(&self) -> bool {
-        self.open.lock().await.entries.is_empty() && self.uploads.available_permits() == UPLOADS as usize
+        self.open.lock().await.entries.is_empty() && self.uploads.available_permits() == self.uploads_max as usize
     }
 
     /// Starts storing the open pack. The turn is awaited first, so that dropping this future loses nothing.

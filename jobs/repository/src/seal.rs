@@ -11,6 +11,7 @@ use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce, Tag};
 use subtle::ConstantTimeEq;
 
+use crate::compression::{compress, decompress};
 use crate::keys::{Keys, random};
 use crate::record::{BodyCompression, HEADER_BYTES, Header, OVERHEAD_BYTES, RecordType, Suite, TAG_BYTES};
 use crate::{Domain, RepositoryError, limits};
@@ -164,7 +165,7 @@ impl Opener {
     /// The raw bytes of a record of this type and id; the text says why they can't be had.
     pub(crate) fn open(&self, record: &[u8], record_type: RecordType, id: &[u8; 32]) -> Result<Vec<u8>, String> {
         let (header, body) = self.open_body(record, record_type, id)?;
-        decompress(body, &header)
+        unpack(body, &header)
     }
 
     /// A delta chunk of this id, not yet applied to its base.
@@ -242,22 +243,15 @@ fn check(keys: &Keys, associated: &[u8], body: &[u8]) -> [u8; TAG_BYTES] {
     *hash.as_bytes().first_chunk().expect("a hash is longer")
 }
 
-/// The compressed bytes if they are asked for and smaller.
-fn compress(raw: &[u8], level: Option<i32>) -> Result<Option<Vec<u8>>, RepositoryError> {
-    let Some(level) = level else { return Ok(None) };
-    let compressed = zstd::bulk::compress(raw, level)
-        .map_err(|error| RepositoryError::Internal { what: "compression", reason: error.to_string() })?;
-    Ok((compressed.len() < raw.len()).then_some(compressed))
-}
-
-fn decompress(body: Vec<u8>, header: &Header) -> Result<Vec<u8>, String> {
+/// The raw bytes of a body that was opened.
+fn unpack(body: Vec<u8>, header: &Header) -> Result<Vec<u8>, String> {
     let raw_bytes = usize::try_from(header.raw_bytes).map_err(|error| error.to_string())?;
-    let raw = match header.compression {
-        BodyCompression::None => body,
-        BodyCompression::Zstd => zstd::bulk::decompress(&body, raw_bytes).map_err(|error| error.to_string())?,
-        BodyCompression::ZstdPrefix => return Err("it can't be read without its base".into()),
-    };
-    if raw.len() == raw_bytes { Ok(raw) } else { Err("its raw length doesn't match".into()) }
+    match header.compression {
+        BodyCompression::None if body.len() == raw_bytes => Ok(body),
+        BodyCompression::None => Err("its raw length doesn't match".into()),
+        BodyCompression::Zstd => decompress(&body, raw_bytes),
+        BodyCompression::ZstdPrefix => Err("it can't be read without its base".into()),
+    }
 }
 
 fn no_key(reason: &str) -> RepositoryError {

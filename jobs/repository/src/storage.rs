@@ -38,6 +38,10 @@ pub(crate) trait Storage: fmt::Debug + Send + Sync {
     async fn sync(&self, names: &[String]) -> Result<(), Error>;
     /// Removes an object; `NotFound` if there is none.
     async fn delete(&self, name: &str) -> Result<(), Error>;
+    /// How many large writes at once are faster than one after another: of a disk none, and each takes memory.
+    fn writes_at_once(&self) -> u32 {
+        1
+    }
 }
 
 /// A local folder.

@@ -41,6 +41,11 @@ impl Store {
         Self { storage: self.storage.clone(), create_only }
     }
 
+    /// How many large writes at once are faster than one after another.
+    pub(crate) fn writes_at_once(&self) -> u32 {
+        self.storage.writes_at_once()
+    }
+
     /// Writes an object of a name that only this writer uses. Sends the same bytes again if that fails.
     pub(crate) async fn create_own(&self, name: &str, parts: &[Bytes]) -> Result<(), RepositoryError> {
         match self.create(name, parts).await? {
