@@ -8,6 +8,7 @@ mod context;
 mod damage;
 mod expiry;
 mod failover;
+mod manners;
 mod nights;
 mod sample;
 mod snapshot;

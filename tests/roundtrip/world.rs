@@ -3,7 +3,7 @@
 use super::context::{Claim, Stored};
 use bson::Document;
 use lucid_embedded::{Deployment, Options};
-use lucid_handlers::{Environment, HandlerOptions, registry};
+use lucid_handlers::{Environment, HandlerOptions, Pace, registry};
 use lucid_ports::{Handler, JobError, Store, memory::MemoryStore};
 use lucid_repository::{InitOptions, Location, Repository, Unlock};
 use lucid_schemas::{
@@ -39,6 +39,7 @@ pub struct World {
     /// Stops the handlers right before they send a command; the test's own client isn't concerned.
     pub at_command: AtCommand,
     handlers: Vec<Arc<dyn Handler>>,
+    environment: Arc<Environment>,
     name: RepositoryName,
     _scratch: TempDir,
 }
@@ -71,11 +72,14 @@ impl World {
             repositories: [("main".to_owned(), repository.clone())].into(),
             ops_database: "lucid_ops".into(),
             options: HandlerOptions { batch_bytes: 64 << 10, silence_ms: 10_000, ..HandlerOptions::default() },
+            pace: Pace::default(),
         };
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let environment = Arc::new(environment);
         Self {
             name: RepositoryName { name: "main".into(), id: repository.id().to_string() },
-            handlers: registry(&Arc::new(environment), &store),
+            handlers: registry(&environment, &store),
+            environment,
             client,
             at_command,
             repository,
@@ -83,6 +87,16 @@ impl World {
             deployment: deployment.map(tokio::sync::Mutex::new),
             _scratch: scratch,
         }
+    }
+
+    /// The same world with a worker of other manners.
+    pub fn with_worker(mut self, pace: Pace, change: impl FnOnce(&mut HandlerOptions)) -> Self {
+        let Environment { client, repositories, ops_database, mut options, .. } = Environment::clone(&self.environment);
+        change(&mut options);
+        self.environment = Arc::new(Environment { client, repositories, ops_database, options, pace });
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        self.handlers = registry(&self.environment, &store);
+        self
     }
 
     /// A database name that no other test uses.

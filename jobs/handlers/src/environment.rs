@@ -1,13 +1,13 @@
 //! What the handlers of one worker share.
 
-use crate::{database::Server, error::Error};
+use crate::{Pace, database::Server, error::Error};
 use lucid_repository::Repository;
 use lucid_schemas::Request;
 use std::{collections::BTreeMap, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// What the handlers of one worker share.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Environment {
     /// The replica set. Without a default read concern: one would override the snapshots that backups read at.
     pub client: mongodb::Client,
@@ -17,6 +17,8 @@ pub struct Environment {
     pub ops_database: String,
     /// What can be tuned.
     pub options: HandlerOptions,
+    /// How fast documents may be read and written.
+    pub pace: Pace,
 }
 
 /// What can be tuned.
@@ -30,11 +32,31 @@ pub struct HandlerOptions {
     pub compression_level: i32,
     /// A member that doesn't answer for so long, beyond what a command allows itself, is given up.
     pub silence_ms: u32,
+    /// Which members backups are read from.
+    pub read_from: ReadFrom,
+}
+
+/// Which members of the set backups are read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReadFrom {
+    /// The primary.
+    #[default]
+    Primary,
+    /// A secondary, or none.
+    Secondary,
+    /// A secondary or the primary, whichever the backup before was read from.
+    Any,
 }
 
 impl Default for HandlerOptions {
     fn default() -> Self {
-        Self { batch_bytes: 2 << 20, parallel: 4, compression_level: 3, silence_ms: 90_000 }
+        Self {
+            batch_bytes: 2 << 20,
+            parallel: 4,
+            compression_level: 3,
+            silence_ms: 90_000,
+            read_from: ReadFrom::Primary,
+        }
     }
 }
 
@@ -42,7 +64,7 @@ impl Environment {
     /// The replica set as a job sees it that ends with `stop`.
     pub(crate) fn server(&self, stop: &CancellationToken) -> Server {
         let silence = Duration::from_millis(self.options.silence_ms.into());
-        Server::new(self.client.clone(), silence, stop.clone())
+        Server::new(self.client.clone(), silence, stop.clone(), self.pace.clone())
     }
 
     /// The repository that a request names, if it is the very one that the request meant.

@@ -10,6 +10,7 @@ mod database;
 mod direct;
 mod environment;
 mod error;
+mod pace;
 mod progress;
 mod prune;
 mod restore;
@@ -17,7 +18,8 @@ mod verify;
 
 pub use backup::BackupHandler;
 pub use direct::{DirectJob, Report};
-pub use environment::{Environment, HandlerOptions};
+pub use environment::{Environment, HandlerOptions, ReadFrom};
+pub use pace::Pace;
 pub use prune::PruneHandler;
 pub use restore::RestoreHandler;
 pub use verify::VerifyHandler;

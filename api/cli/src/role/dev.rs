@@ -1,6 +1,9 @@
 //! `lucid-ops dev`: a private mongod as rs0, API and worker in one process, state in one folder.
 
-use super::{api, backup_schedule, node, worker};
+use super::{
+    api, backup_schedule, node,
+    worker::{self, Manners},
+};
 use crate::{
     args::DevArgs,
     exit::Exit,
@@ -86,7 +89,8 @@ async fn serve(
     let scheduling = SchedulerOptions::new(&options.name);
     // The port first: a worker that has just claimed is not to be stopped because it is taken.
     let listener = api::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, args.api_port)))?;
-    let worker = worker::start(&connection, DEFAULT_OPS_DATABASE, &named, Vec::new(), options, scheduling).await?;
+    let (labels, manners) = (Vec::new(), Manners::default());
+    let worker = worker::start(&connection, DEFAULT_OPS_DATABASE, &named, labels, manners, options, scheduling).await?;
     let address = listener.local_addr().map_err(Exit::failed)?;
     let stop = CancellationToken::new();
     let api_options = ApiOptions {

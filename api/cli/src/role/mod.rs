@@ -3,6 +3,7 @@
 pub mod api;
 mod backup_schedule;
 pub mod dev;
+mod priority;
 pub mod worker;
 
 use crate::exit::{Exit, UNREACHABLE};

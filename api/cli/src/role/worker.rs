@@ -1,14 +1,14 @@
 //! `lucid-ops worker`: handlers, repositories and the store, under one worker.
 
-use super::{backup_schedule, bind, connect, node};
+use super::{backup_schedule, bind, connect, node, priority};
 use crate::{
-    args::WorkerArgs,
+    args::{Member, WorkerArgs},
     exit::Exit,
     repositories::{self, Named},
     secrets::mongodb_uri,
     shutdown::Shutdown,
 };
-use lucid_handlers::{Environment, HandlerOptions, registry};
+use lucid_handlers::{Environment, HandlerOptions, Pace, ReadFrom, registry};
 use lucid_mongo::Connection;
 use lucid_ports::{Reach, Store};
 use lucid_runtime::{Scheduler, SchedulerHandle, SchedulerOptions, Worker, WorkerHandle, WorkerOptions};
@@ -17,6 +17,9 @@ use std::{sync::Arc, time::Duration};
 
 /// Works until the signal to stop.
 pub async fn run(args: WorkerArgs) -> Result<(), Exit> {
+    if args.low_priority {
+        priority::lower()?;
+    }
     let mut shutdown = Shutdown::listen()?;
     let named = repositories::read(&args.repository)?;
     let wanted = backup_schedule::read(&args.backups, &args.mongo.ops_database)?;
@@ -30,7 +33,17 @@ pub async fn run(args: WorkerArgs) -> Result<(), Exit> {
     };
     let name = options.name.clone();
     let scheduling = SchedulerOptions { skew_limit_ms: args.skew_limit_ms.into(), ..SchedulerOptions::new(&name) };
-    let mut worker = start(&connection, &args.mongo.ops_database, &named, args.labels, options, scheduling).await?;
+    let read_from = match args.read_from {
+        Member::Primary => ReadFrom::Primary,
+        Member::Secondary => ReadFrom::Secondary,
+        Member::Any => ReadFrom::Any,
+    };
+    let manners = Manners {
+        pace: args.max_rate.map_or_else(Pace::default, |rate| Pace::of(rate.0)),
+        options: HandlerOptions { read_from, ..HandlerOptions::default() },
+    };
+    let ops = args.mongo.ops_database;
+    let mut worker = start(&connection, &ops, &named, args.labels, manners, options, scheduling).await?;
     println!("worker {name} is ready");
     tokio::select! {
         () = shutdown.came() => worker.stop().await,
@@ -40,6 +53,13 @@ pub async fn run(args: WorkerArgs) -> Result<(), Exit> {
 
 fn retention(days: u32) -> Option<Duration> {
     (days > 0).then(|| Duration::from_hours(24 * u64::from(days)))
+}
+
+/// How a worker treats the server.
+#[derive(Default)]
+pub(super) struct Manners {
+    pace: Pace,
+    options: HandlerOptions,
 }
 
 /// A worker with all that it holds.
@@ -65,6 +85,7 @@ pub(super) async fn start(
     ops_database: &str,
     named: &Named,
     labels: Vec<String>,
+    manners: Manners,
     options: WorkerOptions,
     scheduling: SchedulerOptions,
 ) -> Result<Running, Exit> {
@@ -79,7 +100,8 @@ pub(super) async fn start(
         client: connection.client(),
         repositories,
         ops_database: ops_database.to_owned(),
-        options: HandlerOptions::default(),
+        options: manners.options,
+        pace: manners.pace,
     };
     let reach = Reach { repositories: reached, labels, ..Reach::default() };
     let feed = connection.feed().await.map_err(Exit::failed)?;

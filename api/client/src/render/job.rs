@@ -92,6 +92,7 @@ fn caveat(job: &JobView) -> Option<String> {
         (level == Some("structure")).then(|| "only the structure: contents were not read".to_owned()),
         told("not read at the same instant as the rest", "inconsistent"),
         told("left out", "left_out"),
+        told("stored again, since they look different on another member than the one read from before", "stored_again"),
         told("changed by somebody else meanwhile, so left alone", "left_alone"),
         told("only the newest that fit were restored of", "trimmed"),
     ];

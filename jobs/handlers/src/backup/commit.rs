@@ -23,6 +23,10 @@ pub(super) struct Copied {
     pub changed: Vec<String>,
     /// What would belong to it but can't be backed up, by name.
     pub left_out: Vec<String>,
+    /// The member that it was read from, `host:port`.
+    pub member: String,
+    /// Collections that are stored again because the backup before was read from another member.
+    pub again: Vec<String>,
 }
 
 /// Prepares the manifest, passes the point of no return, and writes it.
@@ -41,7 +45,7 @@ pub(super) async fn commit(run: &Run<'_>, writer: &BackupWriter, copied: Copied)
         snapshot_time: Some(copied.time),
         server_version: run.facts.version.clone(),
         fcv: run.facts.fcv.clone(),
-        member: run.facts.member.clone(),
+        member: copied.member,
         consistent: copied.collections.iter().all(|entry| entry.at_snapshot),
         collections: copied.collections,
     };
@@ -57,6 +61,7 @@ pub(super) async fn commit(run: &Run<'_>, writer: &BackupWriter, copied: Copied)
     result.extend(stats(&writer.stats()));
     name(&mut result, "changed_meanwhile", &copied.changed);
     name(&mut result, "left_out", &copied.left_out);
+    name(&mut result, "stored_again", &copied.again);
     Ok(result)
 }
 

@@ -3,6 +3,7 @@
 //! Invariant: a backup counts only if the job's result names its manifest; never two instants under one manifest.
 
 mod commit;
+mod member;
 mod plan;
 mod read;
 mod snapshot;
@@ -26,6 +27,7 @@ use lucid_repository::{
     BackupWriter, CollectionEntry, CollectionKind, Compression, ContentOrder, Domain, Manifest, ReadOrder, Repository,
 };
 use lucid_schemas::{BackupSpec, EventBody, Kind, Spec, State};
+use member::Member;
 use read::Source;
 use snapshot::{Snapshot, snapshot};
 use std::{collections::BTreeMap, sync::Arc};
@@ -158,28 +160,29 @@ impl Run<'_> {
         let earlier = self.repository.newest_manifest(&self.spec.database, self.domain).await?;
         let copied = self.copy(&server, snapshot, (&writer, earlier.as_ref())).await;
         halt.cancel();
-        let (collections, changed) = copied?;
+        let copied = copied?;
         writer.finish().await?;
-        commit::commit(
-            self,
-            &writer,
-            Copied { time: snapshot.time, collections, changed, left_out: snapshot.left_out.clone() },
-        )
-        .await
+        commit::commit(self, &writer, copied).await
     }
 
-    /// Reads every collection; afterwards says which definitions have changed meanwhile.
+    /// Reads every collection; afterwards looks which definitions have changed meanwhile.
     async fn copy(
         &self,
         server: &Server,
         snapshot: &Snapshot,
         (writer, earlier): (&BackupWriter, Option<&Manifest>),
-    ) -> Result<(Vec<CollectionEntry>, Vec<String>)> {
+    ) -> Result<Copied> {
         let selected = &snapshot.selected;
         let sizes = self.sizes(server, selected).await?;
-        self.meter.phase("copy", sizes.values().map(|size| size.bytes).sum());
+        let bytes = sizes.values().map(|size| size.bytes).sum();
+        snapshot::check_pace(server, bytes).await?;
+        self.meter.phase("copy", bytes);
+        let from = self.environment.options.read_from;
+        let before = earlier.map(|manifest| manifest.member.as_str());
+        let member = Member::choose(server, from, &self.facts, before).await?;
         let source = Source {
-            server,
+            server: &member.server,
+            member: &member,
             database: &self.spec.database,
             snapshot: snapshot.time,
             snapshots_capped: self.facts.snapshots_capped(),
@@ -190,7 +193,14 @@ impl Run<'_> {
         };
         let mut read = read_all(&source, selected, &sizes).await?;
         let changed = snapshot::changed(server, &self.spec.database, selected).await?;
-        Ok((self.in_manifest_order(selected, &mut read, snapshot.time), changed))
+        let collections = self.in_manifest_order(selected, &mut read, snapshot.time);
+        let again = member::stored_again(&collections, before, &member.address);
+        if !again.is_empty() {
+            let (job, member) = (self.context.job(), &member.address);
+            tracing::warn!(job = %job.id(), before, member, collections = ?again, "new member: these are stored again");
+        }
+        let (time, left_out, member) = (snapshot.time, snapshot.left_out.clone(), member.address);
+        Ok(Copied { time, collections, changed, left_out, member, again })
     }
 
     async fn sizes(&self, server: &Server, selected: &BTreeMap<String, Entry>) -> Result<BTreeMap<String, Size>> {

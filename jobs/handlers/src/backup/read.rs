@@ -3,7 +3,7 @@
 //! Invariant: what is reported as read is all that the collection held at its instant: the server must have read at
 //! that very instant, and a count at it must agree. Anything else is read again from the beginning.
 
-use super::plan;
+use super::{member::Member, plan};
 use crate::{
     HandlerOptions,
     database::{
@@ -28,8 +28,10 @@ const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 
 /// What reading any collection of a backup needs.
-pub(crate) struct Source<'a> {
+pub(super) struct Source<'a> {
+    /// The set, read from the member.
     pub server: &'a Server,
+    pub member: &'a Member,
     pub database: &'a str,
     pub snapshot: Timestamp,
     /// Whether capped collections can be read at the snapshot.
@@ -70,6 +72,9 @@ impl Source<'_> {
                 Ok(None) => tracing::warn!(collection = entry.name, "read a wrong number of documents: reading again"),
                 Err(error) if may_pass(entry.kind, &error, number) => {
                     tracing::warn!(collection = entry.name, %error, "reading again");
+                    if error.is_passing() {
+                        self.member.lose();
+                    }
                 }
                 Err(error) => return Err(snapshot_error(&what, error)),
             }
@@ -215,6 +220,7 @@ impl Source<'_> {
             }
             let batch_bytes: i64 = batch.offsets.iter().map(|(_, length)| i64::from(*length)).sum();
             let count = i64::try_from(batch.offsets.len()).unwrap_or(i64::MAX);
+            self.server.pass(batch_bytes.unsigned_abs()).await?;
             writer.push(batch).await?;
             *documents += count;
             *bytes += batch_bytes;

@@ -179,6 +179,22 @@ pub(crate) async fn check_window(server: &Server) -> Result<()> {
     }
 }
 
+/// Refuses a database that can't be read within the snapshot window at the worker's limit: in vain it would be read, and read again.
+pub(crate) async fn check_pace(server: &Server, bytes: i64) -> Result<()> {
+    let Some(least) = server.takes(bytes.max(0).unsigned_abs()) else { return Ok(()) };
+    match server.snapshot_window_seconds().await? {
+        Some(seconds) if least.as_secs() > seconds.max(0).unsigned_abs() => Err(Error::refused(
+            "too_slow_for_window",
+            format!(
+                "at this worker's --max-rate the backup takes {} s at least, but a snapshot can be read for {seconds} s: raise the \
+                 rate, or minSnapshotHistoryWindowInSeconds on every member, then ask again",
+                least.as_secs()
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
 pub(crate) fn window_too_small(seconds: Option<i64>) -> Error {
     let now = seconds.map_or_else(String::new, |seconds| format!(" (now {seconds})"));
     Error::refused(

@@ -170,16 +170,21 @@ impl Server {
         Ok(Size { bytes: whole_field(document, "bytes"), mean_bytes: whole_field(document, "mean_bytes") })
     }
 
+    /// The address of the member that answers, `host:port`; refuses a server without a replica set.
+    pub async fn greet(&self) -> Result<String> {
+        let hello = self.ask(command("admin", "greet the server", true, &doc! { "hello": 1 })?).await?;
+        hello.get_str("me").map(str::to_owned).map_err(|_| {
+            Error::refused(
+                "no_replica_set",
+                "MongoDB runs without a replica set, which backups need: start it with --replSet and initiate the set",
+            )
+        })
+    }
+
     /// What the server is; refuses one without a replica set.
     pub async fn facts(&self) -> Result<ServerFacts> {
         let admin = |doing: &str, body| command("admin", doing, true, &body);
-        let hello = self.ask(admin("greet the server", doc! { "hello": 1 })?).await?;
-        let Ok(member) = hello.get_str("me") else {
-            return Err(Error::refused(
-                "no_replica_set",
-                "MongoDB runs without a replica set, which backups need: start it with --replSet and initiate the set",
-            ));
-        };
+        let member = self.greet().await?;
         let build = self.ask(admin("ask for the version", doc! { "buildInfo": 1 })?).await?;
         let asked = self
             .ask(admin(
@@ -196,11 +201,7 @@ impl Server {
             Err(Error::Server { .. }) => String::new(),
             Err(error) => return Err(error),
         };
-        Ok(ServerFacts {
-            version: build.get_str("version").unwrap_or_default().to_owned(),
-            fcv,
-            member: member.to_owned(),
-        })
+        Ok(ServerFacts { version: build.get_str("version").unwrap_or_default().to_owned(), fcv, member })
     }
 
     /// For how long a snapshot stays readable, in seconds; `None` where this user may not ask.

@@ -5,13 +5,21 @@
 //! end by itself. (A member that is suspended or cut off says nothing at all, and the connection notices that only after
 //! a quarter of an hour.)
 
-use crate::error::{Error, Result};
+use crate::{
+    Pace,
+    error::{Error, Result},
+};
 use bson::{Document, RawBson, RawBsonRef, RawDocument, RawDocumentBuf, Timestamp};
 use bytes::Bytes;
 use futures::StreamExt;
 use lucid_repository::DocumentBatch;
-use mongodb::Client;
-use std::time::Duration;
+use mongodb::{
+    Client,
+    action::{Action, RunCommand, RunCursorCommand},
+    options::SelectionCriteria,
+    raw_batch_cursor::RawBatch,
+};
+use std::time::{Duration, Instant};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -36,13 +44,21 @@ pub(crate) struct Server {
     client: Client,
     silence: Duration,
     stop: CancellationToken,
+    pace: Pace,
+    /// Which member is asked; the primary where absent.
+    member: Option<SelectionCriteria>,
 }
 
 impl Server {
     /// `silence` is how long a member may take for an answer, beyond what the command allows itself; `stop` ends every wait
     /// except those of [`Self::tell`].
-    pub fn new(client: Client, silence: Duration, stop: CancellationToken) -> Self {
-        Self { client, silence, stop }
+    pub fn new(client: Client, silence: Duration, stop: CancellationToken, pace: Pace) -> Self {
+        Self { client, silence, stop, pace, member: None }
+    }
+
+    /// The same set, asking members that meet this.
+    pub fn reading_from(&self, member: SelectionCriteria) -> Self {
+        Self { member: Some(member), ..self.clone() }
     }
 
     /// Sends a command whose outcome nobody needs once the job has to stop.
@@ -69,10 +85,10 @@ impl Server {
 
     /// Sends a command, and leaves the waiting to the caller.
     pub fn spawn(&self, command: Command) -> tokio::task::JoinHandle<Result<Document>> {
-        let database = self.client.database(&command.database);
+        let (database, member) = (self.client.database(&command.database), self.member.clone());
         tokio::spawn(async move {
             let Command { doing, body, definitions, .. } = command;
-            let reply = database.run_raw_command(body).await;
+            let reply = database.run_raw_command(body).optional(member, RunCommand::selection_criteria).await;
             let reply = reply.map_err(|error| Error::driver(&doing, definitions, &error))?;
             check_write_concern(&doing, reply)
         })
@@ -80,11 +96,11 @@ impl Server {
 
     /// Opens a cursor; its batches are fetched ahead by one.
     pub fn batches(&self, command: Command, batch_documents: u32) -> Batches {
-        let database = self.client.database(&command.database);
+        let (database, member) = (self.client.database(&command.database), self.member.clone());
         let (sender, receiver) = mpsc::channel(1);
         let doing = command.doing.clone();
         tokio::spawn(async move {
-            let outcome = pump(&database, command, batch_documents, &sender).await;
+            let outcome = pump(&database, member, (command, batch_documents), &sender).await;
             // Fails only where nobody listens any more.
             let _ = sender.send(outcome.map(|()| None)).await;
         });
@@ -111,6 +127,17 @@ impl Server {
             }
         }
         work().await
+    }
+
+    /// Waits until so many more bytes of documents may be read or written.
+    pub async fn pass(&self, bytes: u64) -> Result<()> {
+        let wait = self.pace.wait(bytes, Instant::now());
+        if wait.is_zero() { Ok(()) } else { self.pause(wait).await }
+    }
+
+    /// How long so many bytes take at the least; `None` where nothing limits them.
+    pub fn takes(&self, bytes: u64) -> Option<Duration> {
+        self.pace.takes(bytes)
     }
 
     /// Waits, or ends with the job.
@@ -148,17 +175,17 @@ fn check_write_concern(doing: &str, reply: Document) -> Result<Document> {
 
 async fn pump(
     database: &mongodb::Database,
-    command: Command,
-    batch_documents: u32,
+    member: Option<SelectionCriteria>,
+    (command, batch_documents): (Command, u32),
     sender: &mpsc::Sender<Result<Option<Batch>>>,
 ) -> Result<()> {
     let Command { doing, body, definitions, .. } = command;
     let failed = |error| Error::driver(&doing, definitions, &error);
-    let opened = database.run_raw_cursor_command(body).batch_size(batch_documents).batch().await;
+    let open = database.run_raw_cursor_command(body).optional(member, RunCursorCommand::selection_criteria);
+    let opened = open.batch_size(batch_documents).batch().await;
     let mut cursor = opened.map_err(failed)?;
     while let Some(batch) = cursor.next().await {
-        let reply = batch.map_err(failed)?.as_raw_document().to_owned();
-        let batch = Batch { reply, doing: doing.clone() };
+        let batch = Batch { reply: batch.map_err(failed)?, doing: doing.clone() };
         if sender.send(Ok(Some(batch))).await.is_err() {
             // The reader went away; dropping the cursor closes it on the server.
             break;
@@ -211,14 +238,23 @@ impl Batches {
 /// One reply with its documents.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    reply: RawDocumentBuf,
+    reply: RawBatch,
     doing: String,
+}
+
+/// A reply as a buffer, without copying it.
+struct Reply(RawBatch);
+
+impl AsRef<[u8]> for Reply {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_raw_document().as_bytes()
+    }
 }
 
 impl Batch {
     /// The documents within the reply, without copying them one by one.
     pub fn into_documents(self) -> Result<DocumentBatch> {
-        let base = self.reply.as_bytes().as_ptr() as usize;
+        let base = self.reply.as_raw_document().as_bytes().as_ptr() as usize;
         let mut offsets = Vec::new();
         for document in self.slices()? {
             let bytes = document.as_bytes();
@@ -230,12 +266,13 @@ impl Batch {
             };
             offsets.push((start, length));
         }
-        Ok(DocumentBatch { bytes: Bytes::from(self.reply.into_bytes()), offsets })
+        Ok(DocumentBatch { bytes: Bytes::from_owner(Reply(self.reply)), offsets })
     }
 
     /// The documents, borrowed.
     pub fn slices(&self) -> Result<Vec<&RawDocument>> {
-        let cursor = self.reply.get_document("cursor").map_err(|_| self.unreadable())?;
+        let reply = self.reply.as_raw_document();
+        let cursor = reply.get_document("cursor").map_err(|_| self.unreadable())?;
         let documents =
             cursor.get_array("firstBatch").or_else(|_| cursor.get_array("nextBatch")).map_err(|_| self.unreadable())?;
         let document = |element| match element {
@@ -254,13 +291,13 @@ impl Batch {
 
     /// The cluster time that a snapshot read really read at; absent where the collection has vanished.
     pub fn at_cluster_time(&self) -> Option<Timestamp> {
-        let cursor = self.reply.get_document("cursor").ok()?;
+        let cursor = self.reply.as_raw_document().get_document("cursor").ok()?;
         cursor.get_timestamp("atClusterTime").ok()
     }
 
     /// The set's time when the server answered.
     pub fn operation_time(&self) -> Option<Timestamp> {
-        self.reply.get_timestamp("operationTime").ok()
+        self.reply.as_raw_document().get_timestamp("operationTime").ok()
     }
 
     fn unreadable(&self) -> Error {

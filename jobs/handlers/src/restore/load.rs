@@ -136,6 +136,7 @@ impl Group {
 
 async fn put(server: &Server, into: &Identified, manner: Manner, group: Group) -> Result<(Loaded, usize)> {
     let Group { documents, count, bytes, zero_timestamps } = group;
+    server.pass(bytes as u64).await?;
     let reply = server.ask(commands::insert(into, documents, (manner.ordered, manner.resumes), manner.within)).await?;
     let present = check_write_errors(into, &reply, manner.resumes)?;
     let inserted = usize::try_from(whole(reply.get("n"))).unwrap_or_default();

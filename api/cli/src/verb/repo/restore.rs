@@ -17,7 +17,7 @@ use crate::{
 };
 use bson::{DateTime, Document};
 use lucid_client::sink_for_stderr;
-use lucid_handlers::{DirectJob, Environment, HandlerOptions, RestoreHandler};
+use lucid_handlers::{DirectJob, Environment, HandlerOptions, Pace, RestoreHandler};
 use lucid_ports::{Handler, JobError};
 use lucid_repository::Salvaged;
 use lucid_schemas::{
@@ -56,6 +56,7 @@ pub async fn run(args: RepoRestoreArgs) -> Result<(), Exit> {
         repositories: [(picked.name.clone(), picked.repository.clone())].into(),
         ops_database: args.mongo.ops_database.clone(),
         options: HandlerOptions::default(),
+        pace: Pace::default(),
     };
     let environment = Arc::new(environment);
     let salvaged = if args.salvage { Some(salvage(&args, &picked, &mut shutdown).await?) } else { None };

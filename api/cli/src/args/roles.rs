@@ -1,0 +1,138 @@
+//! The services: what each needs to be told.
+
+use super::{BackupScheduleArgs, Rate};
+use clap::{Args, ValueEnum};
+use std::{net::SocketAddr, path::PathBuf};
+
+/// How to reach MongoDB.
+#[derive(Debug, Args)]
+pub struct MongoArgs {
+    /// File that holds the connection string; else the variable MONGODB_URI is used.
+    #[arg(long, value_name = "FILE")]
+    pub mongodb_uri_file: Option<PathBuf>,
+    /// Database of the engine itself.
+    #[arg(long, env = "LUCID_OPS_DATABASE", default_value = lucid_schemas::names::DEFAULT_OPS_DATABASE)]
+    pub ops_database: String,
+    /// Name that the replica set must have; any where absent.
+    #[arg(long, env = "MONGO_REPLICA_SET")]
+    pub replica_set: Option<String>,
+}
+
+/// `lucid-ops api`.
+#[derive(Debug, Args)]
+pub struct ApiArgs {
+    /// Address to listen on; only loopback until the API has authentication.
+    #[arg(long, env = "LUCID_LISTEN", default_value = "127.0.0.1:8089")]
+    pub listen: SocketAddr,
+    /// A name under which clients reach the API through a proxy, besides addresses, localhost and this node's name; may
+    /// be repeated. Requests to any other name are refused, since a web page could have sent them.
+    #[arg(long = "host", env = "LUCID_HOSTS", value_delimiter = ',', value_name = "NAME")]
+    pub hosts: Vec<String>,
+    /// What is backed up by itself.
+    #[command(flatten)]
+    pub backups: BackupScheduleArgs,
+    /// How to reach MongoDB.
+    #[command(flatten)]
+    pub mongo: MongoArgs,
+}
+
+/// Which repositories, and the key to them.
+#[derive(Debug, Args)]
+pub struct RepositoryArgs {
+    /// A repository as NAME=URL, such as main=file:///mnt/backups or far=s3://bucket/prefix; may be repeated.
+    #[arg(
+        long = "repository",
+        env = "LUCID_REPOSITORIES",
+        value_delimiter = ',',
+        value_name = "NAME=URL",
+        required = true
+    )]
+    pub repositories: Vec<String>,
+    /// File that holds the key of encrypted repositories, or NAME=FILE for one of them; may be repeated.
+    #[arg(long = "key-file", env = "LUCID_KEY_FILE", value_delimiter = ',', value_name = "FILE")]
+    pub key_files: Vec<String>,
+    /// File with the settings of a bucket as lines like AWS_ACCESS_KEY_ID=..., instead of those in the environment; may be repeated.
+    #[arg(long = "storage-file", env = "LUCID_STORAGE_FILES", value_delimiter = ',', value_name = "NAME=FILE")]
+    pub storage_files: Vec<String>,
+}
+
+/// `lucid-ops worker`.
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    /// Which repositories it reaches.
+    #[command(flatten)]
+    pub repository: RepositoryArgs,
+    /// How many jobs run at once.
+    #[arg(long, env = "LUCID_SLOTS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    pub slots: u16,
+    /// Read and write no more than so many bytes of documents a second, such as 20MB, all jobs together.
+    #[arg(long, env = "LUCID_MAX_RATE", value_name = "BYTES")]
+    pub max_rate: Option<Rate>,
+    /// Which members backups are read from; with `any`, the one that the backup before was read from, if it's there.
+    #[arg(long, env = "LUCID_READ_FROM", value_enum, default_value = "primary")]
+    pub read_from: Member,
+    /// Leave processor and disk to whoever else wants them: run as `nice -n 19 ionice -c 3` does.
+    #[arg(long, env = "LUCID_LOW_PRIORITY")]
+    pub low_priority: bool,
+    /// A label that jobs may ask for; may be repeated.
+    #[arg(long = "label", env = "LUCID_LABELS", value_delimiter = ',', value_name = "LABEL")]
+    pub labels: Vec<String>,
+    /// For how many days jobs that ended are kept (backups that succeeded are kept anyhow); 0 means for ever.
+    #[arg(long, env = "LUCID_JOB_RETENTION_DAYS", default_value_t = 90)]
+    pub job_retention_days: u32,
+    /// Lease of a claimed job in milliseconds; a lost worker's job is taken over after that.
+    #[arg(long, env = "LUCID_LEASE_MS", default_value_t = 30_000)]
+    pub lease_ms: u32,
+    /// How far this node's clock may be from the primary's, in milliseconds; beyond, it makes no jobs of schedules.
+    #[arg(long, env = "LUCID_SKEW_LIMIT_MS", default_value_t = 30_000)]
+    pub skew_limit_ms: u32,
+    /// What is backed up by itself.
+    #[command(flatten)]
+    pub backups: BackupScheduleArgs,
+    /// How to reach MongoDB.
+    #[command(flatten)]
+    pub mongo: MongoArgs,
+}
+
+/// `lucid-ops dev`.
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// Folder for all state.
+    #[arg(long, default_value = ".lucid")]
+    pub dir: PathBuf,
+    /// Members of the private replica set.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=7))]
+    pub members: u8,
+    /// Port of the API; 0 means any free one.
+    #[arg(long, default_value_t = 8089)]
+    pub api_port: u16,
+    /// Port of the monitor (not built yet: accepted, unused).
+    #[arg(long, default_value_t = 8091)]
+    pub monitor_port: u16,
+    /// Port of the metrics (not built yet: accepted, unused).
+    #[arg(long, default_value_t = 9216)]
+    pub metrics_port: u16,
+    /// Port of the first mongod; 0 means any free one.
+    #[arg(long, default_value_t = 0)]
+    pub mongod_port: u16,
+    /// Lease of a claimed job in milliseconds.
+    #[arg(long, env = "LUCID_LEASE_MS", default_value_t = 30_000)]
+    pub lease_ms: u32,
+    /// What is backed up by itself.
+    #[command(flatten)]
+    pub backups: BackupScheduleArgs,
+    /// Start only mongod and create the repository; API and workers are started by hand.
+    #[arg(long)]
+    pub mongod_only: bool,
+}
+
+/// A member of the set by its role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Member {
+    /// The primary.
+    Primary,
+    /// A secondary, or none.
+    Secondary,
+    /// A secondary or the primary.
+    Any,
+}
