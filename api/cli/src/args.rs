@@ -11,7 +11,8 @@ pub use jobs::{BackupsArgs, JobArgs, JobsCommand, ListArgs};
 pub use prune::{KeepArgs, PruneArgs};
 pub use rate::Rate;
 pub use repo::{
-    BackupHereArgs, CatArgs, DiffArgs, KeyCommand, PinArgs, RepoArgs, RepoCommand, RepoRestoreArgs, RepoVerifyArgs,
+    BackupHereArgs, CatArgs, DiffArgs, KeyCommand, PinArgs, RepoArgs, RepoCommand, RepoCopyArgs, RepoRestoreArgs,
+    RepoVerifyArgs,
 };
 pub use roles::{ApiArgs, DevArgs, Member, MongoArgs, RepositoryArgs, WorkerArgs};
 pub use schedules::{BackupScheduleArgs, SchedulesCommand, SetArgs};

@@ -71,6 +71,10 @@ impl PruneHandler {
             if let Some(job) = needed.get(&candidate.job) {
                 candidate.held.get_or_insert_with(|| format!("{job} is about it"));
             }
+            // The job of a copy knows nothing of it, and its end says nothing about it.
+            if candidate.copied {
+                continue;
+            }
             let Ok(id) = candidate.job.parse() else { continue };
             // A job that isn't known was forgotten, or is another cluster's: the repository's word is all there is.
             let Some(job) = self.store.load(&id).await.map_err(|error| unavailable(&error))? else { continue };

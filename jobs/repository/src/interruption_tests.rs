@@ -1,11 +1,12 @@
-//! Killed, or stopped while others go on, at every operation that changes the storage: of a backup, and of a prune.
+//! Killed, or stopped while others go on, at every operation that changes the storage: of a backup, of a prune, and of a copy.
 
 use std::sync::Arc;
 
 use crate::fault_tests::{Bench, Fault};
 use crate::support::{documents, entry, manifest, read, write_collection};
 use crate::{
-    Compression, ContentOrder, Domain, Manifest, PruneOptions, PruneReport, Repository, RepositoryError, VerifyLevel,
+    Compression, ContentOrder, CopyReport, Domain, Manifest, PruneOptions, PruneReport, Repository, RepositoryError,
+    VerifyLevel,
 };
 
 /// More writes and deletes than any of these runs makes.
@@ -150,4 +151,85 @@ async fn a_backup_may_sleep_anywhere_while_others_prune() {
         back_up(&repository, "sleepy_2", &all).await.expect(&what);
     }
     panic!("the backup never got through");
+}
+
+async fn copy(from: &Repository, job: &str, to: &Repository) -> Result<CopyReport, RepositoryError> {
+    let found = from.manifests_of(job).await?;
+    let manifest = found.first().expect("there").manifest.clone().expect("sound");
+    from.copy_backup(&manifest, to, Compression::default(), &|_, _| (), &|| false).await
+}
+
+/// Another repository: with a backup of its own, one that shares half of what is to be copied, and a copy.
+async fn target(source: &Bench) -> Bench {
+    let bench = Bench::new();
+    bench.init(Fault::None).await.expect("made");
+    let (from, to) = (source.open(Fault::None).await.expect("opens"), bench.open(Fault::None).await.expect("opens"));
+    back_up(&to, "own", &people("own")).await.expect("made");
+    back_up(&to, "near", &people("kept")[..6_000]).await.expect("made");
+    copy(&from, "part", &to).await.expect("copied");
+    bench
+}
+
+/// The copy is made, or found, and holds what was copied.
+async fn prove_copy(source: &Bench, bench: &Bench, what: &str) {
+    let (from, to) = (source.open(Fault::None).await.expect("opens"), bench.open(Fault::None).await.expect("opens"));
+    let made = copy(&from, "kept", &to).await.expect(what);
+    let (copied, _) = to.read_manifest(&made.reference.key).await.expect(what);
+    assert_eq!(copied.copied_from, Some(from.id().to_string()), "{what}");
+    assert_eq!(read(&to, &copied, "people").await.expect(what), people("kept"), "{what}");
+    assert!(copy(&from, "kept", &to).await.expect(what).was_there, "{what}: it is found the next time");
+    prove(bench, 3, what).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_may_be_killed_anywhere() {
+    let source = prepared().await;
+    let from = source.open(Fault::None).await.expect("opens");
+    for operation in 0..OPERATIONS {
+        let bench = target(&source).await;
+        let dying = bench.open(Fault::DeadAfter(operation)).await.expect("opens");
+        let ended = copy(&from, "kept", &dying).await;
+        prove_copy(&source, &bench, &format!("killed at {operation}")).await;
+        if ended.is_ok() {
+            assert!(operation > 2, "pack, list, index, manifest: {operation}");
+            return;
+        }
+    }
+    panic!("the copy never got through");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_may_sleep_anywhere_while_both_repositories_are_pruned() {
+    for operation in 0..OPERATIONS {
+        let what = format!("asleep at {operation}");
+        let source = prepared().await;
+        let bench = target(&source).await;
+        let from = source.open(Fault::None).await.expect("opens");
+        let (sleeper, gate) = bench.open_gated(Fault::PauseAt(operation)).await.expect("opens");
+        let theirs = from.clone();
+        let mut run = tokio::spawn(async move { copy(&theirs, "kept", &sleeper).await });
+        tokio::select! {
+            ended = &mut run => {
+                ended.expect("no panic").expect("copied");
+                assert!(operation > 2, "pack, list, index, manifest: {operation}");
+                return;
+            }
+            () = gate.reached() => {}
+        }
+        // What the copy has found there, and builds on.
+        let repository = bench.open(Fault::None).await.expect("opens");
+        forget(&repository, "near").await;
+        for number in 2..4 {
+            prune(&repository, &format!("prune_{number}"), true).await.expect(&what);
+        }
+        back_up(&repository, "meanwhile", &people("kept")[..3_000]).await.expect(&what);
+        prune(&from, "prune_2", true).await.expect(&what);
+        gate.open();
+        match run.await.expect("no panic") {
+            Ok(_) => {}
+            Err(error) => assert!(error.is_retryable(), "{what}: {error}"),
+        }
+        prove_copy(&source, &bench, &what).await;
+    }
+    panic!("the copy never got through");
 }

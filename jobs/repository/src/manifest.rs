@@ -27,6 +27,9 @@ pub struct Manifest {
     /// The collections that were asked for; none: the whole database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selected: Option<Vec<String>>,
+    /// The id of the repository that the job made it in, where this is a copy of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied_from: Option<String>,
     /// When the backup began.
     pub started_at: DateTime,
     /// When the last document was stored.

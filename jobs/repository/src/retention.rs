@@ -48,6 +48,8 @@ pub struct Candidate {
     pub database: String,
     /// The collections that were asked for; none: all. Backups of different ones don't stand in for each other.
     pub selected: Option<Vec<String>>,
+    /// Whether it was copied from another repository: its job says nothing of this copy.
+    pub copied: bool,
     /// When it was read.
     pub at: DateTime,
     /// Orders those that were read in the same second.
@@ -164,6 +166,7 @@ mod tests {
             job: format!("backup_{age}"),
             database: "lucid".into(),
             selected: None,
+            copied: false,
             at: DateTime::from_millis(newest - age * DAY_MS),
             increment: 0,
             held: None,

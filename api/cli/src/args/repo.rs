@@ -37,6 +37,8 @@ pub enum RepoCommand {
     /// List, add and remove the keys that open a repository.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Copy a backup, or every one, into another repository, such as one off-site.
+    Copy(RepoCopyArgs),
     /// Put a backup into a MongoDB without any job history: all it needs is the repository and its key.
     Restore(RepoRestoreArgs),
 }
@@ -147,6 +149,23 @@ pub struct RepoVerifyArgs {
     /// How deeply.
     #[arg(long, value_enum, default_value = "data")]
     pub level: Level,
+    /// Where it is, and how to print.
+    #[command(flatten)]
+    pub repo: RepoArgs,
+}
+
+/// `lucid-ops repo copy`.
+#[derive(Debug, Args)]
+pub struct RepoCopyArgs {
+    /// The backup job, or an unambiguous prefix of its id; or `latest`, or `latest:DATABASE`.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub backup: Option<String>,
+    /// Every backup that isn't there yet, the oldest first.
+    #[arg(long)]
+    pub all: bool,
+    /// The name of the repository to copy into; it is one of those given, and the backups are in the others.
+    #[arg(long = "to", value_name = "NAME")]
+    pub to: String,
     /// Where it is, and how to print.
     #[command(flatten)]
     pub repo: RepoArgs,

@@ -39,6 +39,7 @@ pub(super) async fn commit(run: &Run<'_>, writer: &BackupWriter, copied: Copied)
         domain: run.domain,
         generation: writer.generation(),
         selected: run.spec.collections.clone(),
+        copied_from: None,
         database: run.spec.database.clone(),
         started_at: run.started_at,
         finished_at: DateTime::now(),

@@ -75,6 +75,7 @@ fn candidate(held: Option<String>, key: String, manifest: Manifest) -> Candidate
         job: manifest.job,
         database: manifest.database,
         selected: manifest.selected,
+        copied: manifest.copied_from.is_some(),
         at: read_at.unwrap_or(manifest.started_at),
         increment: manifest.snapshot_time.map_or(0, |time| time.increment),
         held,

@@ -160,6 +160,7 @@ pub fn manifest(job: &str, epoch: i64, domain: Domain, collections: Vec<Collecti
         generation: 0,
         database: "secretdatabase".into(),
         selected: None,
+        copied_from: None,
         started_at: DateTime::from_millis(1),
         finished_at: DateTime::from_millis(2),
         snapshot_time: Some(bson::Timestamp { time: 3, increment: 4 }),

@@ -3,6 +3,7 @@
 //! Invariant: nothing here needs the engine's database, or makes it.
 
 mod cat;
+mod copy;
 mod diff;
 mod key;
 mod list;
@@ -38,6 +39,7 @@ pub async fn run(command: RepoCommand) -> Result<(), Exit> {
         RepoCommand::Pin(args) => pin::pin(&args).await,
         RepoCommand::Unpin(args) => pin::unpin(&args).await,
         RepoCommand::Key(command) => key::run(command).await,
+        RepoCommand::Copy(args) => copy::run(&args).await,
         RepoCommand::Restore(args) => restore::run(args).await,
     }
 }

@@ -46,6 +46,15 @@ impl Holdings {
         Ok(Self { repositories, entries })
     }
 
+    /// The same without one repository, which is given, too.
+    pub fn without(mut self, name: &str) -> Result<(Self, Repository), Exit> {
+        let taken = self.repositories.remove(name);
+        let taken =
+            taken.ok_or_else(|| Exit::usage(format!("no repository '{name}' is given: add it by --repository")))?;
+        self.entries.retain(|(of, _)| of != name);
+        Ok((self, taken))
+    }
+
     /// The repositories by name.
     pub const fn repositories(&self) -> &BTreeMap<String, Repository> {
         &self.repositories
@@ -124,6 +133,7 @@ mod tests {
         let manifest = database.map(|database| Manifest {
             generation: 0,
             selected: None,
+            copied_from: None,
             format: 1,
             job: job.into(),
             epoch,
