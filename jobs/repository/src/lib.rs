@@ -32,6 +32,7 @@ mod content;
 mod cutter;
 mod delta;
 mod diff;
+mod distrust;
 mod envelope;
 mod error;
 mod fetch;

@@ -1,4 +1,5 @@
-//! Verification: everything a backup stands on is read, and what is wrong is told, never repaired.
+//! Verification: everything a backup stands on is read, and what is wrong is told, never repaired. Packs that turn out to be damaged
+//! are recorded, so that the next backup doesn't build on them.
 //!
 //! Unlike a reader, which takes any sound copy and makes up for a lost index, it tells every fault that it meets.
 
@@ -13,7 +14,9 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
+use crate::distrust;
 use crate::fetch::Fetcher;
+use crate::footer::PackEntry;
 use crate::index::Index;
 use crate::reader::BackupReader;
 use crate::vault::Vault;
@@ -71,14 +74,14 @@ impl From<Damage> for Finding {
 
 /// Problems that the next backup mends.
 const PACK_MISSING: &str = "the pack is missing";
-const PACK_UNLISTED: &str = "no index object lists it: one is missing or damaged; the next backup lists it again";
+pub(crate) const PACK_UNLISTED: &str =
+    "no index object lists it: one is missing or damaged; the next backup lists it again";
 
 impl Finding {
-    /// Whether a damaged object stays in the way of later backups until it is moved out of the repository: writers trust a pack of
-    /// the right size, and a damaged index object is told by every verification. (Never true of a pack that is sound.)
-    pub fn is_in_the_way(&self) -> bool {
-        let kind = ["/packs/", "/index/"].iter().any(|folder| self.object.contains(folder));
-        kind && self.problem != PACK_MISSING && self.problem != PACK_UNLISTED
+    /// Whether the object stays in the way of later verifications until a repair: the next backup mends everything else.
+    pub fn wants_repair(&self) -> bool {
+        let is_unlistable = self.object.contains("/packs/") && !self.needed && self.lost_documents.is_none();
+        ["/index/", "/distrust/"].iter().any(|folder| self.object.contains(folder)) || is_unlistable
     }
 
     /// The same of an object that the backup doesn't depend on.
@@ -128,6 +131,7 @@ async fn examine(
     } else {
         let fetcher = Fetcher { vault: vault.clone(), index: index.clone() };
         read_packs(&fetcher, &involved, &mut contents, progress, stop).await?;
+        distrust::record_found(vault, &index, contents.problems.keys().copied()).await;
     }
     let packs = contents.pack_findings(manifest, &index, &involved, level);
     findings.extend(packs);
@@ -171,8 +175,17 @@ async fn read_packs(
     Ok(())
 }
 
+/// What is wrong with a pack, all of which is read.
+pub(crate) async fn check_pack(
+    fetcher: &Fetcher,
+    pack: usize,
+    entries: Vec<PackEntry>,
+) -> Result<Vec<String>, RepositoryError> {
+    Ok(packs::check(fetcher.clone(), Arc::default(), pack, entries).await?.problems)
+}
+
 /// Progress when all is done.
-fn whole(index: &Index, involved: &[bool]) -> VerifyProgress {
+pub(crate) fn whole(index: &Index, involved: &[bool]) -> VerifyProgress {
     let packs = index.packs.iter().zip(involved).filter(|(pack, involved)| **involved && pack.present_bytes.is_some());
     let (count, bytes) =
         packs.fold((0, 0), |(count, bytes), (pack, _)| (count + 1, bytes + pack.present_bytes.unwrap_or(0)));
