@@ -108,5 +108,7 @@ mod golden_tests;
 #[cfg(test)]
 mod interruption_tests;
 #[cfg(test)]
+mod matrix_tests;
+#[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
