@@ -8,6 +8,7 @@ mod contents;
 mod foundation;
 mod losses;
 mod packs;
+mod share;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use crate::vault::Vault;
 use crate::{Damage, Manifest, RepositoryError};
 pub use all::{AllFindings, BackupFindings};
 use contents::Contents;
+pub use share::{Coverage, Share};
 
 /// Packs read at once.
 const PACKS_AT_ONCE: usize = 2;
@@ -95,16 +97,29 @@ fn finding(error: RepositoryError) -> Result<Finding, RepositoryError> {
     error.damage().map(Finding::from).ok_or(error)
 }
 
+/// What a verification has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// What is wrong; nothing where all is well.
+    pub findings: Vec<Finding>,
+    /// How much of the packs was read.
+    pub coverage: Coverage,
+}
+
+/// How deep to look, and at which part.
+pub(crate) type Extent = (VerifyLevel, Share);
+
 pub(crate) async fn verify(
     vault: &Arc<Vault>,
     manifest: &Arc<Manifest>,
-    level: VerifyLevel,
+    extent: Extent,
     progress: &(dyn Fn(VerifyProgress) + Send + Sync),
     stop: &(dyn Fn() -> bool + Send + Sync),
-) -> Result<Vec<Finding>, RepositoryError> {
+) -> Result<Verified, RepositoryError> {
     let (key, mut findings) = foundation::check(vault, manifest).await?;
-    findings.extend(examine(vault, manifest, &key, level, progress, stop).await?);
-    Ok(findings)
+    let mut verified = examine(vault, manifest, &key, extent, progress, stop).await?;
+    findings.append(&mut verified.findings);
+    Ok(Verified { findings, ..verified })
 }
 
 /// Everything but what backups stand on; findings about the manifest name this key.
@@ -112,10 +127,10 @@ async fn examine(
     vault: &Arc<Vault>,
     manifest: &Arc<Manifest>,
     key: &str,
-    level: VerifyLevel,
+    (level, share): Extent,
     progress: &(dyn Fn(VerifyProgress) + Send + Sync),
     stop: &(dyn Fn() -> bool + Send + Sync),
-) -> Result<Vec<Finding>, RepositoryError> {
+) -> Result<Verified, RepositoryError> {
     let mut findings = Vec::new();
     let (mut index, _) = Index::load(vault).await?;
     // What the backup needs of a pack whose footer or index is lost is told by its chunks.
@@ -125,13 +140,21 @@ async fn examine(
     let mut contents = Contents::load(vault, manifest, (&index, key), stop).await?;
     findings.append(&mut contents.findings);
     let involved = contents.involved_packs(&index);
+    let all = whole(&index, &involved);
+    let mut coverage = Coverage { packs: all.packs_total, bytes: all.bytes_total, ..Coverage::default() };
     if level == VerifyLevel::Structure {
-        contents.note_present(&index);
-        progress(whole(&index, &involved));
+        contents.note_present(&index, &vec![false; index.packs.len()]);
+        progress(all);
     } else {
         let fetcher = Fetcher { vault: vault.clone(), index: index.clone() };
-        read_packs(&fetcher, &involved, &mut contents, progress, stop).await?;
+        let chosen = share.choose(&index, &involved);
+        let read = whole(&index, &chosen);
+        (coverage.packs_read, coverage.bytes_read) = (read.packs_total, read.bytes_total);
+        read_packs(&fetcher, &chosen, &mut contents, progress, stop).await?;
         distrust::record_found(vault, &index, contents.problems.keys().copied()).await;
+        if share != Share::All {
+            contents.note_present(&index, &chosen);
+        }
     }
     let packs = contents.pack_findings(manifest, &index, &involved, level);
     findings.extend(packs);
@@ -139,10 +162,10 @@ async fn examine(
         let reader = BackupReader::new(Fetcher { vault: vault.clone(), index }, manifest.clone());
         findings.extend(contents.check_hashes(&reader, key, stop).await?);
     }
-    Ok(findings)
+    Ok(Verified { findings, coverage })
 }
 
-/// Reads the involved packs, each once and whole.
+/// Reads these packs, each once and whole.
 async fn read_packs(
     fetcher: &Fetcher,
     involved: &[bool],
