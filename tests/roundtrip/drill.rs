@@ -36,8 +36,8 @@ async fn a_drill_proves_a_backup_and_leaves_nothing() {
 
     let job = world.job(verify(&backup, VerifyLevel::Drill));
     let result: Document = world.run(&job, &job.claim()).await.expect("whole");
-    assert_eq!((result.get_str("level"), result.get_i32("findings")), (Ok("drill"), Ok(0)));
-    assert_eq!(result.get_i64("packs"), result.get_i64("packs_read"));
+    assert_eq!((result.get("level"), result.get("findings")), (Some(&"drill".into()), Some(&0.into())));
+    assert!(result.get_i64("packs").is_ok_and(|packs| packs > 0) && result.get("packs") == result.get("packs_read"));
     assert!(scratch(&world).await.is_empty());
 
     // Canceled in the middle.
