@@ -244,7 +244,7 @@ impl Look<'_> {
                     self.damage(Damage { object: pack.object.to_string(), problem });
                 }
                 Some(_) if pack.distrusted => {
-                    self.damage(Damage { object: pack.object.to_string(), problem: DISTRUSTED.into() })
+                    self.damage(Damage { object: pack.object.to_string(), problem: DISTRUSTED.into() });
                 }
                 Some(_) => {}
             }
