@@ -100,16 +100,13 @@ impl Broken<'_> {
             Ok(()) => self.prune().await.map(|()| None),
             Err(error) => Ok(Some(error)),
         };
-        match told.unwrap_or_else(|error| panic!("{cell}: {error} at the second one")) {
-            Some(error) => {
-                assert!(refused && self.is_named(&error.to_string()), "{cell}: {error}");
-                assert_eq!(self.files(), before, "{cell}");
-            }
-            None => {
-                assert!(!refused, "{cell}: it isn't refused");
-                let forgotten = &self.world.packs.forgotten;
-                assert!(before.contains(forgotten) && !self.files().contains(forgotten), "{cell}: it removes nothing");
-            }
+        if let Some(error) = told.unwrap_or_else(|error| panic!("{cell}: {error} at the second one")) {
+            assert!(refused && self.is_named(&error.to_string()), "{cell}: {error}");
+            assert_eq!(self.files(), before, "{cell}");
+        } else {
+            assert!(!refused, "{cell}: it isn't refused");
+            let forgotten = &self.world.packs.forgotten;
+            assert!(before.contains(forgotten) && !self.files().contains(forgotten), "{cell}: it removes nothing");
         }
         self.put_right();
         let repository = self.open().await.expect("opens");
