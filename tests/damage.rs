@@ -41,6 +41,10 @@ async fn both_refuse(world: &World, api: &Api, backup: &str, object: &Path, dama
         assert_eq!(verify.state, "failed", "{damage} {name} at level {level}");
         let message = verify.error.expect("an error").message;
         assert!(message.contains(&name), "{damage} {name} at level {level}: {message}");
+        let found = verify.result.expect("findings are data");
+        let objects = found["findings"].as_array().expect("a list").iter().map(|finding| &finding["object"]);
+        let is_named = |object: &serde_json::Value| object.as_str().is_some_and(|object| object.contains(&name));
+        assert!(objects.into_iter().any(is_named), "{damage} {name} at level {level}: {found}");
     }
     let body = json!({ "backup": backup, "database": "target", "replace": true });
     let restore = ended(api, &api.accepted("/restore", &body)).await;

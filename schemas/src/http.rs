@@ -66,9 +66,18 @@ pub struct RestoreBody {
 pub struct VerifyBody {
     /// The backup job, or an unambiguous prefix of its id.
     pub backup: String,
-    /// `structure` or `data`; `data` where absent.
+    /// `structure`, `data` or `drill`; `data` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<String>,
+    /// At level data: how large a sample is read, such as `5%`; all where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<String>,
+    /// What the sample is chosen by, so that it can be read again; the job's id where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<i64>,
+    /// At level data: which part is read, such as `3/7`; all where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// How the job is run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<RunBody>,

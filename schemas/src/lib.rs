@@ -6,7 +6,7 @@
 //! |---|---|---|---|
 //! | [`id`] | yes | yes | job ids |
 //! | [`kind`], [`state`] | yes | yes | what a job does, where it stands |
-//! | [`spec`], [`prune`] | yes | yes | what a job is asked to do, per kind |
+//! | [`spec`], [`prune`], [`share`] | yes | yes | what a job is asked to do, per kind |
 //! | [`event`] | yes | yes | facts about a job, numbered from 1 |
 //! | [`request`] | yes | yes | what was asked for: the part of a job that never changes |
 //! | [`job`] | yes | yes | the job document: request, head, lease, progress, events |
@@ -31,6 +31,7 @@ pub mod prune;
 pub mod request;
 pub mod run;
 pub mod schedule;
+pub mod share;
 pub mod spec;
 pub mod stamp;
 pub mod state;
@@ -45,6 +46,7 @@ pub use problem::FieldError;
 pub use prune::{Keep, PruneSpec};
 pub use request::{After, RepositoryName, Request, Requires};
 pub use schedule::{Overlap, Schedule};
+pub use share::{Part, Sample};
 pub use spec::{BackupSpec, ManifestName, RestoreSpec, Spec, VerifyLevel, VerifySpec};
 pub use stamp::Stamp;
 pub use state::State;

@@ -8,6 +8,9 @@ pub const DEFAULT_OPS_DATABASE: &str = "lucid_ops";
 /// Prefix of the staging collections of a restore; never part of a backup.
 pub const STAGING_PREFIX: &str = "__lucid_staging_";
 
+/// Prefix of the scratch databases of restore drills; out of bounds for everything else.
+pub const DRILL_PREFIX: &str = "__lucid_drill_";
+
 /// Databases that belong to the server.
 pub const SERVER_DATABASES: [&str; 3] = ["admin", "local", "config"];
 
@@ -40,6 +43,9 @@ pub fn check_user_database(name: &str, ops_database: &str) -> Result<(), String>
     check_database(name)?;
     if SERVER_DATABASES.iter().any(|own| own.eq_ignore_ascii_case(name)) {
         return Err(format!("'{name}' belongs to the server itself"));
+    }
+    if name.get(..DRILL_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(DRILL_PREFIX)) {
+        return Err(format!("must not start with '{DRILL_PREFIX}', which marks the scratch databases of drills"));
     }
     // The server refuses names that differ in case only, so this one can't exist beside ours.
     if name.eq_ignore_ascii_case(ops_database) {
@@ -96,7 +102,8 @@ mod tests {
 
     #[test]
     fn own_and_server_databases_are_out_of_bounds_in_any_case() {
-        for name in ["admin", "ADMIN", "local", "config", "lucid_ops", "Lucid_Ops"] {
+        for name in ["admin", "ADMIN", "local", "config", "lucid_ops", "Lucid_Ops", "__lucid_drill_x", "__LUCID_drill_"]
+        {
             assert!(check_user_database(name, "lucid_ops").is_err(), "{name}");
         }
     }

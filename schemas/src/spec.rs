@@ -1,7 +1,7 @@
 //! What a job is asked to do, per kind. Specs are closed (an unknown field is an error) and hold no secret:
 //! repositories are named; what the names mean is configured where the worker runs.
 
-use crate::{ConcurrencyKey, FieldError, JobId, Kind, PruneSpec, RepositoryName, names};
+use crate::{ConcurrencyKey, FieldError, JobId, Kind, Part, PruneSpec, RepositoryName, Sample, names};
 use bson::Document;
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,22 @@ pub enum VerifyLevel {
     Structure,
     /// Every byte is read, decrypted, hashed; counts and content hashes equal the manifest.
     Data,
+    /// Also restored into a scratch database, read back from there, and compared with the manifest.
+    Drill,
+}
+
+impl VerifyLevel {
+    /// All of them, the less deep ones first.
+    pub const ALL: [Self; 3] = [Self::Structure, Self::Data, Self::Drill];
+
+    /// As it is stored and spoken.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Structure => "structure",
+            Self::Data => "data",
+            Self::Drill => "drill",
+        }
+    }
 }
 
 /// A verification of a backup.
@@ -75,6 +91,39 @@ pub struct VerifySpec {
     pub manifest: Option<ManifestName>,
     /// How deeply.
     pub level: VerifyLevel,
+    /// At level data: read a sample only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Sample>,
+    /// What the sample is chosen by; where absent, the job's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<i64>,
+    /// At level data: read one part of several only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+}
+
+impl VerifySpec {
+    /// A verification of all of a backup.
+    pub const fn whole(backup: JobId, manifest: Option<ManifestName>, level: VerifyLevel) -> Self {
+        Self { backup, manifest, level, sample: None, seed: None, part: None }
+    }
+
+    /// Checks that its fields go together.
+    pub fn check(&self) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        for (field, is_given) in [("sample", self.sample.is_some()), ("part", self.part.is_some())] {
+            if is_given && self.level != VerifyLevel::Data {
+                errors.push(FieldError::new(field, "goes with level 'data' only"));
+            }
+        }
+        if self.sample.is_some() && self.part.is_some() {
+            errors.push(FieldError::new("part", "doesn't go with 'sample': give one of them"));
+        }
+        if self.seed.is_some() && self.sample.is_none() {
+            errors.push(FieldError::new("seed", "goes with 'sample' only"));
+        }
+        errors
+    }
 }
 
 /// What a job is asked to do.
@@ -156,7 +205,7 @@ impl Spec {
                 }
                 check_collections(database, collections.as_deref(), &mut errors);
             }
-            Self::Verify(_) => {}
+            Self::Verify(spec) => errors.extend(spec.check()),
             Self::Prune(spec) => errors.extend(spec.check()),
         }
         errors

@@ -137,6 +137,10 @@ fn looking_shows_what_is_there(island: &Island, source: &str, backup: &str) {
         assert!(island.told(&["verify", backup, "--level", level]).contains("is whole"));
     }
     assert_eq!(json(&island.told(&["verify", "--all", "--json"]))[0]["findings"], Value::Array(Vec::new()));
+    assert!(island.told(&["verify", backup, "--sample", "1%", "--seed", "7"]).contains("chosen by --seed 7"));
+    assert!(island.told(&["verify", backup, "--part", "1/1"]).contains("part 1 of 1"));
+    island.refused(&["verify", backup, "--level", "drill"], 2, "lucid-ops verify");
+    assert!(island.told(&["repair"]).contains("needs no repair"));
 }
 
 /// A few changes between two nights; tells the first backup and the second.
@@ -179,7 +183,9 @@ async fn backups_are_compared_counted_and_saved_from_damage() {
     let mut bytes = fs::read(&objects).expect("read");
     bytes[700] ^= 1;
     fs::write(&objects, bytes).expect("written");
+    assert!(island.told(&["repair", "--dry-run"]).contains("distrust"));
     assert_eq!(island.repo(&["verify", "--all"]).status.code(), Some(1));
+    assert!(island.told(&["repair", "--dry-run"]).contains("needs no repair"), "verification has recorded it");
     island.refused(&["restore", &first, "--to", "saved"], 1, "damaged");
     let told = island.told(&["restore", &first, "--to", "saved", "--salvage", "--json"]);
     let result = &json(&told)[0];

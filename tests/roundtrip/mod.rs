@@ -6,6 +6,7 @@ mod capped;
 mod catalog;
 mod context;
 mod damage;
+mod drill;
 mod expiry;
 mod failover;
 mod manners;

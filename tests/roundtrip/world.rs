@@ -221,5 +221,5 @@ pub fn restore(backup: &Stored, database: &str) -> Spec {
 /// A verification.
 pub fn verify(backup: &Stored, level: VerifyLevel) -> Spec {
     let (backup, manifest) = named(backup);
-    Spec::Verify(VerifySpec { backup, manifest: Some(manifest), level })
+    Spec::Verify(VerifySpec::whole(backup, Some(manifest), level))
 }

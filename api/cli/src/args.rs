@@ -6,18 +6,20 @@ mod rate;
 mod repo;
 mod roles;
 mod schedules;
+mod verify;
 
 pub use jobs::{BackupsArgs, JobArgs, JobsCommand, ListArgs};
 pub use prune::{KeepArgs, PruneArgs};
 pub use rate::Rate;
 pub use repo::{
-    BackupHereArgs, CatArgs, DiffArgs, KeyCommand, PinArgs, RepoArgs, RepoCommand, RepoCopyArgs, RepoRestoreArgs,
-    RepoVerifyArgs,
+    BackupHereArgs, CatArgs, DiffArgs, KeyCommand, PinArgs, RepairArgs, RepoArgs, RepoCommand, RepoCopyArgs,
+    RepoRestoreArgs, RepoVerifyArgs,
 };
 pub use roles::{ApiArgs, DevArgs, Member, MongoArgs, RepositoryArgs, WorkerArgs};
 pub use schedules::{BackupScheduleArgs, SchedulesCommand, SetArgs};
+pub use verify::{Level, ShareArgs, VerifyArgs};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
+use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
 use lucid_schemas::Kind;
 
 /// Durable backup jobs for MongoDB: encrypted, verified, restorable.
@@ -169,34 +171,6 @@ pub struct RestoreArgs {
     /// Only say what would be done.
     #[arg(long)]
     pub dry_run: bool,
-    /// How the job is run.
-    #[command(flatten)]
-    pub run: RunArgs,
-    /// Return at once instead of waiting for the end.
-    #[arg(long)]
-    pub detach: bool,
-    /// How to reach the API.
-    #[command(flatten)]
-    pub client: ClientArgs,
-}
-
-/// How deeply a backup is checked.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Level {
-    /// Objects exist, have their sizes, refer to each other.
-    Structure,
-    /// Every byte is read, decrypted and hashed.
-    Data,
-}
-
-/// `lucid-ops verify`.
-#[derive(Debug, Args)]
-pub struct VerifyArgs {
-    /// The backup job, or an unambiguous prefix of its id.
-    pub backup: String,
-    /// How deeply.
-    #[arg(long, value_enum, default_value = "data")]
-    pub level: Level,
     /// How the job is run.
     #[command(flatten)]
     pub run: RunArgs,

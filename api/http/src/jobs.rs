@@ -1,14 +1,18 @@
 //! Showing jobs.
 
-use crate::{Answer, ApiError, ApiState, around::Around, lookup, lookup::PathId, query, view};
+use crate::{Answer, ApiError, ApiState, around::Around, json, lookup, lookup::PathId, query, view};
 use actix_web::{HttpRequest, HttpResponse, web};
 use lucid_ports::ListPage;
 use lucid_schemas::{
-    Job, Kind,
+    Job, Kind, State as JobState,
     http::{BackupPage, JobPage},
 };
+use serde_json::Value;
 
 type State = web::Data<ApiState>;
+
+/// Findings shown with a job; its detail keeps more.
+const FINDINGS_SHOWN: usize = 500;
 
 /// `GET /backup/{job_id}`.
 pub(crate) async fn show_backup(state: State, id: PathId) -> Answer {
@@ -21,7 +25,20 @@ pub(crate) async fn show_backup(state: State, id: PathId) -> Answer {
 pub(crate) async fn show(state: State, id: PathId) -> Answer {
     let job = lookup::job(&state, &id.0, None).await?;
     let workers = workers_for(&state, std::slice::from_ref(&job)).await?;
-    Ok(HttpResponse::Ok().json(view::job(&job, &workers)))
+    let mut shown = view::job(&job, &workers);
+    if job.request.spec.kind() == Kind::Verify && job.head.state == JobState::Failed {
+        shown.result = findings(&state, &job).await?;
+    }
+    Ok(HttpResponse::Ok().json(shown))
+}
+
+/// What a verification has found; nothing where it failed otherwise.
+async fn findings(state: &ApiState, job: &Job) -> Result<Option<Value>, ApiError> {
+    let Some(mut kept) = state.store.detail(job.id(), "findings").await? else { return Ok(None) };
+    if let Ok(list) = kept.data.get_array_mut("findings") {
+        list.truncate(FINDINGS_SHOWN);
+    }
+    Ok(Some(json::document(kept.data)))
 }
 
 /// `GET /jobs`.

@@ -78,20 +78,24 @@ pub(crate) async fn verify(state: State, request: HttpRequest, body: Body<Verify
 
 /// What a verification that is asked for comes to, checked.
 pub(crate) async fn verify_asked(state: &ApiState, asked: VerifyBody) -> Result<Asked, ApiError> {
-    let level = match asked.level.as_deref() {
-        None | Some("data") => VerifyLevel::Data,
-        Some("structure") => VerifyLevel::Structure,
-        Some(other) => {
-            let problem = format!("must be 'structure' or 'data', not '{}'", shortened(other));
-            return Err(ApiError::field("level", problem));
-        }
+    let level = asked.level.as_deref().unwrap_or("data");
+    let Some(level) = VerifyLevel::ALL.into_iter().find(|known| known.as_str() == level) else {
+        let problem = format!("must be 'structure', 'data' or 'drill', not '{}'", shortened(level));
+        return Err(ApiError::field("level", problem));
     };
+    let sample = asked.sample.map(|text| text.parse().map_err(|problem: String| ApiError::field("sample", problem)));
+    let part = asked.part.map(|text| text.parse().map_err(|problem: String| ApiError::field("part", problem)));
+    let (sample, part, seed) = (sample.transpose()?, part.transpose()?, asked.seed);
     let run = Run::read(state, asked.job).await?;
     let (manifest, repository, backup, run) = match Source::find_or_open(state, &asked.backup).await? {
         Found::Made(source) => (Some(source.manifest), source.repository, source.job.id().clone(), run),
         Found::Open(job, repository) => (None, repository, job.id().clone(), run.after_success(&job)?),
     };
-    let spec = Spec::Verify(VerifySpec { backup, manifest, level });
+    let spec = VerifySpec { sample, seed, part, ..VerifySpec::whole(backup, manifest, level) };
+    if let Some(error) = spec.check().into_iter().next() {
+        return Err(ApiError::field(error.field, error.problem));
+    }
+    let spec = Spec::Verify(spec);
     Ok(Asked { spec, repository, run })
 }
 

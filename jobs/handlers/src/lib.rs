@@ -8,6 +8,7 @@ mod backup;
 mod bounded;
 mod database;
 mod direct;
+mod drill;
 mod environment;
 mod error;
 mod pace;

@@ -1,15 +1,19 @@
-//! Reads a backup back and proves that it is whole.
+//! Reads a backup back and proves that it is whole; a drill restores it for that, too.
 
 use crate::{
-    Environment,
+    Environment, drill,
     error::{Error, Result},
     progress::Meter,
 };
 use async_trait::async_trait;
 use bson::{Document, doc};
 use lucid_ports::{Ending, Handler, JobContext, JobError};
-use lucid_repository::{Damage, Finding, Manifest, Repository, RepositoryError, VerifyLevel};
-use lucid_schemas::{EventBody, Job, Kind, ManifestName, Spec, VerifySpec};
+use lucid_repository::{
+    Coverage, Damage, Finding, Manifest, Repository, RepositoryError, Share, Verified, VerifyLevel as Depth,
+    VerifyProgress,
+};
+use lucid_schemas::{EventBody, Job, Kind, ManifestName, Part, Sample, Spec, VerifyLevel, VerifySpec};
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// Findings that are kept; the count tells of all.
@@ -33,28 +37,26 @@ impl VerifyHandler {
         let Spec::Verify(spec) = &job.request.spec else {
             return Err(Error::refused("wrong_kind", "the job is no verification"));
         };
+        if let Some(error) = spec.check().into_iter().next() {
+            return Err(Error::refused("bad_request", format!("{} {}", error.field, error.problem)));
+        }
         let (_, repository) = self.environment.repository(&job.request)?;
-        let (manifest, findings) = examine(context, repository, spec).await?;
+        let share = share(&job, spec);
+        let Examined { manifest, verified: Verified { mut findings, coverage } } =
+            examine(context, repository, spec, share).await?;
+        if let (true, VerifyLevel::Drill, Some((manifest, key))) = (findings.is_empty(), spec.level, &manifest) {
+            findings = drill::run(context, &self.environment, repository, (manifest, key)).await?;
+        }
         if !findings.is_empty() {
             context.put_detail("findings", kept(&findings)).await?;
             return Err(damaged(&findings));
         }
-        let Some(manifest) = manifest else {
+        let Some((manifest, _)) = manifest else {
             return Err(Error::refused("backup_damaged", "the manifest can't be read"));
         };
-        let sum = |field: fn(&lucid_repository::CollectionEntry) -> u64| {
-            let total = manifest.collections.iter().map(field).fold(0, u64::saturating_add);
-            i64::try_from(total).unwrap_or(i64::MAX)
-        };
-        Ok(doc! {
-            "level": level_word(spec.level),
-            "backup": spec.backup.as_str(),
-            "database": &manifest.database,
-            "collections": i32::try_from(manifest.collections.len()).unwrap_or(i32::MAX),
-            "documents": sum(|entry| entry.content.documents),
-            "bytes": sum(|entry| entry.content.raw_bytes),
-            "findings": 0,
-        })
+        let mut result = result(spec, &manifest);
+        result.extend(covered(spec.level, share, coverage));
+        Ok(result)
     }
 }
 
@@ -68,33 +70,103 @@ impl Handler for VerifyHandler {
         Ok(self.verify(context).await?)
     }
 
-    async fn abandon(&self, _: &dyn JobContext, _: Ending) {
-        // It only reads.
+    async fn abandon(&self, context: &dyn JobContext, ending: Ending) {
+        let job = context.job();
+        // Everything else only reads.
+        if matches!(&job.request.spec, Spec::Verify(spec) if spec.level == VerifyLevel::Drill) {
+            drill::abandon(&self.environment, &job, ending).await;
+        }
     }
+}
+
+/// What there is to say of a backup, and its manifest with its key where it can be read.
+#[derive(Default)]
+struct Examined {
+    manifest: Option<(Manifest, String)>,
+    verified: Verified,
 }
 
 async fn examine(
     context: &dyn JobContext,
     repository: &Repository,
     spec: &VerifySpec,
-) -> Result<(Option<Manifest>, Vec<Finding>)> {
+    share: Share,
+) -> Result<Examined> {
     let Some(named) = spec.manifest.clone().or_else(|| handed(&context.job())) else {
         return Err(Error::refused("manifest_unnamed", format!("nothing names the manifest of {}", spec.backup)));
     };
+    let found = |error| {
+        let findings = vec![found_by(error)?];
+        Ok::<_, Error>(Verified { findings, ..Verified::default() })
+    };
     let manifest = match read_manifest(repository, &named, spec.backup.as_str()).await {
         Ok(manifest) => manifest,
-        Err(Error::Repository(error)) => return found_by(error).map(|finding| (None, vec![finding])),
+        Err(Error::Repository(error)) => return Ok(Examined { manifest: None, verified: found(error)? }),
         Err(error) => return Err(error),
     };
     let level = match spec.level {
-        lucid_schemas::VerifyLevel::Structure => VerifyLevel::Structure,
-        lucid_schemas::VerifyLevel::Data => VerifyLevel::Data,
+        VerifyLevel::Structure => Depth::Structure,
+        VerifyLevel::Data | VerifyLevel::Drill => Depth::Data,
     };
-    match prove(context, repository, &manifest, level).await {
-        Ok(findings) => Ok((Some(manifest), findings)),
-        Err(Error::Repository(error)) => found_by(error).map(|finding| (Some(manifest), vec![finding])),
-        Err(error) => Err(error),
+    let verified = match prove_share(context, repository, &manifest, (level, share)).await {
+        Err(Error::Repository(error)) => found(error)?,
+        outcome => outcome?,
+    };
+    Ok(Examined { manifest: Some((manifest, named.key)), verified })
+}
+
+/// Which packs a job reads. Every attempt of it reads the same ones.
+fn share(job: &Job, spec: &VerifySpec) -> Share {
+    let by_job = || {
+        let digest = Sha256::digest(job.id().as_str());
+        // Small enough for every program that reads JSON.
+        u64::from(u32::from_le_bytes(*digest.first_chunk().expect("a digest has 32 bytes")))
+    };
+    match (spec.sample, spec.part) {
+        (Some(Sample { hundredths }), _) => {
+            Share::Sample { hundredths, seed: spec.seed.map_or_else(by_job, i64::cast_unsigned) }
+        }
+        (None, Some(Part { number, of })) => Share::Part { number, of },
+        (None, None) => Share::All,
     }
+}
+
+fn result(spec: &VerifySpec, manifest: &Manifest) -> Document {
+    let sum = |field: fn(&lucid_repository::CollectionEntry) -> u64| {
+        let total = manifest.collections.iter().map(field).fold(0, u64::saturating_add);
+        i64::try_from(total).unwrap_or(i64::MAX)
+    };
+    doc! {
+        "level": spec.level.as_str(),
+        "backup": spec.backup.as_str(),
+        "database": &manifest.database,
+        "collections": i32::try_from(manifest.collections.len()).unwrap_or(i32::MAX),
+        "documents": sum(|entry| entry.content.documents),
+        "bytes": sum(|entry| entry.content.raw_bytes),
+        "findings": 0,
+    }
+}
+
+/// How much was read, and by what it was chosen.
+fn covered(level: VerifyLevel, share: Share, coverage: Coverage) -> Document {
+    if level == VerifyLevel::Structure {
+        return Document::new();
+    }
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let mut out = doc! {
+        "packs": number(coverage.packs),
+        "packs_read": number(coverage.packs_read),
+        "pack_bytes": number(coverage.bytes),
+        "pack_bytes_read": number(coverage.bytes_read),
+    };
+    match share {
+        Share::All => {}
+        Share::Sample { hundredths, seed } => {
+            out.extend(doc! { "sample": Sample { hundredths }.to_string(), "seed": seed.cast_signed() });
+        }
+        Share::Part { number, of } => out.extend(doc! { "part": Part { number, of }.to_string() }),
+    }
+    out
 }
 
 /// Damage that keeps the examination from going on is a finding like any other.
@@ -134,19 +206,24 @@ pub(crate) async fn prove(
     context: &dyn JobContext,
     repository: &Repository,
     manifest: &Manifest,
-    level: VerifyLevel,
+    level: Depth,
 ) -> Result<Vec<Finding>> {
+    Ok(prove_share(context, repository, manifest, (level, Share::All)).await?.findings)
+}
+
+async fn prove_share(
+    context: &dyn JobContext,
+    repository: &Repository,
+    manifest: &Manifest,
+    (level, share): (Depth, Share),
+) -> Result<Verified> {
     let meter = Meter::new(context);
     meter.phase("verify", 0);
     let reader = repository.open_backup(manifest).await?;
     let stop = context.stop().clone();
     let bytes = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    let findings = reader
-        .verify(level, &|progress| meter.set(bytes(progress.bytes_done), bytes(progress.bytes_total)), &move || {
-            stop.is_cancelled()
-        })
-        .await?;
-    Ok(findings)
+    let progress = |progress: VerifyProgress| meter.set(bytes(progress.bytes_done), bytes(progress.bytes_total));
+    Ok(reader.verify_share(level, share, &progress, &move || stop.is_cancelled()).await?)
 }
 
 /// The error of a backup that isn't whole.
@@ -159,19 +236,12 @@ pub(crate) fn damaged(findings: &[Finding]) -> Error {
     Error::refused("backup_damaged", format!("the backup is damaged: {}{more}; {}", told.join("; "), remedy(findings)))
 }
 
-/// What to do. A pack that is only unlisted must stay where it is.
-fn remedy(findings: &[Finding]) -> String {
-    let in_the_way = findings.iter().filter(|finding| finding.is_in_the_way());
-    let mut objects: Vec<&str> = in_the_way.map(|finding| finding.object.as_str()).collect();
-    objects.sort_unstable();
-    objects.dedup();
-    let others = if objects.len() > 1 { " and each other damaged pack and index object" } else { "" };
-    match objects.last() {
-        Some(object) => format!(
-            "move {object}{others} out of the repository and back up again: what the source still has is stored anew; \
-             until then use another backup"
-        ),
-        None => "back up again: what the source still has is stored anew; until then use another backup".into(),
+/// What to do. Nothing has to be moved by hand: damaged packs are passed over from now on.
+fn remedy(findings: &[Finding]) -> &'static str {
+    if findings.iter().any(Finding::wants_repair) {
+        "run lucid-ops repo repair, then back up again: what the source still has is stored anew; until then use another backup"
+    } else {
+        "back up again: what the source still has is stored anew; until then use another backup"
     }
 }
 
@@ -198,13 +268,6 @@ fn kept(findings: &[Finding]) -> Document {
     doc! { "count": i64::try_from(findings.len()).unwrap_or(i64::MAX), "findings": list }
 }
 
-const fn level_word(level: lucid_schemas::VerifyLevel) -> &'static str {
-    match level {
-        lucid_schemas::VerifyLevel::Structure => "structure",
-        lucid_schemas::VerifyLevel::Data => "data",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,11 +281,11 @@ mod tests {
             lost_documents: Some(3),
             needed: true,
         };
-        let text = damaged(&vec![finding; 500]).to_string();
-        assert!(
-            text.contains("move sealed/packs/a out") && text.contains("users") && text.contains("495 more"),
-            "{text}"
-        );
+        let text = damaged(&vec![finding.clone(); 500]).to_string();
+        assert!(text.contains("sealed/packs/a (collection 'users')") && text.contains("495 more"), "{text}");
+        assert!(!text.contains("repair"), "the next backup mends it: {text}");
         assert!(text.len() < 2_000);
+        let index = Finding { object: "sealed/index/a".into(), collection: None, needed: false, ..finding };
+        assert!(damaged(&[index]).to_string().contains("repo repair"));
     }
 }

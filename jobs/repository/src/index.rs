@@ -9,6 +9,7 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 
 use crate::bytes_reader::BytesReader;
+use crate::distrust::Distrust;
 use crate::footer::{self, DeltaLink, MAX_DEPTH, PackEntry, TRAILER_BYTES};
 use crate::limits::FOOTER_RECORD_BYTES;
 use crate::object_name::{Folder, is_writers_own};
@@ -18,6 +19,9 @@ use crate::{Damage, RepositoryError};
 
 /// Index objects and footers read at once.
 const READS: usize = 8;
+
+/// Said of an index object that can be read, but not believed.
+pub(crate) const DISAGREES: &str = "it disagrees with another index object";
 
 /// In place of a link's position.
 const FULL: u32 = u32::MAX;
@@ -42,12 +46,19 @@ pub(crate) struct Pack {
     pub(crate) present_bytes: Option<u64>,
     /// Whether an index object lists it.
     pub(crate) listed: bool,
+    /// Whether a verification has found it damaged: nothing new builds on it.
+    pub(crate) distrusted: bool,
 }
 
 impl Pack {
     /// Whether it is there in full length.
     pub(crate) fn is_whole(&self) -> bool {
         self.present_bytes == Some(self.stored_bytes)
+    }
+
+    /// Its name without the folder.
+    pub(crate) fn name(&self) -> &str {
+        self.object.rsplit('/').next().unwrap_or_default()
     }
 }
 
@@ -77,8 +88,8 @@ pub(crate) struct Index {
 
 impl Index {
     /// Makes packs look as if they were missing.
-    pub(crate) fn leave_out(&mut self, which: &dyn Fn(&str) -> bool) {
-        for pack in self.packs.iter_mut().filter(|pack| which(&pack.object)) {
+    pub(crate) fn leave_out(&mut self, which: &dyn Fn(&Pack) -> bool) {
+        for pack in self.packs.iter_mut().filter(|pack| which(pack)) {
             pack.present_bytes = None;
         }
     }
@@ -186,7 +197,9 @@ impl Index {
     pub(crate) async fn load(vault: &Arc<Vault>) -> Result<(Self, Vec<PackListing>), RepositoryError> {
         // Index before packs: whatever the index lists was there before.
         let objects = ours(vault.store.list(&Folder::Index.of(vault.domain)).await?);
+        let mut distrust = Distrust::load(vault).await?;
         let mut gather = Gather::default();
+        gather.index.damage.append(&mut distrust.damage);
         let mut reads = stream::iter(objects).map(|(object, _)| read_index(vault.clone(), object)).buffered(READS);
         while let Some((object, read)) = reads.next().await {
             for listing in gather.damage_or(read)?.iter().flatten() {
@@ -210,7 +223,10 @@ impl Index {
                 found.push(listing);
             }
         }
-        let Index { copies, links, .. } = &mut gather.index;
+        let Index { copies, links, packs, .. } = &mut gather.index;
+        for pack in packs {
+            pack.distrusted = distrust.names(pack.name(), pack.stored_bytes);
+        }
         let depth = |copy: &Copy| links.get(copy.link as usize).map_or(0, |link| link.depth);
         copies.sort_unstable_by_key(|copy| (copy.id, depth(copy), copy.pack, copy.offset));
         Ok((gather.index, found))
@@ -244,7 +260,7 @@ impl Gather {
         let object: Arc<str> = Folder::Packs.object(vault.domain, &listing.name).into();
         if let Some(position) = self.known.get(&object) {
             if self.index.packs[*position].stored_bytes != listing.stored_bytes {
-                let problem = format!("it disagrees with another index object about {object}");
+                let problem = format!("{DISAGREES} about {object}");
                 self.index.damage.push(Damage { object: source.into(), problem });
             }
             return;
@@ -253,7 +269,8 @@ impl Gather {
         let pack = u32::try_from(position).expect("fewer than 2^32 packs");
         self.known.insert(object.clone(), position);
         let present_bytes = (!listed).then_some(listing.stored_bytes);
-        self.index.packs.push(Pack { object, stored_bytes: listing.stored_bytes, present_bytes, listed });
+        let stored_bytes = listing.stored_bytes;
+        self.index.packs.push(Pack { object, stored_bytes, present_bytes, listed, distrusted: false });
         let Index { copies, links, .. } = &mut self.index;
         copies.extend(listing.entries.iter().map(|entry| Copy {
             id: entry.id,

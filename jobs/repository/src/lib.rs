@@ -34,6 +34,7 @@ mod copy;
 mod cutter;
 mod delta;
 mod diff;
+mod distrust;
 mod envelope;
 mod error;
 mod fetch;
@@ -58,6 +59,7 @@ mod predecessor;
 mod prune;
 mod reader;
 mod record;
+mod repair;
 mod repository;
 mod retention;
 mod salvage;
@@ -91,6 +93,7 @@ pub use names::{Domain, RepositoryId};
 pub use options::{ChunkSizes, Compression, InitOptions, PassphraseCost, SlotInfo, SlotKind, Unlock};
 pub use prune::{PruneOptions, PruneProgress, PruneReport};
 pub use reader::BackupReader;
+pub use repair::{RepairKind, RepairStep};
 pub use repository::Repository;
 pub use retention::{Candidate, RetentionPolicy, Verdict, judge};
 pub use salvage::{Loss, Salvaged};
@@ -98,7 +101,7 @@ pub use scan::{Oddity, OddityKind, Scan};
 pub use secret::Secret;
 pub use settings::StorageSettings;
 pub use stats::{BackupStats, Chunks, Objects, RepositoryStats};
-pub use verify::{AllFindings, BackupFindings, Finding, VerifyLevel, VerifyProgress};
+pub use verify::{AllFindings, BackupFindings, Coverage, Finding, Share, Verified, VerifyLevel, VerifyProgress};
 pub use writer::{BackupWriter, PreparedManifest};
 
 #[cfg(test)]
@@ -109,6 +112,8 @@ mod fault_tests;
 mod golden_tests;
 #[cfg(test)]
 mod interruption_tests;
+#[cfg(test)]
+mod matrix_tests;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;

@@ -29,7 +29,8 @@ pub(crate) fn raw_bytes(record_type: RecordType) -> u32 {
         | RecordType::List
         | RecordType::Manifest
         | RecordType::Generation
-        | RecordType::Pin => 256 << 20,
+        | RecordType::Pin
+        | RecordType::Distrust => 256 << 20,
     }
 }
 

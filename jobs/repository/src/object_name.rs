@@ -17,6 +17,8 @@ pub(crate) enum Folder {
     Manifests,
     /// Beside each manifest that is pinned, under the same name.
     Pins,
+    /// Packs that writers pass over.
+    Distrust,
 }
 
 impl Folder {
@@ -28,6 +30,7 @@ impl Folder {
             Self::Lists => "lists",
             Self::Manifests => "manifests",
             Self::Pins => "pins",
+            Self::Distrust => "distrust",
         };
         format!("{domain}/{folder}")
     }

@@ -171,7 +171,8 @@ impl Run<'_> {
         let (mut doomed, mut partly) = (Vec::new(), Vec::new());
         for (place, pack) in index.packs.iter().enumerate() {
             let Some(bytes) = pack.present_bytes else { continue };
-            let (free, wasteful) = (live.bytes_in(place) == 0, pack.is_whole() && live.is_wasteful(place));
+            let (free, wasteful) =
+                (live.bytes_in(place) == 0, pack.is_whole() && !pack.distrusted && live.is_wasteful(place));
             if (free || wasteful || bytes < repack::SMALL_BYTES) && !self.is_old(vault, &pack.object, now_ms).await? {
                 self.report.objects_young += u64::from(free);
                 self.report.kept_bytes += bytes;
@@ -179,7 +180,7 @@ impl Run<'_> {
                 doomed.push((pack.object.to_string(), bytes));
             } else {
                 self.report.kept_bytes += bytes;
-                if pack.is_whole() {
+                if pack.is_whole() && !pack.distrusted {
                     partly.push(place);
                 }
             }

@@ -11,7 +11,7 @@ use crate::index::Index;
 use crate::list::ListEntry;
 use crate::object_name::Folder;
 use crate::vault::Vault;
-use crate::verify::{self, Finding, VerifyLevel, VerifyProgress};
+use crate::verify::{self, Finding, Share, Verified, VerifyLevel, VerifyProgress};
 use crate::{CollectionEntry, Manifest, RawChunk, RepositoryError};
 
 /// Chunks fetched ahead.
@@ -75,7 +75,19 @@ impl BackupReader {
         progress: &(dyn Fn(VerifyProgress) + Send + Sync),
         stop: &(dyn Fn() -> bool + Send + Sync),
     ) -> Result<Vec<Finding>, RepositoryError> {
-        verify::verify(&self.fetcher.vault, &self.manifest, level, progress, stop).await
+        Ok(self.verify_share(level, Share::All, progress, stop).await?.findings)
+    }
+
+    /// The same, reading a share of the packs, and saying how much that was. What isn't read is looked at as at level structure; the
+    /// content hash of a collection is compared where all of it was read.
+    pub async fn verify_share(
+        &self,
+        level: VerifyLevel,
+        share: Share,
+        progress: &(dyn Fn(VerifyProgress) + Send + Sync),
+        stop: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<Verified, RepositoryError> {
+        verify::verify(&self.fetcher.vault, &self.manifest, (level, share), progress, stop).await
     }
 
     /// One chunk, from any copy that is sound.

@@ -24,6 +24,8 @@ pub(crate) enum RecordType {
     Generation = 7,
     /// Why a backup is pinned.
     Pin = 8,
+    /// Packs that were found damaged.
+    Distrust = 9,
 }
 
 impl RecordType {
@@ -38,6 +40,7 @@ impl RecordType {
             Self::Manifest => "manifest",
             Self::Generation => "generation",
             Self::Pin => "pin",
+            Self::Distrust => "record of distrust",
         }
     }
 }
@@ -141,6 +144,7 @@ fn record_type(number: u8) -> Result<RecordType, String> {
         6 => RecordType::Manifest,
         7 => RecordType::Generation,
         8 => RecordType::Pin,
+        9 => RecordType::Distrust,
         other => return Err(format!("record type {other} is unknown")),
     })
 }

@@ -21,6 +21,10 @@ use crate::slot::is_slot_name;
 use crate::vault::Vault;
 use crate::{Damage, ListRef, Manifest, Objects, Repository, RepositoryError};
 
+/// What is told of a pack that a verification has found damaged.
+const DISTRUSTED: &str =
+    "a verification found it damaged; backups don't build on it, and a prune removes it once none needs it";
+
 /// What is odd about an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -239,6 +243,9 @@ impl Look<'_> {
                     let problem = format!("it has {bytes} bytes instead of {}", pack.stored_bytes);
                     self.damage(Damage { object: pack.object.to_string(), problem });
                 }
+                Some(_) if pack.distrusted => {
+                    self.damage(Damage { object: pack.object.to_string(), problem: DISTRUSTED.into() });
+                }
                 Some(_) => {}
             }
             let unneeded = entries.iter().filter(|entry| needed.binary_search(&entry.id).is_err());
@@ -267,6 +274,9 @@ fn sealed_kind(vault: &Vault, object: &str) -> Option<&'static str> {
     }
     if within(Folder::Lists).is_some_and(|id| unhex::<32>(id).is_some()) {
         return Some("chunk lists");
+    }
+    if within(Folder::Distrust).is_some_and(|id| unhex::<32>(id).is_some()) {
+        return Some("records of distrust");
     }
     if let Some(name) = within(Folder::Pins) {
         return ManifestName::parse(&Folder::Manifests.object(vault.domain, name)).is_ok().then_some("pins");

@@ -109,8 +109,8 @@ impl Repository {
                         Folder::Index => &mut stats.index_objects,
                         Folder::Lists => &mut stats.chunk_lists,
                         Folder::Manifests => &mut stats.manifests,
-                        // A few bytes for each backup that is pinned; not asked for above.
-                        Folder::Pins => continue,
+                        // A few bytes each; not asked for above.
+                        Folder::Pins | Folder::Distrust => continue,
                     }
                     .add(bytes);
                     if let Some(job) = job {

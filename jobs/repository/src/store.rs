@@ -101,13 +101,21 @@ impl Store {
     /// A part of an object; `Damaged` if the object is too short for it.
     pub(crate) async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, RepositoryError> {
         let (wanted, end) = (range.end.saturating_sub(range.start), range.end);
-        let read = retry(|| self.storage.read_range(name, range.clone())).await;
-        let too_short = |size: Option<u64>| size.is_some_and(|size| size < end);
+        let attempt = || self.storage.read_range(name, range.clone());
+        let mut read = attempt().await;
+        // What lies beyond the end isn't there the next time either.
+        if read.is_err() && !self.is_shorter(name, end).await? {
+            read = retry(attempt).await;
+        }
         match read {
             Ok(bytes) if bytes.len() as u64 == wanted => Ok(bytes),
-            Err(source) if !too_short(self.size(name).await?) => Err(failed("read", name, source)),
+            Err(source) if !self.is_shorter(name, end).await? => Err(failed("read", name, source)),
             _ => Err(RepositoryError::damaged(name, "it is truncated")),
         }
+    }
+
+    async fn is_shorter(&self, name: &str, than: u64) -> Result<bool, RepositoryError> {
+        Ok(self.size(name).await?.is_some_and(|size| size < than))
     }
 
     /// Size of an object, if it is there.

@@ -1,4 +1,5 @@
-//! Verification: everything a backup stands on is read, and what is wrong is told, never repaired.
+//! Verification: everything a backup stands on is read, and what is wrong is told, never repaired. Packs that turn out to be damaged
+//! are recorded, so that the next backup doesn't build on them.
 //!
 //! Unlike a reader, which takes any sound copy and makes up for a lost index, it tells every fault that it meets.
 
@@ -7,19 +8,23 @@ mod contents;
 mod foundation;
 mod losses;
 mod packs;
+mod share;
 
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
+use crate::distrust;
 use crate::fetch::Fetcher;
+use crate::footer::PackEntry;
 use crate::index::Index;
 use crate::reader::BackupReader;
 use crate::vault::Vault;
 use crate::{Damage, Manifest, RepositoryError};
 pub use all::{AllFindings, BackupFindings};
 use contents::Contents;
+pub use share::{Coverage, Share};
 
 /// Packs read at once.
 const PACKS_AT_ONCE: usize = 2;
@@ -71,14 +76,14 @@ impl From<Damage> for Finding {
 
 /// Problems that the next backup mends.
 const PACK_MISSING: &str = "the pack is missing";
-const PACK_UNLISTED: &str = "no index object lists it: one is missing or damaged; the next backup lists it again";
+pub(crate) const PACK_UNLISTED: &str =
+    "no index object lists it: one is missing or damaged; the next backup lists it again";
 
 impl Finding {
-    /// Whether a damaged object stays in the way of later backups until it is moved out of the repository: writers trust a pack of
-    /// the right size, and a damaged index object is told by every verification. (Never true of a pack that is sound.)
-    pub fn is_in_the_way(&self) -> bool {
-        let kind = ["/packs/", "/index/"].iter().any(|folder| self.object.contains(folder));
-        kind && self.problem != PACK_MISSING && self.problem != PACK_UNLISTED
+    /// Whether the object stays in the way of later verifications until a repair: the next backup mends everything else.
+    pub fn wants_repair(&self) -> bool {
+        let is_unlistable = self.object.contains("/packs/") && !self.needed && self.lost_documents.is_none();
+        ["/index/", "/distrust/"].iter().any(|folder| self.object.contains(folder)) || is_unlistable
     }
 
     /// The same of an object that the backup doesn't depend on.
@@ -92,16 +97,29 @@ fn finding(error: RepositoryError) -> Result<Finding, RepositoryError> {
     error.damage().map(Finding::from).ok_or(error)
 }
 
+/// What a verification has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// What is wrong; nothing where all is well.
+    pub findings: Vec<Finding>,
+    /// How much of the packs was read.
+    pub coverage: Coverage,
+}
+
+/// How deep to look, and at which part.
+pub(crate) type Extent = (VerifyLevel, Share);
+
 pub(crate) async fn verify(
     vault: &Arc<Vault>,
     manifest: &Arc<Manifest>,
-    level: VerifyLevel,
+    extent: Extent,
     progress: &(dyn Fn(VerifyProgress) + Send + Sync),
     stop: &(dyn Fn() -> bool + Send + Sync),
-) -> Result<Vec<Finding>, RepositoryError> {
+) -> Result<Verified, RepositoryError> {
     let (key, mut findings) = foundation::check(vault, manifest).await?;
-    findings.extend(examine(vault, manifest, &key, level, progress, stop).await?);
-    Ok(findings)
+    let mut verified = examine(vault, manifest, &key, extent, progress, stop).await?;
+    findings.append(&mut verified.findings);
+    Ok(Verified { findings, ..verified })
 }
 
 /// Everything but what backups stand on; findings about the manifest name this key.
@@ -109,10 +127,10 @@ async fn examine(
     vault: &Arc<Vault>,
     manifest: &Arc<Manifest>,
     key: &str,
-    level: VerifyLevel,
+    (level, share): Extent,
     progress: &(dyn Fn(VerifyProgress) + Send + Sync),
     stop: &(dyn Fn() -> bool + Send + Sync),
-) -> Result<Vec<Finding>, RepositoryError> {
+) -> Result<Verified, RepositoryError> {
     let mut findings = Vec::new();
     let (mut index, _) = Index::load(vault).await?;
     // What the backup needs of a pack whose footer or index is lost is told by its chunks.
@@ -122,12 +140,21 @@ async fn examine(
     let mut contents = Contents::load(vault, manifest, (&index, key), stop).await?;
     findings.append(&mut contents.findings);
     let involved = contents.involved_packs(&index);
+    let all = whole(&index, &involved);
+    let mut coverage = Coverage { packs: all.packs_total, bytes: all.bytes_total, ..Coverage::default() };
     if level == VerifyLevel::Structure {
-        contents.note_present(&index);
-        progress(whole(&index, &involved));
+        contents.note_present(&index, &vec![false; index.packs.len()]);
+        progress(all);
     } else {
         let fetcher = Fetcher { vault: vault.clone(), index: index.clone() };
-        read_packs(&fetcher, &involved, &mut contents, progress, stop).await?;
+        let chosen = share.choose(&index, &involved);
+        let read = whole(&index, &chosen);
+        (coverage.packs_read, coverage.bytes_read) = (read.packs_total, read.bytes_total);
+        read_packs(&fetcher, &chosen, &mut contents, progress, stop).await?;
+        distrust::record_found(vault, &index, contents.problems.keys().copied()).await;
+        if share != Share::All {
+            contents.note_present(&index, &chosen);
+        }
     }
     let packs = contents.pack_findings(manifest, &index, &involved, level);
     findings.extend(packs);
@@ -135,10 +162,10 @@ async fn examine(
         let reader = BackupReader::new(Fetcher { vault: vault.clone(), index }, manifest.clone());
         findings.extend(contents.check_hashes(&reader, key, stop).await?);
     }
-    Ok(findings)
+    Ok(Verified { findings, coverage })
 }
 
-/// Reads the involved packs, each once and whole.
+/// Reads these packs, each once and whole.
 async fn read_packs(
     fetcher: &Fetcher,
     involved: &[bool],
@@ -171,8 +198,17 @@ async fn read_packs(
     Ok(())
 }
 
+/// What is wrong with a pack, all of which is read.
+pub(crate) async fn check_pack(
+    fetcher: &Fetcher,
+    pack: usize,
+    entries: Vec<PackEntry>,
+) -> Result<Vec<String>, RepositoryError> {
+    Ok(packs::check(fetcher.clone(), Arc::default(), pack, entries).await?.problems)
+}
+
 /// Progress when all is done.
-fn whole(index: &Index, involved: &[bool]) -> VerifyProgress {
+pub(crate) fn whole(index: &Index, involved: &[bool]) -> VerifyProgress {
     let packs = index.packs.iter().zip(involved).filter(|(pack, involved)| **involved && pack.present_bytes.is_some());
     let (count, bytes) =
         packs.fold((0, 0), |(count, bytes), (pack, _)| (count + 1, bytes + pack.present_bytes.unwrap_or(0)));

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a manifest is written only if every chunk that it names is in a durable pack that an index object lists.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use tokio::sync::Mutex;
 use crate::config::binary;
 use crate::fetch::Fetcher;
 use crate::generation::Generations;
-use crate::index::{self, Index, PackListing};
+use crate::index::{self, Index, Pack, PackListing};
 use crate::ledger::WriteStats;
 use crate::list::List;
 use crate::object_name::{Folder, WriterNames};
@@ -82,8 +83,11 @@ impl BackupWriter {
         let names = WriterNames::new(vault.domain, job, epoch, sealer.writer())?;
         let generations = Generations::load(&vault).await?;
         let (mut index, mut found) = Index::load(&vault).await?;
-        index.leave_out(&|object| generations.may_doom(object));
-        found.retain(|listing| !generations.may_doom(&Folder::Packs.object(vault.domain, &listing.name)));
+        let is_left_out = |pack: &Pack| pack.distrusted || generations.may_doom(&pack.object);
+        let out: BTreeSet<String> =
+            index.packs.iter().filter(|pack| is_left_out(pack)).map(|pack| pack.name().to_owned()).collect();
+        index.leave_out(&is_left_out);
+        found.retain(|listing| !out.contains(&listing.name));
         // Their writer may have died before they were durable, and our manifest may build on them.
         let packs: Vec<_> = found.iter().map(|listing| Folder::Packs.object(vault.domain, &listing.name)).collect();
         vault.store.sync(&packs).await?;

@@ -112,7 +112,7 @@ async fn a_lost_index_is_made_up_for_but_told() {
         for level in [VerifyLevel::Structure, VerifyLevel::Data] {
             let findings = scratch.verify(&manifest, level).await;
             let pack = findings.iter().find(|finding| finding.object.contains("packs")).expect("told");
-            assert!(pack.needed && !pack.is_in_the_way(), "it is sound, and nobody must move it away");
+            assert!(pack.needed && !pack.wants_repair(), "it is sound, and the next backup lists it again");
         }
     }
     // The next backup lists the packs again.
@@ -157,31 +157,48 @@ async fn what_was_lost_is_stored_again_by_the_next_backup() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_pack_that_was_moved_away_is_stored_anew() {
-    let (scratch, manifest, _) = filled(Domain::Sealed).await;
-    let pack = scratch.path().join(scratch.objects("sealed/packs").remove(0));
-    let good = fs::read(&pack).expect("there");
-    let people = documents(0..12, 64, "a");
-    // A footer is needed as long as its pack has the only copy.
-    for at in [150, good.len() - 20] {
-        let mut bad = good.clone();
+async fn what_a_verification_found_damaged_is_stored_anew_and_nobody_moves_anything() {
+    // Within a chunk, and within the footer: its size tells nothing of either.
+    for from_end in [false, true] {
+        let (scratch, manifest, _) = filled(Domain::Sealed).await;
+        let pack = scratch.objects("sealed/packs").remove(0);
+        let mut bad = fs::read(scratch.path().join(&pack)).expect("there");
+        let at = if from_end { bad.len() - 20 } else { 150 };
         bad[at] ^= 1;
-        fs::write(&pack, &bad).expect("written");
-        let findings = scratch.verify(&manifest, VerifyLevel::Data).await;
-        assert!(findings.iter().all(Finding::is_in_the_way));
-        assert!(!findings.is_empty() && findings.iter().all(|finding| finding.needed), "{findings:?}");
+        fs::write(scratch.path().join(&pack), &bad).expect("written");
+        let people = documents(0..12, 64, "a");
+        let all: &[(&str, _, &[Vec<u8>])] = &[("people", ContentOrder::Any, &people)];
+        let (trusting, _, stats) = back_up(&scratch.repository, "before", Domain::Sealed, all).await;
+        assert_eq!(stats.chunks_new, 0, "nobody knows yet");
+
+        let first = scratch.verify(&manifest, VerifyLevel::Data).await;
+        assert!(!first.is_empty() && first.iter().all(|finding| finding.needed && finding.object == pack), "{first:?}");
+        assert_eq!(
+            scratch.verify(&manifest, VerifyLevel::Data).await,
+            first,
+            "it is told again as long as it is needed"
+        );
+        assert_eq!(scratch.objects("sealed/distrust").len(), 1);
+
+        let (next, _, stats) = back_up(&scratch.repository, "next", Domain::Sealed, all).await;
+        assert_eq!(stats.chunks_new, 1);
+        for healed in [&next, &trusting] {
+            assert_eq!(scratch.verify(healed, VerifyLevel::Data).await, []);
+            assert_eq!(read(&scratch.repository, healed, "people").await.expect("sound"), people);
+        }
+        // Of the first backup, "log" and "tiny" are in the damaged pack alone.
+        let options =
+            PruneOptions { job: "prune_1".into(), epoch: 1, grace_ms: 0, repack: true, at_once: true, dry_run: None };
+        scratch.repository.prune(&options, &|_, _, _| (), &|| false).await.expect("pruned");
+        assert!(scratch.objects("sealed/packs").contains(&pack), "part of it may be what helps");
+        let key = scratch.repository.manifests_of("job").await.expect("listed").remove(0).key;
+        scratch.repository.delete_manifest(&key).await.expect("forgotten");
+        scratch.repository.prune(&options, &|_, _, _| (), &|| false).await.expect("pruned");
+        assert!(!scratch.objects("sealed/packs").contains(&pack), "all that is needed of it is elsewhere");
+        assert!(scratch.objects("sealed/distrust").is_empty(), "it is tidied away with the pack");
+        assert_eq!(scratch.verify(&next, VerifyLevel::Data).await, []);
+        assert_eq!(read(&scratch.repository, &next, "people").await.expect("sound"), people);
     }
-    let bad = fs::read(&pack).expect("there");
-    fs::remove_file(&pack).expect("moved away");
-    let next: &[(&str, _, &[Vec<u8>])] = &[("people", ContentOrder::Any, &people)];
-    let (next, _, stats) = back_up(&scratch.repository, "next", Domain::Sealed, next).await;
-    assert_eq!(stats.chunks_new, 1);
-    assert_eq!(scratch.verify(&next, VerifyLevel::Data).await, []);
-    assert_eq!(read(&scratch.repository, &next, "people").await.expect("sound"), people);
-    // If it comes back damaged, writers will trust it, so that is told; but nothing is needed of it.
-    fs::write(&pack, &bad).expect("put back");
-    let findings = scratch.verify(&next, VerifyLevel::Data).await;
-    assert!(findings.len() == 1 && !findings[0].needed, "{findings:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

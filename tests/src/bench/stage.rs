@@ -58,11 +58,9 @@ pub fn reach() -> Reach {
 /// A job that does nothing, with a spec as large as real ones.
 pub fn no_op() -> Enqueue {
     let chance = || uuid::Uuid::new_v4().as_u64_pair().0;
-    let spec = VerifySpec {
-        backup: JobId::compose(Kind::Backup, DateTime::now(), chance()),
-        manifest: Some(ManifestName { key: "manifests/1".into(), hash: "0".repeat(64) }),
-        level: VerifyLevel::Structure,
-    };
+    let backup = JobId::compose(Kind::Backup, DateTime::now(), chance());
+    let manifest = ManifestName { key: "manifests/1".into(), hash: "0".repeat(64) };
+    let spec = VerifySpec::whole(backup, Some(manifest), VerifyLevel::Structure);
     let id = JobId::compose(Kind::Verify, DateTime::now(), chance());
     // Concurrency keys would limit how many run at once, which isn't what is measured.
     let request = Request { keys: Vec::new(), ..Request::new(id, Spec::Verify(spec), "api:bench", None) };

@@ -1,6 +1,6 @@
 //! The verbs on repositories themselves, which need neither an API nor a job history.
 
-use super::{Level, MongoArgs, RepositoryArgs};
+use super::{Level, MongoArgs, RepositoryArgs, ShareArgs};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -30,6 +30,8 @@ pub enum RepoCommand {
     Verify(RepoVerifyArgs),
     /// Look at every object of a repository.
     Scan(RepoArgs),
+    /// Make the index again, save chunks from packs that can't be listed, and name packs that aren't to be trusted.
+    Repair(RepairArgs),
     /// Keep a backup whatever a prune is asked to keep.
     Pin(PinArgs),
     /// Let prunes judge a pinned backup again.
@@ -149,6 +151,9 @@ pub struct RepoVerifyArgs {
     /// How deeply.
     #[arg(long, value_enum, default_value = "data")]
     pub level: Level,
+    /// Which share.
+    #[command(flatten)]
+    pub share: ShareArgs,
     /// Where it is, and how to print.
     #[command(flatten)]
     pub repo: RepoArgs,
@@ -167,6 +172,17 @@ pub struct RepoCopyArgs {
     #[arg(long = "to", value_name = "NAME")]
     pub to: String,
     /// Where it is, and how to print.
+    #[command(flatten)]
+    pub repo: RepoArgs,
+}
+
+/// `lucid-ops repo repair`.
+#[derive(Debug, Args)]
+pub struct RepairArgs {
+    /// Only say what would be done.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Which repositories, and how to print.
     #[command(flatten)]
     pub repo: RepoArgs,
 }

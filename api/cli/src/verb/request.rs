@@ -2,7 +2,7 @@
 
 use super::{client, failed, finish, follow, print};
 use crate::{
-    args::{BackupArgs, ClientArgs, Level, PruneArgs, RestoreArgs, RunArgs, VerifyArgs},
+    args::{BackupArgs, ClientArgs, PruneArgs, RestoreArgs, RunArgs, VerifyArgs},
     exit::Exit,
 };
 use lucid_client::ClientError;
@@ -41,11 +41,14 @@ pub fn restore(args: RestoreArgs) -> Result<(), Exit> {
 
 /// `lucid-ops verify`.
 pub fn verify(args: VerifyArgs) -> Result<(), Exit> {
-    let level = match args.level {
-        Level::Structure => "structure",
-        Level::Data => "data",
+    let body = VerifyBody {
+        backup: args.backup,
+        level: Some(args.level.as_str().into()),
+        sample: args.share.sample.map(String::from),
+        seed: args.share.seed,
+        part: args.share.part.map(String::from),
+        job: run(&args.run),
     };
-    let body = VerifyBody { backup: args.backup, level: Some(level.into()), job: run(&args.run) };
     ask(&args.client, &args.run, args.detach, |client| client.verify(&body))
 }
 

@@ -90,6 +90,7 @@ fn caveat(job: &JobView) -> Option<String> {
     let level = job.spec.get("level").and_then(Value::as_str);
     let caveats = [
         (level == Some("structure")).then(|| "only the structure: contents were not read".to_owned()),
+        share_read(result),
         told("not read at the same instant as the rest", "inconsistent"),
         told("left out", "left_out"),
         told("stored again, since they look different on another member than the one read from before", "stored_again"),
@@ -98,6 +99,14 @@ fn caveat(job: &JobView) -> Option<String> {
     ];
     let caveats: Vec<_> = caveats.into_iter().flatten().collect();
     (!caveats.is_empty()).then(|| caveats.join("; "))
+}
+
+/// Of a verification that hasn't read everything.
+fn share_read(result: &Value) -> Option<String> {
+    let number = |name: &str| result.get(name)?.as_i64();
+    let (read, packs) = (number("packs_read")?, number("packs")?);
+    let seed = number("seed").map_or_else(String::new, |seed| format!(", chosen by seed {seed}"));
+    (read < packs).then(|| format!("only {} of {} packs were read{seed}", units::count(read), units::count(packs)))
 }
 
 fn progress(progress: &ProgressView) -> String {

@@ -4,7 +4,7 @@ use crate::json;
 use bson::DateTime;
 use lucid_core::schedule::next_due;
 use lucid_schemas::{
-    Schedule, Spec, VerifyLevel,
+    Schedule, Spec,
     cron::Calendar,
     http::{BackupBody, OutcomeView, PruneBody, ScheduleView, VerifyBody},
     schedule::{Outcome, Terms},
@@ -63,10 +63,10 @@ fn spec(terms: &Terms) -> Value {
         Spec::Verify(spec) => json!(VerifyBody {
             job: None,
             backup: spec.backup.to_string(),
-            level: Some(match spec.level {
-                VerifyLevel::Structure => "structure".into(),
-                VerifyLevel::Data => "data".into(),
-            }),
+            level: Some(spec.level.as_str().into()),
+            sample: spec.sample.map(String::from),
+            seed: spec.seed,
+            part: spec.part.map(String::from),
         }),
         Spec::Prune(spec) => json!(PruneBody {
             job: None,

@@ -62,6 +62,15 @@ const RESTORES: &[Case] = &[
 const VERIFICATIONS: &[Case] = &[
     (r#"{"backup":"GOOD","level":"DATA"}"#, "level"),
     (r#"{"backup":"GOOD","lvl":"data"}"#, "lvl"),
+    (r#"{"backup":"GOOD","sample":"5"}"#, "sample"),
+    (r#"{"backup":"GOOD","sample":"0%"}"#, "sample"),
+    (r#"{"backup":"GOOD","sample":5}"#, "sample"),
+    (r#"{"backup":"GOOD","sample":"5%","seed":"one"}"#, "seed"),
+    (r#"{"backup":"GOOD","seed":1}"#, "seed"),
+    (r#"{"backup":"GOOD","part":"8/7"}"#, "part"),
+    (r#"{"backup":"GOOD","part":"3/7","sample":"5%"}"#, "part"),
+    (r#"{"backup":"GOOD","level":"structure","sample":"5%"}"#, "sample"),
+    (r#"{"backup":"GOOD","level":"drill","part":"3/7"}"#, "part"),
     (r#"{"backup":"a\u0000b"}"#, "backup"),
     (r"{}", "backup"),
 ];

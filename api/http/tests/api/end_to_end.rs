@@ -26,7 +26,7 @@ async fn client_and_api_speak_the_same_language() {
     let watched = id.clone();
     let ended = served.call(move |client| watch(&client, &watched, &mut Silent)).await.expect("watched");
     assert_eq!(ended.state, "succeeded");
-    let verify = VerifyBody { backup: id.clone(), level: Some("structure".into()), job: None };
+    let verify = VerifyBody { backup: id.clone(), level: Some("structure".into()), ..VerifyBody::default() };
     let verify = served.call(move |client| client.verify(&verify)).await.expect("accepted");
     let canceled = served.call(move |client| client.cancel(&verify.job_id)).await.expect("canceled");
     assert_eq!(canceled.state, "canceled");

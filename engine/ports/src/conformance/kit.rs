@@ -147,9 +147,7 @@ pub(super) fn request(kind: Kind) -> Request {
             replace: true,
             dry_run: false,
         }),
-        Kind::Verify => {
-            Spec::Verify(VerifySpec { backup: id(Kind::Backup), manifest: Some(manifest), level: VerifyLevel::Data })
-        }
+        Kind::Verify => Spec::Verify(VerifySpec::whole(id(Kind::Backup), Some(manifest), VerifyLevel::Data)),
         Kind::Prune => Spec::Prune(PruneSpec {
             keep: Keep { days: 30, ..Keep::default() },
             dry_run: false,

@@ -64,7 +64,7 @@ fn spec(kind: Kind, same_database: bool) -> Spec {
             replace: true,
             dry_run: false,
         }),
-        Kind::Verify => Spec::Verify(VerifySpec { backup, manifest: Some(manifest), level: VerifyLevel::Data }),
+        Kind::Verify => Spec::Verify(VerifySpec::whole(backup, Some(manifest), VerifyLevel::Data)),
         Kind::Prune => Spec::Prune(PruneSpec {
             keep: Keep { days: 30, ..Keep::default() },
             dry_run: false,

@@ -10,7 +10,7 @@ use super::{
     Command,
     queries::{Identified, command},
 };
-use crate::{error::Result, restore::staging::StagingName};
+use crate::{drill::ScratchName, error::Result, restore::staging::StagingName};
 use bson::{
     Binary, Bson, Document, RawArrayBuf, RawDocument, RawDocumentBuf, Timestamp, Uuid, doc,
     raw::{CStr, cstr},
@@ -215,6 +215,17 @@ pub(crate) fn drop_staging_time_series(database: &str, staging: &StagingName) ->
         "maxTimeMS": milliseconds(STAGING_PATIENCE),
     };
     command(database, "drop a staging time-series collection", true, &body)
+}
+
+/// Drops the scratch database of a drill, for which the server takes no identity. Safe: only names of this job's scratch databases have
+/// the type, nobody else may use such a name, and no claim's is ever used a second time.
+pub(crate) fn drop_scratch(scratch: &ScratchName) -> Result<Command> {
+    let body = doc! {
+        "dropDatabase": 1,
+        "writeConcern": majority(),
+        "maxTimeMS": milliseconds(STAGING_PATIENCE),
+    };
+    command(scratch.as_str(), "drop a scratch database", true, &body)
 }
 
 /// Makes an index expire documents. Safe: the UUID names the restored collection.

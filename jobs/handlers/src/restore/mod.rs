@@ -4,12 +4,12 @@
 //! swap only goes forward, by whichever worker holds the job.
 
 mod buckets;
-mod cleanup;
+pub(crate) mod cleanup;
 mod list;
 mod load;
 mod plan;
 mod probe;
-mod stage;
+pub(crate) mod stage;
 pub(crate) mod staging;
 mod swap;
 mod timeseries;

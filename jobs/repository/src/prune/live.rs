@@ -3,15 +3,25 @@
 use std::collections::HashSet;
 
 use crate::footer::MAX_DEPTH;
-use crate::index::Index;
+use crate::index::{Copy, Index};
 use crate::object_name::Folder;
 use crate::vault::Vault;
 use crate::{ListRef, RepositoryError};
 
+/// Why a copy is needed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Need {
+    No,
+    /// For a chunk that can be read from packs that aren't distrusted: so its copies in others aren't needed.
+    Trusted,
+    /// For a chunk of which every copy, and all that these build on, may be what helps.
+    Any,
+}
+
 /// What backups need, gathered list by list. A byte for each copy, whatever the size of the data.
 pub(super) struct Live {
     /// Whether a copy is needed; places as in the index.
-    needed: Vec<bool>,
+    needed: Vec<Need>,
     /// Needed bytes of each pack.
     pack_bytes: Vec<u64>,
     /// Bytes of all records of each pack.
@@ -24,7 +34,7 @@ pub(super) struct Live {
 
 impl Live {
     pub(super) fn new(index: &Index) -> Self {
-        let (needed, pack_bytes) = (vec![false; index.copy_count()], vec![0; index.packs.len()]);
+        let (needed, pack_bytes) = (vec![Need::No; index.copy_count()], vec![0; index.packs.len()]);
         let mut all_bytes = pack_bytes.clone();
         for copy in (0..index.copy_count()).map(|place| index.copy(place)) {
             all_bytes[copy.pack as usize] += u64::from(copy.record_bytes);
@@ -45,13 +55,12 @@ impl Live {
             return Ok(());
         }
         for entry in vault.read_list(list).await? {
-            let there = |copy: &crate::index::Copy| {
-                let pack = index.pack(copy);
-                pack.is_whole() && spared(&pack.object)
-            };
+            let trusted = |copy: &Copy| index.pack(copy).is_whole() && !index.pack(copy).distrusted;
+            let there = |copy: &Copy| trusted(copy) && spared(&index.pack(copy).object);
             if index.resolvable(&entry.id, MAX_DEPTH + 1, &there).is_none() {
                 self.lost += u64::from(!index.holds(&entry.id));
-                self.need(index, entry.id);
+                let is_trusted = index.resolvable(&entry.id, MAX_DEPTH + 1, &trusted).is_some();
+                self.need(index, entry.id, if is_trusted { Need::Trusted } else { Need::Any });
             }
         }
         Ok(())
@@ -69,19 +78,23 @@ impl Live {
 
     /// Whether a copy is needed.
     pub(super) fn needs(&self, place: usize) -> bool {
-        self.needed[place]
+        self.needed[place] != Need::No
     }
 
-    /// All copies of a chunk, and of what they build on: which of them are sound isn't known here.
-    fn need(&mut self, index: &Index, id: [u8; 32]) {
+    /// All copies of a chunk, and of what they build on: which of them are sound isn't known here. Where a chunk can be read from
+    /// packs that aren't distrusted, only copies in these.
+    fn need(&mut self, index: &Index, id: [u8; 32], why: Need) {
         let mut waiting = vec![id];
         while let Some(id) = waiting.pop() {
             for place in index.places(&id) {
-                if std::mem::replace(&mut self.needed[place], true) {
+                let (copy, known) = (index.copy(place), self.needed[place]);
+                if known >= why || (why == Need::Trusted && index.pack(copy).distrusted) {
                     continue;
                 }
-                let copy = index.copy(place);
-                self.pack_bytes[copy.pack as usize] += u64::from(copy.record_bytes);
+                self.needed[place] = why;
+                if known == Need::No {
+                    self.pack_bytes[copy.pack as usize] += u64::from(copy.record_bytes);
+                }
                 waiting.extend(index.link(copy).map(|link| link.base));
             }
         }

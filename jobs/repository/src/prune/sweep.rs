@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Run;
 use crate::RepositoryError;
+use crate::distrust::Distrust;
 use crate::index::{self, PackListing};
 use crate::object_name::{Folder, is_writers_own};
 use crate::record::RecordType;
@@ -28,7 +29,7 @@ impl Run<'_> {
             self.report.objects_deleted += 1;
             self.report.deleted_bytes += bytes;
         }
-        Ok(())
+        Distrust::load(vault).await?.tidy(vault).await
     }
 
     /// Writes index objects that name such packs anew, without them. Damaged ones are left alone.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::vault::Vault;
-use crate::verify::{Finding, VerifyLevel, VerifyProgress, examine, foundation};
+use crate::verify::{Coverage, Extent, Finding, Share, VerifyLevel, VerifyProgress, examine, foundation};
 use crate::{CollectionEntry, Manifest, Repository, RepositoryError};
 
 /// Chunks of all backups examined at once, counted as often as they occur: about 300 MB.
@@ -30,6 +30,8 @@ pub struct AllFindings {
     pub backups: Vec<BackupFindings>,
     /// What hurts no single backup, or all of them: config, key slots, index objects, packs of which nothing is lost.
     pub repository: Vec<Finding>,
+    /// How much of the packs was read; of those that only some of the backups share, perhaps more than once.
+    pub coverage: Coverage,
 }
 
 /// Called with how far it is.
@@ -38,10 +40,11 @@ type Progress<'a> = &'a (dyn Fn(VerifyProgress) + Send + Sync);
 type Stop<'a> = &'a (dyn Fn() -> bool + Send + Sync);
 
 impl Repository {
-    /// Checks every backup as [`crate::BackupReader::verify`] does one. Progress begins anew for each few million chunks.
+    /// Checks every backup as [`crate::BackupReader::verify_share`] does one. Progress begins anew for each few million chunks.
     pub async fn verify_all(
         &self,
         level: VerifyLevel,
+        share: Share,
         progress: Progress<'_>,
         stop: Stop<'_>,
     ) -> Result<AllFindings, RepositoryError> {
@@ -64,7 +67,7 @@ impl Repository {
             while !rest.is_empty() {
                 let (group, after) = rest.split_at(group_length(rest));
                 rest = after;
-                verify_group(vault, group, level, (progress, stop), &mut out).await?;
+                verify_group(vault, group, (level, share), (progress, stop), &mut out).await?;
             }
         }
         Ok(out)
@@ -85,7 +88,7 @@ fn group_length(manifests: &[&(usize, Manifest)]) -> usize {
 async fn verify_group(
     vault: &Arc<Vault>,
     group: &[&(usize, Manifest)],
-    level: VerifyLevel,
+    extent: Extent,
     (progress, stop): (Progress<'_>, Stop<'_>),
     out: &mut AllFindings,
 ) -> Result<(), RepositoryError> {
@@ -100,7 +103,9 @@ async fn verify_group(
         }
     }
     let merged = Arc::new(merge(group));
-    for mut finding in examine(vault, &merged, "", level, progress, stop).await? {
+    let verified = examine(vault, &merged, "", extent, progress, stop).await?;
+    out.coverage += verified.coverage;
+    for mut finding in verified.findings {
         let Some((number, name)) = finding.collection.as_deref().and_then(|name| name.split_once(':')) else {
             out.note(finding);
             continue;
@@ -146,7 +151,7 @@ mod tests {
     use crate::{ContentOrder, Domain};
 
     async fn verify(scratch: &Scratch, level: VerifyLevel) -> AllFindings {
-        scratch.repository.verify_all(level, &|_| (), &|| false).await.expect("verified")
+        scratch.repository.verify_all(level, Share::All, &|_| (), &|| false).await.expect("verified")
     }
 
     #[tokio::test(flavor = "multi_thread")]

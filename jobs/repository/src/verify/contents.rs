@@ -114,14 +114,18 @@ impl Contents {
         involved
     }
 
-    /// Level structure: a chunk counts as sound if its record lies within a pack that is there.
-    pub(super) fn note_present(&mut self, index: &Index) {
+    /// What wasn't read: a chunk counts as sound if its record lies within a pack that is there, and so does what it builds on.
+    pub(super) fn note_present(&mut self, index: &Index, read: &[bool]) {
+        let (wanted, sound) = (&self.wanted, &self.sound);
+        let is_sound = |id: &[u8; 32]| wanted.binary_search(id).is_ok_and(|position| sound[position].is_some());
         let within = |copy: &Copy| {
             let end = u64::from(copy.offset) + u64::from(copy.record_bytes);
-            index.pack(copy).present_bytes.is_some_and(|bytes| end <= bytes)
+            let is_within = index.pack(copy).present_bytes.is_some_and(|bytes| end <= bytes);
+            is_within && (!read[copy.pack as usize] || is_sound(&copy.id))
         };
-        for (id, sound_in) in self.wanted.iter().zip(&mut self.sound_in) {
-            for copy in index.copies(id).iter().filter(|copy| index.resolves(copy, &within)) {
+        for (id, sound_in) in wanted.iter().zip(&mut self.sound_in) {
+            let unread = index.copies(id).iter().filter(|copy| !read[copy.pack as usize]);
+            for copy in unread.filter(|copy| index.resolves(copy, &within)) {
                 sound_in.note(copy.pack as usize);
             }
         }

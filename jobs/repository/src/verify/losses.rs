@@ -56,8 +56,8 @@ impl Contents {
                 continue;
             }
             let object = index.packs[*pack].object.to_string();
-            // What writers can see to be lost they store anew, and so it was: nobody builds on this pack any more.
-            if !needed[*pack] && !index.packs[*pack].is_whole() {
+            // What writers know to be lost they store anew, and so it was: nobody builds on this pack any more.
+            if !needed[*pack] && (!index.packs[*pack].is_whole() || index.packs[*pack].distrusted) {
                 tracing::warn!(
                     object,
                     problem = summary(problems),

@@ -11,6 +11,7 @@ mod ls;
 mod output;
 mod pick;
 mod pin;
+mod repair;
 mod restore;
 mod salvage;
 mod scan;
@@ -36,6 +37,7 @@ pub async fn run(command: RepoCommand) -> Result<(), Exit> {
         RepoCommand::Diff(args) => diff::run(&args).await,
         RepoCommand::Scan(args) => scan::run(&args).await,
         RepoCommand::Verify(args) => verify::run(&args).await,
+        RepoCommand::Repair(args) => repair::run(&args).await,
         RepoCommand::Pin(args) => pin::pin(&args).await,
         RepoCommand::Unpin(args) => pin::unpin(&args).await,
         RepoCommand::Key(command) => key::run(command).await,

@@ -2,17 +2,18 @@
 
 use super::{output, pick};
 use crate::{
-    args::{Level, RepoVerifyArgs},
+    args::{Level, RepoVerifyArgs, ShareArgs},
     exit::{Exit, FAILED},
     repositories::{self, refused},
 };
 use lucid_client::{Sink, render::lines, sink_for_stderr};
-use lucid_repository::{Finding, VerifyLevel, VerifyProgress};
+use lucid_repository::{Coverage, Finding, Share, Verified, VerifyLevel, VerifyProgress};
 use lucid_schemas::http::ProgressView;
 use serde_json::json;
 use std::{
     fmt::Write,
     sync::{Mutex, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// Verifies; fails where anything is wrong.
@@ -26,23 +27,27 @@ pub async fn run(args: &RepoVerifyArgs) -> Result<(), Exit> {
 
 /// Whether anything is wrong with this backup.
 async fn one(args: &RepoVerifyArgs, backup: &str) -> Result<bool, Exit> {
+    let (level, share) = (deepness(args.level)?, share(args)?);
     let picked = pick::one(&args.repo.repository, backup).await?;
     let failed = |error| refused(&picked.name, &error);
     let reader = picked.repository.open_backup(&picked.manifest).await.map_err(failed)?;
     let shown = Shown::new(format!("verifying {}", picked.manifest.job));
-    let findings = reader.verify(deepness(args.level), &|progress| shown.show(progress), &|| false).await;
+    let verified = reader.verify_share(level, share, &|progress| shown.show(progress), &|| false).await;
     shown.close();
-    let findings = findings.map_err(failed)?;
-    output::text(&report(args, &picked.name, Some(&picked.manifest.job), &findings)).await?;
+    let Verified { findings, coverage } = verified.map_err(failed)?;
+    let mut text = report(args, &picked.name, Some(&picked.manifest.job), &findings);
+    text += &covered(args, &picked.name, share, coverage);
+    output::text(&text).await?;
     Ok(!findings.is_empty())
 }
 
 /// Whether anything is wrong with any backup.
 async fn all(args: &RepoVerifyArgs) -> Result<bool, Exit> {
+    let (level, share) = (deepness(args.level)?, share(args)?);
     let mut wrong = false;
     for (name, repository) in repositories::open(&repositories::read(&args.repo.repository)?).await? {
         let shown = Shown::new(format!("verifying '{name}'"));
-        let found = repository.verify_all(deepness(args.level), &|progress| shown.show(progress), &|| false).await;
+        let found = repository.verify_all(level, share, &|progress| shown.show(progress), &|| false).await;
         shown.close();
         let found = found.map_err(|error| refused(&name, &error))?;
         let mut text = String::new();
@@ -57,30 +62,74 @@ async fn all(args: &RepoVerifyArgs) -> Result<bool, Exit> {
         if found.backups.is_empty() && !args.repo.json {
             let _ = writeln!(text, "no backups in '{name}'");
         }
+        text += &covered(args, &name, share, found.coverage);
         output::text(&text).await?;
     }
     Ok(wrong)
 }
 
-const fn deepness(level: Level) -> VerifyLevel {
+fn deepness(level: Level) -> Result<VerifyLevel, Exit> {
     match level {
-        Level::Structure => VerifyLevel::Structure,
-        Level::Data => VerifyLevel::Data,
+        Level::Structure => Ok(VerifyLevel::Structure),
+        Level::Data => Ok(VerifyLevel::Data),
+        Level::Drill => Err(Exit::usage("a drill needs a MongoDB and a worker: lucid-ops verify BACKUP --level drill")),
+    }
+}
+
+fn share(args: &RepoVerifyArgs) -> Result<Share, Exit> {
+    let ShareArgs { sample, seed, part } = &args.share;
+    if args.level != Level::Data && (sample.is_some() || part.is_some()) {
+        return Err(Exit::usage("--sample and --part go with --level data"));
+    }
+    // Any number will do, as long as it is told.
+    let by_clock = || u64::from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos());
+    Ok(match (sample, part) {
+        (Some(sample), _) => {
+            let seed = seed.map_or_else(by_clock, i64::cast_unsigned);
+            Share::Sample { hundredths: sample.hundredths, seed }
+        }
+        (None, Some(part)) => Share::Part { number: part.number, of: part.of },
+        (None, None) => Share::All,
+    })
+}
+
+/// What was read, where that isn't all.
+fn covered(args: &RepoVerifyArgs, name: &str, share: Share, coverage: Coverage) -> String {
+    if args.repo.json {
+        return match share {
+            Share::All => String::new(),
+            _ => format!("{}\n", json!({ "repository": name, "share": share, "coverage": coverage })),
+        };
+    }
+    let Coverage { packs_read, packs, bytes_read, bytes } = coverage;
+    let read = format!(
+        "{} of {} packs were read, {} of {}",
+        output::count(packs_read),
+        output::count(packs),
+        output::bytes(bytes_read),
+        output::bytes(bytes)
+    );
+    match share {
+        Share::All => String::new(),
+        Share::Sample { seed, .. } => format!("{read}; chosen by --seed {}\n", seed.cast_signed()),
+        Share::Part { number, of } => format!("{read}: part {number} of {of}\n"),
     }
 }
 
 /// How far it is, on standard error.
-struct Shown {
+pub struct Shown {
     what: String,
     sink: Mutex<Box<dyn Sink + Send>>,
 }
 
 impl Shown {
-    fn new(what: String) -> Self {
+    /// Shows what is done.
+    pub fn new(what: String) -> Self {
         Self { what, sink: Mutex::new(sink_for_stderr()) }
     }
 
-    fn show(&self, progress: VerifyProgress) {
+    /// Shows how far it is.
+    pub fn show(&self, progress: VerifyProgress) {
         let bytes = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let view = ProgressView {
             phase: "reading packs".into(),
@@ -91,17 +140,15 @@ impl Shown {
         self.sink.lock().unwrap_or_else(PoisonError::into_inner).advance(&self.what, &view);
     }
 
-    fn close(&self) {
+    /// Clears the line.
+    pub fn close(&self) {
         self.sink.lock().unwrap_or_else(PoisonError::into_inner).close();
     }
 }
 
 /// What was found of a backup, or of what hurts no single one.
 fn report(args: &RepoVerifyArgs, name: &str, job: Option<&str>, findings: &[Finding]) -> String {
-    let level = match args.level {
-        Level::Structure => "structure",
-        Level::Data => "data",
-    };
+    let level = args.level.as_str();
     if args.repo.json {
         return format!("{}\n", json!({ "repository": name, "job": job, "level": level, "findings": findings }));
     }
