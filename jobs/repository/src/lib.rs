@@ -49,6 +49,7 @@ mod manifest;
 mod names;
 mod object_name;
 mod options;
+mod pack_listing;
 mod packer;
 mod partial;
 mod pool;
