@@ -72,6 +72,10 @@ impl Fetcher {
     async fn copy(&self, copy: &Copy, failed: &mut Failed) -> Result<Vec<u8>, RepositoryError> {
         let (object, entry) = (self.index.pack(copy).object.clone(), self.index.entry(copy));
         let start = u64::from(copy.offset);
+        if self.index.pack(copy).present_bytes.is_some_and(|bytes| bytes < start + u64::from(copy.record_bytes)) {
+            // Known without asking, which the storage would be several times.
+            return Err(RepositoryError::damaged(&*object, "it is truncated"));
+        }
         let record = self.vault.store.read_range(&object, start..start + u64::from(copy.record_bytes)).await?;
         let (vault, damaged) = (self.vault.clone(), |problem: String| RepositoryError::damaged(&*object, problem));
         let Some(link) = entry.delta else {
