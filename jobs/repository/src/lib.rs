@@ -36,6 +36,8 @@ mod envelope;
 mod error;
 mod fetch;
 mod footer;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod generation;
 mod index;
 mod init;
