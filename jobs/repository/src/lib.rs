@@ -106,6 +106,8 @@ extern crate self as lucid_repository;
 #[cfg(test)]
 mod fault_tests;
 #[cfg(test)]
+mod golden_repositories;
+#[cfg(test)]
 mod golden_tests;
 #[cfg(test)]
 mod interruption_tests;
