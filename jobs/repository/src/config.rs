@@ -69,7 +69,8 @@ impl Config {
         let config = bson::serialize_to_raw_document_buf(self)
             .map_err(|error| RepositoryError::Internal { what: "config", reason: error.to_string() })?;
         let mac = mac(config.as_bytes(), ring, &self.repository()?);
-        Ok(envelope::wrap(EnvelopeType::Config, &rawdoc! { "config": config, "mac": binary(&mac) }))
+        let body = rawdoc! { "config": config, "mac": binary(&mac) };
+        Ok(envelope::wrap(EnvelopeType::Config, body.as_bytes()))
     }
 }
 

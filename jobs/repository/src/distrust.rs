@@ -128,7 +128,7 @@ fn name_of(vault: &Vault, body: &[u8]) -> String {
     Folder::Distrust.object(vault.domain, &hex(blake3::keyed_hash(&vault.domain_keys().name, body).as_bytes()))
 }
 
-fn encode(packs: &Packs) -> Vec<u8> {
+pub(crate) fn encode(packs: &Packs) -> Vec<u8> {
     let count = u32::try_from(packs.len()).expect("fewer than 2^32 packs");
     let mut out = count.to_le_bytes().to_vec();
     for (name, stored_bytes) in packs {
@@ -140,7 +140,7 @@ fn encode(packs: &Packs) -> Vec<u8> {
     out
 }
 
-fn decode(body: &[u8]) -> Option<Packs> {
+pub(crate) fn decode(body: &[u8]) -> Option<Packs> {
     let mut bytes = BytesReader(body);
     let mut packs = Packs::new();
     for _ in 0..bytes.u32()? {

@@ -17,8 +17,7 @@ pub(crate) enum EnvelopeType {
 }
 
 /// Header, body and checksum.
-pub(crate) fn wrap(kind: EnvelopeType, body: &RawDocument) -> Vec<u8> {
-    let body = body.as_bytes();
+pub(crate) fn wrap(kind: EnvelopeType, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len()).expect("a config or slot is small");
     let mut out = Vec::with_capacity(HEADER + body.len() + 32);
     out.extend_from_slice(MAGIC);

@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use crate::batch::count_documents;
 use crate::delta;
 use crate::footer::{DeltaLink, MAX_DEPTH, PackEntry};
-use crate::index::{Copy, Index};
+use crate::index::{Copy, Failed, Index};
 use crate::record::RecordType;
 use crate::seal::SealedDelta;
 use crate::vault::Vault;
@@ -33,19 +33,28 @@ pub(crate) struct Fetched {
 impl Fetcher {
     /// A chunk, from any copy that is sound.
     pub(crate) async fn chunk(&self, id: &[u8; 32]) -> Result<Fetched, RepositoryError> {
-        self.less_deep(id, MAX_DEPTH + 1).await
+        self.less_deep(id, MAX_DEPTH + 1, &mut Failed::new()).await
     }
 
     /// What a delta builds on.
     pub(crate) async fn base(&self, link: &DeltaLink) -> Result<Vec<u8>, RepositoryError> {
-        Ok(self.less_deep(&link.base, link.depth).await?.raw)
+        Ok(self.less_deep(&link.base, link.depth, &mut Failed::new()).await?.raw)
     }
 
-    fn less_deep<'a>(&'a self, id: &'a [u8; 32], depth: u8) -> BoxFuture<'a, Result<Fetched, RepositoryError>> {
+    /// Each chunk is tried once at each depth, however many copies build on it.
+    fn less_deep<'a>(
+        &'a self,
+        id: &'a [u8; 32],
+        depth: u8,
+        failed: &'a mut Failed,
+    ) -> BoxFuture<'a, Result<Fetched, RepositoryError>> {
         async move {
             let mut first_error = None;
-            for copy in self.index.copies(id).iter().filter(|copy| self.index.depth(copy) < depth) {
-                match self.copy(copy).await {
+            // What has failed at this depth has told why then.
+            let untried = !failed.contains(&(*id, depth));
+            let copies = self.index.copies(id).iter().filter(|copy| untried && self.index.depth(copy) < depth);
+            for copy in copies {
+                match self.copy(copy, failed).await {
                     Ok(raw) => return Ok(Fetched { entry: self.index.entry(copy), raw }),
                     Err(error) => {
                         tracing::warn!(%error, "a chunk can't be read here; looking for another copy");
@@ -53,22 +62,27 @@ impl Fetcher {
                     }
                 }
             }
+            failed.insert((*id, depth));
             let object = || format!("the pack of chunk {}", names::hex(id));
             Err(first_error.unwrap_or_else(|| RepositoryError::Missing { object: object() }))
         }
         .boxed()
     }
 
-    async fn copy(&self, copy: &Copy) -> Result<Vec<u8>, RepositoryError> {
+    async fn copy(&self, copy: &Copy, failed: &mut Failed) -> Result<Vec<u8>, RepositoryError> {
         let (object, entry) = (self.index.pack(copy).object.clone(), self.index.entry(copy));
         let start = u64::from(copy.offset);
+        if self.index.pack(copy).present_bytes.is_some_and(|bytes| bytes < start + u64::from(copy.record_bytes)) {
+            // Known without asking, which the storage would be several times.
+            return Err(RepositoryError::damaged(&*object, "it is truncated"));
+        }
         let record = self.vault.store.read_range(&object, start..start + u64::from(copy.record_bytes)).await?;
         let (vault, damaged) = (self.vault.clone(), |problem: String| RepositoryError::damaged(&*object, problem));
         let Some(link) = entry.delta else {
             return self.vault.pool.run(move || open_full(&vault, &record, &entry)).await?.map_err(damaged);
         };
         let sealed = open_delta(&vault, &record, &entry).map_err(damaged)?;
-        let base = self.base(&link).await?;
+        let base = self.less_deep(&link.base, link.depth, failed).await?.raw;
         self.vault.pool.run(move || apply_delta(&vault, &base, &sealed, &entry)).await?.map_err(damaged)
     }
 }

@@ -54,9 +54,10 @@ pub(crate) fn encode(entries: &[PackEntry]) -> Vec<u8> {
     out
 }
 
-/// Reads a footer's body. Entries must follow each other without gaps, and be of a possible size.
+/// Reads a footer's body. Entries must follow each other without gaps, and be of a possible size. There is at least one: lists of
+/// packs without any would take far more memory than bytes.
 pub(crate) fn decode(bytes: &mut BytesReader<'_>) -> Option<Vec<PackEntry>> {
-    let count = usize::try_from(bytes.u32()?).ok()?;
+    let count = usize::try_from(bytes.u32()?).ok().filter(|count| *count > 0)?;
     let mut entries = Vec::with_capacity(count.min(bytes.0.len() / ENTRY_BYTES));
     let mut end = 0u32;
     for _ in 0..count {
@@ -86,6 +87,12 @@ pub(crate) fn decode(bytes: &mut BytesReader<'_>) -> Option<Vec<PackEntry>> {
         entries.push(entry);
     }
     Some(entries)
+}
+
+/// Reads a footer's body that is nothing else.
+pub(crate) fn decode_whole(body: &[u8]) -> Option<Vec<PackEntry>> {
+    let mut bytes = BytesReader(body);
+    decode(&mut bytes).filter(|_| bytes.0.is_empty())
 }
 
 /// The last bytes of a pack.
@@ -118,6 +125,7 @@ mod tests {
             |id, offset| PackEntry { id: [id; 32], offset, record_bytes: 10, raw_bytes: 3, documents: 2, delta: None };
         let entries = vec![entry(1, 0), entry(2, 10)];
         assert_eq!(decode(&mut BytesReader(&encode(&entries))), Some(entries));
+        assert_eq!(decode(&mut BytesReader(&encode(&[]))), None);
         assert_eq!(decode(&mut BytesReader(&encode(&[entry(1, 1)]))), None);
         assert_eq!(decode(&mut BytesReader(&encode(&[entry(1, 0), entry(2, 11)]))), None);
         let huge = PackEntry { record_bytes: u32::try_from(CHUNK_RECORD_BYTES + 1).expect("fits"), ..entry(1, 0) };

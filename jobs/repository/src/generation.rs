@@ -6,9 +6,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bson::{DateTime, serialize_to_vec};
+use bson::{DateTime, RawDocument, serialize_to_vec};
 use serde::{Deserialize, Serialize};
 
+use crate::limits::{UNSEALED_DEPTH, is_shallow};
 use crate::object_name::{GENERATIONS, Stage, generation_name, parse_generation};
 use crate::record::RecordType;
 use crate::seal::Sealer;
@@ -123,7 +124,9 @@ impl Generations {
         objects: BTreeSet<String>,
         above: i64,
     ) -> Result<i64, RepositoryError> {
-        let generation = self.newest().max(above) + 1;
+        let generation = self.newest().max(above).checked_add(1).ok_or_else(|| {
+            RepositoryError::damaged(GENERATIONS, "the highest number there is was used: this program didn't do that")
+        })?;
         let doom = Doom { format: FORMAT, generation, created_at: DateTime::now(), objects };
         write(vault, Stage::Doom, generation, &doom).await?;
         Ok(generation)
@@ -165,7 +168,7 @@ async fn list(vault: &Vault) -> Result<Vec<(Stage, i64, String)>, RepositoryErro
 }
 
 /// A part of a generation, which knows its number.
-trait Numbered: for<'de> Deserialize<'de> {
+pub(crate) trait Numbered: for<'de> Deserialize<'de> {
     fn number(&self) -> i64;
 }
 
@@ -183,14 +186,22 @@ impl Numbered for Close {
 
 async fn read<T: Numbered>(vault: &Vault, object: &str, number: i64) -> Result<T, RepositoryError> {
     let (body, _) = vault.read_named(object, RecordType::Generation).await?;
+    decode(object, number, &body)
+}
+
+/// A part of a generation that has the number in its name.
+pub(crate) fn decode<T: Numbered>(object: &str, number: i64, body: &[u8]) -> Result<T, RepositoryError> {
     let damaged = |problem: String| RepositoryError::damaged(object, problem);
-    let raw = bson::RawDocument::from_bytes(&body).map_err(|error| damaged(error.to_string()))?;
+    let raw = RawDocument::from_bytes(body).map_err(|error| damaged(error.to_string()))?;
     let format = raw.get_i32("format").unwrap_or_default();
     if format != FORMAT {
         let needs = format!("generation format {format}");
         return Err(RepositoryError::UnsupportedVersion { object: object.into(), needs });
     }
-    let read: T = bson::deserialize_from_slice(&body).map_err(|error| damaged(error.to_string()))?;
+    if !is_shallow(raw, UNSEALED_DEPTH) {
+        return Err(damaged("it isn't BSON, or nested too deeply".into()));
+    }
+    let read: T = bson::deserialize_from_slice(body).map_err(|error| damaged(error.to_string()))?;
     if read.number() == number { Ok(read) } else { Err(damaged("it isn't what its name says".into())) }
 }
 

@@ -2,20 +2,20 @@
 //!
 //! Held as a sorted table, 56 bytes a chunk, and 34 more for one that is stored as a delta.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 
-use crate::bytes_reader::BytesReader;
 use crate::distrust::Distrust;
 use crate::footer::{self, DeltaLink, MAX_DEPTH, PackEntry, TRAILER_BYTES};
 use crate::limits::FOOTER_RECORD_BYTES;
 use crate::object_name::{Folder, is_writers_own};
+use crate::pack_listing::{self, PackListing};
 use crate::record::RecordType;
 use crate::vault::Vault;
-use crate::{Damage, RepositoryError};
+use crate::{Damage, Domain, RepositoryError};
 
 /// Index objects and footers read at once.
 const READS: usize = 8;
@@ -26,14 +26,8 @@ pub(crate) const DISAGREES: &str = "it disagrees with another index object";
 /// In place of a link's position.
 const FULL: u32 = u32::MAX;
 
-/// A pack and its chunks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PackListing {
-    /// Without the folder.
-    pub(crate) name: String,
-    pub(crate) stored_bytes: u64,
-    pub(crate) entries: Vec<PackEntry>,
-}
+/// Chunks of which no copy less deep than this can be had.
+pub(crate) type Failed = HashSet<([u8; 32], u8)>;
 
 /// A pack that is known of.
 #[derive(Clone, Debug)]
@@ -129,13 +123,29 @@ impl Index {
     /// A copy, less deep than `depth`, that can be read if those that are `there` can be. A base is always less deep than what
     /// builds on it, so this ends whatever the packs say.
     pub(crate) fn resolvable(&self, id: &[u8; 32], depth: u8, there: &dyn Fn(&Copy) -> bool) -> Option<&Copy> {
-        self.copies(id).iter().find(|copy| self.depth(copy) < depth && self.resolves(copy, there))
+        self.find(id, depth, there, &mut HashSet::new())
     }
 
     /// Whether a copy, and all that it builds on, is among those that are `there`.
     pub(crate) fn resolves(&self, copy: &Copy, there: &dyn Fn(&Copy) -> bool) -> bool {
-        let link = self.link(copy);
-        there(copy) && link.is_none_or(|link| self.resolvable(&link.base, link.depth, there).is_some())
+        self.builds_on(copy, there, &mut HashSet::new())
+    }
+
+    /// Each chunk is looked for once at each depth: copies upon copies would be as many ways as their number to the power of 8.
+    fn find(&self, id: &[u8; 32], depth: u8, there: &dyn Fn(&Copy) -> bool, failed: &mut Failed) -> Option<&Copy> {
+        if failed.contains(&(*id, depth)) {
+            return None;
+        }
+        let less_deep = self.copies(id).iter().take_while(|copy| self.depth(copy) < depth);
+        let found = less_deep.into_iter().find(|copy| self.builds_on(copy, there, failed));
+        if found.is_none() {
+            failed.insert((*id, depth));
+        }
+        found
+    }
+
+    fn builds_on(&self, copy: &Copy, there: &dyn Fn(&Copy) -> bool, failed: &mut Failed) -> bool {
+        there(copy) && self.link(copy).is_none_or(|link| self.find(&link.base, link.depth, there, failed).is_some())
     }
 
     /// These chunks, sorted, with all that they may build on. What there is full in a whole pack needs nothing else.
@@ -147,6 +157,9 @@ impl Index {
                 .map(|id| self.copies(id))
                 .filter(|copies| !copies.iter().any(|copy| self.depth(copy) == 0 && self.pack(copy).is_whole()));
             new = deltas.flatten().filter_map(|copy| Some(self.link(copy)?.base)).collect();
+            // Each once, or copies upon copies would be as many as their number to the power of 8.
+            new.sort_unstable();
+            new.dedup();
             ids.extend_from_slice(&new);
         }
         ids.sort_unstable();
@@ -203,7 +216,7 @@ impl Index {
         let mut reads = stream::iter(objects).map(|(object, _)| read_index(vault.clone(), object)).buffered(READS);
         while let Some((object, read)) = reads.next().await {
             for listing in gather.damage_or(read)?.iter().flatten() {
-                gather.add(vault, listing, true, &object);
+                gather.add(vault.domain, listing, true, &object);
             }
         }
         let present = ours(vault.store.list(&Folder::Packs.of(vault.domain)).await?);
@@ -219,23 +232,20 @@ impl Index {
             stream::iter(unlisted).map(|(object, bytes)| read_footer(vault.clone(), object, bytes)).buffered(READS);
         while let Some((object, read)) = reads.next().await {
             if let Some(listing) = gather.damage_or(read)? {
-                gather.add(vault, &listing, false, &object);
+                gather.add(vault.domain, &listing, false, &object);
                 found.push(listing);
             }
         }
-        let Index { copies, links, packs, .. } = &mut gather.index;
-        for pack in packs {
+        for pack in &mut gather.index.packs {
             pack.distrusted = distrust.names(pack.name(), pack.stored_bytes);
         }
-        let depth = |copy: &Copy| links.get(copy.link as usize).map_or(0, |link| link.depth);
-        copies.sort_unstable_by_key(|copy| (copy.id, depth(copy), copy.pack, copy.offset));
-        Ok((gather.index, found))
+        Ok((gather.finish(), found))
     }
 }
 
 /// An index while it is loaded.
 #[derive(Default)]
-struct Gather {
+pub(crate) struct Gather {
     index: Index,
     known: HashMap<Arc<str>, usize>,
 }
@@ -256,8 +266,8 @@ impl Gather {
         }
     }
 
-    fn add(&mut self, vault: &Vault, listing: &PackListing, listed: bool, source: &str) {
-        let object: Arc<str> = Folder::Packs.object(vault.domain, &listing.name).into();
+    pub(crate) fn add(&mut self, domain: Domain, listing: &PackListing, listed: bool, source: &str) {
+        let object: Arc<str> = Folder::Packs.object(domain, &listing.name).into();
         if let Some(position) = self.known.get(&object) {
             if self.index.packs[*position].stored_bytes != listing.stored_bytes {
                 let problem = format!("{DISAGREES} about {object}");
@@ -285,6 +295,13 @@ impl Gather {
             }),
         }));
     }
+
+    pub(crate) fn finish(mut self) -> Index {
+        let Index { copies, links, .. } = &mut self.index;
+        let depth = |copy: &Copy| links.get(copy.link as usize).map_or(0, |link| link.depth);
+        copies.sort_unstable_by_key(|copy| (copy.id, depth(copy), copy.pack, copy.offset));
+        self.index
+    }
 }
 
 /// Without what isn't named as packs and index objects are, such as the droppings of a file manager.
@@ -299,32 +316,6 @@ fn ours(mut objects: Vec<(String, u64)>) -> Vec<(String, u64)> {
     objects
 }
 
-/// The body of an index object.
-pub(crate) fn encode(listings: &[PackListing]) -> Vec<u8> {
-    let count = u32::try_from(listings.len()).expect("a few hundred packs");
-    let mut out = count.to_le_bytes().to_vec();
-    for listing in listings {
-        let length = u16::try_from(listing.name.len()).expect("names are short");
-        out.extend_from_slice(&length.to_le_bytes());
-        out.extend_from_slice(listing.name.as_bytes());
-        out.extend_from_slice(&listing.stored_bytes.to_le_bytes());
-        out.extend_from_slice(&footer::encode(&listing.entries));
-    }
-    out
-}
-
-fn decode(body: &[u8]) -> Option<Vec<PackListing>> {
-    let mut bytes = BytesReader(body);
-    let mut listings = Vec::new();
-    for _ in 0..bytes.u32()? {
-        let length = usize::from(bytes.u16()?);
-        let name = std::str::from_utf8(bytes.slice(length)?).ok()?.to_owned();
-        let stored_bytes = bytes.u64()?;
-        listings.push(PackListing { name, stored_bytes, entries: footer::decode(&mut bytes)? });
-    }
-    bytes.0.is_empty().then_some(listings)
-}
-
 /// The packs that an index object lists; comes back with its name.
 pub(crate) async fn read_index(
     vault: Arc<Vault>,
@@ -332,7 +323,7 @@ pub(crate) async fn read_index(
 ) -> (String, Result<Vec<PackListing>, RepositoryError>) {
     let read = async {
         let (body, _) = vault.read_named(&object, RecordType::Index).await?;
-        decode(&body).ok_or_else(|| RepositoryError::damaged(&*object, "it isn't an index"))
+        pack_listing::decode(&body).ok_or_else(|| RepositoryError::damaged(&*object, "it isn't an index"))
     };
     let read = read.await;
     (object, read)
@@ -356,27 +347,8 @@ async fn footer_of(vault: &Vault, object: &str, stored_bytes: u64) -> Result<Pac
     let start = trailer_start.checked_sub(u64::from(length)).ok_or_else(|| damaged("its trailer doesn't match"))?;
     let record = vault.store.read_range(object, start..trailer_start).await?;
     let body = vault.open_record(object, record, RecordType::Footer, vault.name_id(object)).await?;
-    let mut bytes = BytesReader(&body);
-    let entries =
-        footer::decode(&mut bytes).filter(|entries| bytes.0.is_empty() && footer::chunks_end(entries) == start);
+    let entries = footer::decode_whole(&body).filter(|entries| footer::chunks_end(entries) == start);
     let entries = entries.ok_or_else(|| damaged("its footer doesn't match"))?;
     let name = object.rsplit('/').next().unwrap_or(object).to_owned();
     Ok(PackListing { name, stored_bytes, entries })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_index_survives_its_encoding() {
-        let entry = PackEntry { id: [1; 32], offset: 0, record_bytes: 10, raw_bytes: 3, documents: 2, delta: None };
-        let listing = |name: &str| PackListing { name: name.into(), stored_bytes: 77, entries: vec![entry] };
-        let listings = vec![listing("a.1.b.000001"), listing("a.1.b.000002")];
-        let body = encode(&listings);
-        assert_eq!(decode(&body), Some(listings));
-        for length in 0..body.len() {
-            assert_eq!(decode(&body[..length]), None);
-        }
-    }
 }

@@ -18,10 +18,15 @@ const LIMIT_BYTES: u64 = 4096;
 /// Reads a key file.
 pub(crate) fn read(path: &Path) -> Result<Key, RepositoryError> {
     let text = read_text(path).map_err(|reason| unreadable(path, &reason))?;
+    parse(&text).ok_or_else(|| unreadable(path, "not a key file: one line with 64 hex digits is expected"))
+}
+
+/// The key in the text of a key file.
+pub(crate) fn parse(text: &str) -> Option<Key> {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     match (lines.next().and_then(unhex), lines.next()) {
-        (Some(key), None) => Ok(Zeroizing::new(key)),
-        _ => Err(unreadable(path, "not a key file: one line with 64 hex digits is expected")),
+        (Some(key), None) => Some(Zeroizing::new(key)),
+        _ => None,
     }
 }
 

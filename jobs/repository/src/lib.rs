@@ -39,6 +39,8 @@ mod envelope;
 mod error;
 mod fetch;
 mod footer;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod generation;
 mod index;
 mod init;
@@ -52,6 +54,7 @@ mod manifest;
 mod names;
 mod object_name;
 mod options;
+mod pack_listing;
 mod packer;
 mod partial;
 mod pool;
@@ -108,6 +111,8 @@ pub use writer::{BackupWriter, PreparedManifest};
 extern crate self as lucid_repository;
 #[cfg(test)]
 mod fault_tests;
+#[cfg(test)]
+mod golden_repositories;
 #[cfg(test)]
 mod golden_tests;
 #[cfg(test)]

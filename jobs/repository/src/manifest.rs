@@ -1,9 +1,9 @@
 //! The manifest: what one backup consists of. Its existence is what makes a backup complete.
 
-use bson::{DateTime, RawDocumentBuf, Timestamp, Uuid};
+use bson::{DateTime, RawDocument, RawDocumentBuf, Timestamp, Uuid};
 use serde::{Deserialize, Serialize};
 
-use crate::{ContentOrder, Damage, Domain};
+use crate::{ContentOrder, Damage, Domain, RepositoryError, limits};
 
 /// The version of [`Manifest`] that this program writes.
 pub const MANIFEST_FORMAT: i32 = 1;
@@ -46,6 +46,37 @@ pub struct Manifest {
     pub consistent: bool,
     /// The collections and views, in the order in which they are to be restored.
     pub collections: Vec<CollectionEntry>,
+}
+
+impl Manifest {
+    /// Reads a manifest's body.
+    pub(crate) fn decode(key: &str, body: &[u8]) -> Result<Self, RepositoryError> {
+        let damaged = |problem: String| RepositoryError::damaged(key, problem);
+        let raw = RawDocument::from_bytes(body).map_err(|error| damaged(error.to_string()))?;
+        let format = raw.get_i32("format").ok();
+        if format != Some(MANIFEST_FORMAT) {
+            let needs = format!("manifest format {}", format.unwrap_or_default());
+            return Err(RepositoryError::UnsupportedVersion { object: key.into(), needs });
+        }
+        if !limits::is_shallow(raw, limits::MANIFEST_DEPTH) {
+            return Err(damaged("it isn't BSON, or nested too deeply".into()));
+        }
+        let manifest: Self = bson::deserialize_from_slice(body).map_err(|error| damaged(error.to_string()))?;
+        if manifest.adds_up() { Ok(manifest) } else { Err(damaged("its counts are more than can be added up".into())) }
+    }
+
+    /// Whether the sums that readers make of documents and of bytes fit.
+    fn adds_up(&self) -> bool {
+        let contents = self.collections.iter().map(|collection| &collection.content);
+        let mut counts = contents.flat_map(|content| {
+            let lists = content.chunk_lists.iter().map(|list| (list.documents, list.raw_bytes));
+            lists.chain([(content.documents, content.raw_bytes)])
+        });
+        let add = |(documents, bytes): (u64, u64), (more, more_bytes)| {
+            Some((documents.checked_add(more)?, bytes.checked_add(more_bytes)?))
+        };
+        counts.try_fold((0, 0), add).is_some()
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

@@ -90,6 +90,11 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     out
 }
 
+/// Whether this is `N` bytes as stored names have them: in lower-case digits.
+pub(crate) fn is_hex<const N: usize>(text: &str) -> bool {
+    text.len() == N * 2 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// The bytes of exactly `2 * N` hex digits.
 pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();

@@ -1,6 +1,6 @@
 //! Names of objects (format, section 2). No two writers ever name the same object, except for chunk lists.
 
-use crate::names::hex;
+use crate::names::{hex, is_hex};
 use crate::{Domain, RepositoryError};
 
 /// Folder of the generation objects.
@@ -92,9 +92,10 @@ impl ManifestName {
             let stem = key.strip_prefix(&Folder::Manifests.of(domain))?.strip_prefix('/')?;
             let (rest, writer) = stem.rsplit_once('.')?;
             let (job, epoch) = rest.rsplit_once('.')?;
-            let plausible = is_job(job) && writer.len() == 32 && writer.bytes().all(|byte| byte.is_ascii_hexdigit());
-            let epoch = epoch.parse().ok().filter(|epoch| *epoch >= 0)?;
-            plausible.then(|| Self { domain, job: job.into(), epoch })
+            let number: i64 = epoch.parse().ok().filter(|number| *number >= 0)?;
+            // One name for each: no sign, no zeros in front.
+            let plausible = is_job(job) && is_hex::<16>(writer) && number.to_string() == epoch;
+            plausible.then(|| Self { domain, job: job.into(), epoch: number })
         });
         parsed.ok_or_else(|| RepositoryError::BadName {
             what: "manifest key",
@@ -130,7 +131,7 @@ pub(crate) fn generation_name(stage: Stage, number: i64) -> String {
 /// Which generation an object belongs to.
 pub(crate) fn parse_generation(object: &str) -> Option<(Stage, i64)> {
     let (number, word) = object.strip_prefix(GENERATIONS)?.strip_prefix('/')?.split_once('.')?;
-    let number = number.parse().ok()?;
+    let number = number.parse().ok().filter(|number| *number > 0)?;
     let stage = [Stage::Doom, Stage::Close].into_iter().find(|stage| stage.word() == word)?;
     (generation_name(stage, number) == object).then_some((stage, number))
 }
@@ -139,9 +140,8 @@ pub(crate) fn parse_generation(object: &str) -> Option<(Stage, i64)> {
 pub(crate) fn is_writers_own(object: &str) -> bool {
     let parts: Vec<&str> = object.rsplit('/').next().unwrap_or_default().split('.').collect();
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let hex = |text: &str| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     matches!(parts[..], [job, epoch, writer, number]
-        if is_job(job) && digits(epoch) && hex(writer) && digits(number) && number.len() >= 6)
+        if is_job(job) && digits(epoch) && is_hex::<16>(writer) && digits(number) && number.len() >= 6)
 }
 
 /// The job whose writer gave this name to a pack, an index object or a manifest.
@@ -180,10 +180,21 @@ mod tests {
             "sealed/packs/a.1.b",
             "sealed/manifests/../../config",
             "sealed/manifests/",
+            &names.manifest().replace(".3.", ".+3."),
+            &names.manifest().replace(".3.", ".03."),
+            &names.manifest().replace(".abab", ".ABAB"),
             "/sealed/manifests/a.1.ab",
             "",
         ] {
             assert!(ManifestName::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn generations_count_from_one() {
+        assert_eq!(parse_generation(&generation_name(Stage::Close, 1)), Some((Stage::Close, 1)));
+        for bad in [&generation_name(Stage::Doom, 0), &generation_name(Stage::Doom, -5), "generations/1.doom"] {
+            assert_eq!(parse_generation(bad), None, "{bad}");
         }
     }
 

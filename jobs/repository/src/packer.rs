@@ -10,9 +10,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::RepositoryError;
 use crate::footer::{self, DeltaLink, PackEntry};
-use crate::index::PackListing;
 use crate::ledger::Ledger;
 use crate::object_name::{Folder, WriterNames};
+use crate::pack_listing::PackListing;
 use crate::record::RecordType;
 use crate::seal::Sealer;
 use crate::vault::Vault;

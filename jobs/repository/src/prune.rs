@@ -4,7 +4,7 @@
 //! counts, or one that is being written, could need. Where it can't be told what a backup needs, nothing is doomed at all.
 
 mod live;
-mod pins;
+pub(crate) mod pins;
 mod repack;
 mod sweep;
 

@@ -14,8 +14,9 @@ use serde::Serialize;
 
 use crate::distrust::{self, Distrust};
 use crate::fetch::Fetcher;
-use crate::index::{self, Index, Pack, PackListing};
+use crate::index::{self, Index, Pack};
 use crate::object_name::{Folder, WriterNames};
+use crate::pack_listing::{self, PackListing};
 use crate::packer::Packer;
 use crate::record::RecordType;
 use crate::seal::Sealer;
@@ -213,7 +214,7 @@ impl<'a> Repair<'a> {
         let listings: Vec<_> = copies.into_iter().chain(listings).collect();
         for (number, some) in (1..).zip(listings.chunks(INDEX_PACKS)) {
             let object = names.index(number);
-            let (id, body) = (self.vault.name_id(&object), index::encode(some));
+            let (id, body) = (self.vault.name_id(&object), pack_listing::encode(some));
             let sealed = self.vault.seal_record(&sealer, RecordType::Index, id, body).await?;
             self.vault.store.create_own(&object, &[sealed]).await?;
             let (_, read) = index::read_index(self.vault.clone(), object.clone()).await;

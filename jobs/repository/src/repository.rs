@@ -14,8 +14,8 @@ use crate::seal::Opener;
 use crate::store::Store;
 use crate::vault::Vault;
 use crate::{
-    BackupReader, BackupWriter, Compression, ContentHasher, ContentOrder, Domain, InitOptions, Location,
-    MANIFEST_FORMAT, Manifest, ManifestEntry, ManifestRef, RepositoryError, RepositoryId, Unlock, limits,
+    BackupReader, BackupWriter, Compression, ContentHasher, ContentOrder, Domain, InitOptions, Location, Manifest,
+    ManifestEntry, ManifestRef, RepositoryError, RepositoryId, Unlock,
 };
 
 /// Manifests read at once.
@@ -218,19 +218,9 @@ impl Repository {
 pub(crate) async fn read_manifest_in(vault: &Vault, key: &str) -> Result<(Manifest, ManifestRef), RepositoryError> {
     let name = ManifestName::parse(key)?;
     let (body, stored) = vault.read_named(key, RecordType::Manifest).await?;
-    let damaged = |problem: String| RepositoryError::damaged(key, problem);
-    let raw = bson::RawDocument::from_bytes(&body).map_err(|error| damaged(error.to_string()))?;
-    let format = raw.get_i32("format").ok();
-    if format != Some(MANIFEST_FORMAT) {
-        let needs = format!("manifest format {}", format.unwrap_or_default());
-        return Err(RepositoryError::UnsupportedVersion { object: key.into(), needs });
-    }
-    if !limits::is_shallow(raw, limits::MANIFEST_DEPTH) {
-        return Err(damaged("it isn't BSON, or nested too deeply".into()));
-    }
-    let manifest: Manifest = bson::deserialize_from_slice(&body).map_err(|error| damaged(error.to_string()))?;
+    let manifest = Manifest::decode(key, &body)?;
     if (&manifest.job, manifest.epoch, manifest.domain) != (&name.job, name.epoch, name.domain) {
-        return Err(damaged("it isn't what its name says".into()));
+        return Err(RepositoryError::damaged(key, "it isn't what its name says"));
     }
     let hash = blake3::hash(&stored).to_hex().to_string();
     Ok((manifest, ManifestRef { key: key.into(), hash, stored_bytes: stored.len() as u64 }))

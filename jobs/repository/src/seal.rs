@@ -234,11 +234,13 @@ impl fmt::Debug for Opener {
     }
 }
 
-fn associated(keys: &Keys, header: &[u8]) -> Vec<u8> {
+/// What a record's tag covers beside its body.
+pub(crate) fn associated(keys: &Keys, header: &[u8]) -> Vec<u8> {
     [b"lucid-archive/1".as_slice(), keys.repository.as_bytes(), header].concat()
 }
 
-fn check(keys: &Keys, associated: &[u8], body: &[u8]) -> [u8; TAG_BYTES] {
+/// The tag of a record of the plain domain.
+pub(crate) fn check(keys: &Keys, associated: &[u8], body: &[u8]) -> [u8; TAG_BYTES] {
     let hash = blake3::Hasher::new_keyed(&keys.check).update(associated).update(body).finalize();
     *hash.as_bytes().first_chunk().expect("a hash is longer")
 }

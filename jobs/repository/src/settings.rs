@@ -19,7 +19,11 @@ impl StorageSettings {
     /// Reads a file of lines `NAME=value`; lines that start with `#` are comments. Fails with `BadSettings` where a line isn't one.
     pub fn read(path: &Path) -> Result<Self, RepositoryError> {
         let bad = |reason: String| RepositoryError::BadSettings { path: path.into(), reason };
-        let text = read_text(path).map_err(bad)?;
+        Self::parse(&read_text(path).map_err(bad)?).map_err(bad)
+    }
+
+    /// Reads the text of such a file; what is wrong with it is told without values.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut values = BTreeMap::new();
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.trim();
@@ -27,12 +31,15 @@ impl StorageSettings {
                 continue;
             }
             let Some((name, value)) = line.split_once('=') else {
-                return Err(bad(format!("line {number} isn't NAME=value")));
+                return Err(format!("line {number} isn't NAME=value"));
             };
             let name = name.trim().trim_start_matches("export ").trim().to_owned();
+            if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+                return Err(format!("line {number} isn't NAME=value: a name is of letters, digits and '_'"));
+            }
             let value = value.trim().trim_matches('"').to_owned();
             if values.insert(name.clone(), value).is_some() {
-                return Err(bad(format!("{name} stands there twice")));
+                return Err(format!("{name} stands there twice"));
             }
         }
         Ok(Self { values })
@@ -79,9 +86,11 @@ mod tests {
 
     #[test]
     fn what_is_odd_is_named_without_its_value() {
-        for (text, words) in
-            [("AWS_REGION=eu\ngeheim", "line 2 isn't NAME=value"), ("A=geheim\nA=geheim", "A stands there twice")]
-        {
+        for (text, words) in [
+            ("AWS_REGION=eu\ngeheim", "line 2 isn't NAME=value"),
+            ("export #A=geheim", "line 1 isn't NAME=value"),
+            ("A=geheim\nA=geheim", "A stands there twice"),
+        ] {
             let (_folder, path) = file(text);
             let refused = StorageSettings::read(&path).expect_err(words).to_string();
             assert!(refused.contains(words) && !refused.contains("geheim"), "{refused}");

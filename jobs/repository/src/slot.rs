@@ -11,7 +11,7 @@ use crate::config::binary;
 use crate::envelope::{self, EnvelopeType};
 use crate::keys::{Key, KeyRing, derive, random};
 use crate::limits::LABEL_BYTES;
-use crate::names::{hex, unhex};
+use crate::names::{hex, is_hex};
 use crate::{PassphraseCost, RepositoryError, RepositoryId, Secret, SlotInfo, SlotKind};
 
 /// Folder of the slots.
@@ -47,7 +47,7 @@ pub(crate) struct StoredSlot {
 
 /// Whether this is the full name of a slot; whatever else lies in the folder isn't ours.
 pub(crate) fn is_slot_name(name: &str) -> bool {
-    name.strip_prefix(SLOTS).and_then(|name| name.strip_prefix('/')).is_some_and(|id| unhex::<8>(id).is_some())
+    name.strip_prefix(SLOTS).and_then(|name| name.strip_prefix('/')).is_some_and(is_hex::<8>)
 }
 
 impl SlotSecret {
@@ -99,7 +99,8 @@ impl Slot {
         let plain = ring.encode();
         let payload = Payload { msg: plain.as_ref(), aad: &associated(slot.as_bytes()) };
         let wrapped = cipher(&key).encrypt(&Nonce::default(), payload).map_err(|error| internal(error.to_string()))?;
-        Ok(envelope::wrap(EnvelopeType::Slot, &rawdoc! { "slot": slot, "wrapped": binary(&wrapped) }))
+        let body = rawdoc! { "slot": slot, "wrapped": binary(&wrapped) };
+        Ok(envelope::wrap(EnvelopeType::Slot, body.as_bytes()))
     }
 
     pub(crate) fn info(&self) -> SlotInfo {

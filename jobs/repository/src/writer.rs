@@ -13,10 +13,11 @@ use tokio::sync::Mutex;
 use crate::config::binary;
 use crate::fetch::Fetcher;
 use crate::generation::Generations;
-use crate::index::{self, Index, Pack, PackListing};
+use crate::index::{Index, Pack};
 use crate::ledger::WriteStats;
 use crate::list::List;
 use crate::object_name::{Folder, WriterNames};
+use crate::pack_listing::{self, PackListing};
 use crate::packer::Packer;
 use crate::predecessor::Predecessor;
 use crate::record::RecordType;
@@ -142,7 +143,7 @@ impl BackupWriter {
             }
             commit.index_objects += 1;
             let object = self.packer().names.index(commit.index_objects);
-            let sealed = self.seal_named(&object, RecordType::Index, index::encode(&some)).await?;
+            let sealed = self.seal_named(&object, RecordType::Index, pack_listing::encode(&some)).await?;
             self.vault().store.create_own(&object, std::slice::from_ref(&sealed)).await?;
             let mut ledger = self.packer().ledger();
             ledger.unlisted.retain(|listing| !some.contains(listing));

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bson::{DateTime, Document, doc};
+use bson::{DateTime, RawDocument, doc};
 
 use crate::object_name::{Folder, ManifestName};
 use crate::record::RecordType;
@@ -53,10 +53,7 @@ impl Repository {
                     continue;
                 }
                 let reason = match vault.read_named(&object, RecordType::Pin).await {
-                    Ok((body, _)) => Document::from_reader(&body[..])
-                        .ok()
-                        .and_then(|document| document.get_str("reason").map(str::to_owned).ok())
-                        .unwrap_or_default(),
+                    Ok((body, _)) => reason_of(&body),
                     // It holds nevertheless.
                     Err(error) if error.damage().is_some() => error.to_string(),
                     Err(error) => return Err(error),
@@ -66,6 +63,12 @@ impl Repository {
         }
         Ok(pins)
     }
+}
+
+/// Why a backup is pinned, as far as the pin's body tells.
+pub(crate) fn reason_of(body: &[u8]) -> String {
+    let reason = RawDocument::from_bytes(body).ok().and_then(|pin| pin.get_str("reason").ok());
+    reason.unwrap_or_default().to_owned()
 }
 
 fn candidate(held: Option<String>, key: String, manifest: Manifest) -> Candidate {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::Run;
 use crate::RepositoryError;
 use crate::distrust::Distrust;
-use crate::index::{self, PackListing};
+use crate::index;
 use crate::object_name::{Folder, is_writers_own};
+use crate::pack_listing::{self, PackListing};
 use crate::record::RecordType;
 use crate::vault::Vault;
 use crate::writer::INDEX_PACKS;
@@ -69,7 +70,7 @@ impl Run<'_> {
         let (sealer, names) = self.pen(vault)?;
         for (number, some) in (1..).zip(listings.chunks(INDEX_PACKS)) {
             let object = names.index(number);
-            let (id, body) = (vault.name_id(&object), index::encode(some));
+            let (id, body) = (vault.name_id(&object), pack_listing::encode(some));
             let sealed = vault.seal_record(&sealer, RecordType::Index, id, body).await?;
             vault.store.create_own(&object, &[sealed]).await?;
         }

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 
 use crate::RepositoryError;
-use crate::bytes_reader::BytesReader;
 use crate::content::Sum;
 use crate::fetch::{Fetcher, apply_delta, open_delta, open_full};
 use crate::footer::{self, PackEntry, TRAILER_BYTES};
@@ -202,7 +201,6 @@ fn check_footer(vault: &Vault, object: &str, stored: &[u8], entries: &[PackEntry
     }
     let opened = vault.opener.open(record, RecordType::Footer, &vault.name_id(object));
     let body = opened.map_err(|problem| format!("footer: {problem}"))?;
-    let mut bytes = BytesReader(&body);
-    let agrees = footer::decode(&mut bytes).is_some_and(|listed| bytes.0.is_empty() && listed == entries);
+    let agrees = footer::decode_whole(&body).is_some_and(|listed| listed == entries);
     if agrees { Ok(()) } else { Err("its footer disagrees with the index".into()) }
 }

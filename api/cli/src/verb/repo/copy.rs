@@ -9,7 +9,7 @@ use crate::{
     exit::{Exit, FAILED},
     repositories::refused,
 };
-use lucid_client::{Sink, render::units, sink_for_stderr};
+use lucid_client::{render::units, sink_for_stderr};
 use lucid_repository::{Compression, CopyReport, Repository};
 use lucid_schemas::http::ProgressView;
 use serde_json::json;

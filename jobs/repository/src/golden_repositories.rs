@@ -1,0 +1,273 @@
+//! Whole repositories as versions of this program wrote them, kept in `tests/golden`: each must open, read and grow for ever.
+//!
+//! Invariant: what is committed there is never changed. For a new version add new ones beside: raise [`VERSION`], and run
+//! `cargo test -p lucid-repository --lib golden_repositories -- --ignored`, which makes what isn't there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bson::{Document, RawDocument};
+
+use crate::config::{CONFIG, StoredConfig};
+use crate::envelope::{self, EnvelopeType};
+use crate::support::{batches, documents, entry, manifest, read};
+use crate::{
+    ChunkSizes, Compression, ContentOrder, Domain, InitOptions, Location, Manifest, OddityKind, PassphraseCost,
+    PruneOptions, Repository, Secret, Unlock, VerifyLevel,
+};
+
+/// Goes into the names of new ones.
+const VERSION: &str = "v1";
+const PASSPHRASE: &str = "correct horse battery staple";
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// A golden repository, or a copy of one that may be changed. Its key and what it holds lie beside it.
+struct Golden {
+    folder: PathBuf,
+    name: String,
+}
+
+impl Golden {
+    fn location(&self) -> Location {
+        Location::folder(&self.folder.join(&self.name)).expect("absolute")
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
+        self.folder.join(format!("{}.{ending}", self.name))
+    }
+
+    /// All that opens it.
+    fn unlocks(&self) -> Vec<Unlock> {
+        let mut unlocks = vec![Unlock::KeyFile(self.beside("key"))];
+        if !self.beside("key").exists() {
+            unlocks = vec![Unlock::None];
+        } else if self.name.ends_with("_sealed") {
+            unlocks.push(Unlock::Passphrase(Secret::new(PASSPHRASE)));
+        }
+        unlocks
+    }
+
+    async fn open(&self) -> Repository {
+        Repository::open(&self.location(), &self.unlocks()[0]).await.expect("opens")
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.join(&self.name).join(CONFIG)
+    }
+
+    /// Gives its config other features; the checksum is right, whatever the key may say.
+    fn set_features(&self, features: &[&str]) {
+        let bytes = fs::read(self.config()).expect("a config");
+        let body: &RawDocument = envelope::unwrap(CONFIG, EnvelopeType::Config, &bytes).expect("sound");
+        let mut body = Document::try_from(body).expect("BSON");
+        body.get_document_mut("config").expect("there").insert("features", features.to_vec());
+        let body = bson::serialize_to_vec(&body).expect("BSON");
+        fs::write(self.config(), envelope::wrap(EnvelopeType::Config, &body)).expect("written");
+    }
+}
+
+/// All of them, each as a copy within this folder.
+fn copies(to: &Path) -> Vec<Golden> {
+    copy(&folder(), to);
+    let mut names: Vec<_> = fs::read_dir(to)
+        .expect("copied")
+        .map(|entry| entry.expect("readable"))
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().into_string().expect("UTF-8"))
+        .collect();
+    names.sort();
+    names.into_iter().map(|name| Golden { folder: to.into(), name }).collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("made");
+    for entry in fs::read_dir(from).expect("there") {
+        let path = entry.expect("readable").path();
+        let to = to.join(path.file_name().expect("named"));
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            fs::copy(path, to).expect("copied");
+        }
+    }
+}
+
+/// What there is to read, a line for each collection: manifest, collection, documents, hash of them as read.
+async fn contents(repository: &Repository) -> String {
+    let mut lines = Vec::new();
+    for found in repository.manifests().await.expect("lists") {
+        let manifest = found.manifest.expect("sound");
+        for collection in &manifest.collections {
+            let documents = read(repository, &manifest, &collection.name).await.expect("sound");
+            let (count, hash) = (documents.len(), blake3::hash(&documents.concat()).to_hex());
+            lines.push(format!("{} {} {count} {hash}\n", found.key, collection.name));
+        }
+    }
+    for (key, reason) in repository.pins().await.expect("lists") {
+        lines.push(format!("{key} pinned: {reason}\n"));
+    }
+    lines.concat()
+}
+
+/// A backup of two collections; one of people is built on what an earlier one holds.
+async fn back_up(repository: &Repository, job: &str, domain: Domain, people: &[Vec<u8>]) -> String {
+    let before = repository.newest_manifest("secretdatabase", domain).await.expect("lists");
+    let writer = repository.begin(job, 1, domain, Compression::default()).await.expect("begins");
+    let mut entries = Vec::new();
+    for (name, order, documents) in
+        [("people", ContentOrder::Any, people), ("log", ContentOrder::Exact, &people[..people.len() / 10])]
+    {
+        let mut collection = match &before {
+            Some(before) if name == "people" => writer.collection_after(order, &before.collections[0].content),
+            _ => writer.collection(order),
+        };
+        for batch in batches(documents) {
+            collection.push(batch).await.expect("pushed");
+        }
+        entries.push(entry(name, order, collection.finish().await.expect("finished")));
+    }
+    writer.finish().await.expect("finished");
+    let manifest = Manifest { generation: writer.generation(), ..manifest(job, 1, domain, entries) };
+    writer.write_manifest(&manifest).await.expect("committed").key
+}
+
+/// The people of some night: a few of them differ from those of the night before.
+fn people(night: usize) -> Vec<Vec<u8>> {
+    let mut people = documents(0..150, 160, "a");
+    for night in 1..=night {
+        let id = i64::try_from(night).expect("small") * 37;
+        people[night * 37] = documents(id..=id, 160, "b").remove(0);
+    }
+    people
+}
+
+async fn whole(repository: &Repository, name: &str) {
+    for found in repository.manifests().await.expect("lists") {
+        let reader = repository.open_backup(&found.manifest.expect("sound")).await.expect("opens");
+        let findings = reader.verify(VerifyLevel::Data, &|_| (), &|| false).await.expect("verifies");
+        assert_eq!(findings, [], "{name} {}", found.key);
+    }
+    let oddities = repository.scan().await.expect("scanned").oddities;
+    assert!(oddities.iter().all(|oddity| oddity.kind == OddityKind::Orphan), "{name}: {oddities:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_golden_repository_opens_reads_and_grows() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let all = copies(scratch.path());
+    assert!(all.len() >= 3, "they are committed");
+    for golden in all {
+        let expected = fs::read_to_string(golden.beside("expected")).expect("what it holds");
+        for unlock in golden.unlocks() {
+            let repository = Repository::open(&golden.location(), &unlock).await.expect("opens");
+            assert_eq!(contents(&repository).await, expected, "{}", golden.name);
+            whole(&repository, &golden.name).await;
+        }
+        let repository = golden.open().await;
+        let domains = [Domain::Sealed, Domain::Plain];
+        for domain in domains.into_iter().filter(|domain| repository.takes(*domain)) {
+            back_up(&repository, &format!("night_9_{domain}"), domain, &people(3)).await;
+        }
+        whole(&repository, &golden.name).await;
+        let now = contents(&repository).await;
+        assert!(expected.lines().all(|line| now.contains(line)), "{}: the old ones stay", golden.name);
+        assert!(now.len() > expected.len(), "{}: there is a new one", golden.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_golden_repository_with_other_features_is_refused() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    for golden in copies(scratch.path()) {
+        let repository = golden.open().await;
+        let before = fs::read(golden.config()).expect("a config");
+        let config = StoredConfig::read(&before).expect("sound").config;
+        golden.set_features(&["delta", "teleport"]);
+        let refused =
+            Repository::open(&golden.location(), &golden.unlocks()[0]).await.expect_err("unknown").to_string();
+        assert!(refused.contains("feature \"teleport\""), "{refused}");
+        if config.encrypted {
+            // Known ones, but not those that the key vouches for.
+            golden.set_features(if config.takes_deltas() { &[] } else { &["delta"] });
+            let refused =
+                Repository::open(&golden.location(), &golden.unlocks()[0]).await.expect_err("forged").to_string();
+            assert!(refused.contains("wasn't written with this repository's key"), "{refused}");
+        }
+        fs::write(golden.config(), before).expect("as it was");
+        assert_eq!(golden.open().await.id(), repository.id());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "makes golden repositories for a new version; those that are there stay as they are"]
+async fn make_golden_repositories() {
+    for kind in ["sealed", "plain_without_deltas", "both_domains"] {
+        let golden = Golden { folder: folder(), name: format!("{VERSION}_{kind}") };
+        if golden.folder.join(&golden.name).exists() {
+            continue;
+        }
+        fs::create_dir_all(&golden.folder).expect("made");
+        let repository = match kind {
+            "sealed" => make_sealed(&golden).await,
+            "both_domains" => make_both(&golden).await,
+            _ => make_plain(&golden).await,
+        };
+        fs::write(golden.beside("expected"), contents(&repository).await).expect("written");
+    }
+}
+
+/// Small chunks, so that a few documents are many, with lists of their own.
+fn options() -> InitOptions {
+    InitOptions {
+        allow_plain: false,
+        chunk: ChunkSizes { min_bytes: 512, avg_bytes: 1024, max_bytes: 4096 },
+        passphrase_cost: PassphraseCost { memory_kib: 64, iterations: 1, lanes: 1 },
+        slot_label: "golden".into(),
+    }
+}
+
+/// Two key slots, a generation, backups before and after it, deltas, a pin.
+async fn make_sealed(golden: &Golden) -> Repository {
+    let passphrase = Unlock::Passphrase(Secret::new(PASSPHRASE));
+    let repository = Repository::init(&golden.location(), &passphrase, &options()).await.expect("made");
+    repository.add_slot(&Unlock::KeyFile(golden.beside("key")), "key file").await.expect("added");
+    let forgotten = back_up(&repository, "night_0", Domain::Sealed, &documents(500..520, 160, "c")).await;
+    let first = back_up(&repository, "night_1", Domain::Sealed, &people(0)).await;
+    repository.pin(&first, "the first one").await.expect("pinned");
+    repository.delete_manifest(&forgotten).await.expect("forgotten");
+    let (job, epoch, grace_ms) = ("prune_1".to_owned(), 1, 0);
+    let options = PruneOptions { job, epoch, grace_ms, repack: false, at_once: true, dry_run: None };
+    let report = repository.prune(&options, &|_, _, _| (), &|| false).await.expect("pruned");
+    assert!(report.objects_deleted > 0, "{report:?}");
+    back_up(&repository, "night_2", Domain::Sealed, &people(2)).await;
+    assert!(repository.stats().await.expect("counted").delta_chunks.number > 0);
+    assert!(
+        fs::read_dir(golden.folder.join(&golden.name).join("sealed/lists"))
+            .is_ok_and(|mut lists| lists.next().is_some())
+    );
+    repository
+}
+
+/// As the first ones were: without the feature `delta`.
+async fn make_plain(golden: &Golden) -> Repository {
+    Repository::init(&golden.location(), &Unlock::None, &options()).await.expect("made");
+    golden.set_features(&[]);
+    let repository = golden.open().await;
+    back_up(&repository, "night_1", Domain::Plain, &people(0)).await;
+    back_up(&repository, "night_2", Domain::Plain, &people(2)).await;
+    assert_eq!(repository.stats().await.expect("counted").delta_chunks.number, 0);
+    repository
+}
+
+/// A backup in each domain.
+async fn make_both(golden: &Golden) -> Repository {
+    let options = InitOptions { allow_plain: true, ..options() };
+    let key = Unlock::KeyFile(golden.beside("key"));
+    let repository = Repository::init(&golden.location(), &key, &options).await.expect("made");
+    back_up(&repository, "night_1", Domain::Sealed, &people(0)).await;
+    back_up(&repository, "night_2", Domain::Plain, &people(1)).await;
+    repository
+}

@@ -1,0 +1,57 @@
+//! What an index object says: packs and their chunks (format, section 6).
+
+use crate::bytes_reader::BytesReader;
+use crate::footer::{self, PackEntry};
+
+/// A pack and its chunks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PackListing {
+    /// Without the folder.
+    pub(crate) name: String,
+    pub(crate) stored_bytes: u64,
+    pub(crate) entries: Vec<PackEntry>,
+}
+
+/// The body of an index object.
+pub(crate) fn encode(listings: &[PackListing]) -> Vec<u8> {
+    let count = u32::try_from(listings.len()).expect("a few hundred packs");
+    let mut out = count.to_le_bytes().to_vec();
+    for listing in listings {
+        let length = u16::try_from(listing.name.len()).expect("names are short");
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(listing.name.as_bytes());
+        out.extend_from_slice(&listing.stored_bytes.to_le_bytes());
+        out.extend_from_slice(&footer::encode(&listing.entries));
+    }
+    out
+}
+
+/// Reads the body of an index object.
+pub(crate) fn decode(body: &[u8]) -> Option<Vec<PackListing>> {
+    let mut bytes = BytesReader(body);
+    let mut listings = Vec::new();
+    for _ in 0..bytes.u32()? {
+        let length = usize::from(bytes.u16()?);
+        let name = std::str::from_utf8(bytes.slice(length)?).ok()?.to_owned();
+        let stored_bytes = bytes.u64()?;
+        listings.push(PackListing { name, stored_bytes, entries: footer::decode(&mut bytes)? });
+    }
+    bytes.0.is_empty().then_some(listings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_survives_its_encoding() {
+        let entry = PackEntry { id: [1; 32], offset: 0, record_bytes: 10, raw_bytes: 3, documents: 2, delta: None };
+        let listing = |name: &str| PackListing { name: name.into(), stored_bytes: 77, entries: vec![entry] };
+        let listings = vec![listing("a.1.b.000001"), listing("a.1.b.000002")];
+        let body = encode(&listings);
+        assert_eq!(decode(&body), Some(listings));
+        for length in 0..body.len() {
+            assert_eq!(decode(&body[..length]), None);
+        }
+    }
+}
