@@ -46,7 +46,7 @@ async fn a_drill_proves_a_backup_and_leaves_nothing() {
     let token = claim.token();
     claim.at_phase = Box::new(move |phase| {
         if phase == "drill" {
-            token.cancel()
+            token.cancel();
         }
     });
     assert_eq!(world.run(&job, &claim).await, Err(JobError::Stopped));
@@ -66,7 +66,7 @@ async fn broken_off(world: &World, job: &Arc<super::context::Stored>) {
     let seen = Arc::clone(&loading);
     claim.at_report = Box::new(move |documents| {
         if documents > 0 {
-            seen.notify_one()
+            seen.notify_one();
         }
     });
     let handler = world.handler(Kind::Verify);

@@ -120,7 +120,7 @@ impl Copy<'_> {
         writer.finish().await?;
         let copied_from = Some(origin.to_owned());
         let generation = writer.generation();
-        let manifest = Manifest { domain, generation, collections, copied_from, ..self.manifest.clone() };
+        let manifest = Manifest { domain, generation, copied_from, collections, ..self.manifest.clone() };
         let reference = writer.write_manifest(&manifest).await?;
         Ok(CopyReport { reference, stats: writer.stats(), was_there: false })
     }
