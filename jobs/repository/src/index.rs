@@ -150,6 +150,9 @@ impl Index {
 
     /// These chunks, sorted, with all that they may build on. What there is full in a whole pack needs nothing else.
     pub(crate) fn with_bases(&self, mut ids: Vec<[u8; 32]>) -> Vec<[u8; 32]> {
+        // Lists may name a chunk as often as they like.
+        ids.sort_unstable();
+        ids.dedup();
         let mut new = ids.clone();
         for _ in 0..MAX_DEPTH {
             let deltas = new

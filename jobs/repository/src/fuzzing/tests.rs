@@ -94,6 +94,12 @@ fn no_seed_and_no_change_of_one_breaks_a_parser() {
     }
 }
 
+/// Found by `tests/fuzz packs`: memory was the product of how often a chunk is named and how many copies of it there are.
+#[test]
+fn many_copies_of_one_chunk_cost_no_more_than_as_many_chunks() {
+    packs::run(&chosen(2, &[5, 1, 4].repeat(30_000)));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_forged_without_a_twist_is_a_sound_repository() {
     let memory = Arc::new(storage::Memory::default());
