@@ -57,7 +57,7 @@ pub(crate) fn encode(entries: &[PackEntry]) -> Vec<u8> {
 /// Reads a footer's body. Entries must follow each other without gaps, and be of a possible size. There is at least one: lists of
 /// packs without any would take far more memory than bytes.
 pub(crate) fn decode(bytes: &mut BytesReader<'_>) -> Option<Vec<PackEntry>> {
-    let count = usize::try_from(bytes.u32()?).ok().filter(|count| *count > 0)?;
+    let count = usize::try_from(bytes.u32()?).ok()?;
     let mut entries = Vec::with_capacity(count.min(bytes.0.len() / ENTRY_BYTES));
     let mut end = 0u32;
     for _ in 0..count {
@@ -92,7 +92,7 @@ pub(crate) fn decode(bytes: &mut BytesReader<'_>) -> Option<Vec<PackEntry>> {
 /// Reads a footer's body that is nothing else.
 pub(crate) fn decode_whole(body: &[u8]) -> Option<Vec<PackEntry>> {
     let mut bytes = BytesReader(body);
-    decode(&mut bytes).filter(|_| bytes.0.is_empty())
+    decode(&mut bytes).filter(|entries| bytes.0.is_empty() && !entries.is_empty())
 }
 
 /// The last bytes of a pack.
