@@ -54,8 +54,8 @@ pub(crate) fn encode(entries: &[PackEntry]) -> Vec<u8> {
     out
 }
 
-/// Reads a footer's body. Entries must follow each other without gaps, and be of a possible size. There is at least one: lists of
-/// packs without any would take far more memory than bytes.
+/// Reads a footer's body. Entries must follow each other without gaps, and be of a possible size. A pack has at least one
+/// ([`decode_whole`]); an index object may list one as emptied, after a repair has taken out what was whole.
 pub(crate) fn decode(bytes: &mut BytesReader<'_>) -> Option<Vec<PackEntry>> {
     let count = usize::try_from(bytes.u32()?).ok()?;
     let mut entries = Vec::with_capacity(count.min(bytes.0.len() / ENTRY_BYTES));
@@ -125,7 +125,8 @@ mod tests {
             |id, offset| PackEntry { id: [id; 32], offset, record_bytes: 10, raw_bytes: 3, documents: 2, delta: None };
         let entries = vec![entry(1, 0), entry(2, 10)];
         assert_eq!(decode(&mut BytesReader(&encode(&entries))), Some(entries));
-        assert_eq!(decode(&mut BytesReader(&encode(&[]))), None);
+        assert_eq!(decode(&mut BytesReader(&encode(&[]))), Some(Vec::new()));
+        assert_eq!(decode_whole(&encode(&[])), None);
         assert_eq!(decode(&mut BytesReader(&encode(&[entry(1, 1)]))), None);
         assert_eq!(decode(&mut BytesReader(&encode(&[entry(1, 0), entry(2, 11)]))), None);
         let huge = PackEntry { record_bytes: u32::try_from(CHUNK_RECORD_BYTES + 1).expect("fits"), ..entry(1, 0) };
