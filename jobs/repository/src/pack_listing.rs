@@ -2,6 +2,7 @@
 
 use crate::bytes_reader::BytesReader;
 use crate::footer::{self, PackEntry};
+use crate::object_name::is_writers_own;
 
 /// A pack and its chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +35,12 @@ pub(crate) fn decode(body: &[u8]) -> Option<Vec<PackListing>> {
         let length = usize::from(bytes.u16()?);
         let name = std::str::from_utf8(bytes.slice(length)?).ok()?.to_owned();
         let stored_bytes = bytes.u64()?;
-        listings.push(PackListing { name, stored_bytes, entries: footer::decode(&mut bytes)? });
+        let entries = footer::decode(&mut bytes)?;
+        // Without either, listings would take far more memory than bytes.
+        if entries.is_empty() && !is_writers_own(&name) {
+            return None;
+        }
+        listings.push(PackListing { name, stored_bytes, entries });
     }
     bytes.0.is_empty().then_some(listings)
 }
@@ -53,5 +59,13 @@ mod tests {
         for length in 0..body.len() {
             assert_eq!(decode(&body[..length]), None);
         }
+    }
+
+    #[test]
+    fn only_a_pack_with_a_packs_name_may_be_listed_as_emptied() {
+        let emptied = |name: String| vec![PackListing { name, stored_bytes: 77, entries: Vec::new() }];
+        let named_well = emptied(format!("a.1.{}.000001", "0".repeat(32)));
+        assert_eq!(decode(&encode(&named_well)), Some(named_well));
+        assert_eq!(decode(&encode(&emptied("a".into()))), None);
     }
 }

@@ -157,7 +157,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_loss_is_told_of_every_backup_that_has_it() {
         let scratch = Scratch::new().await;
-        let (people, log) = (documents(0..6_000, 400, "a"), documents(0..500, 400, "b"));
+        let (people, log) = (documents(0..12_000, 400, "a"), documents(0..500, 400, "b"));
         let all: &[(&str, _, &[Vec<u8>])] =
             &[("people", ContentOrder::Any, &people), ("log:1", ContentOrder::Exact, &log)];
         let mut manifests = Vec::new();
