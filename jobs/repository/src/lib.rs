@@ -120,5 +120,5 @@ mod interruption_tests;
 #[cfg(test)]
 mod matrix_tests;
 #[cfg(test)]
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/suite/support/mod.rs"]
 mod support;

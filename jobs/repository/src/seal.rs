@@ -7,8 +7,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aes_gcm::aead::AeadInOut;
-use aes_gcm::{Aes256Gcm, KeyInit, Nonce, Tag};
+use lucid_cipher::Cipher;
 use subtle::ConstantTimeEq;
 
 use crate::compression::{compress, decompress};
@@ -27,7 +26,7 @@ pub(crate) struct Sealer {
     key_id: u32,
     writer: [u8; 32],
     /// None in the plain domain.
-    cipher: Option<Aes256Gcm>,
+    cipher: Option<Cipher>,
     counter: AtomicU64,
 }
 
@@ -43,7 +42,7 @@ impl Sealer {
             Domain::Plain => None,
             Domain::Sealed => {
                 let key = keys.writer_key(key_id, &writer).ok_or_else(|| no_key("this repository has none"))?;
-                Some(Aes256Gcm::new_from_slice(key.as_ref()).expect("32 bytes are a key"))
+                Some(Cipher::new(&key))
             }
         };
         Ok(Self { keys, key_id, writer, cipher, counter: AtomicU64::new(0) })
@@ -112,9 +111,8 @@ impl Sealer {
         let associated = associated(&self.keys, &encoded);
         let tag: [u8; TAG_BYTES] = match &self.cipher {
             Some(cipher) => cipher
-                .encrypt_inout_detached(&Nonce::from(header.nonce), &associated, (&mut out[HEADER_BYTES..]).into())
-                .map_err(|error| no_key(&error.to_string()))?
-                .into(),
+                .seal(&header.nonce, &associated, &mut out[HEADER_BYTES..])
+                .map_err(|_| no_key("a record of 64 GiB"))?,
             None => check(&self.keys, &associated, &out[HEADER_BYTES..]),
         };
         out.extend_from_slice(&tag);
@@ -148,7 +146,7 @@ pub(crate) struct SealedDelta {
 }
 
 /// By key id and writer id.
-type Ciphers = HashMap<(u32, [u8; 32]), Arc<Aes256Gcm>>;
+type Ciphers = HashMap<(u32, [u8; 32]), Arc<Cipher>>;
 
 /// Opens records of one domain.
 pub(crate) struct Opener {
@@ -195,12 +193,7 @@ impl Opener {
         match (self.domain, header.suite) {
             (Domain::Sealed, Suite::Aes256Gcm) => self
                 .cipher(&header)?
-                .decrypt_inout_detached(
-                    &Nonce::from(header.nonce),
-                    &associated,
-                    body.as_mut_slice().into(),
-                    &Tag::from(*tag),
-                )
+                .open(&header.nonce, &associated, &mut body, tag)
                 .map_err(|_| "it isn't what was sealed")?,
             (Domain::Plain, Suite::Checked) => {
                 if !bool::from(check(&self.keys, &associated, &body).ct_eq(tag)) {
@@ -212,14 +205,14 @@ impl Opener {
         Ok((header, body))
     }
 
-    fn cipher(&self, header: &Header) -> Result<Arc<Aes256Gcm>, String> {
+    fn cipher(&self, header: &Header) -> Result<Arc<Cipher>, String> {
         let mut ciphers = self.ciphers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cipher) = ciphers.get(&(header.key_id, header.writer)) {
             return Ok(cipher.clone());
         }
         let key = self.keys.writer_key(header.key_id, &header.writer);
         let key = key.ok_or_else(|| format!("master key {} is unknown", header.key_id))?;
-        let cipher = Arc::new(Aes256Gcm::new_from_slice(key.as_ref()).expect("32 bytes are a key"));
+        let cipher = Arc::new(Cipher::new(&key));
         if ciphers.len() >= CACHED_CIPHERS {
             ciphers.clear();
         }

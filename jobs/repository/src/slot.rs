@@ -1,9 +1,8 @@
 //! Key slots: the key ring, wrapped by a key file or a passphrase (format, section 3).
 
-use aes_gcm::aead::{Aead, Payload};
-use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
 use argon2::{Algorithm, Argon2, Params, Version};
 use bson::{Binary, DateTime, RawDocument, rawdoc};
+use lucid_cipher::{Cipher, NONCE_BYTES, TAG_BYTES};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -16,6 +15,8 @@ use crate::{PassphraseCost, RepositoryError, RepositoryId, Secret, SlotInfo, Slo
 
 /// Folder of the slots.
 pub(crate) const SLOTS: &str = "keys";
+/// A slot's key comes from its own random salt and seals this one thing.
+const NONCE: [u8; NONCE_BYTES] = [0; NONCE_BYTES];
 
 /// What opens a slot, read from its file or given by a person.
 #[derive(Clone)]
@@ -97,8 +98,9 @@ impl Slot {
         let slot = bson::serialize_to_raw_document_buf(self).map_err(|error| internal(error.to_string()))?;
         let key = self.key(secret).map_err(|reason| RepositoryError::Slot { reason })?;
         let plain = ring.encode();
-        let payload = Payload { msg: plain.as_ref(), aad: &associated(slot.as_bytes()) };
-        let wrapped = cipher(&key).encrypt(&Nonce::default(), payload).map_err(|error| internal(error.to_string()))?;
+        let mut wrapped = plain.to_vec();
+        let tag = Cipher::new(&key).seal(&NONCE, &associated(slot.as_bytes()), &mut wrapped);
+        wrapped.extend(tag.map_err(|_| internal("a key ring of 64 GiB".into()))?);
         let body = rawdoc! { "slot": slot, "wrapped": binary(&wrapped) };
         Ok(envelope::wrap(EnvelopeType::Slot, body.as_bytes()))
     }
@@ -166,19 +168,16 @@ impl StoredSlot {
             return Ok(None);
         }
         let key = self.slot.key(secret).map_err(|problem| RepositoryError::damaged(&*self.name, problem))?;
-        let payload = Payload { msg: &self.wrapped, aad: &associated(&self.covered) };
-        let Ok(plain) = cipher(&key).decrypt(&Nonce::default(), payload).map(Zeroizing::new) else {
+        let Some((wrapped, tag)) = self.wrapped.split_last_chunk::<TAG_BYTES>() else { return Ok(None) };
+        let mut plain = Zeroizing::new(wrapped.to_vec());
+        if Cipher::new(&key).open(&NONCE, &associated(&self.covered), &mut plain, tag).is_err() {
             return Ok(None);
-        };
+        }
         KeyRing::decode(&plain).map(Some).ok_or_else(|| RepositoryError::UnsupportedVersion {
             object: self.name.clone(),
             needs: "another kind of key ring".into(),
         })
     }
-}
-
-fn cipher(key: &Key) -> Aes256Gcm {
-    Aes256Gcm::new_from_slice(key.as_ref()).expect("32 bytes are a key")
 }
 
 fn associated(slot: &[u8]) -> Vec<u8> {

@@ -2,9 +2,7 @@
 
 use lucid_repository::*;
 
-mod support;
-
-use support::{Scratch, back_up, documents, read};
+use crate::support::{Scratch, back_up, documents, read};
 
 async fn copy(from: &Scratch, manifest: &Manifest, to: &Repository) -> Result<CopyReport, RepositoryError> {
     from.repository.copy_backup(manifest, to, Compression::default(), &|_, _| (), &|| false).await

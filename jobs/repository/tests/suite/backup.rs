@@ -1,13 +1,11 @@
 //! Backups are written, found again, and read back.
 
-mod support;
-
+use crate::support::*;
 use lucid_repository::*;
-use support::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_written_is_read_back() {
-    let scratch = Scratch::new().await;
+    let scratch = Scratch::at(super::PLACE).await;
     let (people, log) = (documents(0..6_000, 400, "a"), documents(0..500, 200, "b"));
     for domain in [Domain::Sealed, Domain::Plain] {
         let job = format!("backup_{domain}");
@@ -48,7 +46,7 @@ async fn what_was_written_is_read_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unchanged_backup_stores_no_chunk_and_a_changed_one_few() {
-    let scratch = Scratch::new().await;
+    let scratch = Scratch::at(super::PLACE).await;
     let mut people = documents(0..20_000, 400, "a");
     let (_, _, first) =
         back_up(&scratch.repository, "first", Domain::Sealed, &[("people", ContentOrder::Any, &people)]).await;
@@ -77,7 +75,7 @@ async fn an_unchanged_backup_stores_no_chunk_and_a_changed_one_few() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_successor_finds_what_its_predecessor_finished() {
-    let scratch = Scratch::new().await;
+    let scratch = Scratch::at(super::PLACE).await;
     let people = documents(0..100_000, 400, "a");
     let writer = scratch.repository.begin("job", 1, Domain::Sealed, Compression { level: None }).await.expect("begins");
     let content = write_collection(&writer, ContentOrder::Any, &people).await;
@@ -106,7 +104,7 @@ async fn a_successor_finds_what_its_predecessor_finished() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_is_refused_unless_it_is_this_writers_and_all_is_durable() {
-    let scratch = Scratch::new().await;
+    let scratch = Scratch::at(super::PLACE).await;
     let people = documents(0..100, 100, "a");
     let writer = scratch.repository.begin("job", 3, Domain::Sealed, Compression::default()).await.expect("begins");
     let content = write_collection(&writer, ContentOrder::Any, &people).await;
@@ -140,7 +138,7 @@ async fn a_manifest_is_refused_unless_it_is_this_writers_and_all_is_durable() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_tasks_share_a_writer() {
-    let scratch = Scratch::new().await;
+    let scratch = Scratch::at(super::PLACE).await;
     let writer = scratch.repository.begin("job", 1, Domain::Sealed, Compression::default()).await.expect("begins");
     let tasks = (0..6i64).map(|number| {
         let writer = writer.clone();
@@ -161,7 +159,7 @@ async fn many_tasks_share_a_writer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_documents_and_bad_batches() {
-    let scratch = Scratch::new().await;
+    let scratch = Scratch::at(super::PLACE).await;
     let mut large = documents(0..3, 5 << 20, "large");
     large.extend(documents(3..300, 100, "small"));
     let (manifest, _, _) =
@@ -216,7 +214,7 @@ async fn long_collections_have_lists_of_their_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn options_may_be_as_deep_as_a_server_takes_them_and_no_deeper() {
-    let scratch = Scratch::new().await;
+    let scratch = Scratch::at(super::PLACE).await;
     let nested = |levels: usize| {
         let mut inner = bson::rawdoc! {};
         for _ in 0..levels {

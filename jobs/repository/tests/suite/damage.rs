@@ -1,12 +1,10 @@
 //! Damage of every kind to every kind of object: told by verification, and never returned as data.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs;
 
+use crate::support::*;
 use lucid_repository::*;
-use support::*;
 
 /// A repository with one backup of three small collections and an incompressible one.
 async fn filled(domain: Domain) -> (Scratch, Manifest, ManifestRef) {

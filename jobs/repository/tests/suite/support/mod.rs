@@ -1,5 +1,5 @@
 //! A scratch repository and backups to fill it with.
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(dead_code, reason = "the tests within the crate use a part")]
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,14 @@ pub mod server;
 
 use server::Server;
 
-/// A repository of its own for a test: in a folder, or, where the suite is compiled for S3, in a bucket that a server makes of that
-/// folder.
+/// Where a repository lies.
+#[derive(Clone, Copy)]
+pub enum Place {
+    Folder,
+    S3,
+}
+
+/// A repository of its own for a test: in a folder, or in a bucket that a server makes of that folder.
 pub struct Scratch {
     pub folder: TempDir,
     pub repository: Repository,
@@ -22,23 +28,20 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// An encrypted repository with a key file, which takes plain backups too.
+    /// An encrypted repository with a key file, which takes plain backups too, in a folder.
     pub async fn new() -> Self {
-        Self::on(module_path!().starts_with("s3")).await
+        Self::at(Place::Folder).await
     }
 
-    /// The same on S3.
-    pub async fn on_s3() -> Self {
-        Self::on(true).await
-    }
-
-    async fn on(s3: bool) -> Self {
+    /// The same in either place.
+    pub async fn at(place: Place) -> Self {
         let folder = tempfile::tempdir().expect("scratch");
-        let server = if s3 {
-            std::fs::create_dir_all(folder.path().join("served/bucket")).expect("a bucket");
-            Some(Server::start(&folder.path().join("served")).await)
-        } else {
-            None
+        let server = match place {
+            Place::Folder => None,
+            Place::S3 => {
+                std::fs::create_dir_all(folder.path().join("served/bucket")).expect("a bucket");
+                Some(Server::start(&folder.path().join("served")).await)
+            }
         };
         let options = InitOptions { allow_plain: true, ..InitOptions::default() };
         let place = location(&folder, server.as_ref());

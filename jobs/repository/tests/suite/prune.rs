@@ -1,11 +1,9 @@
 //! What no backup needs goes, in two steps; what one needs stays, whoever writes, sleeps or dies meanwhile.
 
-mod support;
-
 use std::collections::BTreeSet;
 
+use crate::support::*;
 use lucid_repository::*;
-use support::*;
 
 fn options() -> PruneOptions {
     let (job, epoch, grace_ms) = ("prune_1".to_owned(), 1, 0);
@@ -40,7 +38,7 @@ async fn written(scratch: &Scratch, job: &str, people: &[Vec<u8>]) -> (BackupWri
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_forgotten_goes_in_the_next_run_but_one_and_nothing_else() {
-    let scratch = Scratch::new().await;
+    let scratch = Scratch::at(super::PLACE).await;
     let (old, new) = (documents(0..20_000, 400, "old"), documents(0..3_000, 400, "new"));
     let first = night(&scratch, "night_1", &old).await;
     let second = night(&scratch, "night_2", &new).await;
@@ -70,7 +68,7 @@ async fn what_is_forgotten_goes_in_the_next_run_but_one_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_once_frees_in_one_run() {
-    let scratch = Scratch::new().await;
+    let scratch = Scratch::at(super::PLACE).await;
     let (old, new) = (documents(0..5_000, 400, "old"), documents(0..3_000, 400, "new"));
     let first = night(&scratch, "night_1", &old).await;
     let second = night(&scratch, "night_2", &new).await;
@@ -82,7 +80,7 @@ async fn at_once_frees_in_one_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_does_not_build_on_what_is_doomed() {
-    let scratch = Scratch::new().await;
+    let scratch = Scratch::at(super::PLACE).await;
     // More chunks than fit a manifest, so that there is a chunk list, too.
     let people = documents(0..20_000, 400, "a");
     let first = night(&scratch, "night_1", &people).await;
@@ -97,7 +95,7 @@ async fn a_backup_does_not_build_on_what_is_doomed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_that_a_prune_overtakes_begins_again() {
-    let scratch = Scratch::new().await;
+    let scratch = Scratch::at(super::PLACE).await;
     let people = documents(0..5_000, 400, "a");
     let first = night(&scratch, "night_1", &people).await;
     // One that is about to prepare its commit, and two that are about to commit, one of which sleeps for long.
@@ -132,7 +130,7 @@ async fn a_backup_that_a_prune_overtakes_begins_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_base_lives_as_long_as_a_delta_needs_it() {
-    let scratch = Scratch::new().await;
+    let scratch = Scratch::at(super::PLACE).await;
     let mut people = documents(0..6_000, 400, "a");
     let mut nights = vec![(night(&scratch, "night_00", &people).await, people.clone())];
     for number in 1..=6 {
@@ -165,7 +163,7 @@ async fn a_base_lives_as_long_as_a_delta_needs_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mostly_unneeded_and_many_small_packs_are_written_anew() {
-    let scratch = Scratch::new().await;
+    let scratch = Scratch::at(super::PLACE).await;
     let many = documents(0..8_000, 400, "a");
     let few: Vec<_> = many[..2_000].to_vec();
     let first = night(&scratch, "night_1", &many).await;
@@ -205,7 +203,7 @@ fn sizes(scratch: &Scratch) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn where_needs_cannot_be_told_nothing_goes() {
     for (folder, what) in [("sealed/manifests", "a manifest"), ("sealed/lists", "a chunk list")] {
-        let scratch = Scratch::new().await;
+        let scratch = Scratch::at(super::PLACE).await;
         let (old, new) = (documents(0..20_000, 400, "old"), documents(0..2_000, 400, "new"));
         night(&scratch, "night_1", &old).await;
         let second = night(&scratch, "night_2", &new).await;
@@ -225,7 +223,7 @@ async fn where_needs_cannot_be_told_nothing_goes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_generation_stops_nobody_and_costs_nothing() {
     for (stage, runs) in [("doom", 1), ("doom", 2), ("close", 2)] {
-        let scratch = Scratch::new().await;
+        let scratch = Scratch::at(super::PLACE).await;
         let (old, new) = (documents(0..12_000, 400, "old"), documents(0..12_000, 400, "new"));
         let first = night(&scratch, "night_1", &old).await;
         let second = night(&scratch, "night_2", &new).await;
@@ -252,7 +250,7 @@ async fn a_damaged_generation_stops_nobody_and_costs_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_pack_stays_as_long_as_a_backup_names_what_is_in_it() {
-    let scratch = Scratch::new().await;
+    let scratch = Scratch::at(super::PLACE).await;
     let people = documents(0..5_000, 400, "a");
     night(&scratch, "night_1", &people).await;
     let path = scratch.path().join(&scratch.objects("sealed/packs")[0]);
@@ -265,7 +263,7 @@ async fn a_damaged_pack_stays_as_long_as_a_backup_names_what_is_in_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pin_is_told_and_holds() {
-    let scratch = Scratch::new().await;
+    let scratch = Scratch::at(super::PLACE).await;
     let people = documents(0..100, 400, "a");
     let key = night(&scratch, "night_1", &people).await;
     scratch.repository.pin(&key, "before the upgrade").await.expect("pinned");

@@ -1,11 +1,9 @@
 //! What a repository holds is counted, looked at, and saved from damage.
 
-mod support;
-
 use std::path::PathBuf;
 
+use crate::support::*;
 use lucid_repository::*;
-use support::*;
 
 /// Burns the n-th byte of an object.
 fn burn(path: &PathBuf, at: usize) {
@@ -31,7 +29,7 @@ async fn two_nights(scratch: &Scratch) -> (Manifest, Manifest, String) {
 async fn what_is_there_is_counted() {
     let scratch = Scratch::new().await;
     assert_eq!(scratch.repository.stats().await.expect("counted"), RepositoryStats::default());
-    let (first, second) = two_nights(&scratch).await;
+    let (first, second, _) = two_nights(&scratch).await;
     let stats = scratch.repository.stats().await.expect("counted");
     let size = |under: &str| -> u64 {
         let sizes = scratch.objects(under).into_iter().map(|name| scratch.path().join(name).metadata().expect("there"));

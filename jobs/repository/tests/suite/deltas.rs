@@ -1,11 +1,9 @@
 //! Chunks that resemble those of the backup before are stored as their difference.
 
-mod support;
-
 use std::collections::HashMap;
 
+use crate::support::*;
 use lucid_repository::*;
-use support::*;
 
 /// A backup of one collection that builds on an earlier one.
 async fn back_up_after(
@@ -53,7 +51,7 @@ async fn a_change_costs_what_changed() {
         (0..).zip(&original).filter(|(id, _)| (id * 7919) % 100 != 3).map(|(_, d)| d.clone()).collect();
     for (what, people, per_mille) in [("append", appended, 40), ("update", updated, 20), ("delete", deleted, 100)] {
         // Where chunks end is chance, and there are only some seventy of them: the bounds are generous.
-        let scratch = Scratch::new().await;
+        let scratch = Scratch::at(super::PLACE).await;
         let (before, full_bytes) = first(&scratch, &original).await;
         let (after, stats) = back_up_after(&scratch.repository, "night_01", &before, &people).await;
         assert!(stats.stored_bytes * 1000 <= full_bytes * per_mille, "{what}: {} of {full_bytes}", stats.stored_bytes);
@@ -66,7 +64,7 @@ async fn a_change_costs_what_changed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn thirty_nights_cost_less_than_another_full_backup() {
-    let scratch = Scratch::new().await;
+    let scratch = Scratch::at(super::PLACE).await;
     let mut people = documents(0..6_000, 400, "a");
     let (mut manifest, full_bytes) = first(&scratch, &people).await;
     let mut nights = vec![(manifest.clone(), people.clone())];
@@ -94,7 +92,7 @@ async fn thirty_nights_cost_less_than_another_full_backup() {
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_to_a_base_costs_those_on_it_and_is_mended_by_the_next_backup() {
     for deleted in [true, false] {
-        let scratch = Scratch::new().await;
+        let scratch = Scratch::at(super::PLACE).await;
         let mut people = documents(0..6_000, 400, "a");
         let (before, _) = first(&scratch, &people).await;
         let pack = scratch.objects("sealed/packs").remove(0);

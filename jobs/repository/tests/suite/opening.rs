@@ -1,11 +1,9 @@
 //! Making and opening repositories: what is refused, and how it is said.
 
-mod support;
-
 use std::fs;
 
+use crate::support::*;
 use lucid_repository::*;
-use support::*;
 
 fn cheap() -> InitOptions {
     let passphrase_cost = PassphraseCost { memory_kib: 64, iterations: 1, lanes: 1 };

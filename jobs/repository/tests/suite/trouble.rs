@@ -1,13 +1,11 @@
 //! S3 that fails, lies about failing, or dies: nothing is lost, and a backup ends well or says why not.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::proxy::Proxy;
+use crate::support::server::settings;
+use crate::support::*;
 use lucid_repository::*;
-use support::proxy::Proxy;
-use support::server::settings;
-use support::*;
 
 async fn whole(repository: &Repository, manifest: &Manifest, people: &[Vec<u8>]) {
     let reader = repository.open_backup(manifest).await.expect("opens");
@@ -17,7 +15,7 @@ async fn whole(repository: &Repository, manifest: &Manifest, people: &[Vec<u8>])
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_request_in_ten_fails_and_nobody_notices() {
-    let scratch = Scratch::on_s3().await;
+    let scratch = Scratch::at(Place::S3).await;
     let port = scratch.server.as_ref().expect("on S3").port;
     let proxy = Proxy::start(port, 10).await;
     let far = Location::parse("s3://bucket/repo").expect("valid").with_settings(settings(proxy.port));
@@ -41,7 +39,7 @@ async fn one_request_in_ten_fails_and_nobody_notices() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_killed_and_comes_back_loses_nothing() {
-    let mut scratch = Scratch::on_s3().await;
+    let mut scratch = Scratch::at(Place::S3).await;
     let people = documents(0..120_000, 400, "a");
     let (before, _, _) =
         back_up(&scratch.repository, "night_1", Domain::Sealed, &[("people", ContentOrder::Any, &people[..10_000])])
@@ -65,7 +63,7 @@ async fn a_server_that_is_killed_and_comes_back_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_is_told_without_the_secret() {
-    let scratch = Scratch::on_s3().await;
+    let scratch = Scratch::at(Place::S3).await;
     let port = scratch.server.as_ref().expect("on S3").port;
     let wrong = [
         ("AWS_ACCESS_KEY_ID", "test".to_owned()),
@@ -91,7 +89,7 @@ async fn what_is_refused_is_told_without_the_secret() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_is_made_once_and_only_where_nothing_else_is() {
-    let scratch = Scratch::on_s3().await;
+    let scratch = Scratch::at(Place::S3).await;
     let again = Repository::init(&scratch.location(), &scratch.key(), &InitOptions::default()).await;
     assert!(matches!(again, Err(RepositoryError::AlreadyInitialised { .. })));
     std::fs::create_dir(scratch.path().with_file_name("other")).expect("made");

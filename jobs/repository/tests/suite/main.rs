@@ -1,0 +1,15 @@
+//! What a repository promises, from outside: on a folder, and where it matters on a real S3 server.
+
+mod backup;
+mod copy;
+mod damage;
+mod deltas;
+mod looking;
+mod opening;
+mod prune;
+mod s3;
+mod support;
+mod trouble;
+
+/// Where the suite runs that runs in both places.
+const PLACE: support::Place = support::Place::Folder;
