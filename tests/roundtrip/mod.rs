@@ -11,6 +11,7 @@ mod expiry;
 mod failover;
 mod manners;
 mod nights;
+mod offsite;
 mod sample;
 mod snapshot;
 mod swap;

@@ -99,6 +99,14 @@ impl World {
         self
     }
 
+    /// The connection string of the set.
+    pub async fn uri(&self) -> String {
+        match &self.deployment {
+            Some(deployment) => deployment.lock().await.uri(),
+            None => std::env::var("LUCID_TEST_MONGODB_URI").expect("a set that runs anyhow"),
+        }
+    }
+
     /// A database name that no other test uses.
     pub async fn database(&self, word: &str) -> String {
         let name = format!("rt_{word}_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));

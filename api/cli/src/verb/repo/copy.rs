@@ -21,8 +21,11 @@ pub async fn run(args: &RepoCopyArgs) -> Result<(), Exit> {
     if let Some(backup) = &args.backup {
         return one(args, &from.pick(backup).await?, &target).await;
     }
-    let mut failed = false;
-    for job in jobs(&from) {
+    let (jobs, mut failed) = (jobs(&from), false);
+    if jobs.is_empty() && !args.repo.json {
+        return output::text("there is no backup to copy\n").await;
+    }
+    for job in jobs {
         let copied = match from.pick(&job).await {
             Ok(picked) => one(args, &picked, &target).await,
             Err(exit) => Err(exit),

@@ -23,8 +23,9 @@ use crate::{
     exit::Exit,
     repositories::{self, refused},
 };
-use lucid_repository::{InitOptions, Repository};
+use lucid_repository::{InitOptions, Repository, Unlock};
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// Runs the verb.
 pub async fn run(command: RepoCommand) -> Result<(), Exit> {
@@ -66,7 +67,15 @@ async fn init(repo: &RepoArgs, allow_plain: bool) -> Result<(), Exit> {
             println!("repository '{name}' {id} made at {location}");
         }
     }
-    for key_file in repository.key_files.iter().filter(|_| !json) {
+    let key_files: BTreeSet<_> = named
+        .places
+        .iter()
+        .filter_map(|(name, _)| match named.unlock_of(name) {
+            Unlock::KeyFile(path) => Some(path.display().to_string()),
+            Unlock::Passphrase(_) | Unlock::None => None,
+        })
+        .collect();
+    for key_file in key_files.iter().filter(|_| !json) {
         println!("its key is in {key_file}: keep a copy in another place; without it the backups can't be read");
     }
     Ok(())
