@@ -12,13 +12,13 @@ fn burn(path: &PathBuf, at: usize) {
     std::fs::write(path, bytes).expect("written");
 }
 
-/// Two backups; the second adds documents to what the first has. Both manifests, and the second one's pack.
+/// Two backups, of enough chunks for lists of their own; the second adds documents to what the first has. Both manifests, and the second one's pack.
 async fn two_nights(scratch: &Scratch) -> (Manifest, Manifest, String) {
-    let mut people = documents(0..6_000, 400, "a");
+    let mut people = documents(0..12_000, 400, "a");
     let (first, ..) =
         back_up(&scratch.repository, "night_1", Domain::Sealed, &[("people", ContentOrder::Any, &people)]).await;
     let packs = scratch.objects("sealed/packs");
-    people.extend(documents(6_000..6_100, 400, "a"));
+    people.extend(documents(12_000..12_100, 400, "a"));
     let (second, ..) =
         back_up(&scratch.repository, "night_2", Domain::Sealed, &[("people", ContentOrder::Any, &people)]).await;
     let new = scratch.objects("sealed/packs").into_iter().find(|pack| !packs.contains(pack)).expect("a new pack");
@@ -43,7 +43,7 @@ async fn what_is_there_is_counted() {
     let stored = stats.full_chunks.raw_bytes + stats.delta_chunks.raw_bytes;
     assert!(raw[1] <= stored && stored < raw[1] + (4 << 20), "chunks that both have are stored once");
     let [one, two] = stats.backups.as_slice() else { panic!("{stats:?}") };
-    assert_eq!((one.job.as_str(), one.documents, two.documents), ("night_1", 6_000, 6_100));
+    assert_eq!((one.job.as_str(), one.documents, two.documents), ("night_1", 12_000, 12_100));
     assert!(two.new_bytes * 3 < one.new_bytes, "{two:?}");
     let written = one.new_bytes + two.new_bytes;
     assert_eq!(written, size("sealed/packs") + size("sealed/index") + size("sealed/manifests"));
@@ -97,7 +97,7 @@ async fn every_object_is_looked_at() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_whole_document_is_salvaged_and_no_other() {
     let scratch = Scratch::new().await;
-    let (people, log) = (documents(0..6_000, 400, "a"), documents(0..3_000, 400, "b"));
+    let (people, log) = (documents(0..12_000, 400, "a"), documents(0..3_000, 400, "b"));
     let collections: &[(&str, _, &[Vec<u8>])] =
         &[("people", ContentOrder::Any, &people), ("log", ContentOrder::Exact, &log)];
     let (manifest, ..) = back_up(&scratch.repository, "night", Domain::Sealed, collections).await;
@@ -111,7 +111,7 @@ async fn every_whole_document_is_salvaged_and_no_other() {
     burn(&scratch.path().join(scratch.objects("sealed/packs").remove(0)), 500);
     let Salvaged { manifest: kept, losses } = salvage(None).await;
     let [Loss { collection, lost, kept: left, problems }] = losses.as_slice() else { panic!("{losses:?}") };
-    assert_eq!((collection.as_str(), lost + left), ("people", 6_000));
+    assert_eq!((collection.as_str(), lost + left), ("people", 12_000));
     assert!(*lost > 50 && *lost < 3_000 && problems[0].contains("sealed/packs"), "{losses:?}");
     let found = read(&scratch.repository, &kept, "people").await.expect("sound");
     assert_eq!(found.len() as u64, *left);
@@ -127,6 +127,6 @@ async fn every_whole_document_is_salvaged_and_no_other() {
     let list = &manifest.collections[0].content.chunk_lists[0].id;
     std::fs::remove_file(scratch.path().join(format!("sealed/lists/{list}"))).expect("removed");
     let Salvaged { manifest: kept, losses } = salvage(None).await;
-    assert_eq!((losses[0].lost, losses[0].kept, kept.collections[0].content.documents), (6_000, 0, 0));
+    assert_eq!((losses[0].lost, losses[0].kept, kept.collections[0].content.documents), (12_000, 0, 0));
     assert!(salvage(Some(&["log".to_owned()])).await.losses.is_empty());
 }
