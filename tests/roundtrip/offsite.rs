@@ -29,6 +29,7 @@ async fn a_copy_brings_back_what_was_backed_up() {
     ];
     let made = told(&["repo", "init"], &alone);
     assert!(made.contains(&format!("its key is in {far_key}:")), "{made}");
+    assert_eq!(told(&["repo", "copy", "--all", "--to", "near"], &both), "there is no backup to copy\n");
     assert!(told(&["repo", "copy", "--all", "--to", "far"], &both).contains("is now in 'far', too"));
     assert!(told(&["repo", "copy", "--all", "--to", "far"], &both).contains("is in 'far' already"));
 

@@ -1,9 +1,10 @@
 //! The header of a record (format, section 5).
 
+use lucid_cipher::NONCE_BYTES;
+pub(crate) use lucid_cipher::TAG_BYTES;
+
 /// Bytes of a header.
 pub(crate) const HEADER_BYTES: usize = 96;
-/// Bytes of a tag.
-pub(crate) const TAG_BYTES: usize = 16;
 /// What a record adds to its body.
 pub(crate) const OVERHEAD_BYTES: usize = HEADER_BYTES + TAG_BYTES;
 
@@ -72,7 +73,7 @@ pub(crate) struct Header {
     pub(crate) key_id: u32,
     pub(crate) body_bytes: u32,
     pub(crate) raw_bytes: u32,
-    pub(crate) nonce: [u8; 12],
+    pub(crate) nonce: [u8; NONCE_BYTES],
     pub(crate) writer: [u8; 32],
     pub(crate) id: [u8; 32],
 }

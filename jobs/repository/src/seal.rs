@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lucid_cipher::Cipher;
+use lucid_cipher::{Cipher, NONCE_BYTES};
 use subtle::ConstantTimeEq;
 
 use crate::compression::{compress, decompress};
@@ -119,12 +119,12 @@ impl Sealer {
         Ok(out)
     }
 
-    fn next_nonce(&self) -> Result<[u8; 12], RepositoryError> {
+    fn next_nonce(&self) -> Result<[u8; NONCE_BYTES], RepositoryError> {
         let counter = self.counter.fetch_add(1, Ordering::Relaxed);
         if counter >= LIMIT {
             return Err(no_key("2^32 records are the most that one writer may seal"));
         }
-        let mut nonce = [0; 12];
+        let mut nonce = [0; NONCE_BYTES];
         nonce[4..].copy_from_slice(&counter.to_be_bytes());
         Ok(nonce)
     }

@@ -97,8 +97,7 @@ impl Slot {
         let internal = |reason: String| RepositoryError::Internal { what: "key slot", reason };
         let slot = bson::serialize_to_raw_document_buf(self).map_err(|error| internal(error.to_string()))?;
         let key = self.key(secret).map_err(|reason| RepositoryError::Slot { reason })?;
-        let plain = ring.encode();
-        let mut wrapped = plain.to_vec();
+        let mut wrapped = ring.encode();
         let tag = Cipher::new(&key).seal(&NONCE, &associated(slot.as_bytes()), &mut wrapped);
         wrapped.extend(tag.map_err(|_| internal("a key ring of 64 GiB".into()))?);
         let body = rawdoc! { "slot": slot, "wrapped": binary(&wrapped) };

@@ -12,7 +12,8 @@ fn burn(path: &PathBuf, at: usize) {
     std::fs::write(path, bytes).expect("written");
 }
 
-/// Two backups, of enough chunks for lists of their own; the second adds documents to what the first has. Both manifests, and the second one's pack.
+/// Two backups, of enough chunks for lists of their own; the second adds documents to what the first has. Both manifests, and the
+/// second one's pack.
 async fn two_nights(scratch: &Scratch) -> (Manifest, Manifest, String) {
     let mut people = documents(0..12_000, 400, "a");
     let (first, ..) =

@@ -25,7 +25,6 @@ use crate::{
 };
 use lucid_repository::{InitOptions, Repository, Unlock};
 use serde_json::json;
-use std::collections::BTreeSet;
 
 /// Runs the verb.
 pub async fn run(command: RepoCommand) -> Result<(), Exit> {
@@ -65,18 +64,12 @@ async fn init(repo: &RepoArgs, allow_plain: bool) -> Result<(), Exit> {
             println!("{}", json!({ "name": name, "id": id, "url": location.to_string() }));
         } else {
             println!("repository '{name}' {id} made at {location}");
+            // At once: what comes after may fail.
+            if let Unlock::KeyFile(path) = named.unlock_of(name) {
+                let path = path.display();
+                println!("its key is in {path}: keep a copy in another place; without it the backups can't be read");
+            }
         }
-    }
-    let key_files: BTreeSet<_> = named
-        .places
-        .iter()
-        .filter_map(|(name, _)| match named.unlock_of(name) {
-            Unlock::KeyFile(path) => Some(path.display().to_string()),
-            Unlock::Passphrase(_) | Unlock::None => None,
-        })
-        .collect();
-    for key_file in key_files.iter().filter(|_| !json) {
-        println!("its key is in {key_file}: keep a copy in another place; without it the backups can't be read");
     }
     Ok(())
 }
