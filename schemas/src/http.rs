@@ -110,6 +110,35 @@ pub struct PruneBody {
     pub job: Option<RunBody>,
 }
 
+/// `POST /copy`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CopyBody {
+    /// The backup: the id of its job or an unambiguous prefix; every backup of the repository where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<String>,
+    /// The repository to copy into, by name.
+    pub to: String,
+    /// The repository to copy from, by name; `main` where absent. A backup's own is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// How the job is run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<RunBody>,
+}
+
+/// `POST /reencrypt`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReencryptBody {
+    /// The repository by name; `main` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// How the job is run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<RunBody>,
+}
+
 /// One job, as every endpoint shows it. Times are RFC 3339 in UTC by the primary's clock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobView {

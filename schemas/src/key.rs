@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// What a job needs to run: a key, to itself or shared.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ConcurrencyKey {
-    /// The key: `cluster`, `database:NAME` or `repository:ID`.
+    /// The key: `cluster`, `database:NAME`, `repository:ID`, `reencryption:ID` or `copies:ID`.
     pub key: String,
     /// Whether nobody else may share it meanwhile.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -37,6 +37,16 @@ impl ConcurrencyKey {
     /// The key of a repository, by its own id.
     pub fn repository(id: &str) -> String {
         format!("repository:{id}")
+    }
+
+    /// The key of what encrypts a repository anew: one at a time.
+    pub fn reencryption(id: &str) -> String {
+        format!("reencryption:{id}")
+    }
+
+    /// The key of what copies into a repository: one at a time, or two would copy the same.
+    pub fn copies(id: &str) -> String {
+        format!("copies:{id}")
     }
 
     /// All slots of the key, from 0.

@@ -15,11 +15,15 @@ pub enum Kind {
     Verify,
     /// Forget backups that no rule keeps, and free what only they needed.
     Prune,
+    /// Take backups to another repository.
+    Copy,
+    /// Seal with the newest master key what older ones have sealed.
+    Reencrypt,
 }
 
 impl Kind {
     /// Every kind, in the order of this enum.
-    pub const ALL: [Self; 4] = [Self::Backup, Self::Restore, Self::Verify, Self::Prune];
+    pub const ALL: [Self; 6] = [Self::Backup, Self::Restore, Self::Verify, Self::Prune, Self::Copy, Self::Reencrypt];
 
     /// The stored and spoken word.
     pub const fn as_str(self) -> &'static str {
@@ -28,6 +32,8 @@ impl Kind {
             Self::Restore => "restore",
             Self::Verify => "verify",
             Self::Prune => "prune",
+            Self::Copy => "copy",
+            Self::Reencrypt => "reencrypt",
         }
     }
 }
@@ -45,6 +51,6 @@ impl FromStr for Kind {
         Self::ALL
             .into_iter()
             .find(|kind| kind.as_str() == word)
-            .ok_or_else(|| format!("unknown kind '{word}': expected backup, restore, verify or prune"))
+            .ok_or_else(|| format!("unknown kind '{word}': expected {}", Self::ALL.map(Self::as_str).join(", ")))
     }
 }

@@ -6,7 +6,7 @@
 //! |---|---|---|---|
 //! | [`id`] | yes | yes | job ids |
 //! | [`kind`], [`state`] | yes | yes | what a job does, where it stands |
-//! | [`spec`], [`prune`], [`share`] | yes | yes | what a job is asked to do, per kind |
+//! | [`spec`], [`prune`], [`copy`], [`share`] | yes | yes | what a job is asked to do, per kind |
 //! | [`event`] | yes | yes | facts about a job, numbered from 1 |
 //! | [`request`] | yes | yes | what was asked for: the part of a job that never changes |
 //! | [`job`] | yes | yes | the job document: request, head, lease, progress, events |
@@ -18,6 +18,7 @@
 //! | [`collections`] | yes | - | collections, validators, indexes and views of `lucid_ops` |
 
 pub mod collections;
+pub mod copy;
 pub mod cron;
 pub mod event;
 pub mod http;
@@ -37,6 +38,7 @@ pub mod stamp;
 pub mod state;
 mod upcast;
 
+pub use copy::{CopySpec, ReencryptSpec};
 pub use event::{Event, EventBody, Failure};
 pub use id::JobId;
 pub use job::{Head, Job, Lease, Progress};

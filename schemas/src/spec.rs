@@ -1,7 +1,9 @@
 //! What a job is asked to do, per kind. Specs are closed (an unknown field is an error) and hold no secret:
 //! repositories are named; what the names mean is configured where the worker runs.
 
-use crate::{ConcurrencyKey, FieldError, JobId, Kind, Part, PruneSpec, RepositoryName, Sample, names};
+use crate::{
+    ConcurrencyKey, CopySpec, FieldError, JobId, Kind, Part, PruneSpec, ReencryptSpec, RepositoryName, Sample, names,
+};
 use bson::Document;
 use serde::{Deserialize, Serialize};
 
@@ -137,6 +139,10 @@ pub enum Spec {
     Verify(VerifySpec),
     /// See [`PruneSpec`].
     Prune(PruneSpec),
+    /// See [`CopySpec`].
+    Copy(CopySpec),
+    /// See [`ReencryptSpec`].
+    Reencrypt(ReencryptSpec),
 }
 
 impl Spec {
@@ -147,6 +153,35 @@ impl Spec {
             Self::Restore(_) => Kind::Restore,
             Self::Verify(_) => Kind::Verify,
             Self::Prune(_) => Kind::Prune,
+            Self::Copy(_) => Kind::Copy,
+            Self::Reencrypt(_) => Kind::Reencrypt,
+        }
+    }
+
+    /// The repository that a worker must reach beside the one that the job requires.
+    pub const fn second_repository(&self) -> Option<&RepositoryName> {
+        match self {
+            Self::Copy(spec) => Some(&spec.to),
+            Self::Backup(_) | Self::Restore(_) | Self::Verify(_) | Self::Prune(_) | Self::Reencrypt(_) => None,
+        }
+    }
+
+    /// The backup that it is about, which must stay until it has ended.
+    pub const fn backup(&self) -> Option<&JobId> {
+        match self {
+            Self::Restore(spec) => Some(&spec.backup),
+            Self::Verify(spec) => Some(&spec.backup),
+            Self::Copy(spec) => spec.backup.as_ref(),
+            Self::Backup(_) | Self::Prune(_) | Self::Reencrypt(_) => None,
+        }
+    }
+
+    /// The database that it reads or writes.
+    pub const fn database(&self) -> Option<&String> {
+        match self {
+            Self::Backup(spec) => Some(&spec.database),
+            Self::Restore(spec) => Some(&spec.database),
+            Self::Verify(_) | Self::Prune(_) | Self::Copy(_) | Self::Reencrypt(_) => None,
         }
     }
 
@@ -158,11 +193,21 @@ impl Spec {
             Self::Restore(spec) => {
                 keys.push(ConcurrencyKey { key: ConcurrencyKey::database(&spec.database), exclusive: !spec.dry_run });
             }
-            Self::Verify(_) | Self::Prune(_) => {}
+            Self::Verify(_) | Self::Prune(_) | Self::Copy(_) | Self::Reencrypt(_) => {}
         }
         if let Some(repository) = repository {
             let exclusive = matches!(self, Self::Prune(PruneSpec { dry_run: false, .. }));
             keys.push(ConcurrencyKey { key: ConcurrencyKey::repository(&repository.id), exclusive });
+            if matches!(self, Self::Reencrypt(_)) {
+                // Backups go on meanwhile.
+                keys.push(ConcurrencyKey::exclusive(ConcurrencyKey::reencryption(&repository.id)));
+            }
+        }
+        // The same key twice would be waited for in vain.
+        if let Some(second) = self.second_repository().filter(|second| repository.is_none_or(|one| one.id != second.id))
+        {
+            keys.push(ConcurrencyKey::shared(ConcurrencyKey::repository(&second.id)));
+            keys.push(ConcurrencyKey::exclusive(ConcurrencyKey::copies(&second.id)));
         }
         keys.sort();
         keys
@@ -178,6 +223,8 @@ impl Spec {
             Self::Restore(spec) => bson::serialize_to_document(spec),
             Self::Verify(spec) => bson::serialize_to_document(spec),
             Self::Prune(spec) => bson::serialize_to_document(spec),
+            Self::Copy(spec) => bson::serialize_to_document(spec),
+            Self::Reencrypt(spec) => bson::serialize_to_document(spec),
         }
     }
 
@@ -191,6 +238,8 @@ impl Spec {
             Kind::Restore => Self::Restore(bson::deserialize_from_document(document)?),
             Kind::Verify => Self::Verify(bson::deserialize_from_document(document)?),
             Kind::Prune => Self::Prune(bson::deserialize_from_document(document)?),
+            Kind::Copy => Self::Copy(bson::deserialize_from_document(document)?),
+            Kind::Reencrypt => Self::Reencrypt(bson::deserialize_from_document(document)?),
         })
     }
 
@@ -207,6 +256,8 @@ impl Spec {
             }
             Self::Verify(spec) => errors.extend(spec.check()),
             Self::Prune(spec) => errors.extend(spec.check()),
+            Self::Copy(spec) => errors.extend(spec.check(None)),
+            Self::Reencrypt(ReencryptSpec {}) => {}
         }
         errors
     }

@@ -113,7 +113,12 @@ fn restores_alone(jobs: &[Job]) -> Vec<Broken> {
             Spec::Restore(spec) if !spec.dry_run => {
                 by_database.entry(&spec.database).or_default().extend(attempts(job));
             }
-            Spec::Restore(_) | Spec::Backup(_) | Spec::Verify(_) | Spec::Prune(_) => {}
+            Spec::Restore(_)
+            | Spec::Backup(_)
+            | Spec::Verify(_)
+            | Spec::Prune(_)
+            | Spec::Copy(_)
+            | Spec::Reencrypt(_) => {}
         }
     }
     let broken = |(one, other): (&Job, &Job)| {
@@ -170,7 +175,7 @@ fn fits(job: &Job, asked: &Asked) -> bool {
             Spec::Backup(spec) => named("database", &spec.database),
             Spec::Restore(spec) => named("database", &spec.database) && named("backup", spec.backup.as_str()),
             Spec::Verify(spec) => named("backup", spec.backup.as_str()),
-            Spec::Prune(_) => true,
+            Spec::Prune(_) | Spec::Copy(_) | Spec::Reencrypt(_) => true,
         }
 }
 

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and nothing of what it does.
 
+mod copy;
 mod jobs;
 mod prune;
 mod rate;
@@ -8,11 +9,12 @@ mod roles;
 mod schedules;
 mod verify;
 
+pub use copy::{CopyArgs, ReencryptArgs};
 pub use jobs::{BackupsArgs, JobArgs, JobsCommand, ListArgs};
 pub use prune::{KeepArgs, PruneArgs};
 pub use rate::Rate;
 pub use repo::{
-    BackupHereArgs, CatArgs, DiffArgs, KeyCommand, PinArgs, RepairArgs, RepoArgs, RepoCommand, RepoCopyArgs,
+    BackupHereArgs, CatArgs, DiffArgs, KeyCommand, PinArgs, RekeyArgs, RepairArgs, RepoArgs, RepoCommand, RepoCopyArgs,
     RepoRestoreArgs, RepoVerifyArgs,
 };
 pub use roles::{ApiArgs, DevArgs, Member, MongoArgs, RepositoryArgs, WorkerArgs};
@@ -56,6 +58,10 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Forget backups that no rule keeps, and free what only they needed.
     Prune(Box<PruneArgs>),
+    /// Copy a backup, or every one, into another repository, such as one off-site.
+    Copy(CopyArgs),
+    /// Seal with the newest master key what older ones have sealed in a repository.
+    Reencrypt(ReencryptArgs),
     /// Look at jobs, cancel them, let them go on.
     #[command(subcommand)]
     Jobs(JobsCommand),

@@ -3,6 +3,7 @@
 mod args;
 mod exit;
 mod logging;
+mod memory;
 mod repositories;
 mod role;
 mod secrets;
@@ -22,6 +23,9 @@ fn main() -> ExitCode {
         return exit.report();
     }
     let cli = Cli::parse_from(arguments);
+    if matches!(cli.command, Command::Worker(_) | Command::Dev(_) | Command::Repo(_)) {
+        memory::bound();
+    }
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(exit) => exit.report(),
@@ -39,6 +43,8 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Restore(args) => verb::request::restore(args),
         Command::Verify(args) => verb::request::verify(args),
         Command::Prune(args) => verb::request::prune(*args),
+        Command::Copy(args) => verb::request::copy(args),
+        Command::Reencrypt(args) => verb::request::reencrypt(args),
         Command::Jobs(command) => verb::jobs::run(command),
         Command::Queues(command) => verb::queues::run(command),
         Command::Workers(args) => verb::queues::workers(&args),

@@ -1,7 +1,7 @@
 //! `NAME=URL` and a key file, made into open repositories.
 
 use crate::{args::RepositoryArgs, exit::Exit};
-use lucid_repository::{Location, Repository, RepositoryError, StorageSettings, Unlock};
+use lucid_repository::{CacheOptions, Location, Repository, RepositoryError, StorageSettings, Unlock};
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// Names and places of repositories, and how they are unlocked.
@@ -48,6 +48,12 @@ pub fn read(args: &RepositoryArgs) -> Result<Named, Exit> {
         let settings = StorageSettings::read(&path).map_err(Exit::failed)?;
         for (_, location) in places.iter_mut().filter(|(of, _)| *of == name) {
             *location = location.clone().with_settings(settings.clone());
+        }
+    }
+    if let Some(folder) = &args.cache_dir {
+        let cache = CacheOptions { folder: folder.clone(), limit_bytes: args.cache_size.0.get() };
+        for (_, location) in &mut places {
+            *location = location.clone().with_cache(cache.clone());
         }
     }
     let (mut unlock, mut own) = (Unlock::None, BTreeMap::new());

@@ -7,8 +7,8 @@ use crate::{
 use lucid_schemas::{
     JobId,
     http::{
-        AuditReport, BackupBody, BackupPage, BackupView, EventList, Health, JobPage, JobView, PruneBody, RestoreBody,
-        VerifyBody,
+        AuditReport, BackupBody, BackupPage, BackupView, CopyBody, EventList, Health, JobPage, JobView, PruneBody,
+        ReencryptBody, RestoreBody, VerifyBody,
     },
     problem::Problem,
     run::{PauseBody, QueueList, QueueView, WorkerList},
@@ -112,6 +112,16 @@ impl Client {
     /// `POST /prune`.
     pub fn prune(&self, body: &PruneBody) -> Result<JobView, ClientError> {
         self.post("/prune", body)
+    }
+
+    /// `POST /copy`.
+    pub fn copy(&self, body: &CopyBody) -> Result<JobView, ClientError> {
+        self.post("/copy", body)
+    }
+
+    /// `POST /reencrypt`.
+    pub fn reencrypt(&self, body: &ReencryptBody) -> Result<JobView, ClientError> {
+        self.post("/reencrypt", body)
     }
 
     /// `GET /jobs`.

@@ -21,6 +21,13 @@ pub(crate) async fn repository(state: &ApiState, spec: &Spec, repository: &str) 
     with_repository(state, spec.check(&state.options.ops_database), repository).await
 }
 
+/// Finds the repository that a field names.
+pub(crate) async fn named(state: &ApiState, field: &str, name: &str) -> Result<RepositoryName, ApiError> {
+    let known = state.store.repositories().await?;
+    let found = known.iter().find(|known| known.name == name).cloned();
+    found.ok_or_else(|| ApiError::field(field, unknown_repository(name, &known)))
+}
+
 async fn with_repository(
     state: &ApiState,
     mut errors: Vec<FieldError>,
@@ -132,10 +139,7 @@ impl Source {
             let problem = format!("{} is {}: only a backup that succeeded will do", job.id(), job.head.state);
             return Err(ApiError::field("backup", problem));
         }
-        let database = match &job.request.spec {
-            Spec::Backup(spec) => Some(spec.database.clone()),
-            Spec::Restore(_) | Spec::Verify(_) | Spec::Prune(_) => None,
-        };
+        let database = job.request.spec.database().cloned();
         let manifest = job.head.result.as_ref().and_then(manifest);
         match (manifest, database, job.request.requires.repository.clone()) {
             (Some(manifest), Some(database), Some(repository)) => Ok(Self { job, manifest, database, repository }),

@@ -1,4 +1,4 @@
-//! Asking for backups, restores, verifications and prunes. Everything that can be known to be wrong is said before there is
+//! Asking for backups, restores, verifications, prunes, copies and encrypting anew. Everything that can be known to be wrong is said before there is
 //! a job.
 
 use crate::{
@@ -13,8 +13,9 @@ use actix_web::{HttpRequest, HttpResponse, http::header::LOCATION, web};
 use bson::DateTime;
 use lucid_ports::{Enqueue, StoreError};
 use lucid_schemas::{
-    BackupSpec, Job, JobId, Keep, Kind, PruneSpec, RepositoryName, Request, RestoreSpec, Spec, VerifyLevel, VerifySpec,
-    http::{BackupBody, PruneBody, RestoreBody, VerifyBody},
+    BackupSpec, CopySpec, Job, JobId, Keep, Kind, PruneSpec, ReencryptSpec, RepositoryName, Request, RestoreSpec, Spec,
+    VerifyLevel, VerifySpec,
+    http::{BackupBody, CopyBody, PruneBody, ReencryptBody, RestoreBody, VerifyBody},
     prune::GRACE_HOURS,
 };
 
@@ -122,6 +123,53 @@ pub(crate) async fn prune_asked(state: &ApiState, asked: PruneBody) -> Result<As
     let repository = check::repository(state, &spec, name).await?;
     let run = Run::read(state, asked.job).await?;
     Ok(Asked { spec, repository, run })
+}
+
+/// `POST /copy`. One of a backup that isn't finished yet waits for it.
+pub(crate) async fn copy(state: State, request: HttpRequest, body: Body<CopyBody>) -> Answer {
+    let Body(asked) = body;
+    let key = Key::read(&request, &asked)?;
+    if let Some(job) = key.made(&state).await? {
+        return accepted(&state, &job).await;
+    }
+    accept(&state, key, copy_asked(&state, asked).await?).await
+}
+
+/// What a copy that is asked for comes to, checked.
+pub(crate) async fn copy_asked(state: &ApiState, asked: CopyBody) -> Result<Asked, ApiError> {
+    let to = check::named(state, "to", &asked.to).await?;
+    let run = Run::read(state, asked.job).await?;
+    let (backup, manifest, repository, run) = match &asked.backup {
+        None => {
+            let name = asked.repository.as_deref().unwrap_or(&state.options.default_repository);
+            (None, None, check::named(state, "repository", name).await?, run)
+        }
+        Some(_) if asked.repository.is_some() => {
+            return Err(ApiError::field("repository", "is known by the backup: leave it out"));
+        }
+        Some(backup) => match Source::find_or_open(state, backup).await? {
+            Found::Made(source) => (Some(source.job.id().clone()), Some(source.manifest), source.repository, run),
+            Found::Open(job, repository) => (Some(job.id().clone()), None, repository, run.after_success(&job)?),
+        },
+    };
+    let spec = CopySpec { backup, manifest, to };
+    if let Some(error) = spec.check(Some(&repository)).into_iter().next() {
+        return Err(ApiError::field(error.field, error.problem));
+    }
+    Ok(Asked { spec: Spec::Copy(spec), repository, run })
+}
+
+/// `POST /reencrypt`.
+pub(crate) async fn reencrypt(state: State, request: HttpRequest, body: Body<ReencryptBody>) -> Answer {
+    let Body(asked) = body;
+    let key = Key::read(&request, &asked)?;
+    if let Some(job) = key.made(&state).await? {
+        return accepted(&state, &job).await;
+    }
+    let name = asked.repository.as_deref().unwrap_or(&state.options.default_repository);
+    let repository = check::named(&state, "repository", name).await?;
+    let run = Run::read(&state, asked.job).await?;
+    accept(&state, key, Asked { spec: Spec::Reencrypt(ReencryptSpec {}), repository, run }).await
 }
 
 /// What a job is asked to do, where its worker finds what it needs, and how it is run.

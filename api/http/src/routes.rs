@@ -31,6 +31,8 @@ pub fn configure(state: ApiState) -> impl Fn(&mut ServiceConfig) + Clone {
             .service(resource("/restore", "POST", [web::post().to(request::restore)]))
             .service(resource("/verify", "POST", [web::post().to(request::verify)]))
             .service(resource("/prune", "POST", [web::post().to(request::prune)]))
+            .service(resource("/copy", "POST", [web::post().to(request::copy)]))
+            .service(resource("/reencrypt", "POST", [web::post().to(request::reencrypt)]))
             .service(resource("/backups", "GET", [get().to(jobs::list_backups)]))
             .service(resource(
                 "/backup/{job_id}",

@@ -3,7 +3,7 @@
 use crate::{around::Around, json, waiting};
 use bson::Bson;
 use lucid_schemas::{
-    Event, Failure, Job, Progress, Spec,
+    Event, Failure, Job, Progress,
     http::{BackupView, EventView, FailureView, JobView, ProgressView},
 };
 use serde_json::Value;
@@ -49,10 +49,7 @@ pub(crate) fn backup(of: &Job, around: &Around) -> BackupView {
     };
     BackupView {
         job: job(of, around),
-        database: match &of.request.spec {
-            Spec::Backup(spec) => spec.database.clone(),
-            Spec::Restore(_) | Spec::Verify(_) | Spec::Prune(_) => String::new(),
-        },
+        database: of.request.spec.database().cloned().unwrap_or_default(),
         consistent: result.and_then(|result| result.get_bool("consistent").ok()),
         documents: number("documents"),
         raw_bytes: number("raw_bytes"),

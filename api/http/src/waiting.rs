@@ -7,7 +7,7 @@ use crate::{
 use bson::DateTime;
 use lucid_core::slots::{Occupied, SlotPlan, plan};
 use lucid_ports::WorkerCard;
-use lucid_schemas::{ConcurrencyKey, Job, JobId, Request, State};
+use lucid_schemas::{ConcurrencyKey, Job, JobId, RepositoryName, Request, State};
 use std::collections::BTreeSet;
 
 /// So many of the jobs that another one waits for are named.
@@ -91,6 +91,14 @@ pub(crate) fn unreached(request: &Request, workers: &[WorkerCard]) -> Option<Str
             repository.name, repository.id, repository.name
         ));
     }
+    if let Some(second) = request.spec.second_repository()
+        && !workers.iter().any(|worker| covers_both(&worker.reach.repositories, request))
+    {
+        return Some(format!(
+            "no live worker reaches both repositories, and '{}' (id {}) is where the copy goes: start one with both",
+            second.name, second.id
+        ));
+    }
     if !workers.iter().any(|worker| worker.reach.kinds.contains(&kind)) {
         return Some(format!("no live worker runs jobs of kind {kind}"));
     }
@@ -100,6 +108,11 @@ pub(crate) fn unreached(request: &Request, workers: &[WorkerCard]) -> Option<Str
     } else {
         format!("no live worker of that kind and repository carries the labels {}", labels.join(", "))
     })
+}
+
+fn covers_both(reached: &[RepositoryName], request: &Request) -> bool {
+    let needed = request.requires.repository.iter().chain(request.spec.second_repository());
+    needed.into_iter().all(|repository| reached.contains(repository))
 }
 
 fn busy(request: &Request, workers: &[WorkerCard]) -> String {

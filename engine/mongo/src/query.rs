@@ -245,8 +245,10 @@ fn in_reach(reach: &Reach) -> Document {
         "kind": { "$in": kinds },
         "$or": [
             { "requires.repository": { "$exists": false } },
-            { "requires.repository": { "$in": repositories } },
+            { "requires.repository": { "$in": &repositories } },
         ],
+        // What a copy goes to; no other kind has such a field.
+        "$nor": [{ "spec.to": { "$exists": true, "$nin": repositories } }],
         "requires.labels": { "$not": { "$elemMatch": { "$nin": labels } } },
     }
 }

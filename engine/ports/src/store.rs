@@ -144,8 +144,10 @@ impl Reach {
     pub fn covers(&self, request: &Request) -> bool {
         let requires = &request.requires;
         let repository_reached = requires.repository.as_ref().is_none_or(|needed| self.repositories.contains(needed));
+        let second_reached = request.spec.second_repository().is_none_or(|needed| self.repositories.contains(needed));
         self.kinds.contains(&request.spec.kind())
             && repository_reached
+            && second_reached
             && requires.labels.iter().all(|label| self.labels.contains(label))
     }
 

@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 /// First and longest delay of a kind. What only reads is tried again sooner than what loads a database.
 const fn bounds_ms(kind: Kind) -> (u64, u64) {
     match kind {
-        Kind::Backup => (1_000, 300_000),
-        Kind::Restore | Kind::Prune => (2_000, 300_000),
+        Kind::Backup | Kind::Copy => (1_000, 300_000),
+        Kind::Restore | Kind::Prune | Kind::Reencrypt => (2_000, 300_000),
         Kind::Verify => (1_000, 60_000),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{Pace, database::Server, error::Error};
 use lucid_repository::Repository;
-use lucid_schemas::Request;
+use lucid_schemas::{RepositoryName, Request};
 use std::{collections::BTreeMap, time::Duration};
 use tokio_util::sync::CancellationToken;
 
@@ -68,10 +68,15 @@ impl Environment {
     }
 
     /// The repository that a request names, if it is the very one that the request meant.
-    pub(crate) fn repository(&self, request: &Request) -> Result<(&str, &Repository), Error> {
-        let Some(needed) = &request.requires.repository else {
-            return Err(Error::refused("repository_unnamed", "the job names no repository"));
-        };
+    pub(crate) async fn repository(&self, request: &Request) -> Result<(&str, Repository), Error> {
+        match &request.requires.repository {
+            Some(needed) => self.open(needed).await,
+            None => Err(Error::refused("repository_unnamed", "the job names no repository")),
+        }
+    }
+
+    /// A repository, if it is the very one that is meant: with the keys that it has now.
+    pub(crate) async fn open(&self, needed: &RepositoryName) -> Result<(&str, Repository), Error> {
         let Some((name, repository)) = self.repositories.get_key_value(&needed.name) else {
             return Err(Error::refused(
                 "repository_unknown",
@@ -80,7 +85,7 @@ impl Environment {
         };
         let found = repository.id().to_string();
         if found == needed.id {
-            return Ok((name, repository));
+            return Ok((name, repository.current().await?));
         }
         Err(Error::refused(
             "other_repository",

@@ -47,7 +47,7 @@ impl PruneHandler {
         if let Some(error) = spec.check().into_iter().next() {
             return Err(Error::refused("bad_request", format!("{} {}", error.field, error.problem)));
         }
-        let (name, repository) = self.environment.repository(&job.request)?;
+        let (name, repository) = self.environment.repository(&job.request).await?;
         let meter = Meter::new(context);
         meter.phase("judge", 0);
         let mut candidates = repository.candidates().await?;
@@ -57,10 +57,10 @@ impl PruneHandler {
         let removed: BTreeSet<String> =
             verdicts.iter().filter(|verdict| !verdict.keep).map(|verdict| verdict.key.clone()).collect();
         if !spec.dry_run {
-            forget(context, repository, &removed).await?;
+            forget(context, &repository, &removed).await?;
         }
         let options = options(&job, spec, &removed);
-        let report = free(context, &meter, repository, &options).await?;
+        let report = free(context, &meter, &repository, &options).await?;
         Ok(result(name, spec, &verdicts, &report))
     }
 
@@ -96,15 +96,13 @@ impl PruneHandler {
     /// Backups by their job that open jobs are about, and one job for each.
     async fn needed(&self) -> Result<BTreeMap<String, String>> {
         let mut needed = BTreeMap::new();
-        for kind in [Kind::Restore, Kind::Verify] {
+        for kind in [Kind::Restore, Kind::Verify, Kind::Copy] {
             let states = State::ALL.into_iter().filter(|state| !state.is_terminal()).collect();
             let mut filter = JobFilter { kind: Some(kind), states, limit: PAGE, ..JobFilter::default() };
             loop {
                 let page = self.store.list(&filter).await.map_err(|error| unavailable(&error))?;
                 for job in &page.jobs {
-                    if let Spec::Restore(lucid_schemas::RestoreSpec { backup, .. })
-                    | Spec::Verify(lucid_schemas::VerifySpec { backup, .. }) = &job.request.spec
-                    {
+                    if let Some(backup) = job.request.spec.backup() {
                         needed.insert(backup.as_str().to_owned(), job.id().as_str().to_owned());
                     }
                 }

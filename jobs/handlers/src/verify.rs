@@ -40,12 +40,12 @@ impl VerifyHandler {
         if let Some(error) = spec.check().into_iter().next() {
             return Err(Error::refused("bad_request", format!("{} {}", error.field, error.problem)));
         }
-        let (_, repository) = self.environment.repository(&job.request)?;
+        let (_, repository) = self.environment.repository(&job.request).await?;
         let share = share(&job, spec);
         let Examined { manifest, verified: Verified { mut findings, coverage } } =
-            examine(context, repository, spec, share).await?;
+            examine(context, &repository, spec, share).await?;
         if let (true, VerifyLevel::Drill, Some((manifest, key))) = (findings.is_empty(), spec.level, &manifest) {
-            findings = drill::run(context, &self.environment, repository, (manifest, key)).await?;
+            findings = drill::run(context, &self.environment, &repository, (manifest, key)).await?;
         }
         if !findings.is_empty() {
             context.put_detail("findings", kept(&findings)).await?;
@@ -178,7 +178,7 @@ fn found_by(error: RepositoryError) -> Result<Finding> {
 }
 
 /// The manifest of a backup that was made after this job was asked for.
-fn handed(job: &Job) -> Option<ManifestName> {
+pub(crate) fn handed(job: &Job) -> Option<ManifestName> {
     job.events.iter().find_map(|event| match &event.body {
         EventBody::DependencyMet { result: Some(result), .. } => {
             let manifest = result.get_document("manifest").ok()?;
@@ -191,7 +191,7 @@ fn handed(job: &Job) -> Option<ManifestName> {
 /// Reads the manifest that a spec names: this key, this hash, this job.
 pub(crate) async fn read_manifest(repository: &Repository, name: &ManifestName, backup: &str) -> Result<Manifest> {
     let (manifest, reference) = repository.read_manifest(&name.key).await?;
-    if reference.hash != name.hash || manifest.job != backup {
+    if !reference.had_hash(&name.hash) || manifest.job != backup {
         return Err(RepositoryError::Damaged {
             object: name.key.clone(),
             problem: "it isn't the manifest that the backup's job has named".into(),

@@ -180,6 +180,10 @@ impl Storage for BucketStorage {
         self.bucket.delete(&self.path(name)).await
     }
 
+    fn is_far(&self) -> bool {
+        true
+    }
+
     fn writes_at_once(&self) -> u32 {
         2
     }

@@ -95,11 +95,11 @@ fn target_domain(from: &Repository, manifest: &Manifest, target: &Repository) ->
 }
 
 /// One attempt.
-struct Copy<'a> {
-    from: &'a Repository,
-    manifest: &'a Manifest,
-    progress: &'a (dyn Fn(u64, u64) + Send + Sync),
-    stop: &'a (dyn Fn() -> bool + Send + Sync),
+pub(crate) struct Copy<'a> {
+    pub(crate) from: &'a Repository,
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+    pub(crate) stop: &'a (dyn Fn() -> bool + Send + Sync),
 }
 
 impl Copy<'_> {
@@ -111,18 +111,30 @@ impl Copy<'_> {
     ) -> Result<CopyReport, RepositoryError> {
         let writer = target.begin(&self.manifest.job, self.manifest.epoch, domain, compression).await?;
         let earlier = target.newest_manifest(&self.manifest.database, domain).await?;
+        let collections = self.collections(&writer, earlier.as_ref()).await?;
+        let copied_from = Some(origin.to_owned());
+        let generation = writer.generation();
+        let former_hashes = Vec::new();
+        let manifest =
+            Manifest { domain, generation, copied_from, former_hashes, collections, ..self.manifest.clone() };
+        let reference = writer.write_manifest(&manifest).await?;
+        Ok(CopyReport { reference, stats: writer.stats(), was_there: false })
+    }
+
+    /// Reads all collections, checks them, and writes them; what resembles the `earlier` backup is stored as its difference.
+    pub(crate) async fn collections(
+        &self,
+        writer: &BackupWriter,
+        earlier: Option<&Manifest>,
+    ) -> Result<Vec<CollectionEntry>, RepositoryError> {
         let reader = self.from.open_backup(self.manifest).await?;
         let (mut collections, mut done) = (Vec::new(), (0, 0));
         for entry in &self.manifest.collections {
             let earlier = earlier.iter().flat_map(|manifest| &manifest.collections).find(|old| old.name == entry.name);
-            collections.push(self.collection(&reader, (&writer, earlier), entry, &mut done).await?);
+            collections.push(self.collection(&reader, (writer, earlier), entry, &mut done).await?);
         }
         writer.finish().await?;
-        let copied_from = Some(origin.to_owned());
-        let generation = writer.generation();
-        let manifest = Manifest { domain, generation, copied_from, collections, ..self.manifest.clone() };
-        let reference = writer.write_manifest(&manifest).await?;
-        Ok(CopyReport { reference, stats: writer.stats(), was_there: false })
+        Ok(collections)
     }
 
     async fn collection(

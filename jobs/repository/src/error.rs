@@ -63,6 +63,22 @@ pub enum RepositoryError {
         /// The repository.
         location: String,
     },
+    /// The master key was rotated after this was opened, or the key given was left behind by that.
+    #[error(
+        "the key of {location} was rotated: open it again with a key that was kept (see `repo key rotate` in the documentation)"
+    )]
+    KeyRotated {
+        /// The repository.
+        location: String,
+    },
+    /// Sealed with a master key that was given up after everything that counts was encrypted anew.
+    #[error("{object} is sealed with master key {key_id}, which was given up: it came too late, and nothing needs it")]
+    RetiredKey {
+        /// Name of the object.
+        object: String,
+        /// Which master.
+        key_id: u32,
+    },
     /// The repository is encrypted and no key was given.
     #[error("{location} is encrypted; give its key file or passphrase")]
     KeyRequired {
@@ -81,6 +97,14 @@ pub enum RepositoryError {
     #[error("key file {path}: {reason}", path = path.display())]
     KeyFileUnreadable {
         /// The key file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The folder for the cache can't be made.
+    #[error("the cache {path}: {reason}; give a folder that this program may write to", path = path.display())]
+    Cache {
+        /// The folder.
         path: PathBuf,
         /// Why.
         reason: String,
@@ -193,13 +217,16 @@ pub enum RepositoryError {
     },
 }
 
+/// Said of what a master key has sealed that was given up.
+pub(crate) const RETIRED: &str = "it is sealed with a master key that was given up";
+
 impl RepositoryError {
     /// Whether the same call may succeed later: true for trouble with the storage, false for damage, keys and bad input.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Storage { source, .. } => storage_is_retryable(source),
             Self::WriterFailed { retryable, .. } => *retryable,
-            Self::Internal { .. } | Self::Pruned { .. } => true,
+            Self::Internal { .. } | Self::Pruned { .. } | Self::KeyRotated { .. } => true,
             _ => false,
         }
     }
@@ -209,6 +236,7 @@ impl RepositoryError {
         match self {
             Self::Damaged { object, problem } => Some(Damage { object: object.clone(), problem: problem.clone() }),
             Self::Missing { object } => Some(Damage { object: object.clone(), problem: "missing".into() }),
+            Self::RetiredKey { object, .. } => Some(Damage { object: object.clone(), problem: RETIRED.into() }),
             _ => None,
         }
     }

@@ -151,8 +151,29 @@ impl Bench {
         Location::folder(&self.folder.path().join("repo")).expect("valid")
     }
 
-    fn key(&self) -> Unlock {
+    pub(crate) fn folder(&self) -> std::path::PathBuf {
+        self.folder.path().join("repo")
+    }
+
+    pub(crate) fn key(&self) -> Unlock {
         Unlock::KeyFile(self.folder.path().join("key"))
+    }
+
+    /// A key that is made when a slot is added for it.
+    pub(crate) fn other_key(&self) -> Unlock {
+        Unlock::KeyFile(self.folder.path().join("other"))
+    }
+
+    /// A key that opens nothing.
+    pub(crate) fn stray_key(&self) -> Unlock {
+        let stray = Unlock::KeyFile(self.folder.path().join("stray"));
+        secret_of(&stray, true).expect("made");
+        stray
+    }
+
+    pub(crate) async fn open_with(&self, key: &Unlock) -> Result<Repository, RepositoryError> {
+        let opened = open_on(self.storage(Fault::None), &self.location(), key).await?;
+        Ok(Repository::new(&self.location(), key, opened))
     }
 
     fn storage(&self, fault: Fault) -> Arc<Faulty> {
@@ -175,7 +196,7 @@ impl Bench {
         let storage = self.storage(fault);
         let gate = storage.gate.clone();
         let opened = open_on(storage, &self.location(), &self.key()).await?;
-        Ok((Repository::new(&self.location(), opened), gate))
+        Ok((Repository::new(&self.location(), &self.key(), opened), gate))
     }
 }
 
@@ -271,7 +292,7 @@ async fn what_a_dead_predecessor_wrote_is_made_durable_before_it_is_built_on() {
     assert!(!back_up_until_death(&dying, &people).await);
     let storage = bench.storage(Fault::None);
     let opened = open_on(storage.clone(), &bench.location(), &bench.key()).await.expect("opens");
-    let repository = Repository::new(&bench.location(), opened);
+    let repository = Repository::new(&bench.location(), &bench.key(), opened);
     for (job, needs) in [("second", "sealed/packs/job."), ("third", "sealed/lists/")] {
         let collection: (&str, _, &[Vec<u8>]) = ("people", ContentOrder::Any, &people);
         back_up(&repository, job, Domain::Sealed, &[collection]).await;

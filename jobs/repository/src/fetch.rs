@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -22,6 +23,8 @@ use crate::{RepositoryError, names};
 pub(crate) struct Fetcher {
     pub(crate) vault: Arc<Vault>,
     pub(crate) index: Arc<Index>,
+    /// Whether packs are read by way of the cache: for bases, which are asked for again the next night.
+    pub(crate) cached: bool,
 }
 
 /// A chunk as read, and what its pack says of it.
@@ -76,8 +79,29 @@ impl Fetcher {
             // Known without asking, which the storage would be several times.
             return Err(RepositoryError::damaged(&*object, "it is truncated"));
         }
-        let record = self.vault.store.read_range(&object, start..start + u64::from(copy.record_bytes)).await?;
-        let (vault, damaged) = (self.vault.clone(), |problem: String| RepositoryError::damaged(&*object, problem));
+        let range = start..start + u64::from(copy.record_bytes);
+        if self.cached
+            && let Some(record) =
+                self.vault.store.read_cached(&object, range.clone(), self.index.pack(copy).stored_bytes).await
+        {
+            match self.open(&object, record, entry, failed).await {
+                Err(error) if error.damage().is_some() => self.vault.store.forget(&object),
+                opened => return opened,
+            }
+        }
+        let record = self.vault.store.read_range(&object, range).await?;
+        self.open(&object, record, entry, failed).await
+    }
+
+    /// The documents of a record, with what it builds on.
+    async fn open(
+        &self,
+        object: &str,
+        record: Bytes,
+        entry: PackEntry,
+        failed: &mut Failed,
+    ) -> Result<Vec<u8>, RepositoryError> {
+        let (vault, damaged) = (self.vault.clone(), |problem: String| RepositoryError::damaged(object, problem));
         let Some(link) = entry.delta else {
             return self.vault.pool.run(move || open_full(&vault, &record, &entry)).await?.map_err(damaged);
         };

@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::{UNSEALED_DEPTH, is_shallow};
 use crate::object_name::{GENERATIONS, Stage, generation_name, parse_generation};
-use crate::record::RecordType;
+use crate::record::{RecordType, key_id_of};
 use crate::seal::Sealer;
 use crate::store::Created;
 use crate::vault::Vault;
-use crate::{Damage, ManifestEntry, RepositoryError};
+use crate::{Damage, ManifestEntry, RepositoryError, masters};
 
 const FORMAT: i32 = 1;
 
@@ -35,7 +35,7 @@ pub(crate) struct Close {
     format: i32,
     pub(crate) generation: i64,
     created_at: DateTime,
-    /// Keys of manifests.
+    /// Names of manifests' objects.
     pub(crate) honoured: BTreeSet<String>,
 }
 
@@ -48,11 +48,15 @@ pub(crate) struct Generations {
     pub(crate) objects: Vec<(Stage, i64, String)>,
     /// Those of them that can't be read.
     pub(crate) damage: Vec<Damage>,
+    /// Whether one that is in force is sealed with an older master key: the next prune replaces it.
+    pub(crate) is_behind: bool,
 }
 
 impl Generations {
-    /// Reads them. Damage to one is noted and stops nobody: a prune heals it.
+    /// Reads them. Damage to one is noted and stops nobody: a prune heals it. Fails with `KeyRotated` where the keys at hand are
+    /// behind.
     pub(crate) async fn load(vault: &Vault) -> Result<Self, RepositoryError> {
+        masters::check_current(vault).await?;
         let (objects, vault) = (list(vault).await?, vault.of_whole_repository());
         let mut read = Self { objects, ..Self::default() };
         read.doom = read.newest_of(&vault, Stage::Doom).await?;
@@ -64,7 +68,10 @@ impl Generations {
         let of_stage = self.objects.iter().filter(|(of, ..)| *of == stage);
         let Some((_, number, object)) = of_stage.max_by_key(|(_, number, _)| *number) else { return Ok(None) };
         match read(vault, object, *number).await {
-            Ok(read) => Ok(Some(read)),
+            Ok((read, key_id)) => {
+                self.is_behind |= key_id < vault.keys.newest_key_id();
+                Ok(Some(read))
+            }
             Err(error) => {
                 let damage = error.damage().ok_or(error)?;
                 tracing::warn!(%damage, "going on without it");
@@ -100,21 +107,21 @@ impl Generations {
     }
 
     /// Whether a manifest came too late to count.
-    pub(crate) fn voids(&self, key: &str, generation: i64) -> bool {
-        self.close.as_ref().is_some_and(|close| generation < close.generation && !close.honoured.contains(key))
+    pub(crate) fn voids(&self, object: &str, generation: i64) -> bool {
+        self.close.as_ref().is_some_and(|close| generation < close.generation && !close.honoured.contains(object))
     }
 
     /// Whether a manifest that was there before these were read counts for good, whatever is doomed later.
-    pub(crate) fn settles(&self, key: &str, generation: i64) -> bool {
-        let honoured = self.close.as_ref().is_some_and(|close| close.honoured.contains(key));
+    pub(crate) fn settles(&self, object: &str, generation: i64) -> bool {
+        let honoured = self.close.as_ref().is_some_and(|close| close.honoured.contains(object));
         generation >= self.newest() || honoured
     }
 
     /// Whether a manifest counts; says at it whether that is for good. A damaged one isn't judged.
     pub(crate) fn judge(&self, entry: &mut ManifestEntry) -> bool {
-        let Ok(manifest) = &entry.manifest else { return true };
-        entry.settled = self.settles(&entry.key, manifest.generation);
-        !self.voids(&entry.key, manifest.generation)
+        let Ok(manifest) = &entry.manifest else { return !entry.retired };
+        entry.settled = self.settles(&entry.object, manifest.generation);
+        !self.voids(&entry.object, manifest.generation)
     }
 
     /// Dooms objects: the beginning of the next generation, whose number comes back. `above` is the highest number known elsewhere.
@@ -135,7 +142,7 @@ impl Generations {
     /// Closes the newest doom. `counting` are all manifests that are there and not void, listed after it was written.
     pub(crate) async fn close(&self, vault: &Vault, counting: &[ManifestEntry]) -> Result<(), RepositoryError> {
         let Some(generation) = self.newest_number(Stage::Doom) else { return Ok(()) };
-        let honoured = counting.iter().map(|entry| entry.key.clone()).collect();
+        let honoured = counting.iter().map(|entry| entry.object.clone()).collect();
         let close = Close { format: FORMAT, generation, created_at: DateTime::now(), honoured };
         write(vault, Stage::Close, generation, &close).await
     }
@@ -184,9 +191,10 @@ impl Numbered for Close {
     }
 }
 
-async fn read<T: Numbered>(vault: &Vault, object: &str, number: i64) -> Result<T, RepositoryError> {
-    let (body, _) = vault.read_named(object, RecordType::Generation).await?;
-    decode(object, number, &body)
+/// With the id of the master that sealed it.
+async fn read<T: Numbered>(vault: &Vault, object: &str, number: i64) -> Result<(T, u32), RepositoryError> {
+    let (body, stored) = vault.read_named(object, RecordType::Generation).await?;
+    Ok((decode(object, number, &body)?, key_id_of(&stored)))
 }
 
 /// A part of a generation that has the number in its name.
@@ -236,7 +244,7 @@ mod tests {
         });
         let mut objects = vec![(Stage::Doom, doom.generation, String::new())];
         objects.extend(close.iter().map(|close| (Stage::Close, close.generation, String::new())));
-        Generations { doom: Some(doom), close, objects, damage: Vec::new() }
+        Generations { doom: Some(doom), close, objects, ..Generations::default() }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::footer::{self, DeltaLink, MAX_DEPTH, PackEntry, TRAILER_BYTES};
 use crate::limits::FOOTER_RECORD_BYTES;
 use crate::object_name::{Folder, is_writers_own};
 use crate::pack_listing::{self, PackListing};
-use crate::record::RecordType;
+use crate::record::{RecordType, key_id_of};
 use crate::vault::Vault;
 use crate::{Damage, Domain, RepositoryError};
 
@@ -42,12 +42,21 @@ pub(crate) struct Pack {
     pub(crate) listed: bool,
     /// Whether a verification has found it damaged: nothing new builds on it.
     pub(crate) distrusted: bool,
+    /// Of the master key that its footer, and whatever lists it, is sealed with; 0 in the plain domain.
+    pub(crate) key_id: u32,
+    /// Whether there is a newer master key: nothing new builds on it.
+    pub(crate) outdated: bool,
 }
 
 impl Pack {
     /// Whether it is there in full length.
     pub(crate) fn is_whole(&self) -> bool {
         self.present_bytes == Some(self.stored_bytes)
+    }
+
+    /// Whether new backups build on it, and prunes count on it.
+    pub(crate) fn is_trusted(&self) -> bool {
+        !self.distrusted && !self.outdated
     }
 
     /// Its name without the folder.
@@ -209,7 +218,7 @@ impl Index {
     }
 
     /// Loads the index objects, and the footers of packs that none of them lists. What can't be read is noted, not fatal.
-    /// Returns also the listings made from footers.
+    /// Returns also the listings made from footers, except for packs from before the newest master key.
     pub(crate) async fn load(vault: &Arc<Vault>) -> Result<(Self, Vec<PackListing>), RepositoryError> {
         // Index before packs: whatever the index lists was there before.
         let objects = ours(vault.store.list(&Folder::Index.of(vault.domain)).await?);
@@ -218,8 +227,9 @@ impl Index {
         gather.index.damage.append(&mut distrust.damage);
         let mut reads = stream::iter(objects).map(|(object, _)| read_index(vault.clone(), object)).buffered(READS);
         while let Some((object, read)) = reads.next().await {
-            for listing in gather.damage_or(read)?.iter().flatten() {
-                gather.add(vault.domain, listing, true, &object);
+            let Some(read) = gather.damage_or(read)? else { continue };
+            for listing in &read.packs {
+                gather.add(vault.domain, listing, Some(&object), read.key_id);
             }
         }
         let present = ours(vault.store.list(&Folder::Packs.of(vault.domain)).await?);
@@ -230,17 +240,25 @@ impl Index {
         }
         let unlisted: Vec<_> =
             present.into_iter().filter(|(object, _)| !gather.known.contains_key(object.as_str())).collect();
+        let sizes: HashMap<String, u64> = unlisted.iter().cloned().collect();
         let mut found = Vec::new();
         let mut reads =
             stream::iter(unlisted).map(|(object, bytes)| read_footer(vault.clone(), object, bytes)).buffered(READS);
         while let Some((object, read)) = reads.next().await {
-            if let Some(listing) = gather.damage_or(read)? {
-                gather.add(vault.domain, &listing, false, &object);
-                found.push(listing);
+            if let Err(RepositoryError::RetiredKey { key_id, .. }) = &read {
+                gather.add(vault.domain, &unreadable(&object, sizes[&object]), None, *key_id);
+                continue;
+            }
+            if let Some((listing, key_id)) = gather.damage_or(read)? {
+                gather.add(vault.domain, &listing, None, key_id);
+                if key_id >= vault.keys.newest_key_id() || key_id == 0 {
+                    found.push(listing);
+                }
             }
         }
         for pack in &mut gather.index.packs {
             pack.distrusted = distrust.names(pack.name(), pack.stored_bytes);
+            pack.outdated = pack.key_id != 0 && pack.key_id < vault.keys.newest_key_id();
         }
         Ok((gather.finish(), found))
     }
@@ -258,6 +276,8 @@ impl Gather {
     fn damage_or<T>(&mut self, read: Result<T, RepositoryError>) -> Result<Option<T>, RepositoryError> {
         match read {
             Ok(value) => Ok(Some(value)),
+            // What was sealed with it, nobody misses.
+            Err(RepositoryError::RetiredKey { .. }) => Ok(None),
             Err(error) => match error.damage() {
                 Some(damage) => {
                     tracing::warn!(%damage, "going on without it");
@@ -269,21 +289,25 @@ impl Gather {
         }
     }
 
-    pub(crate) fn add(&mut self, domain: Domain, listing: &PackListing, listed: bool, source: &str) {
+    /// Adds a pack that an index object lists, or that says of itself what it holds.
+    pub(crate) fn add(&mut self, domain: Domain, listing: &PackListing, listed_by: Option<&str>, key_id: u32) {
         let object: Arc<str> = Folder::Packs.object(domain, &listing.name).into();
         if let Some(position) = self.known.get(&object) {
-            if self.index.packs[*position].stored_bytes != listing.stored_bytes {
+            let pack = &mut self.index.packs[*position];
+            pack.key_id = pack.key_id.max(key_id);
+            if pack.stored_bytes != listing.stored_bytes {
                 let problem = format!("{DISAGREES} about {object}");
-                self.index.damage.push(Damage { object: source.into(), problem });
+                self.index.damage.push(Damage { object: listed_by.unwrap_or(&object).into(), problem });
             }
             return;
         }
         let position = self.index.packs.len();
         let pack = u32::try_from(position).expect("fewer than 2^32 packs");
         self.known.insert(object.clone(), position);
-        let present_bytes = (!listed).then_some(listing.stored_bytes);
-        let stored_bytes = listing.stored_bytes;
-        self.index.packs.push(Pack { object, stored_bytes, present_bytes, listed, distrusted: false });
+        let (listed, stored_bytes) = (listed_by.is_some(), listing.stored_bytes);
+        let present_bytes = (!listed).then_some(stored_bytes);
+        let (distrusted, outdated) = (false, false);
+        self.index.packs.push(Pack { object, stored_bytes, present_bytes, listed, distrusted, key_id, outdated });
         let Index { copies, links, .. } = &mut self.index;
         copies.extend(listing.entries.iter().map(|entry| Copy {
             id: entry.id,
@@ -319,26 +343,42 @@ fn ours(mut objects: Vec<(String, u64)>) -> Vec<(String, u64)> {
     objects
 }
 
+/// What an index object says.
+#[derive(Debug, PartialEq)]
+pub(crate) struct IndexObject {
+    pub(crate) packs: Vec<PackListing>,
+    /// Of the master key that it is sealed with, as all that it lists is.
+    pub(crate) key_id: u32,
+}
+
 /// The packs that an index object lists; comes back with its name.
-pub(crate) async fn read_index(
-    vault: Arc<Vault>,
-    object: String,
-) -> (String, Result<Vec<PackListing>, RepositoryError>) {
+pub(crate) async fn read_index(vault: Arc<Vault>, object: String) -> (String, Result<IndexObject, RepositoryError>) {
     let read = async {
-        let (body, _) = vault.read_named(&object, RecordType::Index).await?;
-        pack_listing::decode(&body).ok_or_else(|| RepositoryError::damaged(&*object, "it isn't an index"))
+        let (body, stored) = vault.read_named(&object, RecordType::Index).await?;
+        let packs = pack_listing::decode(&body);
+        let packs = packs.ok_or_else(|| RepositoryError::damaged(&*object, "it isn't an index"))?;
+        Ok(IndexObject { packs, key_id: key_id_of(&stored) })
     };
     let read = read.await;
     (object, read)
 }
 
-async fn read_footer(vault: Arc<Vault>, object: String, bytes: u64) -> (String, Result<PackListing, RepositoryError>) {
+/// A pack of which nothing can be read any more.
+fn unreadable(object: &str, stored_bytes: u64) -> PackListing {
+    let name = object.rsplit('/').next().unwrap_or(object).to_owned();
+    PackListing { name, stored_bytes, entries: Vec::new() }
+}
+
+/// What a pack's footer says, and the id of the master key that it is sealed with.
+type Footer = (PackListing, u32);
+
+async fn read_footer(vault: Arc<Vault>, object: String, bytes: u64) -> (String, Result<Footer, RepositoryError>) {
     let read = footer_of(&vault, &object, bytes).await;
     (object, read)
 }
 
 /// Reads the listing of a pack of this size off its end.
-async fn footer_of(vault: &Vault, object: &str, stored_bytes: u64) -> Result<PackListing, RepositoryError> {
+async fn footer_of(vault: &Vault, object: &str, stored_bytes: u64) -> Result<Footer, RepositoryError> {
     let damaged = |problem: &str| RepositoryError::damaged(object, problem);
     let trailer_start = stored_bytes.checked_sub(TRAILER_BYTES as u64).ok_or_else(|| damaged("it is truncated"))?;
     let trailer = vault.store.read_range(object, trailer_start..stored_bytes).await?;
@@ -349,9 +389,10 @@ async fn footer_of(vault: &Vault, object: &str, stored_bytes: u64) -> Result<Pac
     }
     let start = trailer_start.checked_sub(u64::from(length)).ok_or_else(|| damaged("its trailer doesn't match"))?;
     let record = vault.store.read_range(object, start..trailer_start).await?;
+    let key_id = key_id_of(&record);
     let body = vault.open_record(object, record, RecordType::Footer, vault.name_id(object)).await?;
     let entries = footer::decode_whole(&body).filter(|entries| footer::chunks_end(entries) == start);
     let entries = entries.ok_or_else(|| damaged("its footer doesn't match"))?;
     let name = object.rsplit('/').next().unwrap_or(object).to_owned();
-    Ok(PackListing { name, stored_bytes, entries })
+    Ok((PackListing { name, stored_bytes, entries }, key_id))
 }

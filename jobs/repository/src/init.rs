@@ -10,11 +10,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::bucket::BucketStorage;
+use crate::cache::{Cache, CacheOptions};
 use crate::config::{CONFIG, Config, StoredConfig};
 use crate::key_file::{self, sync_folder};
-use crate::keys::{KeyRing, Keys};
+use crate::keys::{FIRST_KEY_ID, KeyRing, Keys};
 use crate::limits::UNSEALED_BYTES;
 use crate::location::Place;
+use crate::masters::{self, Standing};
 use crate::names::hex;
 use crate::pool::Pool;
 use crate::slot::{SLOTS, Slot, SlotSecret, StoredSlot, is_slot_name};
@@ -22,8 +24,10 @@ use crate::storage::{LocalStorage, Storage};
 use crate::store::{Created, Store};
 use crate::{InitOptions, Location, PassphraseCost, RepositoryError, RepositoryId, Unlock};
 
-/// More slots than this aren't tried: each passphrase slot costs.
+/// The most slots there may be: each passphrase slot costs.
 pub(crate) const MAX_SLOTS: usize = 16;
+/// More aren't tried: a rotation has both the old ones and the new ones for a moment.
+const TRIED_SLOTS: usize = 2 * MAX_SLOTS;
 
 /// What opening yields.
 pub(crate) struct Opened {
@@ -118,7 +122,12 @@ pub(crate) async fn open_on(
     };
     stored.authenticate(ring.as_ref())?;
     let keys = Keys::new(stored.repository, ring, &stored.plain_seed);
-    Ok(Opened { store: store.with_create_only(stored.config.create_only), config: stored.config, keys })
+    let store = store.with_create_only(stored.config.create_only);
+    let store = match location.cache() {
+        None => store,
+        Some(options) => store.with_cache(cache(options, &stored.repository)?),
+    };
+    Ok(Opened { store, config: stored.config, keys })
 }
 
 /// Writes a key slot and proves it by opening it from the storage.
@@ -130,14 +139,14 @@ pub(crate) async fn add_slot(
     label: &str,
     cost: PassphraseCost,
 ) -> Result<Slot, RepositoryError> {
-    let slot = Slot::new(repository, &secret, label, cost)?;
+    let slot = Slot::new(repository, &secret, (label, ring.newest()), cost)?;
     let (new, key) = (slot.clone(), secret.clone());
-    let copy = KeyRing::decode(&ring.encode()).expect("what was encoded decodes");
+    let copy = ring.copy();
     let sealed = Pool::new().run(move || new.seal(&key, &copy)).await??;
     store.create_own(&slot.name(), &[Bytes::from(sealed)]).await?;
     let stored = StoredSlot::read(&slot.name(), &store.read(&slot.name(), UNSEALED_BYTES).await?)?;
     let proven = Pool::new().run(move || stored.open(&secret)).await??;
-    if proven.is_none_or(|proven| proven.root != ring.root) {
+    if proven.is_none_or(|proven| !proven.is(ring)) {
         return Err(RepositoryError::Slot { reason: "the new slot doesn't open; it must not be relied on".into() });
     }
     Ok(slot)
@@ -206,11 +215,19 @@ async fn open_ring(
     secret: SlotSecret,
 ) -> Result<KeyRing, RepositoryError> {
     let (slots, mut damaged) = read_slots(store, repository).await?;
+    let lowest = slots.iter().map(|slot| slot.slot().key_id()).min().unwrap_or(FIRST_KEY_ID);
+    let mut left_behind = None;
     let fitting = slots.into_iter().filter(|slot| slot.is_for(&secret));
-    for slot in fitting.take(MAX_SLOTS) {
+    for slot in fitting.take(TRIED_SLOTS) {
         let secret = secret.clone();
         match Pool::new().run(move || slot.open(&secret)).await? {
-            Ok(Some(ring)) => return Ok(ring),
+            Ok(Some(ring)) => match masters::standing(store, repository, &ring, lowest).await? {
+                Standing::InForce => return Ok(ring),
+                Standing::Behind => {
+                    left_behind.get_or_insert(RepositoryError::KeyRotated { location: location.to_string() });
+                }
+                Standing::Unmarked => tracing::warn!(key_id = ring.newest(), "a rotation of the key wasn't finished"),
+            },
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(%error, "a key slot can't be used");
@@ -219,7 +236,7 @@ async fn open_ring(
         }
     }
     // A damaged slot may have been the right one, so don't blame the key.
-    Err(damaged.unwrap_or_else(|| RepositoryError::WrongKey { location: location.to_string() }))
+    Err(damaged.or(left_behind).unwrap_or_else(|| RepositoryError::WrongKey { location: location.to_string() }))
 }
 
 /// Whether the folder exists; refuses one that holds a repository or anything else.
@@ -281,6 +298,11 @@ fn bucket(location: &Location) -> Result<BucketStorage, RepositoryError> {
         }
         Place::Folder(_) => Err(bad("it isn't a bucket".into())),
     }
+}
+
+fn cache(options: &CacheOptions, repository: &RepositoryId) -> Result<Cache, RepositoryError> {
+    Cache::open(options, &repository.to_string())
+        .map_err(|error| RepositoryError::Cache { path: options.folder.clone(), reason: error.to_string() })
 }
 
 fn unopened(location: &Location, source: object_store::Error) -> RepositoryError {

@@ -10,14 +10,18 @@ use crate::{
 };
 
 /// More writes and deletes than any of these runs makes.
-const OPERATIONS: usize = 60;
+pub(crate) const OPERATIONS: usize = 60;
 
-fn people(salt: &str) -> Vec<Vec<u8>> {
+pub(crate) fn people(salt: &str) -> Vec<Vec<u8>> {
     // Enough for a chunk list of its own.
     documents(0..12_000, 400, salt)
 }
 
-async fn back_up(repository: &Repository, job: &str, people: &[Vec<u8>]) -> Result<Manifest, RepositoryError> {
+pub(crate) async fn back_up(
+    repository: &Repository,
+    job: &str,
+    people: &[Vec<u8>],
+) -> Result<Manifest, RepositoryError> {
     let writer = repository.begin(job, 1, Domain::Sealed, Compression::default()).await?;
     let content = write_collection(&writer, ContentOrder::Any, people).await;
     writer.finish().await?;
@@ -27,20 +31,20 @@ async fn back_up(repository: &Repository, job: &str, people: &[Vec<u8>]) -> Resu
     Ok(manifest)
 }
 
-async fn prune(repository: &Repository, job: &str, at_once: bool) -> Result<PruneReport, RepositoryError> {
+pub(crate) async fn prune(repository: &Repository, job: &str, at_once: bool) -> Result<PruneReport, RepositoryError> {
     let options = PruneOptions { job: job.into(), epoch: 1, grace_ms: 0, repack: true, at_once, dry_run: None };
     repository.prune(&options, &|_, _, _| (), &|| false).await
 }
 
 /// Forgets every backup of a job.
-async fn forget(repository: &Repository, job: &str) {
+pub(crate) async fn forget(repository: &Repository, job: &str) {
     for entry in repository.manifests_of(job).await.expect("lists") {
         repository.delete_manifest(&entry.key).await.expect("forgotten");
     }
 }
 
 /// Three backups, the first of them forgotten; the third one shares most of it, so that its pack is worth repacking.
-async fn prepared() -> Bench {
+pub(crate) async fn prepared() -> Bench {
     let bench = Bench::new();
     bench.init(Fault::None).await.expect("made");
     let repository = bench.open(Fault::None).await.expect("opens");
@@ -52,7 +56,7 @@ async fn prepared() -> Bench {
 }
 
 /// Every backup that counts is whole; the next backup and the next prunes succeed, and after them it is so still.
-async fn prove(bench: &Bench, least: usize, what: &str) {
+pub(crate) async fn prove(bench: &Bench, least: usize, what: &str) {
     let repository = bench.open(Fault::None).await.expect("opens");
     for round in 0..2 {
         let manifests = repository.manifests().await.expect("lists");

@@ -4,6 +4,7 @@ use std::fmt;
 
 use hkdf::Hkdf;
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::{Domain, RepositoryError, RepositoryId};
@@ -44,6 +45,39 @@ pub(crate) struct KeyRing {
 impl KeyRing {
     pub(crate) fn generate() -> Result<Self, RepositoryError> {
         Ok(Self { root: Zeroizing::new(random()?), masters: vec![(FIRST_KEY_ID, Zeroizing::new(random()?))] })
+    }
+
+    /// The highest key id: what is written is sealed with its master.
+    pub(crate) fn newest(&self) -> u32 {
+        self.masters.iter().map(|(id, _)| *id).max().unwrap_or(0)
+    }
+
+    /// Whether it holds the same keys.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        bool::from(self.encode().ct_eq(&other.encode()))
+    }
+
+    /// The same keys once more.
+    pub(crate) fn copy(&self) -> Self {
+        Self { root: self.root.clone(), masters: self.masters.clone() }
+    }
+
+    /// The same ring with a new master, which is the newest.
+    pub(crate) fn rotated(&self) -> Result<Self, RepositoryError> {
+        let id = self.newest().checked_add(1).ok_or_else(|| RepositoryError::Internal {
+            what: "rotation",
+            reason: "the highest key id there is was used: this program didn't do that".into(),
+        })?;
+        let mut ring = self.copy();
+        ring.masters.push((id, Zeroizing::new(random()?)));
+        Ok(ring)
+    }
+
+    /// The same ring with its newest master alone.
+    pub(crate) fn newest_alone(&self) -> Self {
+        let mut ring = self.copy();
+        ring.masters.retain(|(id, _)| *id == self.newest());
+        ring
     }
 
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
@@ -138,7 +172,13 @@ impl Keys {
 
     /// The newest master's id; 0 where there is none.
     pub(crate) fn newest_key_id(&self) -> u32 {
-        self.ring.iter().flat_map(|ring| &ring.masters).map(|(id, _)| *id).max().unwrap_or(0)
+        self.ring.as_ref().map_or(0, KeyRing::newest)
+    }
+
+    /// Whether a master of this id was given up: what it has sealed can't be read any more, and nothing needs it.
+    pub(crate) fn is_retired(&self, key_id: u32) -> bool {
+        let ring = self.ring.iter().flat_map(|ring| &ring.masters);
+        key_id != 0 && key_id < self.newest_key_id() && !ring.into_iter().any(|(id, _)| *id == key_id)
     }
 
     /// The key that seals what one writer writes; none if the master is unknown.

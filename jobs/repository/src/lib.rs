@@ -26,6 +26,7 @@
 mod batch;
 mod bucket;
 mod bytes_reader;
+mod cache;
 mod collection;
 mod compression;
 mod config;
@@ -51,6 +52,7 @@ mod limits;
 mod list;
 mod location;
 mod manifest;
+mod masters;
 mod names;
 mod object_name;
 mod options;
@@ -62,6 +64,8 @@ mod predecessor;
 mod prune;
 mod reader;
 mod record;
+mod reencrypt;
+mod rekey;
 mod repair;
 mod repository;
 mod retention;
@@ -81,6 +85,7 @@ mod verify;
 mod writer;
 
 pub use batch::{DocumentBatch, RawChunk};
+pub use cache::CacheOptions;
 pub use collection::CollectionWriter;
 pub use content::{ContentHasher, ContentOrder};
 pub use copy::CopyReport;
@@ -96,6 +101,8 @@ pub use names::{Domain, RepositoryId};
 pub use options::{ChunkSizes, Compression, InitOptions, PassphraseCost, SlotInfo, SlotKind, Unlock};
 pub use prune::{PruneOptions, PruneProgress, PruneReport};
 pub use reader::BackupReader;
+pub use reencrypt::{ReencryptReport, Reencrypted};
+pub use rekey::Rekeyed;
 pub use repair::{RepairKind, RepairStep};
 pub use repository::Repository;
 pub use retention::{Candidate, RetentionPolicy, Verdict, judge};
@@ -119,6 +126,8 @@ mod golden_tests;
 mod interruption_tests;
 #[cfg(test)]
 mod matrix_tests;
+#[cfg(test)]
+mod rotation_tests;
 #[cfg(test)]
 #[path = "../tests/suite/support/mod.rs"]
 mod support;

@@ -30,7 +30,8 @@ pub(crate) fn raw_bytes(record_type: RecordType) -> u32 {
         | RecordType::Manifest
         | RecordType::Generation
         | RecordType::Pin
-        | RecordType::Distrust => 256 << 20,
+        | RecordType::Distrust
+        | RecordType::Master => 256 << 20,
     }
 }
 

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::RepositoryError;
 use crate::settings::StorageSettings;
+use crate::{CacheOptions, RepositoryError};
 
 /// The place of a repository, given as a URL: `file:///path/to/folder`, `s3://bucket/prefix`, `gs://bucket/prefix` or
 /// `az://container/prefix` (a prefix may be left out), with the settings of its storage, if they don't come from the environment.
@@ -14,6 +14,7 @@ use crate::settings::StorageSettings;
 pub struct Location {
     place: Place,
     settings: Option<StorageSettings>,
+    cache: Option<CacheOptions>,
 }
 
 /// A folder, or a part of a bucket.
@@ -63,7 +64,7 @@ impl Location {
             None if scheme == "file" => folder(rest),
             None => Err("only file, s3, gs and az are known"),
         };
-        Ok(Self { place: place.map_err(bad)?, settings: None })
+        Ok(Self { place: place.map_err(bad)?, settings: None, cache: None })
     }
 
     /// The location of a local folder; the path must be absolute.
@@ -75,6 +76,16 @@ impl Location {
     #[must_use]
     pub fn with_settings(self, settings: StorageSettings) -> Self {
         Self { settings: Some(settings), ..self }
+    }
+
+    /// The same place; packs of a bucket are kept on a local disk, so that new chunks can be stored as deltas. Of no account for a folder.
+    #[must_use]
+    pub fn with_cache(self, cache: CacheOptions) -> Self {
+        Self { cache: Some(cache), ..self }
+    }
+
+    pub(crate) fn cache(&self) -> Option<&CacheOptions> {
+        self.cache.as_ref()
     }
 
     /// The folder, where it is one.

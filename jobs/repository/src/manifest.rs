@@ -30,6 +30,9 @@ pub struct Manifest {
     /// The id of the repository that the job made it in, where this is a copy of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copied_from: Option<String>,
+    /// Hashes that [`ManifestRef::hash`] had before it was encrypted anew with later master keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_hashes: Vec<String>,
     /// When the backup began.
     pub started_at: DateTime,
     /// When the last document was stored.
@@ -168,19 +171,35 @@ pub struct ListRef {
 /// Where a manifest is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestRef {
-    /// Name of the object within the repository.
+    /// What it is known by for ever: the name that its object had at first.
     pub key: String,
     /// BLAKE3 of the stored bytes, 64 hex digits.
     pub hash: String,
+    /// Hashes that it had before it was encrypted anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_hashes: Vec<String>,
     /// Size of the object.
     pub stored_bytes: u64,
+}
+
+impl ManifestRef {
+    /// Whether it is the manifest that once was noted with this hash.
+    pub fn had_hash(&self, hash: &str) -> bool {
+        self.hash == hash || self.former_hashes.iter().any(|former| former == hash)
+    }
 }
 
 /// One manifest of a repository; a damaged one is listed too, since its name tells whose it was.
 #[derive(Clone, Debug)]
 pub struct ManifestEntry {
-    /// Name of the object within the repository.
+    /// What it is known by for ever: the name that its object had at first.
     pub key: String,
+    /// Name of the object within the repository.
+    pub object: String,
+    /// Of the master key that it is sealed with; 0 in the plain domain, and where it is damaged.
+    pub key_id: u32,
+    /// Whether that master key was given up: then it came too late to count.
+    pub retired: bool,
     /// The job in its name.
     pub job: String,
     /// The epoch in its name.

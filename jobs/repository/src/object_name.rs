@@ -1,5 +1,6 @@
 //! Names of objects (format, section 2). No two writers ever name the same object, except for chunk lists.
 
+use crate::keys::FIRST_KEY_ID;
 use crate::names::{hex, is_hex};
 use crate::{Domain, RepositoryError};
 
@@ -77,12 +78,49 @@ impl WriterNames {
     }
 }
 
-/// What the name of a manifest says.
+/// What the name of a manifest's object says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ManifestName {
     pub(crate) domain: Domain,
     pub(crate) job: String,
     pub(crate) epoch: i64,
+    /// By which it is known for ever, whatever it is sealed with: the name that it was first written under.
+    pub(crate) key: String,
+    /// Which master key it was encrypted anew with; none: it is as it was first written.
+    pub(crate) resealed: Option<u32>,
+}
+
+/// What parts a name from the id of the master key.
+const RESEALED: &str = ".k";
+
+/// The object of a manifest that a writer encrypts anew.
+pub(crate) fn resealed_manifest(key: &str, key_id: u32, writer: &[u8; 32]) -> String {
+    format!("{key}{RESEALED}{key_id}.{}", hex(&writer[..16]))
+}
+
+/// The object of a chunk list: what is sealed with a later master than the first says so.
+pub(crate) fn list_name(domain: Domain, id: &str, key_id: u32) -> String {
+    let list = Folder::Lists.object(domain, id);
+    if key_id > FIRST_KEY_ID { format!("{list}{RESEALED}{key_id}") } else { list }
+}
+
+/// The id of a chunk list, 64 hex digits, and the master's that its name says.
+pub(crate) fn parse_list(domain: Domain, object: &str) -> Option<(&str, u32)> {
+    let name = object.strip_prefix(&Folder::Lists.of(domain))?.strip_prefix('/')?;
+    let (id, key_id) = match name.split_once(RESEALED) {
+        Some((id, key_id)) => (id, key_id.parse().ok()?),
+        None => (name, FIRST_KEY_ID),
+    };
+    (is_hex::<32>(id) && list_name(domain, id, key_id) == object).then_some((id, key_id))
+}
+
+/// Which master key an object must be sealed with by its name; none: the name doesn't say.
+pub(crate) fn resealed_with(object: &str) -> Option<u32> {
+    if let Ok(name) = ManifestName::parse(object) {
+        return name.resealed;
+    }
+    let (_, key_id) = parse_list(Domain::Sealed, object)?;
+    Some(key_id)
 }
 
 impl ManifestName {
@@ -90,12 +128,14 @@ impl ManifestName {
     pub(crate) fn parse(key: &str) -> Result<Self, RepositoryError> {
         let parsed = [Domain::Sealed, Domain::Plain].into_iter().find_map(|domain| {
             let stem = key.strip_prefix(&Folder::Manifests.of(domain))?.strip_prefix('/')?;
+            let (stem, resealed) = split_resealed(stem)?;
             let (rest, writer) = stem.rsplit_once('.')?;
             let (job, epoch) = rest.rsplit_once('.')?;
             let number: i64 = epoch.parse().ok().filter(|number| *number >= 0)?;
             // One name for each: no sign, no zeros in front.
             let plausible = is_job(job) && is_hex::<16>(writer) && number.to_string() == epoch;
-            plausible.then(|| Self { domain, job: job.into(), epoch: number })
+            let key = Folder::Manifests.object(domain, stem);
+            plausible.then(|| Self { domain, job: job.into(), epoch: number, key, resealed })
         });
         parsed.ok_or_else(|| RepositoryError::BadName {
             what: "manifest key",
@@ -103,6 +143,14 @@ impl ManifestName {
             reason: "it isn't the name of a manifest".into(),
         })
     }
+}
+
+/// The first name of a manifest, and the master key that it was encrypted anew with.
+fn split_resealed(stem: &str) -> Option<(&str, Option<u32>)> {
+    let Some((first, rest)) = stem.split_once(RESEALED) else { return Some((stem, None)) };
+    let (digits, writer) = rest.split_once('.')?;
+    let key_id: u32 = digits.parse().ok().filter(|key_id| *key_id > FIRST_KEY_ID)?;
+    (key_id.to_string() == digits && is_hex::<16>(writer)).then_some((first, Some(key_id)))
 }
 
 /// The two objects of a generation.
@@ -187,6 +235,28 @@ mod tests {
             "",
         ] {
             assert!(ManifestName::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_encrypted_anew_keeps_its_key_and_says_with_what() {
+        let key = WriterNames::new(Domain::Sealed, "a-1", 3, &[0xab; 32]).expect("good").manifest();
+        let anew = resealed_manifest(&key, 2, &[0xcd; 32]);
+        let parsed = ManifestName::parse(&anew).expect("its own");
+        assert_eq!((parsed.key.as_str(), parsed.resealed, parsed.epoch), (key.as_str(), Some(2), 3));
+        assert_eq!((resealed_with(&anew), resealed_with(&key)), (Some(2), None));
+        for bad in
+            [anew.replace(".k2.", ".k1."), anew.replace(".k2.", ".k02."), format!("{key}.k2"), anew.clone() + ".k3"]
+        {
+            assert!(ManifestName::parse(&bad).is_err(), "{bad}");
+        }
+        let id = "ab".repeat(32);
+        for key_id in [1, 2, 77] {
+            let list = list_name(Domain::Sealed, &id, key_id);
+            assert_eq!((parse_list(Domain::Sealed, &list), resealed_with(&list)), (Some((&*id, key_id)), Some(key_id)));
+        }
+        for bad in ["sealed/lists/x", "sealed/lists/x.k2", &format!("{}.k01", list_name(Domain::Sealed, &id, 1))] {
+            assert_eq!(parse_list(Domain::Sealed, bad), None, "{bad}");
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::slot::SLOTS;
 use crate::{RepositoryError, Secret};
 
 /// What opens a repository.
@@ -109,6 +110,13 @@ pub struct SlotInfo {
     pub label: String,
     /// When it was made, by the clock of the machine that made it.
     pub created_at: bson::DateTime,
+}
+
+impl SlotInfo {
+    /// Name of its object within the repository.
+    pub(crate) fn object(&self) -> String {
+        format!("{SLOTS}/{}", self.id)
+    }
 }
 
 impl Compression {

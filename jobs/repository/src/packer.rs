@@ -110,7 +110,7 @@ impl Packer {
         pack.records.push(sealed);
         pack.records.push(Bytes::copy_from_slice(&footer::trailer(footer_bytes)));
         let stored_bytes = pack.records.iter().map(|record| record.len() as u64).sum();
-        self.vault.store.create_own(&object, &pack.records).await?;
+        self.vault.store.create_pack(&object, &pack.records).await?;
         Ok(PackListing { name, stored_bytes, entries: pack.entries })
     }
 }

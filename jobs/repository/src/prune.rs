@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::generation::Generations;
 use crate::index::Index;
+use crate::keys::random;
 use crate::object_name::{Folder, WriterNames};
 use crate::seal::Sealer;
 use crate::vault::Vault;
@@ -105,8 +106,8 @@ impl Run<'_> {
             return Ok(());
         }
         let all = self.repository.read_all_manifests(|_| true).await?;
-        refuse_damaged(&all)?;
         let counting: Vec<ManifestEntry> = all.iter().filter(|entry| !is_void(&before, entry)).cloned().collect();
+        refuse_damaged(&counting)?;
         let vaults: Vec<Arc<Vault>> = self.repository.vaults().cloned().collect();
         // All that may fail on damage comes before the generation is closed.
         let mut found = Vec::new();
@@ -119,8 +120,8 @@ impl Run<'_> {
         }
         let now = self.repository.generations().await?;
         for entry in all.iter().filter(|entry| is_void(&now, entry)) {
-            tracing::info!(manifest = entry.key, "removing a manifest that came too late to count");
-            self.repository.delete_manifest(&entry.key).await?;
+            tracing::info!(manifest = entry.object, "removing a manifest that came too late to count");
+            self.repository.store().delete(&entry.object).await?;
             self.report.manifests_void += 1;
         }
         for (vault, gone) in vaults.iter().zip(found) {
@@ -147,8 +148,8 @@ impl Run<'_> {
             doomed.extend(self.unneeded(vault, &entries, now_ms).await?);
         }
         self.check_stop()?;
-        // A new generation takes the place of a damaged one.
-        let none = doomed.is_empty() && generations.damage.is_empty();
+        // A new generation takes the place of a damaged one, and of one from before the newest master key.
+        let none = doomed.is_empty() && generations.damage.is_empty() && !generations.is_behind;
         if none || self.options.dry_run.is_some() {
             return Ok(false);
         }
@@ -172,7 +173,7 @@ impl Run<'_> {
         for (place, pack) in index.packs.iter().enumerate() {
             let Some(bytes) = pack.present_bytes else { continue };
             let (free, wasteful) =
-                (live.bytes_in(place) == 0, pack.is_whole() && !pack.distrusted && live.is_wasteful(place));
+                (live.bytes_in(place) == 0, pack.is_whole() && pack.is_trusted() && live.is_wasteful(place));
             if (free || wasteful || bytes < repack::SMALL_BYTES) && !self.is_old(vault, &pack.object, now_ms).await? {
                 self.report.objects_young += u64::from(free);
                 self.report.kept_bytes += bytes;
@@ -180,7 +181,7 @@ impl Run<'_> {
                 doomed.push((pack.object.to_string(), bytes));
             } else {
                 self.report.kept_bytes += bytes;
-                if pack.is_whole() && !pack.distrusted {
+                if pack.is_whole() && pack.is_trusted() {
                     partly.push(place);
                 }
             }
@@ -189,7 +190,7 @@ impl Run<'_> {
             doomed.extend(self.repack(vault, &index, &live, partly).await?);
         }
         let lists = vault.store.list(&Folder::Lists.of(vault.domain)).await?;
-        for (object, bytes) in lists.into_iter().filter(|(object, _)| !live.lists.contains(object)) {
+        for (object, bytes) in live.unneeded_lists(vault, lists) {
             if self.is_old(vault, &object, now_ms).await? {
                 doomed.push((object, bytes));
             } else {
@@ -214,7 +215,7 @@ impl Run<'_> {
         let packs = index.packs.iter().enumerate().filter(|(place, _)| live.bytes_in(*place) == 0);
         let packs = packs.filter_map(|(_, pack)| Some((pack.object.to_string(), pack.present_bytes?)));
         let lists = vault.store.list(&Folder::Lists.of(vault.domain)).await?;
-        let lists = lists.into_iter().filter(|(object, _)| !live.lists.contains(object));
+        let lists = live.unneeded_lists(vault, lists);
         Ok(packs.chain(lists).filter(|(object, _)| generations.dooms(object)).collect())
     }
 
@@ -254,9 +255,9 @@ impl Run<'_> {
         Ok(modified_ms.is_some_and(|modified_ms| now_ms.saturating_sub(modified_ms) >= self.options.grace_ms))
     }
 
-    /// Names and a sealer for what this run writes.
-    fn pen(&self, vault: &Vault) -> Result<(Arc<Sealer>, WriterNames), RepositoryError> {
-        let sealer = Arc::new(Sealer::new(vault.keys.clone(), vault.domain)?);
+    /// Names and a sealer for what this run writes about what a master key has sealed.
+    fn pen(&self, vault: &Vault, key_id: u32) -> Result<(Arc<Sealer>, WriterNames), RepositoryError> {
+        let sealer = Arc::new(Sealer::with_key(vault.keys.clone(), (vault.domain, key_id), random()?)?);
         let names = WriterNames::new(vault.domain, &self.options.job, self.options.epoch, sealer.writer())?;
         Ok((sealer, names))
     }
@@ -266,8 +267,25 @@ impl Run<'_> {
     }
 }
 
+/// Whether a backup needs a chunk, or a chunk list, of which no copy is sealed with the newest master key.
+pub(crate) async fn mark_all(
+    vault: &Arc<Vault>,
+    index: &Index,
+    entries: &[ManifestEntry],
+) -> Result<bool, RepositoryError> {
+    let mut live = Live::new(index);
+    let sound = entries.iter().filter_map(|entry| entry.manifest.as_ref().ok());
+    for manifest in sound.filter(|manifest| manifest.domain == vault.domain) {
+        for list in manifest.collections.iter().flat_map(|collection| &collection.content.chunk_lists) {
+            live.add_list(vault, index, list, &|_| true).await?;
+        }
+    }
+    let lists = vault.store.list(&Folder::Lists.of(vault.domain)).await?;
+    Ok(live.needs_outdated(index) || live.needs_older_list(vault, &lists))
+}
+
 fn is_void(generations: &Generations, entry: &ManifestEntry) -> bool {
-    entry.manifest.as_ref().is_ok_and(|manifest| generations.voids(&entry.key, manifest.generation))
+    entry.retired || entry.manifest.as_ref().is_ok_and(|manifest| generations.voids(&entry.object, manifest.generation))
 }
 
 /// What a damaged manifest needs can't be told, and it may be mended from a copy.

@@ -27,6 +27,8 @@ pub(crate) enum RecordType {
     Pin = 8,
     /// Packs that were found damaged.
     Distrust = 9,
+    /// Which master key is in force.
+    Master = 10,
 }
 
 impl RecordType {
@@ -42,6 +44,7 @@ impl RecordType {
             Self::Generation => "generation",
             Self::Pin => "pin",
             Self::Distrust => "record of distrust",
+            Self::Master => "master key's mark",
         }
     }
 }
@@ -135,6 +138,11 @@ impl Header {
     }
 }
 
+/// Which master a record says that it is sealed with; 0 for none, and for what is no record.
+pub(crate) fn key_id_of(record: &[u8]) -> u32 {
+    Header::decode(record).map_or(0, |header| header.key_id)
+}
+
 fn record_type(number: u8) -> Result<RecordType, String> {
     Ok(match number {
         1 => RecordType::Chunk,
@@ -146,6 +154,7 @@ fn record_type(number: u8) -> Result<RecordType, String> {
         7 => RecordType::Generation,
         8 => RecordType::Pin,
         9 => RecordType::Distrust,
+        10 => RecordType::Master,
         other => return Err(format!("record type {other} is unknown")),
     })
 }

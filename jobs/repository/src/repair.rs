@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::distrust::{self, Distrust};
 use crate::fetch::Fetcher;
 use crate::index::{self, Index, Pack};
+use crate::keys::random;
 use crate::object_name::{Folder, WriterNames};
 use crate::pack_listing::{self, PackListing};
 use crate::packer::Packer;
@@ -107,7 +108,7 @@ impl<'a> Repair<'a> {
     ) -> Result<Self, RepositoryError> {
         let distrust = Distrust::load(vault).await?;
         let (index, unlisted) = Index::load(vault).await?;
-        let fetcher = Fetcher { vault: vault.clone(), index: Arc::new(index) };
+        let fetcher = Fetcher { vault: vault.clone(), index: Arc::new(index), cached: false };
         let mut repair = Self {
             vault,
             steps: Vec::new(),
@@ -195,14 +196,39 @@ impl<'a> Repair<'a> {
 
     /// Writes what was decided: copies, then the index, then distrust.
     async fn write(&mut self) -> Result<(), RepositoryError> {
-        let sealer = Arc::new(Sealer::new(self.vault.keys.clone(), self.vault.domain)?);
+        let newest = self.vault.keys.newest_key_id();
+        let mut found = BTreeMap::from([(newest, (std::mem::take(&mut self.unlisted), Vec::new()))]);
+        for (emptied, walk) in std::mem::take(&mut self.walks) {
+            found.entry(walk.key_id).or_default().1.push((emptied, walk));
+        }
+        for (key_id, (unlisted, walks)) in found {
+            self.write_sealed(key_id, unlisted, walks).await?;
+        }
+        if !self.damaged.is_empty() {
+            distrust::record(self.vault, &self.damaged).await?;
+        }
+        self.distrust.lift(self.vault, &self.sound).await?;
+        for damage in &self.distrust.damage {
+            self.vault.store.delete(&damage.object).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what was found of what one master key has sealed: the same one vouches for it.
+    async fn write_sealed(
+        &self,
+        key_id: u32,
+        mut listings: Vec<PackListing>,
+        walks: Vec<(PackListing, Walk)>,
+    ) -> Result<(), RepositoryError> {
+        let keys = (self.vault.domain, key_id);
+        let sealer = Arc::new(Sealer::with_key(self.vault.keys.clone(), keys, random()?)?);
         let names = WriterNames::new(self.vault.domain, "repair", 0, sealer.writer())?;
         let packer = Packer::new(self.vault.clone(), sealer.clone(), names.clone());
-        let mut listings = std::mem::take(&mut self.unlisted);
         let found: Vec<_> =
             listings.iter().map(|listing| Folder::Packs.object(self.vault.domain, &listing.name)).collect();
         self.vault.store.sync(&found).await?;
-        for (emptied, walk) in std::mem::take(&mut self.walks) {
+        for (emptied, walk) in walks {
             for chunk in walk.chunks {
                 packer.append(chunk).await?;
             }
@@ -218,16 +244,9 @@ impl<'a> Repair<'a> {
             let sealed = self.vault.seal_record(&sealer, RecordType::Index, id, body).await?;
             self.vault.store.create_own(&object, &[sealed]).await?;
             let (_, read) = index::read_index(self.vault.clone(), object.clone()).await;
-            if read? != some {
+            if read?.packs != some {
                 return Err(RepositoryError::damaged(object, "it was just written, and reads otherwise"));
             }
-        }
-        if !self.damaged.is_empty() {
-            distrust::record(self.vault, &self.damaged).await?;
-        }
-        self.distrust.lift(self.vault, &self.sound).await?;
-        for damage in &self.distrust.damage {
-            self.vault.store.delete(&damage.object).await?;
         }
         Ok(())
     }

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::generation::Generations;
 use crate::init::{self, Opened};
-use crate::keys::Keys;
+use crate::keys::{FIRST_KEY_ID, Keys};
+use crate::masters;
 use crate::object_name::{Folder, ManifestName};
 use crate::pool::Pool;
-use crate::record::RecordType;
+use crate::record::{RecordType, key_id_of};
 use crate::seal::Opener;
 use crate::store::Store;
 use crate::vault::Vault;
@@ -32,6 +34,8 @@ pub struct Repository {
 #[derive(Debug)]
 struct Inner {
     location: Location,
+    /// What opens it again after its key was rotated.
+    unlock: Unlock,
     store: Store,
     keys: Arc<Keys>,
     sealed: Option<Arc<Vault>>,
@@ -50,20 +54,34 @@ impl Repository {
     /// Opens a repository. Fails with `NotInitialised`, `WrongKey`, `KeyRequired`, `NotEncrypted`, `KeyFileUnreadable`,
     /// `UnsupportedVersion` or `Damaged`, each distinct.
     pub async fn open(location: &Location, unlock: &Unlock) -> Result<Self, RepositoryError> {
-        Ok(Self::new(location, init::open(location, unlock).await?))
+        Ok(Self::new(location, unlock, init::open(location, unlock).await?))
     }
 
-    pub(crate) fn new(location: &Location, from: Opened) -> Self {
+    /// The repository with the keys that are in force: this one, or opened again where its key was rotated meanwhile. For programs
+    /// that keep a repository open; what others began with the old keys fails with `KeyRotated`.
+    pub async fn current(&self) -> Result<Self, RepositoryError> {
+        match self.vaults().next() {
+            Some(vault) if masters::check_current(vault).await.is_err() => {
+                Self::open(self.location(), &self.inner.unlock).await
+            }
+            _ => Ok(self.clone()),
+        }
+    }
+
+    pub(crate) fn new(location: &Location, unlock: &Unlock, from: Opened) -> Self {
         let Opened { store, config, keys } = from;
         let (keys, pool) = (Arc::new(keys), Pool::new());
+        // Where reading what to build on is dear, chunks are stored whole.
+        let store_is_near = store.is_near();
         let vault = |domain| {
             let opener = Arc::new(Opener::new(keys.clone(), domain));
             let (store, keys, pool, chunk) = (store.clone(), keys.clone(), pool.clone(), config.chunk);
-            Arc::new(Vault { domain, store, keys, opener, pool, chunk, deltas: config.takes_deltas() })
+            Arc::new(Vault { domain, store, keys, opener, pool, chunk, deltas: config.takes_deltas() && store_is_near })
         };
         let sealed = config.encrypted.then(|| vault(Domain::Sealed));
         let plain = config.plain.then(|| vault(Domain::Plain));
-        Self { inner: Arc::new(Inner { location: location.clone(), sealed, plain, store, keys }) }
+        let (location, unlock) = (location.clone(), unlock.clone());
+        Self { inner: Arc::new(Inner { location, unlock, store, keys, sealed, plain }) }
     }
 
     /// Its identity.
@@ -90,7 +108,7 @@ impl Repository {
         domain: Domain,
         compression: Compression,
     ) -> Result<BackupWriter, RepositoryError> {
-        BackupWriter::begin(self.vault(domain)?, job, epoch, compression).await
+        BackupWriter::begin(self.vault(domain)?, job, epoch, compression, None).await
     }
 
     /// All manifests of all domains, by job and epoch. One that is damaged doesn't hide the others.
@@ -111,10 +129,10 @@ impl Repository {
         // Only now: what was there before these are read, and is of the newest generation, no prune has overlooked.
         let generations = self.generations().await?;
         entries.retain_mut(|entry| generations.judge(entry));
-        Ok(entries)
+        Ok(one_for_each(entries))
     }
 
-    /// The manifests that are there, void ones included.
+    /// The manifests that are there: void ones included, and those that were encrypted anew beside what they stand for.
     pub(crate) async fn read_all_manifests(
         &self,
         wanted: impl Fn(&ManifestName) -> bool,
@@ -122,18 +140,19 @@ impl Repository {
         let mut entries = Vec::new();
         for vault in self.vaults() {
             let mut names = Vec::new();
-            for (key, _) in vault.store.list(&Folder::Manifests.of(vault.domain)).await? {
-                match ManifestName::parse(&key) {
-                    Ok(name) if wanted(&name) => names.push((key, name)),
+            for (object, _) in vault.store.list(&Folder::Manifests.of(vault.domain)).await? {
+                match ManifestName::parse(&object) {
+                    Ok(name) if wanted(&name) => names.push((object, name)),
                     Ok(_) => {}
-                    Err(_) => tracing::warn!(key, "not the name of a manifest; ignored"),
+                    Err(_) => tracing::warn!(object, "not the name of a manifest; ignored"),
                 }
             }
-            let reads = stream::iter(names).map(|(key, name)| list_manifest(vault.clone(), key, name)).buffered(READS);
+            let reads = stream::iter(names).map(|(object, name)| list_manifest(vault.clone(), object, name));
+            let reads = reads.buffered(READS);
             let found: Vec<Option<ManifestEntry>> = reads.try_collect().await?;
             entries.extend(found.into_iter().flatten());
         }
-        entries.sort_by(|a, b| (&a.job, a.epoch, &a.key).cmp(&(&b.job, b.epoch, &b.key)));
+        entries.sort_by(|a, b| (&a.job, a.epoch, &a.object).cmp(&(&b.job, b.epoch, &b.object)));
         Ok(entries)
     }
 
@@ -143,10 +162,11 @@ impl Repository {
         let vault = self.vault(domain)?;
         let listed = vault.store.list(&Folder::Manifests.of(domain)).await?;
         let mut named: Vec<_> =
-            listed.into_iter().filter_map(|(key, _)| Some((ManifestName::parse(&key).ok()?, key))).collect();
-        named.sort_by(|(a, _), (b, _)| (&b.job, b.epoch).cmp(&(&a.job, a.epoch)));
-        for (name, key) in named.into_iter().take(NEWEST) {
-            let Some(mut entry) = list_manifest(vault.clone(), key, name).await? else { continue };
+            listed.into_iter().filter_map(|(object, _)| Some((ManifestName::parse(&object).ok()?, object))).collect();
+        let order = |name: &ManifestName| (name.job.clone(), name.epoch, name.resealed);
+        named.sort_by_cached_key(|(name, _)| std::cmp::Reverse(order(name)));
+        for (name, object) in named.into_iter().take(NEWEST) {
+            let Some(mut entry) = list_manifest(vault.clone(), object, name).await? else { continue };
             let counts = self.generations().await?.judge(&mut entry);
             if let Ok(manifest) = entry.manifest
                 && counts
@@ -161,17 +181,30 @@ impl Repository {
     /// One manifest by its key. Fails with `Missing`, `Damaged` (also where a prune has made it void) or `BadName`.
     pub async fn read_manifest(&self, key: &str) -> Result<(Manifest, ManifestRef), RepositoryError> {
         let vault = self.vault(ManifestName::parse(key)?.domain)?;
-        let (manifest, reference) = read_manifest_in(&vault, key).await?;
-        if self.generations().await?.voids(key, manifest.generation) {
-            return Err(RepositoryError::damaged(key, "it is void: a prune began before it was written"));
+        let mut failed = None;
+        for object in manifest_objects(&vault, key).await? {
+            let error = match read_manifest_in(&vault, &object).await {
+                Ok((manifest, reference)) => {
+                    if !self.generations().await?.voids(&object, manifest.generation) {
+                        return Ok((manifest, reference));
+                    }
+                    RepositoryError::damaged(key, "it is void: a prune began before it was written")
+                }
+                Err(error) if error.damage().is_some() => error,
+                Err(error) => return Err(error),
+            };
+            failed = failed.or(Some(error));
         }
-        Ok((manifest, reference))
+        Err(failed.unwrap_or_else(|| RepositoryError::Missing { object: key.into() }))
     }
 
     /// Removes a manifest; its chunks stay until a prune. Succeeds if it is already gone.
     pub async fn delete_manifest(&self, key: &str) -> Result<(), RepositoryError> {
-        ManifestName::parse(key)?;
-        self.inner.store.delete(key).await
+        let vault = self.vault(ManifestName::parse(key)?.domain)?;
+        for object in manifest_objects(&vault, key).await? {
+            self.inner.store.delete(&object).await?;
+        }
+        Ok(())
     }
 
     /// Prepares reading a backup: loads the index, and makes up for damaged index objects from the packs' footers.
@@ -214,34 +247,83 @@ impl Repository {
     }
 }
 
-/// A manifest that is what its name says.
-pub(crate) async fn read_manifest_in(vault: &Vault, key: &str) -> Result<(Manifest, ManifestRef), RepositoryError> {
-    let name = ManifestName::parse(key)?;
-    let (body, stored) = vault.read_named(key, RecordType::Manifest).await?;
-    let manifest = Manifest::decode(key, &body)?;
-    if (&manifest.job, manifest.epoch, manifest.domain) != (&name.job, name.epoch, name.domain) {
-        return Err(RepositoryError::damaged(key, "it isn't what its name says"));
+/// The objects of a manifest: what it was at first, and what it was encrypted anew as; the newest master key's first.
+pub(crate) async fn manifest_objects(vault: &Vault, key: &str) -> Result<Vec<String>, RepositoryError> {
+    if vault.keys.newest_key_id() <= FIRST_KEY_ID {
+        return Ok(vec![key.into()]);
     }
-    let hash = blake3::hash(&stored).to_hex().to_string();
-    Ok((manifest, ManifestRef { key: key.into(), hash, stored_bytes: stored.len() as u64 }))
+    let listed = vault.store.list(&Folder::Manifests.of(vault.domain)).await?;
+    let named = listed.into_iter().filter_map(|(object, _)| Some((ManifestName::parse(&object).ok()?, object)));
+    let mut objects: Vec<_> = named.filter(|(name, _)| name.key == key).collect();
+    objects.sort_by_key(|(name, _)| std::cmp::Reverse(name.resealed));
+    Ok(objects.into_iter().map(|(_, object)| object).collect())
+}
+
+/// Of each backup the manifest that says most: a sound one, sealed with the newest master.
+fn one_for_each(entries: Vec<ManifestEntry>) -> Vec<ManifestEntry> {
+    let merit = |entry: &ManifestEntry| (entry.manifest.is_ok(), entry.settled, entry.key_id);
+    let mut best: Vec<ManifestEntry> = Vec::with_capacity(entries.len());
+    // Those of one backup lie side by side: their names begin alike.
+    for entry in entries {
+        match best.last_mut() {
+            Some(last) if last.key == entry.key && merit(last) >= merit(&entry) => {}
+            Some(last) if last.key == entry.key => *last = entry,
+            _ => best.push(entry),
+        }
+    }
+    best
+}
+
+/// A manifest that is what its object's name says.
+pub(crate) async fn read_manifest_in(vault: &Vault, object: &str) -> Result<(Manifest, ManifestRef), RepositoryError> {
+    let (manifest, stored) = read_stored(vault, &ManifestName::parse(object)?, object).await?;
+    let reference = reference_of(object, &manifest, &stored)?;
+    Ok((manifest, reference))
+}
+
+/// How a manifest that is stored as these bytes is referred to.
+pub(crate) fn reference_of(object: &str, manifest: &Manifest, stored: &Bytes) -> Result<ManifestRef, RepositoryError> {
+    Ok(ManifestRef {
+        key: ManifestName::parse(object)?.key,
+        hash: blake3::hash(stored).to_hex().to_string(),
+        former_hashes: manifest.former_hashes.clone(),
+        stored_bytes: stored.len() as u64,
+    })
+}
+
+async fn read_stored(vault: &Vault, name: &ManifestName, object: &str) -> Result<(Manifest, Bytes), RepositoryError> {
+    let (body, stored) = vault.read_named(object, RecordType::Manifest).await?;
+    let manifest = Manifest::decode(object, &body)?;
+    if (&manifest.job, manifest.epoch, manifest.domain) != (&name.job, name.epoch, name.domain) {
+        return Err(RepositoryError::damaged(object, "it isn't what its name says"));
+    }
+    Ok((manifest, stored))
 }
 
 /// A row of the list of manifests, not yet judged; none for one that is deleted meanwhile.
 async fn list_manifest(
     vault: Arc<Vault>,
-    key: String,
+    object: String,
     name: ManifestName,
 ) -> Result<Option<ManifestEntry>, RepositoryError> {
-    let manifest = match read_manifest_in(&vault, &key).await {
-        Ok((manifest, _)) => Ok(manifest),
+    let (mut key_id, mut retired) = (name.resealed.unwrap_or_default(), false);
+    let manifest = match read_stored(&vault, &name, &object).await {
+        Ok((manifest, stored)) => {
+            key_id = key_id_of(&stored);
+            Ok(manifest)
+        }
         Err(RepositoryError::Missing { .. }) => return Ok(None),
         Err(error) => match (error.damage(), error) {
-            (Some(damage), _) => Err(damage),
+            (Some(damage), error) => {
+                retired = matches!(error, RepositoryError::RetiredKey { .. });
+                Err(damage)
+            }
             (None, error @ RepositoryError::UnsupportedVersion { .. }) => {
-                Err(crate::Damage { object: key.clone(), problem: error.to_string() })
+                Err(crate::Damage { object: object.clone(), problem: error.to_string() })
             }
             (None, error) => return Err(error),
         },
     };
-    Ok(Some(ManifestEntry { key, job: name.job, epoch: name.epoch, manifest, settled: false }))
+    let ManifestName { job, epoch, key, .. } = name;
+    Ok(Some(ManifestEntry { key, object, key_id, retired, job, epoch, manifest, settled: false }))
 }

@@ -14,8 +14,9 @@ use crate::index::Index;
 use crate::init::read_slot;
 use crate::limits::{RECORD_OBJECT_BYTES, UNSEALED_BYTES};
 use crate::list::list_id;
+use crate::masters::parse_mark;
 use crate::names::unhex;
-use crate::object_name::{Folder, GENERATIONS, ManifestName, is_writers_own};
+use crate::object_name::{Folder, GENERATIONS, ManifestName, is_writers_own, parse_list};
 use crate::record::RecordType;
 use crate::slot::is_slot_name;
 use crate::vault::Vault;
@@ -140,6 +141,7 @@ impl Look<'_> {
             None if object == CONFIG => Some("config"),
             None if is_slot_name(object) => Some("key slots"),
             None if object.starts_with(&format!("{GENERATIONS}/")) => Some("generations"),
+            None if parse_mark(object).is_some() => Some("marks of master keys"),
             None => None,
         };
         let counted = self.scan.objects.entry(known.unwrap_or("unknown").into()).or_default();
@@ -211,9 +213,9 @@ impl Look<'_> {
         }
         let folder = format!("{}/", Folder::Lists.of(vault.domain));
         let mut others: Vec<String> = self.sizes.keys().filter(|name| name.starts_with(&folder)).cloned().collect();
-        others.retain(|name| !seen.contains(&name[folder.len()..]) && unhex::<32>(&name[folder.len()..]).is_some());
+        others.retain(|name| parse_list(vault.domain, name).is_some_and(|(id, _)| !seen.contains(id)));
         for name in others {
-            if self.check(check_list(vault, &name, &name[folder.len()..]).await)?.is_some() {
+            if self.check(check_list(vault, &name).await)?.is_some() {
                 self.odd(OddityKind::Orphan, &name, "no manifest names this chunk list");
             }
         }
@@ -272,7 +274,7 @@ fn sealed_kind(vault: &Vault, object: &str) -> Option<&'static str> {
     if within(Folder::Index).is_some_and(is_writers_own) {
         return Some("index objects");
     }
-    if within(Folder::Lists).is_some_and(|id| unhex::<32>(id).is_some()) {
+    if parse_list(vault.domain, object).is_some() {
         return Some("chunk lists");
     }
     if within(Folder::Distrust).is_some_and(|id| unhex::<32>(id).is_some()) {
@@ -284,8 +286,9 @@ fn sealed_kind(vault: &Vault, object: &str) -> Option<&'static str> {
     ManifestName::parse(object).is_ok().then_some("manifests")
 }
 
-async fn check_list(vault: &Vault, object: &str, id: &str) -> Result<(), RepositoryError> {
-    let id: [u8; 32] = unhex(id).ok_or_else(|| RepositoryError::damaged(object, "that is no list id"))?;
+async fn check_list(vault: &Vault, object: &str) -> Result<(), RepositoryError> {
+    let id = parse_list(vault.domain, object).and_then(|(id, _)| unhex(id));
+    let id: [u8; 32] = id.ok_or_else(|| RepositoryError::damaged(object, "that is no list id"))?;
     let stored = vault.store.read(object, RECORD_OBJECT_BYTES).await?;
     let body = vault.open_record(object, stored, RecordType::List, id).await?;
     if list_id(&vault.domain_keys().list_id, &body) == id {

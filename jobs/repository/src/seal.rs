@@ -31,13 +31,23 @@ pub(crate) struct Sealer {
 }
 
 impl Sealer {
-    /// A sealer with a writer id of its own.
+    /// A sealer with a writer id of its own. Seals with the newest master key.
     pub(crate) fn new(keys: Arc<Keys>, domain: Domain) -> Result<Self, RepositoryError> {
         Self::with_writer(keys, domain, random()?)
     }
 
     pub(crate) fn with_writer(keys: Arc<Keys>, domain: Domain, writer: [u8; 32]) -> Result<Self, RepositoryError> {
-        let key_id = if domain == Domain::Sealed { keys.newest_key_id() } else { 0 };
+        let key_id = keys.newest_key_id();
+        Self::with_key(keys, (domain, key_id), writer)
+    }
+
+    /// Seals with the master of this id (of no account in the plain domain): for what says again what that one has sealed.
+    pub(crate) fn with_key(
+        keys: Arc<Keys>,
+        (domain, key_id): (Domain, u32),
+        writer: [u8; 32],
+    ) -> Result<Self, RepositoryError> {
+        let key_id = if domain == Domain::Sealed { key_id } else { 0 };
         let cipher = match domain {
             Domain::Plain => None,
             Domain::Sealed => {
@@ -46,6 +56,11 @@ impl Sealer {
             }
         };
         Ok(Self { keys, key_id, writer, cipher, counter: AtomicU64::new(0) })
+    }
+
+    /// Of the master key that it seals with; 0 in the plain domain.
+    pub(crate) fn key_id(&self) -> u32 {
+        self.key_id
     }
 
     /// The writer's id.

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::config::binary;
 use crate::envelope::{self, EnvelopeType};
-use crate::keys::{Key, KeyRing, derive, random};
+use crate::keys::{FIRST_KEY_ID, Key, KeyRing, derive, random};
 use crate::limits::LABEL_BYTES;
 use crate::names::{hex, is_hex};
 use crate::{PassphraseCost, RepositoryError, RepositoryId, Secret, SlotInfo, SlotKind};
@@ -36,9 +36,22 @@ pub(crate) struct Slot {
     salt: Binary,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     argon2id: Option<PassphraseCost>,
+    /// Of the newest master in its ring.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    key_id: u32,
+}
+
+fn first() -> u32 {
+    FIRST_KEY_ID
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_first(key_id: &u32) -> bool {
+    *key_id == FIRST_KEY_ID
 }
 
 /// A slot as stored.
+#[derive(Clone)]
 pub(crate) struct StoredSlot {
     name: String,
     slot: Slot,
@@ -65,7 +78,7 @@ impl Slot {
     pub(crate) fn new(
         repository: &RepositoryId,
         secret: &SlotSecret,
-        label: &str,
+        (label, key_id): (&str, u32),
         cost: PassphraseCost,
     ) -> Result<Self, RepositoryError> {
         if let SlotSecret::Passphrase(passphrase) = secret
@@ -84,6 +97,7 @@ impl Slot {
             created_at: DateTime::now(),
             salt: binary(&random::<32>()?),
             argon2id: (secret.kind() == SlotKind::Passphrase).then_some(cost),
+            key_id,
         })
     }
 
@@ -102,6 +116,11 @@ impl Slot {
         wrapped.extend(tag.map_err(|_| internal("a key ring of 64 GiB".into()))?);
         let body = rawdoc! { "slot": slot, "wrapped": binary(&wrapped) };
         Ok(envelope::wrap(EnvelopeType::Slot, body.as_bytes()))
+    }
+
+    /// The newest master's id in its ring.
+    pub(crate) fn key_id(&self) -> u32 {
+        self.key_id
     }
 
     pub(crate) fn info(&self) -> SlotInfo {
@@ -196,7 +215,7 @@ mod tests {
         let repository = RepositoryId::from_bytes([3; 16]);
         let ring = KeyRing::generate().expect("randomness");
         let right = SlotSecret::Passphrase(Secret::new("correct horse"));
-        let slot = Slot::new(&repository, &right, "people", cheap()).expect("made");
+        let slot = Slot::new(&repository, &right, ("people", 1), cheap()).expect("made");
         let bytes = slot.seal(&right, &ring).expect("sealed");
         let stored = StoredSlot::read(&slot.name(), &bytes).expect("read");
         assert!(stored.is_of(&repository));
@@ -212,8 +231,8 @@ mod tests {
         let repository = RepositoryId::from_bytes([3; 16]);
         let secret = SlotSecret::Passphrase(Secret::new("x"));
         let cost = PassphraseCost { memory_kib: u32::MAX, iterations: 1, lanes: 1 };
-        let slot = Slot::new(&repository, &secret, "", cost).expect("made");
+        let slot = Slot::new(&repository, &secret, ("", 1), cost).expect("made");
         assert!(slot.seal(&secret, &KeyRing::generate().expect("randomness")).is_err());
-        assert!(Slot::new(&repository, &SlotSecret::Passphrase(Secret::new("")), "", cheap()).is_err());
+        assert!(Slot::new(&repository, &SlotSecret::Passphrase(Secret::new("")), ("", 1), cheap()).is_err());
     }
 }

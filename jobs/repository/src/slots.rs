@@ -6,7 +6,7 @@ use crate::init;
 use crate::limits::UNSEALED_BYTES;
 use crate::pool::Pool;
 use crate::slot::{SLOTS, is_slot_name};
-use crate::{PassphraseCost, Repository, RepositoryError, SlotInfo, Unlock};
+use crate::{Domain, PassphraseCost, Repository, RepositoryError, SlotInfo, Unlock, masters};
 
 impl Repository {
     /// Adds a key slot; a key file that doesn't exist is made. The slot is proven by opening it before this returns.
@@ -20,6 +20,11 @@ impl Repository {
         let secret = init::secret_of(unlock, true)?.ok_or_else(|| refused("a key file or a passphrase is needed"))?;
         let cost = PassphraseCost::default();
         let slot = init::add_slot(self.store(), self.id(), ring, secret, label, cost).await?;
+        // A rotation may have come between, which knows nothing of it.
+        if let Err(error) = masters::check_current(&*self.vault(Domain::Sealed)?).await {
+            self.store().delete(&slot.name()).await?;
+            return Err(error);
+        }
         Ok(slot.info())
     }
 
@@ -46,6 +51,7 @@ impl Repository {
         let other = self.opens_otherwise(&name, kept).await?.ok_or_else(|| {
             refused(format!("no other slot than {id} opens with the key given: add one, and give the key that stays"))
         })?;
+        masters::check_current(&*self.vault(Domain::Sealed)?).await?;
         self.store().delete(&name).await?;
         // Somebody may have removed the other one at the same moment.
         if self.store().size(&other).await?.is_none() {
@@ -55,14 +61,14 @@ impl Repository {
         Ok(())
     }
 
-    /// The name of a slot that opens with this key, beside one.
+    /// The name of a slot that opens with this key to the ring that is in use here, beside one.
     async fn opens_otherwise(&self, beside: &str, unlock: &Unlock) -> Result<Option<String>, RepositoryError> {
         let Some(secret) = init::secret_of(unlock, false)? else { return Ok(None) };
         let (slots, _) = init::read_slots(self.store(), self.id()).await?;
         for slot in slots.into_iter().filter(|slot| slot.is_for(&secret) && slot.slot().name() != beside) {
             let (name, secret) = (slot.slot().name(), secret.clone());
             let opened = Pool::new().run(move || slot.open(&secret)).await?;
-            if opened.is_ok_and(|ring| ring.is_some()) {
+            if opened.is_ok_and(|ring| ring.is_some_and(|ring| self.keys().ring().is_some_and(|ours| ring.is(ours)))) {
                 return Ok(Some(name));
             }
         }

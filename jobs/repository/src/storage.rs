@@ -42,6 +42,10 @@ pub(crate) trait Storage: fmt::Debug + Send + Sync {
     fn writes_at_once(&self) -> u32 {
         1
     }
+    /// Whether every read is a request to somewhere else.
+    fn is_far(&self) -> bool {
+        false
+    }
 }
 
 /// A local folder.

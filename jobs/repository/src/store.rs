@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::Error;
+use tokio::task::spawn_blocking;
 
 use crate::RepositoryError;
+use crate::cache::Cache;
 use crate::error::storage_is_retryable;
 use crate::keys::random;
 use crate::names::hex;
@@ -16,6 +18,9 @@ use crate::storage::Storage;
 
 /// Pauses before further attempts.
 const PAUSES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(250), Duration::from_secs(1)];
+
+/// Larger packs than writers ever make aren't cached.
+const CACHED_PACK_BYTES: u64 = 64 << 20;
 
 /// What became of a create.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,16 +34,66 @@ pub(crate) enum Created {
 pub(crate) struct Store {
     storage: Arc<dyn Storage>,
     create_only: bool,
+    /// For packs of a storage that is far.
+    cache: Option<Arc<Cache>>,
 }
 
 impl Store {
     pub(crate) fn new(storage: Arc<dyn Storage>, create_only: bool) -> Self {
-        Self { storage, create_only }
+        Self { storage, create_only, cache: None }
     }
 
     /// The same storage, used as the config says.
-    pub(crate) fn with_create_only(&self, create_only: bool) -> Self {
-        Self { storage: self.storage.clone(), create_only }
+    pub(crate) fn with_create_only(self, create_only: bool) -> Self {
+        Self { create_only, ..self }
+    }
+
+    /// The same storage with a cache, if it is far.
+    pub(crate) fn with_cache(self, cache: Cache) -> Self {
+        let cache = self.storage.is_far().then(|| Arc::new(cache));
+        Self { cache, ..self }
+    }
+
+    /// Whether single chunks are read at little cost, again and again.
+    pub(crate) fn is_near(&self) -> bool {
+        !self.storage.is_far() || self.cache.is_some()
+    }
+
+    /// Writes a pack as [`Self::create_own`] does, and keeps it in the cache.
+    pub(crate) async fn create_pack(&self, name: &str, parts: &[Bytes]) -> Result<(), RepositoryError> {
+        self.create_own(name, parts).await?;
+        self.keep(name, parts.to_vec()).await;
+        Ok(())
+    }
+
+    /// A part of a pack of this size from the cache, where the whole pack goes if it isn't there. None without a cache, and where
+    /// the cache can't help.
+    pub(crate) async fn read_cached(&self, name: &str, range: Range<u64>, stored_bytes: u64) -> Option<Bytes> {
+        let cache = self.cache.clone()?;
+        let (object, wanted) = (name.to_owned(), range.clone());
+        if let Some(read) = spawn_blocking(move || cache.read(&object, wanted)).await.ok()? {
+            return Some(read);
+        }
+        let pack = self.read(name, stored_bytes.min(CACHED_PACK_BYTES)).await.ok()?;
+        let bounds = usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?;
+        let read = (bounds.end <= pack.len()).then(|| pack.slice(bounds))?;
+        self.keep(name, vec![pack]).await;
+        Some(read)
+    }
+
+    /// Forgets a pack that was cached: something is wrong with the copy.
+    pub(crate) fn forget(&self, name: &str) {
+        if let Some(cache) = &self.cache {
+            cache.forget(name);
+        }
+    }
+
+    async fn keep(&self, name: &str, parts: Vec<Bytes>) {
+        let Some(cache) = self.cache.clone() else { return };
+        let object = name.to_owned();
+        if let Ok(Err(error)) = spawn_blocking(move || cache.keep(&object, &parts)).await {
+            tracing::warn!(object = name, %error, "the cache can't keep a pack");
+        }
     }
 
     /// How many large writes at once are faster than one after another.

@@ -159,7 +159,7 @@ fn seal(
         delta,
     };
     let tried = match (base, writer.level()) {
-        (Some(base), Some(level)) => Some((delta::diff(&base.raw, raw, level)?, base)),
+        (Some(base), Some(_)) => Some((delta::diff(&base.raw, raw)?, base)),
         _ => None,
     };
     let as_delta =

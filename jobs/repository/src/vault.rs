@@ -8,9 +8,9 @@ use crate::keys::{DomainKeys, Keys};
 use crate::limits::RECORD_OBJECT_BYTES;
 use crate::list::{self, ListEntry};
 use crate::names::unhex;
-use crate::object_name::Folder;
+use crate::object_name::{Folder, list_name, resealed_with};
 use crate::pool::Pool;
-use crate::record::RecordType;
+use crate::record::{RecordType, key_id_of};
 use crate::seal::{Opener, Sealer};
 use crate::store::Store;
 use crate::{ChunkSizes, Domain, ListRef, RepositoryError};
@@ -34,6 +34,12 @@ pub(crate) struct Vault {
 impl Vault {
     pub(crate) fn domain_keys(&self) -> &DomainKeys {
         self.keys.domain(self.domain).expect("a vault is made for domains that have keys")
+    }
+
+    /// A vault for single records of the sealed domain.
+    pub(crate) fn sealed(store: Store, keys: Arc<Keys>) -> Self {
+        let (domain, opener) = (Domain::Sealed, Arc::new(Opener::new(keys.clone(), Domain::Sealed)));
+        Self { domain, store, keys, opener, pool: Pool::new(), chunk: ChunkSizes::default(), deltas: false }
     }
 
     /// The same storage with the keys of what belongs to no domain: the sealed one's wherever there are keys.
@@ -62,7 +68,7 @@ impl Vault {
         Ok(record.into())
     }
 
-    /// Opens a record on the pool; `Damaged` names the object.
+    /// Opens a record on the pool; `Damaged` names the object. Where its name says which master it is sealed with, that must be so.
     pub(crate) async fn open_record(
         &self,
         object: &str,
@@ -70,7 +76,13 @@ impl Vault {
         record_type: RecordType,
         id: [u8; 32],
     ) -> Result<Vec<u8>, RepositoryError> {
-        let opener = self.opener.clone();
+        let (opener, key_id) = (self.opener.clone(), key_id_of(&record));
+        if self.domain == Domain::Sealed && self.keys.is_retired(key_id) {
+            return Err(RepositoryError::RetiredKey { object: object.into(), key_id });
+        }
+        if resealed_with(object).is_some_and(|named| named != key_id) {
+            return Err(RepositoryError::damaged(object, "it is sealed with another master key than its name says"));
+        }
         let raw = self.pool.run(move || opener.open(&record, record_type, &id)).await?;
         raw.map_err(|problem| RepositoryError::damaged(object, problem))
     }
@@ -86,20 +98,60 @@ impl Vault {
         Ok((raw, stored))
     }
 
-    /// The entries of a chunk list, from its object or from within its reference.
+    /// The name under which this repository's writers store a chunk list now: it says which master the list is sealed with, so that
+    /// nothing new refers to what an older one has sealed.
+    pub(crate) fn list_name(&self, id: &str) -> String {
+        let key_id = if self.domain == Domain::Sealed { self.keys.newest_key_id() } else { 0 };
+        list_name(self.domain, id, key_id)
+    }
+
+    /// The entries of a chunk list, from within its reference or from any object of it that is sound, the newest master's first.
     pub(crate) async fn read_list(&self, reference: &ListRef) -> Result<Vec<ListEntry>, RepositoryError> {
-        let object = Folder::Lists.object(self.domain, &reference.id);
-        let damaged = |problem: &str| RepositoryError::damaged(&*object, problem);
-        let id: [u8; 32] = unhex(&reference.id).ok_or_else(|| damaged("that is no list id"))?;
-        let body = if let Some(inline) = &reference.inline {
-            inline.bytes.clone()
-        } else {
-            let stored = self.store.read(&object, RECORD_OBJECT_BYTES).await?;
-            self.open_record(&object, stored, RecordType::List, id).await?
+        let Some(inline) = &reference.inline else {
+            let mut failed = None;
+            for object in self.list_names(&reference.id) {
+                match self.read_list_at(&object, reference).await {
+                    // Of two troubles, that a list is missing under one name tells less than that it is damaged under another.
+                    Err(RepositoryError::Missing { .. }) if failed.is_some() => {}
+                    Err(error) if error.damage().is_some() => failed = Some(error),
+                    read => return read,
+                }
+            }
+            return Err(failed.expect("there is a name for each master"));
         };
-        if list::list_id(&self.domain_keys().list_id, &body) != id {
+        self.decode_list(&Folder::Lists.object(self.domain, &reference.id), reference, &inline.bytes)
+    }
+
+    /// The entries of a chunk list that is an object of this name.
+    pub(crate) async fn read_list_at(
+        &self,
+        object: &str,
+        reference: &ListRef,
+    ) -> Result<Vec<ListEntry>, RepositoryError> {
+        let id = list_id_of(object, &reference.id)?;
+        let stored = self.store.read(object, RECORD_OBJECT_BYTES).await?;
+        let body = self.open_record(object, stored, RecordType::List, id).await?;
+        self.decode_list(object, reference, &body)
+    }
+
+    /// The names that a list may have, the newest master's first.
+    fn list_names(&self, id: &str) -> Vec<String> {
+        let ring = self.keys.ring().filter(|_| self.domain == Domain::Sealed);
+        let mut key_ids: Vec<u32> = ring.map_or(vec![0], |ring| ring.masters.iter().map(|(id, _)| *id).collect());
+        key_ids.sort_unstable_by_key(|key_id| std::cmp::Reverse(*key_id));
+        key_ids.into_iter().map(|key_id| list_name(self.domain, id, key_id)).collect()
+    }
+
+    fn decode_list(&self, object: &str, reference: &ListRef, body: &[u8]) -> Result<Vec<ListEntry>, RepositoryError> {
+        let damaged = |problem: &str| RepositoryError::damaged(object, problem);
+        let id = list_id_of(object, &reference.id)?;
+        if list::list_id(&self.domain_keys().list_id, body) != id {
             return Err(damaged("its content isn't what its name says"));
         }
-        list::decode(&body, reference).ok_or_else(|| damaged("it doesn't agree with what refers to it"))
+        list::decode(body, reference).ok_or_else(|| damaged("it doesn't agree with what refers to it"))
     }
+}
+
+fn list_id_of(object: &str, id: &str) -> Result<[u8; 32], RepositoryError> {
+    unhex(id).ok_or_else(|| RepositoryError::damaged(object, "that is no list id"))
 }

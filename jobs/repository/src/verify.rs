@@ -146,7 +146,7 @@ async fn examine(
         contents.note_present(&index, &vec![false; index.packs.len()]);
         progress(all);
     } else {
-        let fetcher = Fetcher { vault: vault.clone(), index: index.clone() };
+        let fetcher = Fetcher { vault: vault.clone(), index: index.clone(), cached: false };
         let chosen = share.choose(&index, &involved);
         let read = whole(&index, &chosen);
         (coverage.packs_read, coverage.bytes_read) = (read.packs_total, read.bytes_total);
@@ -159,7 +159,7 @@ async fn examine(
     let packs = contents.pack_findings(manifest, &index, &involved, level);
     findings.extend(packs);
     if level == VerifyLevel::Data {
-        let reader = BackupReader::new(Fetcher { vault: vault.clone(), index }, manifest.clone());
+        let reader = BackupReader::new(Fetcher { vault: vault.clone(), index, cached: false }, manifest.clone());
         findings.extend(contents.check_hashes(&reader, key, stop).await?);
     }
     Ok(Verified { findings, coverage })

@@ -16,11 +16,12 @@ use crate::generation::Generations;
 use crate::index::{Index, Pack};
 use crate::ledger::WriteStats;
 use crate::list::List;
-use crate::object_name::{Folder, WriterNames};
+use crate::object_name::{Folder, WriterNames, resealed_manifest};
 use crate::pack_listing::{self, PackListing};
 use crate::packer::Packer;
 use crate::predecessor::Predecessor;
 use crate::record::RecordType;
+use crate::repository::reference_of;
 use crate::seal::Sealer;
 use crate::store::Created;
 use crate::vault::Vault;
@@ -45,6 +46,8 @@ struct Inner {
     job: String,
     epoch: i64,
     level: Option<i32>,
+    /// The manifest that is encrypted anew; none: it is a new one.
+    replacing: Option<String>,
     /// As they were before anything was looked up.
     generations: Generations,
     commit: Mutex<Commit>,
@@ -62,6 +65,7 @@ struct Commit {
 #[derive(Clone, Debug)]
 pub struct PreparedManifest {
     reference: ManifestRef,
+    object: String,
     sealed: Bytes,
 }
 
@@ -78,13 +82,14 @@ impl BackupWriter {
         job: &str,
         epoch: i64,
         compression: Compression,
+        replacing: Option<String>,
     ) -> Result<Self, RepositoryError> {
         compression.check()?;
         let sealer = Arc::new(Sealer::new(vault.keys.clone(), vault.domain)?);
         let names = WriterNames::new(vault.domain, job, epoch, sealer.writer())?;
         let generations = Generations::load(&vault).await?;
         let (mut index, mut found) = Index::load(&vault).await?;
-        let is_left_out = |pack: &Pack| pack.distrusted || generations.may_doom(&pack.object);
+        let is_left_out = |pack: &Pack| !pack.is_trusted() || generations.may_doom(&pack.object);
         let out: BTreeSet<String> =
             index.packs.iter().filter(|pack| is_left_out(pack)).map(|pack| pack.name().to_owned()).collect();
         index.leave_out(&is_left_out);
@@ -92,13 +97,13 @@ impl BackupWriter {
         // Their writer may have died before they were durable, and our manifest may build on them.
         let packs: Vec<_> = found.iter().map(|listing| Folder::Packs.object(vault.domain, &listing.name)).collect();
         vault.store.sync(&packs).await?;
-        let fetcher = Fetcher { vault: vault.clone(), index: Arc::new(index) };
+        let fetcher = Fetcher { vault: vault.clone(), index: Arc::new(index), cached: true };
         let packer = Packer::new(vault, sealer, names);
         // What a crashed predecessor left is listed by our index, so that the index heals itself.
         packer.ledger().unlisted = found;
         let (job, level) = (job.to_owned(), compression.level);
         let commit = Mutex::default();
-        Ok(Self { inner: Arc::new(Inner { packer, fetcher, job, epoch, level, generations, commit }) })
+        Ok(Self { inner: Arc::new(Inner { packer, fetcher, job, epoch, level, replacing, generations, commit }) })
     }
 
     /// Starts a collection. Several may be written at once; their chunks share packs.
@@ -173,38 +178,44 @@ impl BackupWriter {
         if !limits::is_shallow(raw, limits::MANIFEST_DEPTH) {
             return Err(bad_manifest("options or an index are nested too deeply".into()));
         }
-        let key = self.packer().names.manifest();
+        let object = self.manifest_object();
         let sealed = match &commit.manifest {
             Some((first, sealed)) if *first == body => sealed.clone(),
             Some(_) => return Err(bad_manifest("this writer has written another one; begin again".into())),
             None => {
-                let sealed = self.seal_named(&key, RecordType::Manifest, body.clone()).await?;
+                let sealed = self.seal_named(&object, RecordType::Manifest, body.clone()).await?;
                 commit.manifest = Some((body, sealed.clone()));
                 sealed
             }
         };
-        let reference =
-            ManifestRef { key, hash: blake3::hash(&sealed).to_hex().to_string(), stored_bytes: sealed.len() as u64 };
-        Ok(PreparedManifest { reference, sealed })
+        Ok(PreparedManifest { reference: reference_of(&object, manifest, &sealed)?, object, sealed })
     }
 
     /// Commits the backup by creating one object: when this returns, the backup is complete and durable. Refuses what another
     /// writer has prepared. After a failure the backup may be committed or not; call it again with a clone to know.
     pub async fn write_prepared(&self, ready: PreparedManifest) -> Result<ManifestRef, RepositoryError> {
-        let PreparedManifest { reference, sealed } = ready;
-        if reference.key != self.packer().names.manifest() {
+        let PreparedManifest { reference, object, sealed } = ready;
+        if object != self.manifest_object() {
             return Err(bad_manifest("another writer has prepared it".into()));
         }
         let _commit = self.inner.commit.lock().await;
-        self.vault().store.create_own(&reference.key, std::slice::from_ref(&sealed)).await?;
+        self.vault().store.create_own(&object, std::slice::from_ref(&sealed)).await?;
         // A prune that began before this may have listed the manifests before it was there. It isn't removed: if it was seen, a
         // successor adopts it.
         let now = Generations::load(self.vault()).await?;
-        if !now.settles(&reference.key, self.generation()) {
+        if !now.settles(&object, self.generation()) {
             return Err(RepositoryError::Pruned { generation: now.newest() });
         }
         self.packer().ledger().stats.stored_bytes += reference.stored_bytes;
         Ok(reference)
+    }
+
+    fn manifest_object(&self) -> String {
+        let Packer { sealer, names, .. } = &**self.packer();
+        match &self.inner.replacing {
+            Some(key) => resealed_manifest(key, sealer.key_id(), sealer.writer()),
+            None => names.manifest(),
+        }
     }
 
     /// What its manifest must say: how many prunes had begun before it.
@@ -258,14 +269,14 @@ impl BackupWriter {
     pub(crate) async fn store_list(&self, list: List) -> Result<ListRef, RepositoryError> {
         let List { mut reference, id, body } = list;
         let Some(body) = body else { return Ok(reference) };
-        let object = Folder::Lists.object(self.vault().domain, &reference.id);
+        let object = self.vault().list_name(&reference.id);
         if self.inner.generations.may_doom(&object) {
             reference.inline = Some(binary(&body));
             return Ok(reference);
         }
         let sealed = [self.seal(RecordType::List, id, body).await?];
         if self.vault().store.create(&object, &sealed).await? == Created::Exists {
-            match self.vault().read_list(&reference).await {
+            match self.vault().read_list_at(&object, &reference).await {
                 // Whoever wrote it may have died before it was durable.
                 Ok(_) => {
                     self.vault().store.sync(&[object]).await?;
@@ -305,11 +316,16 @@ impl BackupWriter {
     async fn why_not_held(&self, content: &CollectionContent) -> Result<Option<String>, RepositoryError> {
         let (mut documents, mut raw_bytes) = (0, 0);
         for list in &content.chunk_lists {
-            let object = Folder::Lists.object(self.vault().domain, &list.id);
-            if list.inline.is_none() && self.inner.generations.may_doom(&object) {
+            let object = self.vault().list_name(&list.id);
+            let entries = if list.inline.is_some() {
+                self.vault().read_list(list).await?
+            } else if self.inner.generations.may_doom(&object) {
                 return Ok(Some("a chunk list is doomed".into()));
-            }
-            for entry in self.vault().read_list(list).await? {
+            } else {
+                // What an older master key has sealed isn't built on.
+                self.vault().read_list_at(&object, list).await?
+            };
+            for entry in entries {
                 if !self.index().holds(&entry.id) && !self.packer().ledger().has_stored(&entry.id) {
                     return Ok(Some("a chunk isn't stored".into()));
                 }

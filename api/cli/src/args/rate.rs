@@ -1,8 +1,8 @@
-//! Bytes a second, as people write them.
+//! Bytes, and bytes a second, as people write them.
 
 use std::{num::NonZeroU64, str::FromStr};
 
-/// Bytes a second, at least 1: a number with KB, MB or GB (powers of 1,000), KiB, MiB or GiB (of 1,024), B or nothing.
+/// Bytes, or bytes a second, at least 1: a number with KB, MB or GB (powers of 1,000), KiB, MiB or GiB (of 1,024), B or nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate(pub NonZeroU64);
 
@@ -28,7 +28,7 @@ impl FromStr for Rate {
         bytes
             .and_then(NonZeroU64::new)
             .map(Self)
-            .ok_or_else(|| "expected bytes a second, such as 500KB, 20MB or 1GiB".into())
+            .ok_or_else(|| "expected a number of bytes, such as 500KB, 20MB or 1GiB".into())
     }
 }
 

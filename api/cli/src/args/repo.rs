@@ -36,9 +36,11 @@ pub enum RepoCommand {
     Pin(PinArgs),
     /// Let prunes judge a pinned backup again.
     Unpin(BackupHereArgs),
-    /// List, add and remove the keys that open a repository.
+    /// List, add, remove and rotate the keys that open a repository.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Seal with the newest master key what older ones have sealed.
+    Reencrypt(RepoArgs),
     /// Copy a backup, or every one, into another repository, such as one off-site.
     Copy(RepoCopyArgs),
     /// Put a backup into a MongoDB without any job history: all it needs is the repository and its key.
@@ -104,6 +106,25 @@ pub enum KeyCommand {
         #[command(flatten)]
         repo: RepoArgs,
     },
+    /// Make a new master key: from then on everything is sealed with it, and nothing new builds on what is there. Whoever has the
+    /// repository open opens it again by himself, with a key that stays.
+    Rotate(RekeyArgs),
+    /// Give up all master keys but the newest, once `repo reencrypt` has left nothing that needs them.
+    Retire(RekeyArgs),
+}
+
+/// `lucid-ops repo key rotate` and `retire`.
+#[derive(Debug, Args)]
+pub struct RekeyArgs {
+    /// Another key file that stays, beside the one that opens the repository now. May be given several times.
+    #[arg(long = "keep", value_name = "FILE")]
+    pub keep: Vec<PathBuf>,
+    /// Drop the slots of all keys that aren't given here; they open nothing any more.
+    #[arg(long)]
+    pub drop_others: bool,
+    /// Which repository, with a key that stays.
+    #[command(flatten)]
+    pub repo: RepoArgs,
 }
 
 /// `lucid-ops repo cat`.

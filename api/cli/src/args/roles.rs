@@ -54,6 +54,12 @@ pub struct RepositoryArgs {
     /// File with the settings of a bucket as lines like AWS_ACCESS_KEY_ID=..., instead of those in the environment; may be repeated.
     #[arg(long = "storage-file", env = "LUCID_STORAGE_FILES", value_delimiter = ',', value_name = "NAME=FILE")]
     pub storage_files: Vec<String>,
+    /// Folder on a local disk for what backups into buckets build on; without it they store changed chunks whole.
+    #[arg(long, env = "LUCID_CACHE_DIR", value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+    /// How much of that disk each bucket may take, such as 20GB; best is what one full backup of everything takes.
+    #[arg(long, env = "LUCID_CACHE_SIZE", value_name = "BYTES", default_value = "10GB")]
+    pub cache_size: Rate,
 }
 
 /// `lucid-ops worker`.

@@ -56,7 +56,7 @@ pub struct SetArgs {
     /// By which clock, as an IANA name such as Europe/Berlin [new: UTC].
     #[arg(long, value_name = "NAME")]
     pub timezone: Option<String>,
-    /// The database to back up. A new schedule needs this, --verify or --prune.
+    /// The database to back up. A new schedule needs this, --verify, --prune or --copy-to.
     #[arg(long, value_name = "NAME")]
     pub database: Option<String>,
     /// Only these collections.
@@ -74,6 +74,9 @@ pub struct SetArgs {
     /// Which backups a prune keeps.
     #[command(flatten)]
     pub keep: KeepArgs,
+    /// Copy every backup that isn't there yet into this repository instead.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["database", "collections", "verify", "prune"])]
+    pub copy_to: Option<String>,
     /// What becomes of missed occurrences: left out, the newest made up for, or each of them [new: once].
     #[arg(long, value_parser = PossibleValuesParser::new(["skip", "once", "all"]))]
     pub missed: Option<String>,

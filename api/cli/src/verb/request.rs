@@ -1,13 +1,13 @@
-//! Asking for backups, restores, verifications and prunes, and waiting for them.
+//! Asking for backups, restores, verifications, prunes, copies and encrypting anew, and waiting for them.
 
 use super::{client, failed, finish, follow, print};
 use crate::{
-    args::{BackupArgs, ClientArgs, PruneArgs, RestoreArgs, RunArgs, VerifyArgs},
+    args::{BackupArgs, ClientArgs, CopyArgs, PruneArgs, ReencryptArgs, RestoreArgs, RunArgs, VerifyArgs},
     exit::Exit,
 };
 use lucid_client::ClientError;
 use lucid_schemas::{
-    http::{BackupBody, JobView, PruneBody, RestoreBody, VerifyBody},
+    http::{BackupBody, CopyBody, JobView, PruneBody, ReencryptBody, RestoreBody, VerifyBody},
     run::RunBody,
 };
 
@@ -64,6 +64,18 @@ pub fn prune(args: PruneArgs) -> Result<(), Exit> {
         job: run(&args.run),
     };
     ask(&args.client, &args.run, args.detach, |client| client.prune(&body))
+}
+
+/// `lucid-ops copy`.
+pub fn copy(args: CopyArgs) -> Result<(), Exit> {
+    let body = CopyBody { backup: args.backup, to: args.to, repository: args.repository, job: run(&args.run) };
+    ask(&args.client, &args.run, args.detach, |client| client.copy(&body))
+}
+
+/// `lucid-ops reencrypt`.
+pub fn reencrypt(args: ReencryptArgs) -> Result<(), Exit> {
+    let body = ReencryptBody { repository: args.repository, job: run(&args.run) };
+    ask(&args.client, &args.run, args.detach, |client| client.reencrypt(&body))
 }
 
 /// What the flags say about how the job is run; nothing where there are none.

@@ -79,6 +79,12 @@ fn spec(args: &SetArgs, current: Option<&ScheduleView>) -> Result<(&'static str,
     let of_kind = |kind: &str| current.filter(|current| current.kind == kind);
     let before = |kind: &str| of_kind(kind).and_then(|current| current.spec.as_object()).cloned().unwrap_or_default();
     let asks_for_other = args.database.is_some() || args.collections.is_some() || args.verify.is_some();
+    if args.copy_to.is_some() || (!asks_for_other && !args.prune && of_kind("copy").is_some()) {
+        let mut spec = before("copy");
+        put(&mut spec, "to", args.copy_to.as_ref().map(|name| json!(name)));
+        put(&mut spec, "repository", args.repository.as_ref().map(|name| json!(name)));
+        return Ok(("copy", spec.into()));
+    }
     if args.prune || (!asks_for_other && of_kind("prune").is_some()) {
         let mut spec = before("prune");
         put(&mut spec, "keep", args.keep.read().map(|keep| json!(keep)));
@@ -105,7 +111,10 @@ fn spec(args: &SetArgs, current: Option<&ScheduleView>) -> Result<(&'static str,
     if spec.contains_key("database") {
         return Ok(("backup", spec.into()));
     }
-    Err(Exit::usage(format!("the schedule '{}' needs --database NAME, --verify BACKUP or --prune", args.name)))
+    Err(Exit::usage(format!(
+        "the schedule '{}' needs --database NAME, --verify BACKUP, --prune or --copy-to NAME",
+        args.name
+    )))
 }
 
 fn put(spec: &mut Map<String, Value>, field: &str, value: Option<Value>) {

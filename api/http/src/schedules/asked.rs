@@ -9,7 +9,7 @@ use bson::DateTime;
 use lucid_schemas::{
     FieldError, Kind, RepositoryName, Spec,
     cron::Calendar,
-    http::{BackupBody, PruneBody, ScheduleBody, VerifyBody},
+    http::{BackupBody, CopyBody, PruneBody, ScheduleBody, VerifyBody},
     run::RunBody,
     schedule::{MISSED_LIMIT, MISSED_LIMIT_MAX, Terms, check_name},
 };
@@ -43,7 +43,8 @@ impl Asked {
                 Some("backup") => Kind::Backup,
                 Some("verify") => Kind::Verify,
                 Some("prune") => Kind::Prune,
-                _ => return Err(ApiError::field("kind", "must be 'backup', 'verify' or 'prune'")),
+                Some("copy") => Kind::Copy,
+                _ => return Err(ApiError::field("kind", "must be 'backup', 'verify', 'prune' or 'copy'")),
             },
         };
         if kind == Kind::Verify {
@@ -57,6 +58,13 @@ impl Asked {
             let body: ScheduleBody<PruneBody> = parse(bytes)?;
             let (rest, asked) = apart(body);
             let checked = plain(asked.job.as_ref()).map(|()| request::prune_asked(state, asked));
+            let checked = spec(checked).await;
+            return Self::of(state, rest, checked, path_name);
+        }
+        if kind == Kind::Copy {
+            let body: ScheduleBody<CopyBody> = parse(bytes)?;
+            let (rest, asked) = apart(body);
+            let checked = plain(asked.job.as_ref()).map(|()| request::copy_asked(state, asked));
             let checked = spec(checked).await;
             return Self::of(state, rest, checked, path_name);
         }

@@ -6,7 +6,7 @@ use lucid_core::schedule::next_due;
 use lucid_schemas::{
     Schedule, Spec,
     cron::Calendar,
-    http::{BackupBody, OutcomeView, PruneBody, ScheduleView, VerifyBody},
+    http::{BackupBody, CopyBody, OutcomeView, PruneBody, ScheduleView, VerifyBody},
     schedule::{Outcome, Terms},
 };
 use serde_json::{Value, json};
@@ -77,7 +77,13 @@ fn spec(terms: &Terms) -> Value {
             grace_hours: Some(spec.grace_hours),
             repository: Some(terms.repository.clone()),
         }),
-        // No schedule restores; what another program may have stored is shown as it is.
-        Spec::Restore(_) => terms.spec.to_document().map_or(Value::Null, json::document),
+        Spec::Copy(spec) => json!(CopyBody {
+            job: None,
+            backup: spec.backup.as_ref().map(ToString::to_string),
+            to: spec.to.name.clone(),
+            repository: spec.backup.is_none().then(|| terms.repository.clone()),
+        }),
+        // No schedule restores, or encrypts anew; what another program may have stored is shown as it is.
+        Spec::Restore(_) | Spec::Reencrypt(_) => terms.spec.to_document().map_or(Value::Null, json::document),
     }
 }

@@ -3,7 +3,7 @@
 use crate::{JobFilter, ListPage, Reach};
 use bson::DateTime;
 use lucid_core::{Command, decide, slots::Occupied};
-use lucid_schemas::{Job, JobId, Kind, Spec, Stamp, State};
+use lucid_schemas::{Job, JobId, Kind, Stamp, State};
 use std::{cmp::Reverse, time::Duration};
 
 /// The open job that has a unique key.
@@ -115,11 +115,7 @@ fn matches(job: &Job, filter: &JobFilter) -> bool {
 }
 
 fn has_text(job: &Job, sought: &str) -> bool {
-    let database = match &job.request.spec {
-        Spec::Backup(spec) => Some(&spec.database),
-        Spec::Restore(spec) => Some(&spec.database),
-        Spec::Verify(_) | Spec::Prune(_) => None,
-    };
+    let database = job.request.spec.database();
     let error = job.head.error.as_ref().map(|error| &error.message);
     let fields = [Some(job.id().as_str()), database.map(String::as_str), error.map(String::as_str)];
     let mut fields = fields.into_iter().flatten().chain([job.request.requested_by.as_str()]);

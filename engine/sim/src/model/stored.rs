@@ -150,7 +150,7 @@ fn spec(kind: Kind) -> Spec {
             replace: true,
             dry_run: false,
         }),
-        Kind::Backup | Kind::Verify | Kind::Prune => Spec::Backup(BackupSpec {
+        Kind::Backup | Kind::Verify | Kind::Prune | Kind::Copy | Kind::Reencrypt => Spec::Backup(BackupSpec {
             database: "lucid".into(),
             collections: None,
             compression: true,

@@ -6,8 +6,8 @@ use bson::DateTime;
 use lucid_core::{Command, transition};
 use lucid_ports::{Enqueue, Outcome, Pause, Store, StoreError};
 use lucid_schemas::{
-    After, BackupSpec, JobId, Keep, Kind, ManifestName, PruneSpec, Request, RestoreSpec, Spec, State, VerifyLevel,
-    VerifySpec,
+    After, BackupSpec, CopySpec, JobId, Keep, Kind, ManifestName, PruneSpec, ReencryptSpec, RepositoryName, Request,
+    RestoreSpec, Spec, State, VerifyLevel, VerifySpec,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -72,6 +72,12 @@ fn spec(kind: Kind, same_database: bool) -> Spec {
             repack: true,
             grace_hours: 24,
         }),
+        Kind::Copy => Spec::Copy(CopySpec {
+            backup: Some(backup),
+            manifest: Some(manifest),
+            to: RepositoryName { name: "main".into(), id: "1".into() },
+        }),
+        Kind::Reencrypt => Spec::Reencrypt(ReencryptSpec {}),
     }
 }
 

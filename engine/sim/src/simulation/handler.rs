@@ -91,7 +91,7 @@ impl SimHandler {
         let fact = match self.kind {
             Kind::Backup => EventBody::CommitStarted {},
             Kind::Restore => EventBody::SwapStarted { entries: 1, list_hash: "list".into() },
-            Kind::Verify | Kind::Prune => return Ok(()),
+            Kind::Verify | Kind::Prune | Kind::Copy | Kind::Reencrypt => return Ok(()),
         };
         if context.job().head.state == State::Committing {
             return Ok(());

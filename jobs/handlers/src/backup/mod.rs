@@ -68,9 +68,9 @@ impl BackupHandler {
         if let Some(error) = job.request.spec.check(&self.environment.ops_database).into_iter().next() {
             return Err(Error::refused("bad_request", format!("{} {}", error.field, error.problem)));
         }
-        let (repository_name, repository) = self.environment.repository(&job.request)?;
+        let (repository_name, repository) = self.environment.repository(&job.request).await?;
         if job.head.state == State::Committing
-            && let Some(result) = commit::adopt(context, repository_name, repository).await?
+            && let Some(result) = commit::adopt(context, repository_name, &repository).await?
         {
             return Ok(result);
         }
@@ -82,7 +82,7 @@ impl BackupHandler {
             environment: &self.environment,
             spec,
             repository_name,
-            repository,
+            repository: &repository,
             domain: if spec.encryption { Domain::Sealed } else { Domain::Plain },
             facts,
             started_at: DateTime::now(),
@@ -109,8 +109,8 @@ impl Handler for BackupHandler {
         if ending != Ending::Fenced || !job.head.state.is_terminal() {
             return;
         }
-        let outcome = match self.environment.repository(&job.request) {
-            Ok((_, repository)) => commit::delete_void_manifests(repository, &job).await,
+        let outcome = match self.environment.repository(&job.request).await {
+            Ok((_, repository)) => commit::delete_void_manifests(&repository, &job).await,
             Err(error) => Err(error),
         };
         if let Err(error) = outcome {

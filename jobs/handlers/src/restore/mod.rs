@@ -87,15 +87,15 @@ impl RestoreHandler {
             return self.roll_forward(context, &server, spec).await;
         }
         server.patiently(|| server.facts()).await?;
-        let (_, repository) = self.environment.repository(&job.request)?;
-        let manifest = self.manifest(repository, spec).await?;
+        let (_, repository) = self.environment.repository(&job.request).await?;
+        let manifest = self.manifest(&repository, spec).await?;
         let run = Run {
             context,
             environment: &self.environment,
             server: &server,
             job: &job,
             spec,
-            repository,
+            repository: &repository,
             entries: select(spec, &manifest)?,
             manifest,
             proven: self.salvaged.is_some(),

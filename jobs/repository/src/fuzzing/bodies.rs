@@ -90,6 +90,7 @@ pub(super) fn some_manifest() -> Vec<u8> {
         database: "lucid".into(),
         selected: Some(vec!["people".into()]),
         copied_from: None,
+        former_hashes: Vec::new(),
         started_at: DateTime::from_millis(1),
         finished_at: DateTime::from_millis(2),
         snapshot_time: None,

@@ -157,7 +157,7 @@ impl<'a> Forger<'a> {
         raw.extend(bson::serialize_to_vec(&bson::doc! { "_id": 1000 + i32::from(more) }).expect("BSON"));
         let documents = crate::batch::count_documents(&raw).unwrap_or(1);
         let id = blake3::keyed_hash(&Self::domain_keys().chunk_id, &raw).into();
-        let frame = delta::diff(&before, &raw, 1).expect("made");
+        let frame = delta::diff(&before, &raw).expect("made");
         let raw_bytes = u32::try_from(raw.len()).expect("small");
         let record = self.sealer.seal_delta(&id, raw_bytes, &base, &frame).expect("small");
         let link = DeltaLink { depth: depth % 8 + 1, place: place.max(1), base };
@@ -287,6 +287,7 @@ impl<'a> Forger<'a> {
             database: "lucid".into(),
             selected: None,
             copied_from: None,
+            former_hashes: Vec::new(),
             started_at: at,
             finished_at: at,
             snapshot_time: None,

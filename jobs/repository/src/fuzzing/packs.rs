@@ -54,7 +54,7 @@ fn linked(bytes: &[u8]) {
 fn table(listings: &[PackListing]) {
     let mut gather = Gather::default();
     for (number, listing) in listings.iter().enumerate() {
-        gather.add(Domain::Plain, listing, number % 3 > 0, "fuzzed");
+        gather.add(Domain::Plain, listing, (number % 3 > 0).then_some("fuzzed"), 0);
     }
     let index = gather.finish();
     let all: Vec<_> = (0..index.copy_count()).map(|place| *index.copy(place)).collect();

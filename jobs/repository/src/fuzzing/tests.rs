@@ -105,7 +105,8 @@ async fn what_is_forged_without_a_twist_is_a_sound_repository() {
     let memory = Arc::new(storage::Memory::default());
     forger::Forger::forge(&world::seeds()[0], &memory);
     let location = Location::parse("file:///fuzzed").expect("a location");
-    let repository = Repository::new(&location, open_on(memory, &location, &Unlock::None).await.expect("opens"));
+    let repository =
+        Repository::new(&location, &Unlock::None, open_on(memory, &location, &Unlock::None).await.expect("opens"));
     let found =
         repository.verify_all(VerifyLevel::Data, crate::Share::All, &|_| (), &|| false).await.expect("verified");
     assert_eq!((found.backups.len(), found.repository), (1, Vec::new()));

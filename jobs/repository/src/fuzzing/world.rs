@@ -32,7 +32,7 @@ async fn use_it(memory: Arc<Memory>) {
     let location = Location::parse("file:///fuzzed").expect("a location");
     let opened = open_on(memory, &location, &Unlock::None).await;
     let Some(opened) = possible(opened) else { return };
-    let repository = Repository::new(&location, opened);
+    let repository = Repository::new(&location, &Unlock::None, opened);
     let _ = (possible(repository.stats().await), possible(repository.scan().await));
     possible(repository.verify_all(VerifyLevel::Data, crate::Share::All, &|_| (), &|| false).await);
     let manifests = possible(repository.manifests().await).unwrap_or_default();

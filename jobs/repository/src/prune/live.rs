@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::footer::MAX_DEPTH;
 use crate::index::{Copy, Index};
-use crate::object_name::Folder;
+use crate::object_name::parse_list;
 use crate::vault::Vault;
 use crate::{ListRef, RepositoryError};
 
@@ -12,7 +12,7 @@ use crate::{ListRef, RepositoryError};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Need {
     No,
-    /// For a chunk that can be read from packs that aren't distrusted: so its copies in others aren't needed.
+    /// For a chunk that can be read from packs that are trusted: so its copies in others aren't needed.
     Trusted,
     /// For a chunk of which every copy, and all that these build on, may be what helps.
     Any,
@@ -26,8 +26,8 @@ pub(super) struct Live {
     pack_bytes: Vec<u64>,
     /// Bytes of all records of each pack.
     all_bytes: Vec<u64>,
-    /// Full names of needed chunk lists.
-    pub(super) lists: HashSet<String>,
+    /// Ids of needed chunk lists that aren't inline.
+    lists: HashSet<String>,
     /// Chunks that aren't whole anywhere.
     pub(super) lost: u64,
 }
@@ -51,11 +51,11 @@ impl Live {
         list: &ListRef,
         spared: &(dyn Fn(&str) -> bool + Send + Sync),
     ) -> Result<(), RepositoryError> {
-        if list.inline.is_none() && !self.lists.insert(Folder::Lists.object(vault.domain, &list.id)) {
+        if list.inline.is_none() && !self.lists.insert(list.id.clone()) {
             return Ok(());
         }
         for entry in vault.read_list(list).await? {
-            let trusted = |copy: &Copy| index.pack(copy).is_whole() && !index.pack(copy).distrusted;
+            let trusted = |copy: &Copy| index.pack(copy).is_whole() && index.pack(copy).is_trusted();
             let there = |copy: &Copy| trusted(copy) && spared(&index.pack(copy).object);
             if index.resolvable(&entry.id, MAX_DEPTH + 1, &there).is_none() {
                 self.lost += u64::from(!index.holds(&entry.id));
@@ -64,6 +64,29 @@ impl Live {
             }
         }
         Ok(())
+    }
+
+    /// Those of all chunk lists of a domain that nothing needs: because no manifest names them, or because there is the same one sealed
+    /// with the newest master key.
+    pub(super) fn unneeded_lists(&self, vault: &Vault, all: Vec<(String, u64)>) -> Vec<(String, u64)> {
+        let names: HashSet<String> = all.iter().map(|(object, _)| object.clone()).collect();
+        let is_needed = |object: &str| {
+            let Some((id, _)) = parse_list(vault.domain, object) else { return false };
+            let newest = vault.list_name(id);
+            self.lists.contains(id) && (newest == object || !names.contains(&newest))
+        };
+        all.into_iter().filter(|(object, _)| !is_needed(object)).collect()
+    }
+
+    /// Whether a copy is needed that an older master key has sealed: then no sound one is known that the newest has.
+    pub(super) fn needs_outdated(&self, index: &Index) -> bool {
+        (0..index.packs.len()).any(|pack| self.bytes_in(pack) > 0 && index.packs[pack].outdated)
+    }
+
+    /// Whether a list is needed that the newest master key hasn't sealed.
+    pub(super) fn needs_older_list(&self, vault: &Vault, all: &[(String, u64)]) -> bool {
+        let names: HashSet<&str> = all.iter().map(|(object, _)| object.as_str()).collect();
+        self.lists.iter().any(|id| !names.contains(vault.list_name(id).as_str()))
     }
 
     /// Needed bytes of a pack.
@@ -82,13 +105,13 @@ impl Live {
     }
 
     /// All copies of a chunk, and of what they build on: which of them are sound isn't known here. Where a chunk can be read from
-    /// packs that aren't distrusted, only copies in these.
+    /// packs that are trusted, only copies in these.
     fn need(&mut self, index: &Index, id: [u8; 32], why: Need) {
         let mut waiting = vec![id];
         while let Some(id) = waiting.pop() {
             for place in index.places(&id) {
                 let (copy, known) = (index.copy(place), self.needed[place]);
-                if known >= why || (why == Need::Trusted && index.pack(copy).distrusted) {
+                if known >= why || (why == Need::Trusted && !index.pack(copy).is_trusted()) {
                     continue;
                 }
                 self.needed[place] = why;

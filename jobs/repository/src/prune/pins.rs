@@ -35,6 +35,14 @@ impl Repository {
         vault.store.replace(&object, &[sealed]).await
     }
 
+    /// Seals the pin of a backup with the newest master key, if it is pinned. A pin that can't be read holds nevertheless.
+    pub(crate) async fn repin(&self, key: &str) -> Result<(), RepositoryError> {
+        match self.pins().await?.get(key) {
+            Some(reason) => self.pin(key, reason).await,
+            None => Ok(()),
+        }
+    }
+
     /// Takes a pin away; succeeds where there is none.
     pub async fn unpin(&self, key: &str) -> Result<(), RepositoryError> {
         let vault = self.vault(ManifestName::parse(key)?.domain)?;
@@ -48,7 +56,7 @@ impl Repository {
             for (object, _) in vault.store.list(&Folder::Pins.of(vault.domain)).await? {
                 let name = object.rsplit('/').next().unwrap_or_default();
                 let key = Folder::Manifests.object(vault.domain, name);
-                if ManifestName::parse(&key).is_err() {
+                if !ManifestName::parse(&key).is_ok_and(|name| name.resealed.is_none()) {
                     tracing::warn!(object, "not the name of a pin; ignored");
                     continue;
                 }
@@ -88,6 +96,6 @@ fn candidate(held: Option<String>, key: String, manifest: Manifest) -> Candidate
 
 fn pin_of(key: &str) -> Result<String, RepositoryError> {
     let name = ManifestName::parse(key)?;
-    let stem = key.rsplit('/').next().unwrap_or_default();
+    let stem = name.key.rsplit('/').next().unwrap_or_default();
     Ok(Folder::Pins.object(name.domain, stem))
 }

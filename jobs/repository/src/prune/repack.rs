@@ -37,7 +37,7 @@ impl Run<'_> {
         if picked.is_empty() {
             return Ok(Vec::new());
         }
-        let (sealer, names) = self.pen(vault)?;
+        let (sealer, names) = self.pen(vault, vault.keys.newest_key_id())?;
         let packer = Packer::new(vault.clone(), sealer, names);
         let mut old = Vec::new();
         let needed = needed_entries(index, live, &picked);
@@ -61,7 +61,7 @@ impl Run<'_> {
             let mut ledger = packer.ledger();
             (std::mem::take(&mut ledger.unlisted), ledger.stats.stored_bytes)
         };
-        self.write_index(vault, &listings).await?;
+        self.write_index(vault, vault.keys.newest_key_id(), &listings).await?;
         self.report.packs_repacked += old.len() as u64;
         self.report.repacked_bytes += bytes;
         self.report.kept_bytes += bytes;

@@ -1,12 +1,12 @@
 //! Removing what a closed generation doomed: the index first forgets it, then lists go, then packs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Run;
 use crate::RepositoryError;
 use crate::distrust::Distrust;
-use crate::index;
+use crate::index::{self, IndexObject};
 use crate::object_name::{Folder, is_writers_own};
 use crate::pack_listing::{self, PackListing};
 use crate::record::RecordType;
@@ -36,38 +36,47 @@ impl Run<'_> {
     /// Writes index objects that name such packs anew, without them. Damaged ones are left alone.
     async fn forget(&self, vault: &Arc<Vault>, gone: &BTreeSet<&str>) -> Result<(), RepositoryError> {
         let full_name = |listing: &PackListing| Folder::Packs.object(vault.domain, &listing.name);
-        let (mut stale, mut kept, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let (mut stale, mut kept, mut seen) = (Vec::new(), BTreeMap::<u32, Vec<PackListing>>::new(), BTreeSet::new());
         for (object, _) in vault.store.list(&Folder::Index.of(vault.domain)).await? {
             if !is_writers_own(&object) {
                 continue;
             }
-            let listings = match index::read_index(vault.clone(), object.clone()).await.1 {
-                Ok(listings) => listings,
+            let IndexObject { packs: listings, key_id } = match index::read_index(vault.clone(), object.clone()).await.1
+            {
+                Ok(read) => read,
+                // Nobody can read it any more, nor needs it.
+                Err(RepositoryError::RetiredKey { .. }) => {
+                    stale.push(object);
+                    continue;
+                }
                 Err(error) if error.damage().is_some() => continue,
                 Err(error) => return Err(error),
             };
             if listings.iter().any(|listing| gone.contains(full_name(listing).as_str())) {
                 stale.push(object);
-                kept.extend(listings.into_iter().filter(|listing| {
+                kept.entry(key_id).or_default().extend(listings.into_iter().filter(|listing| {
                     let name = full_name(listing);
                     !gone.contains(name.as_str()) && seen.insert(name)
                 }));
             }
         }
-        self.write_index(vault, &kept).await?;
+        for (key_id, listings) in kept {
+            self.write_index(vault, key_id, &listings).await?;
+        }
         for object in stale {
             vault.store.delete(&object).await?;
         }
         Ok(())
     }
 
-    /// Writes index objects for these packs.
+    /// Writes index objects for these packs, which a master key has sealed: its own alone vouches for them.
     pub(super) async fn write_index(
         &self,
         vault: &Arc<Vault>,
+        key_id: u32,
         listings: &[PackListing],
     ) -> Result<(), RepositoryError> {
-        let (sealer, names) = self.pen(vault)?;
+        let (sealer, names) = self.pen(vault, key_id)?;
         for (number, some) in (1..).zip(listings.chunks(INDEX_PACKS)) {
             let object = names.index(number);
             let (id, body) = (vault.name_id(&object), pack_listing::encode(some));

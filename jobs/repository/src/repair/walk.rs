@@ -12,7 +12,7 @@ use crate::batch::count_documents;
 use crate::fetch::{Fetcher, apply_delta, open_delta, open_full};
 use crate::footer::{DeltaLink, MAX_DEPTH, PackEntry};
 use crate::packer::SealedChunk;
-use crate::record::{Header, RecordType};
+use crate::record::{Header, RecordType, key_id_of};
 use crate::vault::Vault;
 
 /// Larger packs than writers ever make aren't read into memory.
@@ -29,13 +29,15 @@ pub(super) struct Walk {
     pub(super) chunks: Vec<SealedChunk>,
     /// Whole chunks that other packs have, too.
     pub(super) held: usize,
+    /// Of the master key that all of them are sealed with.
+    pub(super) key_id: u32,
     /// Why the pack has to stay as it is.
     pub(super) why_not: Option<String>,
 }
 
 impl Walk {
     pub(super) async fn through(fetcher: &Fetcher, object: &str, bytes: u64) -> Result<Self, RepositoryError> {
-        let mut walk = Self::default();
+        let mut walk = Self { key_id: fetcher.vault.keys.newest_key_id(), ..Self::default() };
         if bytes > MOST_BYTES {
             walk.why_not = Some(format!("it has {bytes} bytes; packs have far fewer"));
             return Ok(walk);
@@ -105,8 +107,16 @@ impl Walk {
     }
 
     fn take(&mut self, fetcher: &Fetcher, entry: &PackEntry, record: Bytes) {
+        let key_id = key_id_of(&record);
+        if self.chunks.is_empty() {
+            self.key_id = key_id;
+        } else if self.key_id != key_id {
+            self.why_not =
+                Some("it holds what several master keys have sealed: this program writes no such pack".into());
+            return;
+        }
         let index = &fetcher.index;
-        let trusted = |copy: &crate::index::Copy| index.pack(copy).is_whole() && !index.pack(copy).distrusted;
+        let trusted = |copy: &crate::index::Copy| index.pack(copy).is_whole() && index.pack(copy).is_trusted();
         if index.resolvable(&entry.id, MAX_DEPTH + 1, &trusted).is_some() {
             self.held += 1;
             return;

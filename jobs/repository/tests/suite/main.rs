@@ -1,6 +1,7 @@
 //! What a repository promises, from outside: on a folder, and where it matters on a real S3 server.
 
 mod backup;
+mod caching;
 mod copy;
 mod damage;
 mod deltas;

@@ -2,13 +2,14 @@
 
 use super::output;
 use crate::{
-    args::{KeyCommand, RepoArgs},
+    args::{KeyCommand, RekeyArgs, RepoArgs},
     exit::Exit,
     repositories::{self, refused},
 };
-use lucid_client::render::{table::Table, time};
-use lucid_repository::{Repository, SlotInfo, SlotKind, Unlock};
+use lucid_client::render::{lines, table::Table, time};
+use lucid_repository::{Rekeyed, Repository, SlotInfo, SlotKind, Unlock};
 use serde_json::json;
+use std::fmt::Write;
 
 /// Runs the verb.
 pub async fn run(command: KeyCommand) -> Result<(), Exit> {
@@ -43,7 +44,40 @@ pub async fn run(command: KeyCommand) -> Result<(), Exit> {
             }
             Ok(())
         }
+        KeyCommand::Rotate(args) => {
+            let (name, repository, kept) = sole(&args.repo).await?;
+            let done = repository.rotate_key(&all_kept(&args, kept), args.drop_others).await;
+            let next =
+                "What was there before is still sealed with older ones: `lucid-ops repo reencrypt` seals it anew.\n";
+            tell(&args, &done.map_err(|error| refused(&name, &error))?, &name, next).await
+        }
+        KeyCommand::Retire(args) => {
+            let (name, repository, kept) = sole(&args.repo).await?;
+            let done = repository.retire_keys(&all_kept(&args, kept), args.drop_others).await;
+            tell(&args, &done.map_err(|error| refused(&name, &error))?, &name, "Older ones open nothing any more.\n")
+                .await
+        }
     }
+}
+
+fn all_kept(args: &RekeyArgs, opens: Unlock) -> Vec<Unlock> {
+    std::iter::once(opens).chain(args.keep.iter().cloned().map(Unlock::KeyFile)).collect()
+}
+
+/// Says which master key is in force, and which slots there are now.
+async fn tell(args: &RekeyArgs, done: &Rekeyed, name: &str, next: &str) -> Result<(), Exit> {
+    let Rekeyed { key_id, slots, dropped } = done;
+    if args.repo.json {
+        let ids = |slots: &[SlotInfo]| slots.iter().map(|slot| slot.id.clone()).collect::<Vec<_>>();
+        let told = json!({ "repository": name, "master": key_id, "slots": ids(slots), "dropped": ids(dropped) });
+        return output::text(&format!("{told}\n")).await;
+    }
+    let mut text = format!("master key {key_id} of '{name}' is in force. {next}");
+    for slot in dropped {
+        let _ = writeln!(text, "dropped slot {} {:?}", slot.id, slot.label);
+    }
+    output::text(&lines(&text)).await?;
+    show(&args.repo, name, slots).await
 }
 
 /// The one repository that is named, and the key that opens it.

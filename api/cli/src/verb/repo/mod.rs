@@ -11,6 +11,7 @@ mod ls;
 mod output;
 mod pick;
 mod pin;
+mod reencrypt;
 mod repair;
 mod restore;
 mod salvage;
@@ -41,6 +42,7 @@ pub async fn run(command: RepoCommand) -> Result<(), Exit> {
         RepoCommand::Pin(args) => pin::pin(&args).await,
         RepoCommand::Unpin(args) => pin::unpin(&args).await,
         RepoCommand::Key(command) => key::run(command).await,
+        RepoCommand::Reencrypt(args) => reencrypt::run(&args).await,
         RepoCommand::Copy(args) => copy::run(&args).await,
         RepoCommand::Restore(args) => restore::run(args).await,
     }

@@ -134,6 +134,7 @@ mod tests {
             generation: 0,
             selected: None,
             copied_from: None,
+            former_hashes: Vec::new(),
             format: 1,
             job: job.into(),
             epoch,
@@ -150,7 +151,9 @@ mod tests {
         });
         let damage = Damage { object: job.into(), problem: "burnt".into() };
         let key = format!("{job}.{epoch}");
-        ("main".into(), ManifestEntry { key, job: job.into(), epoch, manifest: manifest.ok_or(damage), settled: true })
+        let (object, job, manifest) = (key.clone(), job.into(), manifest.ok_or(damage));
+        let (key_id, retired, settled) = (1, false, true);
+        ("main".into(), ManifestEntry { key, object, key_id, retired, job, epoch, manifest, settled })
     }
 
     #[test]

@@ -81,7 +81,10 @@ impl Scratch {
 
 fn location(folder: &TempDir, server: Option<&Server>) -> Location {
     match server {
-        Some(server) => Location::parse("s3://bucket/repo").expect("valid").with_settings(server.settings()),
+        Some(server) => {
+            let cache = CacheOptions { folder: folder.path().join("cache"), limit_bytes: 1 << 30 };
+            Location::parse("s3://bucket/repo").expect("valid").with_settings(server.settings()).with_cache(cache)
+        }
         None => Location::folder(&folder.path().join("repo")).expect("valid"),
     }
 }
@@ -164,6 +167,7 @@ pub fn manifest(job: &str, epoch: i64, domain: Domain, collections: Vec<Collecti
         database: "secretdatabase".into(),
         selected: None,
         copied_from: None,
+        former_hashes: Vec::new(),
         started_at: DateTime::from_millis(1),
         finished_at: DateTime::from_millis(2),
         snapshot_time: Some(bson::Timestamp { time: 3, increment: 4 }),

@@ -1,0 +1,270 @@
+//! The master key is rotated, everything encrypted anew, the old master given up: killed at every operation that changes the storage,
+//! and asleep there while others rotate, back up and prune.
+
+use std::fs;
+use std::path::Path;
+
+use crate::fault_tests::{Bench, Fault};
+use crate::interruption_tests::{OPERATIONS, back_up, forget, people, prepared, prove, prune};
+use crate::record::key_id_of;
+use crate::support::{documents, read};
+use crate::{ReencryptReport, Rekeyed, Repository, RepositoryError};
+
+async fn rotate(bench: &Bench, repository: &Repository) -> Result<Rekeyed, RepositoryError> {
+    repository.rotate_key(&[bench.key()], false).await
+}
+
+async fn reencrypt(repository: &Repository) -> Result<ReencryptReport, RepositoryError> {
+    repository.reencrypt(&|_, _, _, _| (), &|| false).await
+}
+
+/// Rotates, encrypts anew, and gives up what was before; prunes as often as it takes for the old packs to go.
+async fn renew(bench: &Bench, what: &str) -> u32 {
+    let repository = bench.open(Fault::None).await.expect(what);
+    rotate(bench, &repository).await.expect(what);
+    let repository = bench.open(Fault::None).await.expect(what);
+    let report = reencrypt(&repository).await.expect(what);
+    assert!(report.backups.iter().all(|backup| backup.left.is_none()), "{what}: {report:?}");
+    assert_eq!(report.needs_older, None, "{what}");
+    let key_id = repository.retire_keys(&[bench.key()], false).await.expect(what).key_id;
+    let repository = bench.open(Fault::None).await.expect(what);
+    for number in 0..2 {
+        prune(&repository, &format!("renew_{key_id}_{number}"), true).await.expect(what);
+    }
+    key_id
+}
+
+/// The masters that objects are sealed with, pins aside.
+fn masters_in_use(folder: &Path, found: &mut Vec<(u32, String)>) {
+    for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("listed").path()) {
+        if entry.is_dir() {
+            masters_in_use(&entry, found);
+        } else {
+            found.push((key_id_of(&fs::read(&entry).expect("read")), entry.display().to_string()));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_renewal_nothing_is_sealed_with_the_old_master() {
+    let bench = prepared().await;
+    let before = bench.open(Fault::None).await.expect("opens");
+    let kept = before.manifests_of("kept").await.expect("lists").remove(0);
+    before.pin(&kept.key, "the law").await.expect("pinned");
+    let noted = before.read_manifest(&kept.key).await.expect("there").1;
+    prune(&before, "prune_before", true).await.expect("pruned");
+    assert_eq!(renew(&bench, "renewed").await, 2);
+    let mut found = Vec::new();
+    masters_in_use(&bench.folder().join("sealed"), &mut found);
+    masters_in_use(&bench.folder().join("generations"), &mut found);
+    assert!(found.len() > 6 && found.iter().all(|(key_id, _)| *key_id == 2), "{found:?}");
+    // What was noted before finds it, and it is pinned still.
+    let repository = bench.open(Fault::None).await.expect("opens");
+    let (manifest, reference) = repository.read_manifest(&kept.key).await.expect("found by its old key");
+    assert!(reference.had_hash(&noted.hash) && reference.hash != noted.hash && reference.key == noted.key);
+    assert_eq!(repository.pins().await.expect("lists")[&kept.key], "the law");
+    assert_eq!(read(&repository, &manifest, "people").await.expect("sound"), people("kept"));
+    // Whoever opened it before can't go on.
+    assert!(matches!(back_up(&before, "late", &people("old")).await, Err(RepositoryError::KeyRotated { .. })));
+    assert!(matches!(before.manifests().await, Err(RepositoryError::KeyRotated { .. })));
+    prove(&bench, 2, "renewed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_after_a_rotation_needs_nothing_from_before() {
+    let bench = prepared().await;
+    let repository = bench.open(Fault::None).await.expect("opens");
+    rotate(&bench, &repository).await.expect("rotated");
+    let repository = bench.open(Fault::None).await.expect("opens");
+    let refused = repository.retire_keys(&[bench.key()], false).await.expect_err("the old backups need it");
+    assert!(refused.to_string().contains("older master key"), "{refused}");
+    back_up(&repository, "new", &people("kept")).await.expect("made");
+    for job in ["kept", "part"] {
+        forget(&repository, job).await;
+    }
+    for number in 0..2 {
+        prune(&repository, &format!("prune_{number}"), true).await.expect("pruned");
+    }
+    let mut found = Vec::new();
+    masters_in_use(&bench.folder().join("sealed"), &mut found);
+    assert!(found.len() >= 4 && found.iter().all(|(key_id, _)| *key_id == 2), "{found:?}");
+    repository.retire_keys(&[bench.key()], false).await.expect("nothing needs it");
+    prove(&bench, 1, "retired").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_asks_for_every_key_that_is_to_stay() {
+    let bench = prepared().await;
+    let repository = bench.open(Fault::None).await.expect("opens");
+    let second = bench.other_key();
+    repository.add_slot(&second, "second").await.expect("added");
+    let refused = rotate(&bench, &repository).await.expect_err("a slot would go");
+    assert!(refused.to_string().contains("second"), "{refused}");
+    let wrong = bench.stray_key();
+    assert!(matches!(repository.rotate_key(&[wrong], true).await, Err(RepositoryError::WrongKey { .. })));
+    assert!(repository.rotate_key(&[], true).await.is_err());
+    assert_eq!(repository.slots().await.expect("lists").len(), 2, "nothing has changed");
+    let kept = repository.rotate_key(std::slice::from_ref(&second), true).await.expect("rotated");
+    assert_eq!((kept.slots.len(), kept.slots[0].label.as_str(), kept.dropped.len()), (1, "second", 1));
+    assert!(matches!(bench.open(Fault::None).await, Err(RepositoryError::WrongKey { .. })), "its slot is gone");
+    let repository = bench.open_with(&second).await.expect("opens");
+    assert_eq!(repository.manifests().await.expect("lists").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_of_before_and_a_lost_mark() {
+    let bench = prepared().await;
+    let keys = bench.folder().join("keys");
+    let slot = fs::read_dir(&keys).expect("a folder").next().expect("a slot").expect("listed").path();
+    let old = fs::read(&slot).expect("read");
+    let repository = bench.open(Fault::None).await.expect("opens");
+    rotate(&bench, &repository).await.expect("rotated");
+    // The new slots are all there is, so the mark isn't missed.
+    let mark = bench.folder().join(crate::masters::mark_name(2));
+    let bytes = fs::read(&mark).expect("read");
+    fs::remove_file(&mark).expect("removed");
+    let repository = bench.open(Fault::None).await.expect("opens without the mark");
+    back_up(&repository, "unmarked", &people("kept")).await.expect("made");
+    fs::write(&mark, bytes).expect("put back");
+    // A slot from before, put back, opens nothing beside the mark.
+    let new = fs::read_dir(&keys).expect("a folder").next().expect("a slot").expect("listed").path();
+    fs::write(&slot, old).expect("put back");
+    bench.open(Fault::None).await.expect("the new slot opens");
+    fs::remove_file(new).expect("removed");
+    assert!(matches!(bench.open(Fault::None).await, Err(RepositoryError::KeyRotated { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_may_be_killed_anywhere() {
+    for operation in 0..OPERATIONS {
+        let what = format!("killed at {operation}");
+        let bench = prepared().await;
+        let dying = bench.open(Fault::DeadAfter(operation)).await.expect("opens");
+        let ended = rotate(&bench, &dying).await;
+        let repository = bench.open(Fault::None).await.expect(&what);
+        back_up(&repository, "after", &people("kept")).await.expect(&what);
+        renew(&bench, &what).await;
+        prove(&bench, 3, &what).await;
+        if ended.is_ok() {
+            assert!(operation > 1, "slot, mark, old slot: {operation}");
+            return;
+        }
+    }
+    panic!("the rotation never got through");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_may_sleep_anywhere_while_others_rotate() {
+    for operation in 0..OPERATIONS {
+        let what = format!("asleep at {operation}");
+        let bench = prepared().await;
+        let (sleeper, gate) = bench.open_gated(Fault::PauseAt(operation)).await.expect("opens");
+        let key = bench.key();
+        let mut run = tokio::spawn(async move { sleeper.rotate_key(&[key], false).await });
+        tokio::select! {
+            ended = &mut run => {
+                ended.expect("no panic").expect("rotated");
+                assert!(operation > 1, "slot, mark, old slot: {operation}");
+                return;
+            }
+            () = gate.reached() => {}
+        }
+        let repository = bench.open(Fault::None).await.expect(&what);
+        back_up(&repository, "meanwhile", &people("kept")).await.expect(&what);
+        renew(&bench, &what).await;
+        gate.open();
+        // It may have been first, or must say that another one was.
+        if let Err(error) = run.await.expect("no panic") {
+            let told = matches!(error, RepositoryError::KeyRotated { .. } | RepositoryError::Slot { .. });
+            assert!(told, "{what}: {error}");
+        }
+        prove(&bench, 3, &what).await;
+        renew(&bench, &what).await;
+        prove(&bench, 3, &what).await;
+    }
+    panic!("the rotation never got through");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_may_sleep_anywhere_while_the_key_is_renewed() {
+    for operation in 0..OPERATIONS {
+        let what = format!("asleep at {operation}");
+        let bench = prepared().await;
+        let (sleeper, gate) = bench.open_gated(Fault::PauseAt(operation)).await.expect("opens");
+        let all = [people("old"), documents(50_000..53_000, 400, "new")].concat();
+        let theirs = all.clone();
+        let mut run = tokio::spawn(async move { back_up(&sleeper, "sleepy", &theirs).await });
+        tokio::select! {
+            ended = &mut run => {
+                ended.expect("no panic").expect("made");
+                assert!(operation > 2, "pack, list, index, manifest: {operation}");
+                return;
+            }
+            () = gate.reached() => {}
+        }
+        renew(&bench, &what).await;
+        gate.open();
+        let ended = run.await.expect("no panic");
+        assert!(ended.as_ref().is_err_and(RepositoryError::is_retryable), "{what}: {ended:?}");
+        prove(&bench, 2, &what).await;
+        let repository = bench.open(Fault::None).await.expect(&what);
+        let made = back_up(&repository, "sleepy", &all).await.expect(&what);
+        assert_eq!(read(&repository, &made, "people").await.expect(&what), all, "{what}");
+    }
+    panic!("the backup never got through");
+}
+
+/// Two backups that the first master has sealed, and a second master.
+async fn rotated() -> Bench {
+    let bench = prepared().await;
+    rotate(&bench, &bench.open(Fault::None).await.expect("opens")).await.expect("rotated");
+    bench
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn encrypting_anew_may_be_killed_anywhere() {
+    for operation in 0..OPERATIONS {
+        let what = format!("killed at {operation}");
+        let bench = rotated().await;
+        let dying = bench.open(Fault::DeadAfter(operation)).await.expect("opens");
+        let ended = reencrypt(&dying).await;
+        assert_eq!(bench.open(Fault::None).await.expect(&what).manifests().await.expect(&what).len(), 2, "{what}");
+        renew(&bench, &what).await;
+        prove(&bench, 2, &what).await;
+        if ended.is_ok() {
+            assert!(operation > 6, "packs, lists, index, manifest, removals: {operation}");
+            return;
+        }
+    }
+    panic!("it never got through");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn encrypting_anew_may_sleep_anywhere_while_others_renew() {
+    for operation in 0..OPERATIONS {
+        let what = format!("asleep at {operation}");
+        let bench = rotated().await;
+        let (sleeper, gate) = bench.open_gated(Fault::PauseAt(operation)).await.expect("opens");
+        let mut run = tokio::spawn(async move { reencrypt(&sleeper).await });
+        tokio::select! {
+            ended = &mut run => {
+                ended.expect("no panic").expect("encrypted anew");
+                assert!(operation > 6, "packs, lists, index, manifest, removals: {operation}");
+                return;
+            }
+            () = gate.reached() => {}
+        }
+        let repository = bench.open(Fault::None).await.expect(&what);
+        back_up(&repository, "meanwhile", &people("old")).await.expect(&what);
+        // Once with the master that the sleeper has, and once with one that it doesn't know.
+        reencrypt(&repository).await.expect(&what);
+        prune(&repository, "prune_2", true).await.expect(&what);
+        renew(&bench, &what).await;
+        gate.open();
+        let _ = run.await.expect("no panic");
+        prove(&bench, 3, &what).await;
+        renew(&bench, &what).await;
+        prove(&bench, 3, &what).await;
+    }
+    panic!("it never got through");
+}
