@@ -22,6 +22,9 @@ use crate::vault::Vault;
 use crate::{Manifest, ManifestEntry, Repository, RepositoryError};
 use live::Live;
 
+/// No write takes as long, whatever grace period somebody gives.
+const WRITE_MS: i64 = 3_600_000;
+
 /// What a prune may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PruneOptions {
@@ -89,6 +92,7 @@ impl Repository {
         let mut run = Run { repository: self, options, progress, stop, report: PruneReport::default() };
         if options.dry_run.is_none() {
             run.finish_earlier().await?;
+            run.clear_unfinished().await?;
         }
         let doomed = run.doom().await?;
         if options.at_once && doomed {
@@ -128,6 +132,16 @@ impl Run<'_> {
             self.sweep(vault, gone).await?;
         }
         now.tidy(&vaults[0]).await
+    }
+
+    /// Removes what writers that died have left unfinished: it is no object, so nothing needs it.
+    async fn clear_unfinished(&mut self) -> Result<(), RepositoryError> {
+        let store = self.repository.store();
+        let before_ms = store.now_ms().await?.saturating_sub(self.options.grace_ms.max(WRITE_MS));
+        let (number, bytes) = store.remove_unfinished(before_ms).await?;
+        self.report.objects_deleted += number;
+        self.report.deleted_bytes += bytes;
+        Ok(())
     }
 
     /// Dooms what no backup needs. Says whether there was anything.

@@ -5,9 +5,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,6 +18,9 @@ use object_store::local::LocalFileSystem;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use crate::key_file::sync_folder;
+
+/// A domain, and its folders.
+const FOLDERS_DEEP: u32 = 2;
 
 /// The storage under a repository.
 #[async_trait]
@@ -41,6 +46,11 @@ pub(crate) trait Storage: fmt::Debug + Send + Sync {
     /// How many large writes at once are faster than one after another: of a disk none, and each takes memory.
     fn writes_at_once(&self) -> u32 {
         1
+    }
+    /// Removes what writers that died have left unfinished, if it was last written before this time in milliseconds since 1970 by the
+    /// storage's clock; comes back with number and bytes. Where nothing unfinished is to be seen, there is nothing to do.
+    async fn remove_unfinished(&self, _before_ms: i64) -> Result<(u64, u64), Error> {
+        Ok((0, 0))
     }
     /// Whether every read is a request to somewhere else.
     fn is_far(&self) -> bool {
@@ -105,6 +115,12 @@ impl Storage for LocalStorage {
         synced.map_err(|source| Error::Generic { store: "LocalFileSystem", source: source.into() })
     }
 
+    async fn remove_unfinished(&self, before_ms: i64) -> Result<(u64, u64), Error> {
+        let root = self.folder.clone();
+        let removed = tokio::task::spawn_blocking(move || remove_unfinished(&root, before_ms, FOLDERS_DEEP)).await?;
+        removed.map_err(|source| Error::Generic { store: "LocalFileSystem", source: source.into() })
+    }
+
     async fn delete(&self, name: &str) -> Result<(), Error> {
         self.files.delete(&path(name)).await?;
         // The crate syncs what it writes, not what it deletes; a deleted manifest must not come back after a power cut.
@@ -124,6 +140,34 @@ fn sync_files(root: &Path, names: &[String]) -> std::io::Result<()> {
         folders.extend(above.map(Path::to_path_buf));
     }
     folders.iter().try_for_each(|folder| sync_folder(Some(folder)))
+}
+
+/// Files whose names end as those of unfinished writes do (format, section 2).
+fn remove_unfinished(folder: &Path, before_ms: i64, deep: u32) -> std::io::Result<(u64, u64)> {
+    let (mut number, mut bytes) = (0, 0);
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let about = match entry.metadata() {
+            // Its writer has just finished it.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            about => about?,
+        };
+        if about.is_dir() && deep > 0 {
+            let (more, more_bytes) = remove_unfinished(&entry.path(), before_ms, deep - 1)?;
+            (number, bytes) = (number + more, bytes + more_bytes);
+        }
+        let name = entry.file_name();
+        let digits = name.to_str().and_then(|name| Some(name.rsplit_once('#')?.1));
+        let is_unfinished =
+            digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit()));
+        let modified = about.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let is_old = i64::try_from(modified.as_millis()).is_ok_and(|modified_ms| modified_ms < before_ms);
+        if about.is_file() && is_unfinished && is_old {
+            fs::remove_file(entry.path())?;
+            (number, bytes) = (number + 1, bytes + about.len());
+        }
+    }
+    Ok((number, bytes))
 }
 
 fn path(name: &str) -> object_store::path::Path {
@@ -151,8 +195,12 @@ mod tests {
         storage.replace("a/b", &part(b"w")).await.expect("replaced");
         assert_eq!(storage.size("a/b").await.expect("there"), 1);
         // What an interrupted write leaves behind is no object.
-        std::fs::write(scratch.path().join("a/c#1"), "half").expect("written");
+        fs::write(scratch.path().join("a/c#1"), "half").expect("written");
         assert_eq!(storage.list("a").await.expect("listed"), [("a/b".to_owned(), 1)]);
+        assert_eq!(storage.remove_unfinished(0).await.expect("looked"), (0, 0), "it may be under way");
+        fs::write(scratch.path().join("a/ours#x"), "kept").expect("written");
+        assert_eq!(storage.remove_unfinished(i64::MAX).await.expect("removed"), (1, 4));
+        assert!(scratch.path().join("a/ours#x").exists() && !scratch.path().join("a/c#1").exists());
         storage.sync(&["a/b".into()]).await.expect("durable");
         assert!(storage.sync(&["a/none".into()]).await.is_err());
         storage.delete("a/b").await.expect("deleted");

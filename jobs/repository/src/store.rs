@@ -213,6 +213,12 @@ impl Store {
         retry(|| self.storage.sync(names)).await.map_err(failed)
     }
 
+    /// Removes what dead writers have left unfinished before this time; comes back with number and bytes.
+    pub(crate) async fn remove_unfinished(&self, before_ms: i64) -> Result<(u64, u64), RepositoryError> {
+        let failed = |source| failed("clear", "what is unfinished", source);
+        retry(|| self.storage.remove_unfinished(before_ms)).await.map_err(failed)
+    }
+
     /// Removes an object if it is there.
     pub(crate) async fn delete(&self, name: &str) -> Result<(), RepositoryError> {
         match retry(|| self.storage.delete(name)).await {

@@ -18,8 +18,7 @@ pub(super) struct Contents {
     pub(super) vault: Arc<Vault>,
     /// Each collection's chunks in order.
     pub(super) collections: Vec<CollectionChunks>,
-    /// The ids of all chunks and of what they build on, sorted.
-    pub(super) wanted: Arc<Vec<[u8; 32]>>,
+    pub(super) wanted: Arc<Wanted>,
     /// What is known to be sound, by position in `wanted`.
     pub(super) sound: Vec<Option<SoundChunk>>,
     /// Where that is so, by position in `wanted`. (At level structure: where it lies within what is there.)
@@ -29,6 +28,21 @@ pub(super) struct Contents {
     /// The pack to blame for a delta whose own record is as it should be, by position in `wanted`.
     pub(super) blamed: BTreeMap<usize, usize>,
     pub(super) findings: Vec<Finding>,
+}
+
+/// All chunks and what they build on.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    /// Sorted.
+    pub(super) ids: Vec<[u8; 32]>,
+    /// Whether a collection consists of it, by position: only of such ones the documents are hashed, which takes longer than all else.
+    pub(super) is_listed: Vec<bool>,
+}
+
+impl Wanted {
+    pub(super) fn position(&self, id: &[u8; 32]) -> Option<usize> {
+        self.ids.binary_search(id).ok()
+    }
 }
 
 /// Which packs hold a sound copy of a chunk.
@@ -88,12 +102,18 @@ impl Contents {
             collections.push(read_lists(vault, entry, key, &mut findings).await?);
         }
         let chunks = collections.iter().flat_map(|collection| &collection.chunks).map(|chunk| chunk.id);
-        let wanted = index.with_bases(chunks.collect());
+        let ids = index.with_bases(chunks.collect());
+        let mut wanted = Wanted { is_listed: vec![false; ids.len()], ids };
+        for chunk in collections.iter().flat_map(|collection| &collection.chunks) {
+            if let Some(position) = wanted.position(&chunk.id) {
+                wanted.is_listed[position] = true;
+            }
+        }
         Ok(Self {
             vault: vault.clone(),
             collections,
-            sound: vec![None; wanted.len()],
-            sound_in: vec![SoundIn::Nowhere; wanted.len()],
+            sound: vec![None; wanted.ids.len()],
+            sound_in: vec![SoundIn::Nowhere; wanted.ids.len()],
             wanted: Arc::new(wanted),
             problems: BTreeMap::new(),
             blamed: BTreeMap::new(),
@@ -101,14 +121,14 @@ impl Contents {
         })
     }
 
-    pub(super) fn wanted(&self) -> Arc<Vec<[u8; 32]>> {
+    pub(super) fn wanted(&self) -> Arc<Wanted> {
         self.wanted.clone()
     }
 
     /// Which packs hold a copy of a wanted chunk.
     pub(super) fn involved_packs(&self, index: &Index) -> Vec<bool> {
         let mut involved = vec![false; index.packs.len()];
-        for copy in self.wanted.iter().flat_map(|id| index.copies(id)) {
+        for copy in self.wanted.ids.iter().flat_map(|id| index.copies(id)) {
             involved[copy.pack as usize] = true;
         }
         involved
@@ -117,13 +137,13 @@ impl Contents {
     /// What wasn't read: a chunk counts as sound if its record lies within a pack that is there, and so does what it builds on.
     pub(super) fn note_present(&mut self, index: &Index, read: &[bool]) {
         let (wanted, sound) = (&self.wanted, &self.sound);
-        let is_sound = |id: &[u8; 32]| wanted.binary_search(id).is_ok_and(|position| sound[position].is_some());
+        let is_sound = |id: &[u8; 32]| wanted.position(id).is_some_and(|position| sound[position].is_some());
         let within = |copy: &Copy| {
             let end = u64::from(copy.offset) + u64::from(copy.record_bytes);
             let is_within = index.pack(copy).present_bytes.is_some_and(|bytes| end <= bytes);
             is_within && (!read[copy.pack as usize] || is_sound(&copy.id))
         };
-        for (id, sound_in) in wanted.iter().zip(&mut self.sound_in) {
+        for (id, sound_in) in wanted.ids.iter().zip(&mut self.sound_in) {
             let unread = index.copies(id).iter().filter(|copy| !read[copy.pack as usize]);
             for copy in unread.filter(|copy| index.resolves(copy, &within)) {
                 sound_in.note(copy.pack as usize);
@@ -207,7 +227,7 @@ impl Contents {
     }
 
     pub(super) fn position(&self, id: &[u8; 32]) -> Option<usize> {
-        self.wanted.binary_search(id).ok()
+        self.wanted.position(id)
     }
 }
 

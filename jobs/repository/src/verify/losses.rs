@@ -86,7 +86,7 @@ impl Contents {
     /// Packs that hold a wanted chunk of which no other pack has a sound copy.
     fn needed_packs(&self, index: &Index) -> Vec<bool> {
         let mut out = vec![false; index.packs.len()];
-        for (id, sound_in) in self.wanted.iter().zip(&self.sound_in) {
+        for (id, sound_in) in self.wanted.ids.iter().zip(&self.sound_in) {
             for pack in index.copies(id).iter().map(|copy| copy.pack as usize) {
                 out[pack] |= !sound_in.is_elsewhere(pack);
             }
@@ -122,7 +122,7 @@ impl Contents {
     /// either, but what they hold of ours is there twice.)
     fn only_in_unlisted(&self, index: &Index) -> Vec<bool> {
         let mut out = vec![false; index.packs.len()];
-        for copies in self.wanted.iter().map(|id| index.copies(id)) {
+        for copies in self.wanted.ids.iter().map(|id| index.copies(id)) {
             if !copies.iter().any(|copy| index.pack(copy).listed && index.pack(copy).is_whole()) {
                 for copy in copies {
                     out[copy.pack as usize] |= !index.pack(copy).listed;

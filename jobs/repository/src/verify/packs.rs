@@ -15,6 +15,7 @@ use crate::limits::FOOTER_RECORD_BYTES;
 use crate::record::RecordType;
 use crate::seal::SealedDelta;
 use crate::vault::Vault;
+use crate::verify::contents::Wanted;
 
 /// Packs are read in pieces of about this size: large buffers would stay with the allocator.
 const PIECE_BYTES: u32 = 4 << 20;
@@ -52,12 +53,13 @@ struct Piece {
 pub(super) struct SoundChunk {
     pub(super) documents: u32,
     pub(super) raw_bytes: u32,
+    /// Of a chunk that a collection consists of.
     pub(super) sum: Sum,
 }
 
 pub(super) async fn check(
     fetcher: Fetcher,
-    wanted: Arc<Vec<[u8; 32]>>,
+    wanted: Arc<Wanted>,
     pack: usize,
     entries: Vec<PackEntry>,
 ) -> Result<PackReport, RepositoryError> {
@@ -72,11 +74,11 @@ pub(super) async fn check(
         let Some(stored) = read(vault, known, range, &mut report).await? else {
             continue;
         };
-        let (some, wanted, at) = (some.to_vec(), wanted.clone(), vault.clone());
-        let piece = vault.pool.run(move || check_chunks(&at, &stored, &some, &wanted)).await?;
+        let (some, looked_for, at) = (some.to_vec(), wanted.clone(), vault.clone());
+        let piece = vault.pool.run(move || check_chunks(&at, &stored, &some, &looked_for)).await?;
         report.problems.extend(piece.problems);
         report.sound.extend(piece.sound);
-        check_deltas(&fetcher, piece.deltas, &mut report).await?;
+        check_deltas(&fetcher, &wanted, piece.deltas, &mut report).await?;
     }
     let end = footer::chunks_end(&entries).min(present_bytes)..present_bytes;
     if end.end - end.start > u64::from(FOOTER_RECORD_BYTES) + TRAILER_BYTES as u64 {
@@ -92,6 +94,7 @@ pub(super) async fn check(
 /// Applies deltas to what they build on, a few at once.
 async fn check_deltas(
     fetcher: &Fetcher,
+    wanted: &Wanted,
     deltas: Vec<WaitingDelta>,
     report: &mut PackReport,
 ) -> Result<(), RepositoryError> {
@@ -110,10 +113,10 @@ async fn check_deltas(
                 continue;
             }
         };
-        let vault = fetcher.vault.clone();
+        let (vault, is_listed) = (fetcher.vault.clone(), wanted.is_listed[position]);
         let applied = fetcher.vault.pool.run(move || {
             let raw = apply_delta(&vault, &base, &sealed, &entry)?;
-            Ok::<_, String>(SoundChunk::of(&vault, &entry, &raw))
+            Ok::<_, String>(SoundChunk::of(&vault, &entry, &raw, is_listed))
         });
         match applied.await? {
             Ok(sound) => report.sound.push((position, sound)),
@@ -124,8 +127,8 @@ async fn check_deltas(
 }
 
 impl SoundChunk {
-    fn of(vault: &Vault, entry: &PackEntry, raw: &[u8]) -> Self {
-        let sum = Sum::of_documents(&vault.domain_keys().content, raw);
+    fn of(vault: &Vault, entry: &PackEntry, raw: &[u8], is_listed: bool) -> Self {
+        let sum = if is_listed { Sum::of_documents(&vault.domain_keys().content, raw) } else { Sum::default() };
         Self { documents: entry.documents, raw_bytes: entry.raw_bytes, sum }
     }
 }
@@ -158,15 +161,15 @@ async fn read(
 }
 
 /// What is wrong with consecutive chunks, which wanted ones are sound, and which have to be applied to others first.
-fn check_chunks(vault: &Vault, stored: &[u8], entries: &[PackEntry], wanted: &[[u8; 32]]) -> Piece {
+fn check_chunks(vault: &Vault, stored: &[u8], entries: &[PackEntry], wanted: &Wanted) -> Piece {
     let mut piece = Piece::default();
     let offset = entries.first().map_or(0, |first| first.offset);
     for entry in entries {
         let start = (entry.offset - offset) as usize;
         let checked = stored.get(start..start + entry.record_bytes as usize);
         let checked = checked.ok_or_else(|| "it is truncated".to_owned());
-        let position = wanted.binary_search(&entry.id).ok();
-        let checked = checked.and_then(|record| check_chunk(vault, record, entry, position, &mut piece));
+        let place = wanted.position(&entry.id).map(|position| (position, wanted.is_listed[position]));
+        let checked = checked.and_then(|record| check_chunk(vault, record, entry, place, &mut piece));
         if let Err(problem) = checked {
             piece.problems.push(format!("chunk at {}: {problem}", entry.offset));
         }
@@ -178,16 +181,17 @@ fn check_chunk(
     vault: &Vault,
     record: &[u8],
     entry: &PackEntry,
-    position: Option<usize>,
+    place: Option<(usize, bool)>,
     piece: &mut Piece,
 ) -> Result<(), String> {
     if entry.delta.is_none() {
         let raw = open_full(vault, record, entry)?;
-        piece.sound.extend(position.map(|position| (position, SoundChunk::of(vault, entry, &raw))));
+        let sound = place.map(|(position, is_listed)| (position, SoundChunk::of(vault, entry, &raw, is_listed)));
+        piece.sound.extend(sound);
     } else {
         // One that this backup doesn't want is only shown to be as it was sealed.
         let sealed = open_delta(vault, record, entry)?;
-        piece.deltas.extend(position.map(|position| WaitingDelta { position, entry: *entry, sealed }));
+        piece.deltas.extend(place.map(|(position, _)| WaitingDelta { position, entry: *entry, sealed }));
     }
     Ok(())
 }

@@ -12,10 +12,21 @@ const TINY_DOCUMENTS: u64 = 2_000_000;
 const HUGE_DOCUMENTS: u64 = 300;
 const HUGE_DOCUMENT_BYTES: usize = 12_000_000;
 const MANY_COLLECTIONS: u64 = 10_000;
+/// Of a server, beside those of collections: its own, and connections.
+const OTHER_FILES: u64 = 1_000;
 /// MB of the smallest size; the others are 4 and 16 times as large.
 const SMALLEST_MEGABYTES: u64 = 50;
 
+/// So many collections, or as many as a server can open here: each has two files.
+fn many() -> u64 {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let files =
+        limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().nth(1)?.parse().ok());
+    files.map_or(MANY_COLLECTIONS, |files: u64| MANY_COLLECTIONS.min(files.saturating_sub(OTHER_FILES) / 2))
+}
+
 /// One database at an edge: a first backup, one of the same again, and a restore.
+#[allow(clippy::cast_precision_loss)] // Collections of a bench are far below 2^52.
 pub async fn measure(name: &str, stage: &mut Stage, report: &mut Report) -> Outcome<()> {
     let (edge, peak_goal) = match name {
         "tiny" => (Edge::Tiny { documents: TINY_DOCUMENTS }, Goal::AtMost(96.0)),
@@ -23,7 +34,11 @@ pub async fn measure(name: &str, stage: &mut Stage, report: &mut Report) -> Outc
             let (documents, document_bytes) = (HUGE_DOCUMENTS, HUGE_DOCUMENT_BYTES);
             (Edge::Huge { documents, document_bytes }, Goal::AtMost(256.0))
         }
-        _ => (Edge::Many { collections: MANY_COLLECTIONS }, Goal::AtMost(96.0)),
+        _ => {
+            let collections = many();
+            report.add("many_collections", collections as f64, Goal::None);
+            (Edge::Many { collections }, Goal::AtMost(96.0))
+        }
     };
     let (client, database) = (stage.deployment.client()?, format!("bench_{name}"));
     generate_edge(&client, &database, edge, false).await?;
