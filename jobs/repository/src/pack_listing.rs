@@ -4,6 +4,11 @@ use crate::bytes_reader::BytesReader;
 use crate::footer::{self, PackEntry};
 use crate::object_name::is_writers_own;
 
+/// Packs in an index object, at most.
+const INDEX_PACKS: usize = 256;
+/// Chunks in an index object, at most, unless one pack has more: some 20 MB, far below what a record may hold.
+const INDEX_ENTRIES: usize = 250_000;
+
 /// A pack and its chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PackListing {
@@ -11,6 +16,26 @@ pub(crate) struct PackListing {
     pub(crate) name: String,
     pub(crate) stored_bytes: u64,
     pub(crate) entries: Vec<PackEntry>,
+}
+
+/// So many of the first packs as one index object takes, at least one if there is any.
+pub(crate) fn first_that_fit(listings: &[PackListing]) -> &[PackListing] {
+    let mut entries = 0;
+    let fits = |listing: &&PackListing| {
+        entries += listing.entries.len();
+        entries <= INDEX_ENTRIES
+    };
+    let count = listings.iter().take(INDEX_PACKS).take_while(fits).count();
+    &listings[..count.max(1).min(listings.len())]
+}
+
+/// All of them, in the order of the index objects that take them.
+pub(crate) fn that_fit(mut listings: &[PackListing]) -> impl Iterator<Item = &[PackListing]> {
+    std::iter::from_fn(move || {
+        let (some, rest) = listings.split_at(first_that_fit(listings).len());
+        listings = rest;
+        (!some.is_empty()).then_some(some)
+    })
 }
 
 /// The body of an index object.
@@ -59,6 +84,19 @@ mod tests {
         for length in 0..body.len() {
             assert_eq!(decode(&body[..length]), None);
         }
+    }
+
+    #[test]
+    fn an_index_object_takes_many_packs_but_not_many_chunks() {
+        let entry = PackEntry { id: [1; 32], offset: 0, record_bytes: 10, raw_bytes: 3, documents: 2, delta: None };
+        let listing = |chunks: usize| PackListing { name: "a".into(), stored_bytes: 77, entries: vec![entry; chunks] };
+        let counts = |listings: &[PackListing]| that_fit(listings).map(<[_]>::len).collect::<Vec<_>>();
+        assert_eq!(counts(&vec![listing(1); 600]), [256, 256, 88]);
+        assert_eq!(
+            counts(&[listing(100_000), listing(150_000), listing(1), listing(300_000), listing(1)]),
+            [2, 1, 1, 1]
+        );
+        assert_eq!(counts(&[]), [0; 0]);
     }
 
     #[test]

@@ -23,7 +23,6 @@ use crate::record::RecordType;
 use crate::seal::Sealer;
 use crate::vault::Vault;
 use crate::verify::{VerifyProgress, check_pack};
-use crate::writer::INDEX_PACKS;
 use crate::{Repository, RepositoryError, verify};
 use walk::Walk;
 
@@ -238,7 +237,7 @@ impl<'a> Repair<'a> {
         // Copies before the packs they are of: those are listed as if they held nothing.
         let copies = std::mem::take(&mut packer.ledger().unlisted);
         let listings: Vec<_> = copies.into_iter().chain(listings).collect();
-        for (number, some) in (1..).zip(listings.chunks(INDEX_PACKS)) {
+        for (number, some) in (1..).zip(pack_listing::that_fit(&listings)) {
             let object = names.index(number);
             let (id, body) = (self.vault.name_id(&object), pack_listing::encode(some));
             let sealed = self.vault.seal_record(&sealer, RecordType::Index, id, body).await?;

@@ -17,7 +17,7 @@ use crate::index::{Index, Pack};
 use crate::ledger::WriteStats;
 use crate::list::List;
 use crate::object_name::{Folder, WriterNames, resealed_manifest};
-use crate::pack_listing::{self, PackListing};
+use crate::pack_listing;
 use crate::packer::Packer;
 use crate::predecessor::Predecessor;
 use crate::record::RecordType;
@@ -29,9 +29,6 @@ use crate::{
     CollectionContent, CollectionWriter, Compression, ContentOrder, ListRef, MANIFEST_FORMAT, Manifest, ManifestRef,
     RepositoryError, limits,
 };
-
-/// Packs per index object.
-pub(crate) const INDEX_PACKS: usize = 256;
 
 /// Writes one backup. A cheap handle: clone it, and use it from several tasks at once.
 #[derive(Clone)]
@@ -142,7 +139,7 @@ impl BackupWriter {
         let mut commit = self.inner.commit.lock().await;
         self.flush().await?;
         loop {
-            let some: Vec<PackListing> = self.packer().ledger().unlisted.iter().take(INDEX_PACKS).cloned().collect();
+            let some = pack_listing::first_that_fit(&self.packer().ledger().unlisted).to_vec();
             if some.is_empty() {
                 return Ok(());
             }

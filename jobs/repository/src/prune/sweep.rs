@@ -11,7 +11,6 @@ use crate::object_name::{Folder, is_writers_own};
 use crate::pack_listing::{self, PackListing};
 use crate::record::RecordType;
 use crate::vault::Vault;
-use crate::writer::INDEX_PACKS;
 
 impl Run<'_> {
     /// Removes objects of a domain, with their sizes.
@@ -77,7 +76,7 @@ impl Run<'_> {
         listings: &[PackListing],
     ) -> Result<(), RepositoryError> {
         let (sealer, names) = self.pen(vault, key_id)?;
-        for (number, some) in (1..).zip(listings.chunks(INDEX_PACKS)) {
+        for (number, some) in (1..).zip(pack_listing::that_fit(listings)) {
             let object = names.index(number);
             let (id, body) = (vault.name_id(&object), pack_listing::encode(some));
             let sealed = vault.seal_record(&sealer, RecordType::Index, id, body).await?;
