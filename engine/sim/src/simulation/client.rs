@@ -1,13 +1,13 @@
 //! Whoever asks for jobs: enqueues them until it is acknowledged, cancels some, lets blocked ones go on. A node of its
 //! own; it is stopped now and then, but doesn't die.
 
-use super::{stage::Stage, store::SimStore};
+use super::{schedules, stage::Stage, store::SimStore};
 use bson::DateTime;
 use lucid_core::{Command, transition};
 use lucid_ports::{Enqueue, Outcome, Pause, Store, StoreError};
 use lucid_schemas::{
-    After, BackupSpec, CopySpec, JobId, Keep, Kind, ManifestName, PruneSpec, ReencryptSpec, RepositoryName, Request,
-    RestoreSpec, Spec, State, VerifyLevel, VerifySpec,
+    After, BackupSpec, CopySpec, JobId, Keep, Kind, ManifestName, PruneSpec, ReencryptSpec, Request, RestoreSpec, Spec,
+    State, VerifyLevel, VerifySpec,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -72,11 +72,9 @@ fn spec(kind: Kind, same_database: bool) -> Spec {
             repack: true,
             grace_hours: 24,
         }),
-        Kind::Copy => Spec::Copy(CopySpec {
-            backup: Some(backup),
-            manifest: Some(manifest),
-            to: RepositoryName { name: "main".into(), id: "1".into() },
-        }),
+        Kind::Copy => {
+            Spec::Copy(CopySpec { backup: Some(backup), manifest: Some(manifest), to: schedules::repository() })
+        }
         Kind::Reencrypt => Spec::Reencrypt(ReencryptSpec {}),
     }
 }
