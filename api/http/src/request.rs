@@ -18,17 +18,13 @@ use lucid_schemas::{
     http::{BackupBody, CopyBody, PruneBody, ReencryptBody, RestoreBody, VerifyBody},
     prune::GRACE_HOURS,
 };
+use serde::Serialize;
 
 type State = web::Data<ApiState>;
 
 /// `POST /backup`.
 pub(crate) async fn backup(state: State, request: HttpRequest, body: Body<BackupBody>) -> Answer {
-    let Body(asked) = body;
-    let key = Key::read(&request, &asked)?;
-    if let Some(job) = key.made(&state).await? {
-        return accepted(&state, &job).await;
-    }
-    accept(&state, key, backup_asked(&state, asked).await?).await
+    ask(state, request, body, backup_asked).await
 }
 
 /// What a backup that is asked for comes to, checked.
@@ -48,12 +44,11 @@ pub(crate) async fn backup_asked(state: &ApiState, asked: BackupBody) -> Result<
 
 /// `POST /restore`.
 pub(crate) async fn restore(state: State, request: HttpRequest, body: Body<RestoreBody>) -> Answer {
-    let Body(asked) = body;
-    let key = Key::read(&request, &asked)?;
-    if let Some(job) = key.made(&state).await? {
-        return accepted(&state, &job).await;
-    }
-    let source = Source::find(&state, &asked.backup).await?;
+    ask(state, request, body, restore_asked).await
+}
+
+async fn restore_asked(state: &ApiState, asked: RestoreBody) -> Result<Asked, ApiError> {
+    let source = Source::find(state, &asked.backup).await?;
     let spec = RestoreSpec {
         backup: source.job.id().clone(),
         manifest: source.manifest.clone(),
@@ -62,19 +57,14 @@ pub(crate) async fn restore(state: State, request: HttpRequest, body: Body<Resto
         replace: asked.replace.unwrap_or(false),
         dry_run: asked.dry_run.unwrap_or(false),
     };
-    check::restore(&state, &spec, &source).await?;
-    let run = Run::read(&state, asked.job).await?;
-    accept(&state, key, Asked { spec: Spec::Restore(spec), repository: source.repository, run }).await
+    check::restore(state, &spec, &source).await?;
+    let run = Run::read(state, asked.job).await?;
+    Ok(Asked { spec: Spec::Restore(spec), repository: source.repository, run })
 }
 
 /// `POST /verify`. One of a backup that isn't finished yet waits for it.
 pub(crate) async fn verify(state: State, request: HttpRequest, body: Body<VerifyBody>) -> Answer {
-    let Body(asked) = body;
-    let key = Key::read(&request, &asked)?;
-    if let Some(job) = key.made(&state).await? {
-        return accepted(&state, &job).await;
-    }
-    accept(&state, key, verify_asked(&state, asked).await?).await
+    ask(state, request, body, verify_asked).await
 }
 
 /// What a verification that is asked for comes to, checked.
@@ -102,12 +92,7 @@ pub(crate) async fn verify_asked(state: &ApiState, asked: VerifyBody) -> Result<
 
 /// `POST /prune`.
 pub(crate) async fn prune(state: State, request: HttpRequest, body: Body<PruneBody>) -> Answer {
-    let Body(asked) = body;
-    let key = Key::read(&request, &asked)?;
-    if let Some(job) = key.made(&state).await? {
-        return accepted(&state, &job).await;
-    }
-    accept(&state, key, prune_asked(&state, asked).await?).await
+    ask(state, request, body, prune_asked).await
 }
 
 /// What a prune that is asked for comes to, checked.
@@ -127,12 +112,7 @@ pub(crate) async fn prune_asked(state: &ApiState, asked: PruneBody) -> Result<As
 
 /// `POST /copy`. One of a backup that isn't finished yet waits for it.
 pub(crate) async fn copy(state: State, request: HttpRequest, body: Body<CopyBody>) -> Answer {
-    let Body(asked) = body;
-    let key = Key::read(&request, &asked)?;
-    if let Some(job) = key.made(&state).await? {
-        return accepted(&state, &job).await;
-    }
-    accept(&state, key, copy_asked(&state, asked).await?).await
+    ask(state, request, body, copy_asked).await
 }
 
 /// What a copy that is asked for comes to, checked.
@@ -161,15 +141,14 @@ pub(crate) async fn copy_asked(state: &ApiState, asked: CopyBody) -> Result<Aske
 
 /// `POST /reencrypt`.
 pub(crate) async fn reencrypt(state: State, request: HttpRequest, body: Body<ReencryptBody>) -> Answer {
-    let Body(asked) = body;
-    let key = Key::read(&request, &asked)?;
-    if let Some(job) = key.made(&state).await? {
-        return accepted(&state, &job).await;
-    }
+    ask(state, request, body, reencrypt_asked).await
+}
+
+async fn reencrypt_asked(state: &ApiState, asked: ReencryptBody) -> Result<Asked, ApiError> {
     let name = asked.repository.as_deref().unwrap_or(&state.options.default_repository);
-    let repository = check::named(&state, "repository", name).await?;
-    let run = Run::read(&state, asked.job).await?;
-    accept(&state, key, Asked { spec: Spec::Reencrypt(ReencryptSpec {}), repository, run }).await
+    let repository = check::named(state, "repository", name).await?;
+    let run = Run::read(state, asked.job).await?;
+    Ok(Asked { spec: Spec::Reencrypt(ReencryptSpec {}), repository, run })
 }
 
 /// What a job is asked to do, where its worker finds what it needs, and how it is run.
@@ -177,6 +156,20 @@ pub(crate) struct Asked {
     pub spec: Spec,
     pub repository: RepositoryName,
     pub run: Run,
+}
+
+/// The job that a body asks for; the one that was made already, where the same request came before.
+async fn ask<T: Serialize>(
+    state: State,
+    request: HttpRequest,
+    Body(asked): Body<T>,
+    check: impl AsyncFnOnce(&ApiState, T) -> Result<Asked, ApiError>,
+) -> Answer {
+    let key = Key::read(&request, &asked)?;
+    if let Some(job) = key.made(&state).await? {
+        return accepted(&state, &job).await;
+    }
+    accept(&state, key, check(&state, asked).await?).await
 }
 
 async fn accept(state: &ApiState, key: Key, asked: Asked) -> Answer {

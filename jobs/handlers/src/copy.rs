@@ -95,10 +95,14 @@ impl Run<'_> {
 
     /// Every backup, the oldest first, so that each builds on the one before. One that isn't whole doesn't keep the others back.
     async fn all(&self) -> Result<Done> {
-        let entries = self.source.manifests().await?;
-        let mut manifests: Vec<Manifest> = entries.into_iter().filter_map(|entry| entry.manifest.ok()).collect();
+        let (mut done, mut manifests, mut failed) = (Done::default(), Vec::new(), Vec::new());
+        for entry in self.source.manifests().await? {
+            match entry.manifest {
+                Ok(manifest) => manifests.push(manifest),
+                Err(damage) => failed.push(format!("{}: {damage}", entry.job)),
+            }
+        }
         manifests.sort_by_key(|manifest| manifest.started_at);
-        let (mut done, mut failed) = (Done::default(), Vec::new());
         for manifest in manifests {
             match self.take(&manifest, &mut done).await {
                 Err(Error::Repository(error)) if error.damage().is_some() => {
@@ -112,7 +116,7 @@ impl Run<'_> {
             Some(first) => Err(Error::refused(
                 "backup_damaged",
                 format!(
-                    "{} backups aren't whole, and weren't copied, all others are there; the first: {first}",
+                    "not copied because they aren't whole: {}; all others are there. The first: {first}",
                     failed.len()
                 ),
             )),

@@ -24,6 +24,8 @@ pub(crate) type Packs = BTreeMap<String, u64>;
 pub(crate) struct Distrust {
     /// By the name of the object.
     pub(crate) objects: BTreeMap<String, Packs>,
+    /// Those that a master key has sealed which was given up, as it has the packs that they name.
+    retired: Vec<String>,
     /// Those that can't be read: whatever they said is found again by the next verification.
     pub(crate) damage: Vec<Damage>,
 }
@@ -41,6 +43,7 @@ impl Distrust {
                 Ok(packs) => drop(out.objects.insert(object, packs)),
                 // Another repair has just replaced it.
                 Err(RepositoryError::Missing { .. }) => {}
+                Err(RepositoryError::RetiredKey { .. }) => out.retired.push(object),
                 Err(error) => {
                     let damage = error.damage().ok_or(error)?;
                     tracing::warn!(%damage, "going on without it");
@@ -75,7 +78,7 @@ impl Distrust {
         Ok(())
     }
 
-    /// Removes the objects all of whose packs are gone.
+    /// Removes the objects all of whose packs are gone, or can't be read by anybody any more.
     pub(crate) async fn tidy(&self, vault: &Arc<Vault>) -> Result<(), RepositoryError> {
         let present = vault.store.list(&Folder::Packs.of(vault.domain)).await?;
         let present: BTreeSet<&str> = present.iter().filter_map(|(object, _)| object.rsplit('/').next()).collect();
@@ -83,6 +86,9 @@ impl Distrust {
             if !packs.keys().any(|name| present.contains(name.as_str())) {
                 vault.store.delete(object).await?;
             }
+        }
+        for object in &self.retired {
+            vault.store.delete(object).await?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The unsealed envelope of config and key slots (format, section 3): read before any key is known.
+//! The unsealed envelope of config, key slots and marks (format, section 3): read before it is known which key is the right one.
 
 use bson::RawDocument;
 
@@ -14,6 +14,7 @@ const HEADER: usize = 12;
 pub(crate) enum EnvelopeType {
     Config = 1,
     Slot = 2,
+    Mark = 3,
 }
 
 /// Header, body and checksum.

@@ -5,9 +5,13 @@
 
 use std::sync::Arc;
 
-use bson::{DateTime, doc, serialize_to_vec};
+use bson::{DateTime, doc, rawdoc, serialize_to_vec};
+use bytes::Bytes;
 
+use crate::config::binary;
+use crate::envelope::{self, EnvelopeType};
 use crate::keys::{FIRST_KEY_ID, KeyRing, Keys};
+use crate::limits::UNSEALED_BYTES;
 use crate::record::RecordType;
 use crate::seal::Sealer;
 use crate::store::{Created, Store};
@@ -16,8 +20,6 @@ use crate::{Domain, RepositoryError, RepositoryId};
 
 /// Folder of the marks.
 pub(crate) const MASTERS: &str = "masters";
-/// A mark holds a date.
-const MARK_BYTES: u64 = 4 << 10;
 
 /// The full name of a mark.
 pub(crate) fn mark_name(key_id: u32) -> String {
@@ -48,7 +50,7 @@ pub(crate) async fn newest(store: &Store) -> Result<u32, RepositoryError> {
 }
 
 /// How a ring stands. `lowest` is the lowest key id that any slot claims: slots from before a rotation go only once it is marked, so
-/// where none is left, a mark that isn't there was lost.
+/// where none is left, a mark that isn't there, or is damaged, isn't missed. Fails with `Damaged` where it is.
 pub(crate) async fn standing(
     store: &Store,
     repository: &RepositoryId,
@@ -61,10 +63,14 @@ pub(crate) async fn standing(
     }
     let is_in_force = if ring.newest() == FIRST_KEY_ID {
         true
-    } else if ring.newest() == marked {
-        proves(store, repository, ring).await?
-    } else {
+    } else if ring.newest() > marked {
         lowest >= ring.newest()
+    } else {
+        match read(store, repository, ring).await {
+            // Slots from before are gone: what was marked is what they all hold.
+            Err(error) if error.damage().is_some() && lowest >= ring.newest() => true,
+            read => read?,
+        }
     };
     Ok(if is_in_force { Standing::InForce } else { Standing::Unmarked })
 }
@@ -85,24 +91,36 @@ pub(crate) async fn mark(store: &Store, repository: &RepositoryId, ring: &KeyRin
     let body = body.map_err(|error| RepositoryError::Internal { what: "rotation", reason: error.to_string() })?;
     let sealer = Arc::new(Sealer::new(vault.keys.clone(), Domain::Sealed)?);
     let sealed = vault.seal_record(&sealer, RecordType::Master, vault.name_id(&object), body).await?;
-    match store.create(&object, std::slice::from_ref(&sealed)).await? {
-        // Where the storage can't create only, somebody may have come between.
-        Created::New => proves(store, repository, ring).await,
-        // The reply to our first attempt may have been lost.
-        Created::Exists if store.read(&object, MARK_BYTES).await.is_ok_and(|there| there == sealed) => {
-            store.sync(&[object]).await.map(|()| true)
-        }
-        Created::Exists => Ok(false),
+    let body = rawdoc! { "mark": binary(&sealed) };
+    let ours = Bytes::from(envelope::wrap(EnvelopeType::Mark, body.as_bytes()));
+    let created = store.create(&object, std::slice::from_ref(&ours)).await?;
+    let there = store.read(&object, UNSEALED_BYTES).await?;
+    if there == ours {
+        // Perhaps by a first attempt whose reply was lost.
+        return store.sync(&[object]).await.map(|()| true);
     }
+    if created == Created::New && envelope::unwrap(&object, EnvelopeType::Mark, &there).is_err() {
+        // Ours, but not as it was written. It is known by its name already, so there is no way back.
+        return store.replace(&object, &[ours]).await.map(|()| true);
+    }
+    // Another rotation was first; where the storage can't create only, it may have come after.
+    Ok(false)
 }
 
-/// Whether the mark of a ring's newest master was sealed with it.
-async fn proves(store: &Store, repository: &RepositoryId, ring: &KeyRing) -> Result<bool, RepositoryError> {
-    match vault_of(store, repository, ring).read_named(&mark_name(ring.newest()), RecordType::Master).await {
-        Ok(_) => Ok(true),
-        Err(error) if error.damage().is_some() => Ok(false),
-        Err(error) => Err(error),
-    }
+/// Whether the mark of a ring's newest master was sealed with it. Fails with `Damaged` or `Missing` where that can't be told.
+async fn read(store: &Store, repository: &RepositoryId, ring: &KeyRing) -> Result<bool, RepositoryError> {
+    let object = mark_name(ring.newest());
+    let stored = store.read(&object, UNSEALED_BYTES).await?;
+    let lost = |problem: &str| {
+        let advice = "so nobody knows which of two key rings is in force; put it back from a copy of the repository";
+        RepositoryError::damaged(&*object, format!("{problem}, {advice}"))
+    };
+    let body =
+        envelope::unwrap(&object, EnvelopeType::Mark, &stored).map_err(|_| lost("its checksum doesn't match"))?;
+    let sealed = body.get_binary("mark").map_err(|_| lost("no field mark"))?;
+    let (vault, sealed) = (vault_of(store, repository, ring), Bytes::copy_from_slice(sealed.bytes));
+    let opened = vault.open_record(&object, sealed, RecordType::Master, vault.name_id(&object)).await;
+    Ok(opened.is_ok())
 }
 
 /// What marks are read and written with.

@@ -282,7 +282,7 @@ impl Run<'_> {
 }
 
 /// Whether a backup needs a chunk, or a chunk list, of which no copy is sealed with the newest master key.
-pub(crate) async fn mark_all(
+pub(crate) async fn needs_older_copies(
     vault: &Arc<Vault>,
     index: &Index,
     entries: &[ManifestEntry],

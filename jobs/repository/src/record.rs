@@ -143,6 +143,15 @@ pub(crate) fn key_id_of(record: &[u8]) -> u32 {
     Header::decode(record).map_or(0, |header| header.key_id)
 }
 
+/// The same record as if it said that it is sealed with this master.
+pub(crate) fn with_key_id(record: &[u8], key_id: u32) -> Vec<u8> {
+    let mut out = record.to_vec();
+    if let Some(place) = out.get_mut(8..12) {
+        place.copy_from_slice(&key_id.to_le_bytes());
+    }
+    out
+}
+
 fn record_type(number: u8) -> Result<RecordType, String> {
     Ok(match number {
         1 => RecordType::Chunk,

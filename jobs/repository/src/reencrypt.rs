@@ -9,12 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::copy::Copy;
 use crate::index::Index;
-use crate::prune::mark_all;
+use crate::object_name::{Folder, ManifestName};
+use crate::prune::needs_older_copies;
 use crate::repository::manifest_objects;
 use crate::vault::Vault;
-use crate::{
-    BackupWriter, Compression, Damage, Domain, Manifest, ManifestEntry, Repository, RepositoryError, VerifyLevel,
-};
+use crate::{BackupWriter, Compression, Domain, Manifest, ManifestEntry, Repository, RepositoryError, VerifyLevel};
 
 /// So often a backup is begun again because a prune came between.
 const TRIES: usize = 4;
@@ -93,11 +92,14 @@ impl Repository {
         Ok(())
     }
 
-    /// Removes the older objects of a manifest, once this one is proven.
+    /// Removes the objects of a manifest that older masters have sealed, once this one is proven. Never another one of the same master:
+    /// two who do this at once would each remove what the other relies on.
     async fn remove_older(&self, proven: &ManifestEntry) -> Result<(), RepositoryError> {
         let vault = self.vault(Domain::Sealed)?;
-        let objects = manifest_objects(&vault, &proven.key).await?;
-        if objects.len() < 2 {
+        let resealed = |object: &str| ManifestName::parse(object).ok().and_then(|name| name.resealed);
+        let mut older = manifest_objects(&vault, &proven.key).await?;
+        older.retain(|object| resealed(object) < resealed(&proven.object));
+        if older.is_empty() {
             return Ok(());
         }
         let Ok(manifest) = &proven.manifest else { return Ok(()) };
@@ -106,7 +108,7 @@ impl Repository {
         if !proven.settled || findings.iter().any(|finding| finding.needed) {
             return Ok(());
         }
-        for object in objects.into_iter().filter(|object| *object != proven.object) {
+        for object in older {
             vault.store.delete(&object).await?;
         }
         Ok(())
@@ -116,18 +118,26 @@ impl Repository {
     pub(crate) async fn needs_older_masters(&self) -> Result<Option<String>, RepositoryError> {
         let newest = self.keys().newest_key_id();
         let generations = self.generations().await?;
-        let entries = self.manifests().await?;
-        let sealed: Vec<&ManifestEntry> = entries.iter().filter(|entry| entry.key.starts_with("sealed/")).collect();
-        if let Some(entry) = sealed.iter().find(|entry| entry.key_id != newest) {
-            let why = entry.manifest.as_ref().err().map(Damage::to_string);
-            return Ok(Some(why.unwrap_or_else(|| format!("backup {} is sealed with an older master key", entry.job))));
-        }
+        let mut entries = self.read_all_manifests(|_| true).await?;
+        entries.retain_mut(|entry| generations.judge(entry));
         let vault = self.vault(Domain::Sealed)?;
-        let (index, _) = Index::load(&vault).await?;
-        if mark_all(&vault, &index, &entries).await? {
-            return Ok(Some("a backup has lost chunks that may be whole where an older master key sealed them".into()));
+        let sealed = |entry: &&ManifestEntry| entry.key.starts_with(&Folder::Manifests.of(vault.domain));
+        if let Some(entry) = entries.iter().filter(sealed).find(|entry| entry.key_id != newest) {
+            return Ok(Some(match &entry.manifest {
+                Ok(_) => format!("backup {} is sealed with an older master key: encrypt anew first", entry.job),
+                Err(damage) => format!("{damage}: put it back from a copy, or remove it"),
+            }));
         }
-        Ok(generations.is_behind.then(|| "an older master key has sealed what the last prune said".into()))
+        let (index, _) = Index::load(&vault).await?;
+        if needs_older_copies(&vault, &index, &entries).await? {
+            return Ok(Some(
+                "a backup has lost chunks that may be whole where an older master key sealed them: verify the backups"
+                    .into(),
+            ));
+        }
+        Ok(generations
+            .is_behind
+            .then(|| "an older master key has sealed what the last prune said: encrypt anew first".into()))
     }
 
     /// Begins and closes a generation, if what the last one says is sealed with an older master. Nothing is doomed by it; what is

@@ -53,7 +53,7 @@ impl Repository {
     pub async fn retire_keys(&self, kept: &[Unlock], drop_others: bool) -> Result<Rekeyed, RepositoryError> {
         let ring = self.ring()?;
         if let Some(reason) = self.needs_older_masters().await? {
-            return Err(refused(format!("{reason}: encrypt anew first")));
+            return Err(refused(reason));
         }
         self.rekey(kept, drop_others, &ring.newest_alone()).await
     }
@@ -68,7 +68,7 @@ impl Repository {
         if !drop_others && !before.others.is_empty() {
             let names: Vec<String> = before.others.iter().map(|slot| format!("{} {:?}", slot.id, slot.label)).collect();
             return Err(refused(format!(
-                "no key was given for {}: give it, or say that these slots are to be dropped",
+                "nobody gave the key of {}: give it, too (--keep FILE), or drop these slots (--drop-others)",
                 names.join(", ")
             )));
         }

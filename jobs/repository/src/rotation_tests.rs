@@ -8,7 +8,7 @@ use crate::fault_tests::{Bench, Fault};
 use crate::interruption_tests::{OPERATIONS, back_up, forget, people, prepared, prove, prune};
 use crate::record::key_id_of;
 use crate::support::{documents, read};
-use crate::{ReencryptReport, Rekeyed, Repository, RepositoryError};
+use crate::{ReencryptReport, Rekeyed, Repository, RepositoryError, VerifyLevel};
 
 async fn rotate(bench: &Bench, repository: &Repository) -> Result<Rekeyed, RepositoryError> {
     repository.rotate_key(&[bench.key()], false).await
@@ -125,13 +125,73 @@ async fn a_slot_of_before_and_a_lost_mark() {
     fs::remove_file(&mark).expect("removed");
     let repository = bench.open(Fault::None).await.expect("opens without the mark");
     back_up(&repository, "unmarked", &people("kept")).await.expect("made");
-    fs::write(&mark, bytes).expect("put back");
-    // A slot from before, put back, opens nothing beside the mark.
+    // Nor is it if any byte of it is another one.
+    let flips = (0..bytes.len()).map(|at| {
+        let mut bad = bytes.clone();
+        bad[at] ^= 1;
+        bad
+    });
+    let damaged: Vec<Vec<u8>> = flips.chain([Vec::new(), bytes[..40].to_vec()]).collect();
+    for bad in &damaged {
+        fs::write(&mark, bad).expect("written");
+        bench.open(Fault::None).await.expect("opens beside a damaged mark");
+    }
+    // With a slot from before beside the new one, it is asked for, and no key is called wrong.
     let new = fs::read_dir(&keys).expect("a folder").next().expect("a slot").expect("listed").path();
     fs::write(&slot, old).expect("put back");
+    for bad in &damaged {
+        fs::write(&mark, bad).expect("written");
+        let refused = bench.open(Fault::None).await.expect_err("nobody can tell");
+        assert!(refused.damage().is_some_and(|damage| damage.object == crate::masters::mark_name(2)), "{refused}");
+    }
+    fs::write(&mark, bytes).expect("put back");
     bench.open(Fault::None).await.expect("the new slot opens");
+    // The old one alone opens nothing beside the mark.
     fs::remove_file(new).expect("removed");
     assert!(matches!(bench.open(Fault::None).await, Err(RepositoryError::KeyRotated { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flipped_bit_does_not_make_a_manifest_one_of_a_retired_master() {
+    let bench = prepared().await;
+    renew(&bench, "second").await;
+    assert_eq!(renew(&bench, "third").await, 3);
+    let repository = bench.open(Fault::None).await.expect("opens");
+    let kept = repository.manifests_of("kept").await.expect("lists").remove(0);
+    let file = bench.folder().join(&kept.object);
+    let mut bytes = fs::read(&file).expect("read");
+    assert_eq!(bytes[8], 3, "the master's id (format, section 5)");
+    bytes[8] = 2;
+    fs::write(&file, &bytes).expect("written");
+    let found = repository.manifests_of("kept").await.expect("lists").remove(0);
+    assert!(found.manifest.is_err() && !found.retired, "{found:?}");
+    let refused = prune(&repository, "prune_1", true).await.expect_err("it is damaged");
+    assert!(refused.to_string().contains("put right from a copy"), "{refused}");
+    bytes[8] = 3;
+    fs::write(&file, &bytes).expect("put right");
+    prove(&bench, 2, "put right").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_distrusted_before_is_no_finding_afterwards() {
+    let bench = prepared().await;
+    let repository = bench.open(Fault::None).await.expect("opens");
+    let pack = fs::read_dir(bench.folder().join("sealed/packs")).expect("packs").next().expect("one").expect("listed");
+    let good = fs::read(pack.path()).expect("read");
+    let mut bad = good.clone();
+    bad[good.len() / 2] ^= 1;
+    fs::write(pack.path(), bad).expect("damaged");
+    repository.repair(false, &|_| (), &|| false).await.expect("looked at");
+    fs::write(pack.path(), good).expect("put right");
+    let distrust = || fs::read_dir(bench.folder().join("sealed/distrust")).map_or(0, Iterator::count);
+    assert_eq!(distrust(), 1);
+    renew(&bench, "renewed").await;
+    assert_eq!(distrust(), 0);
+    let repository = bench.open(Fault::None).await.expect("opens");
+    for found in repository.manifests().await.expect("lists") {
+        let reader = repository.open_backup(&found.manifest.expect("sound")).await.expect("opens");
+        assert_eq!(reader.verify(VerifyLevel::Data, &|_| (), &|| false).await.expect("verifies"), []);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -212,6 +272,34 @@ async fn a_backup_may_sleep_anywhere_while_the_key_is_renewed() {
         assert_eq!(read(&repository, &made, "people").await.expect(&what), all, "{what}");
     }
     panic!("the backup never got through");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_encrypt_anew_neither_removes_what_the_other_wrote() {
+    for operation in 0..OPERATIONS {
+        let what = format!("asleep at {operation}");
+        let bench = rotated().await;
+        let (sleeper, gate) = bench.open_gated(Fault::PauseAt(operation)).await.expect("opens");
+        let mut run = tokio::spawn(async move { reencrypt(&sleeper).await });
+        tokio::select! {
+            ended = &mut run => {
+                ended.expect("no panic").expect("encrypted anew");
+                return;
+            }
+            () = gate.reached() => {}
+        }
+        let repository = bench.open(Fault::None).await.expect(&what);
+        reencrypt(&repository).await.expect(&what);
+        let manifests = bench.folder().join("sealed/manifests");
+        let names = || fs::read_dir(&manifests).expect("a folder").map(|entry| entry.expect("listed").file_name());
+        let anew: Vec<_> = names().filter(|name| name.to_string_lossy().contains(".k2.")).collect();
+        gate.open();
+        let _ = run.await.expect("no panic");
+        let after: Vec<_> = names().collect();
+        assert!(anew.len() >= 2 && anew.iter().all(|name| after.contains(name)), "{what}: {anew:?}, {after:?}");
+        prove(&bench, 2, &what).await;
+    }
+    panic!("it never got through");
 }
 
 /// Two backups that the first master has sealed, and a second master.

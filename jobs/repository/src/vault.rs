@@ -10,7 +10,7 @@ use crate::list::{self, ListEntry};
 use crate::names::unhex;
 use crate::object_name::{Folder, list_name, resealed_with};
 use crate::pool::Pool;
-use crate::record::{RecordType, key_id_of};
+use crate::record::{RecordType, key_id_of, with_key_id};
 use crate::seal::{Opener, Sealer};
 use crate::store::Store;
 use crate::{ChunkSizes, Domain, ListRef, RepositoryError};
@@ -78,13 +78,24 @@ impl Vault {
     ) -> Result<Vec<u8>, RepositoryError> {
         let (opener, key_id) = (self.opener.clone(), key_id_of(&record));
         if self.domain == Domain::Sealed && self.keys.is_retired(key_id) {
-            return Err(RepositoryError::RetiredKey { object: object.into(), key_id });
+            return Err(self.retired(object, &record, record_type, id));
         }
         if resealed_with(object).is_some_and(|named| named != key_id) {
             return Err(RepositoryError::damaged(object, "it is sealed with another master key than its name says"));
         }
         let raw = self.pool.run(move || opener.open(&record, record_type, &id)).await?;
         raw.map_err(|problem| RepositoryError::damaged(object, problem))
+    }
+
+    /// Why a record can't be opened whose header names a master key that was given up: because of that, unless it is the header that is
+    /// damaged. What is retired is removed, so that must not be mixed up.
+    fn retired(&self, object: &str, record: &Bytes, record_type: RecordType, id: [u8; 32]) -> RepositoryError {
+        let opens_with = |key_id: u32| self.opener.open(&with_key_id(record, key_id), record_type, &id).is_ok();
+        let masters = self.keys.ring().into_iter().flat_map(|ring| &ring.masters);
+        if masters.into_iter().any(|(key_id, _)| opens_with(*key_id)) {
+            return RepositoryError::damaged(object, "its header names another master key than it is sealed with");
+        }
+        RepositoryError::RetiredKey { object: object.into(), key_id: key_id_of(record) }
     }
 
     /// The body of an object that is one record, with the bytes as stored.
