@@ -38,8 +38,8 @@ impl Repository {
     /// nothing new builds on it. Whatever has the repository open must open it again.
     ///
     /// # Errors
-    /// `Slot` where there are slots that none of these keys opens, or no key is given; `WrongKey` for a key that opens none;
-    /// `KeyRotated` where another rotation was first. Nothing has changed then.
+    /// `Slot` where there are slots that none of these keys opens, where one of them opens none, or no key is given; `KeyRotated` where
+    /// another rotation was first. Nothing has changed then.
     pub async fn rotate_key(&self, kept: &[Unlock], drop_others: bool) -> Result<Rekeyed, RepositoryError> {
         let ring = self.ring()?.rotated()?;
         self.rekey(kept, drop_others, &ring).await
@@ -102,7 +102,7 @@ impl Repository {
                     label = Some(slot.slot().info().label);
                 }
             }
-            let label = label.ok_or_else(|| RepositoryError::WrongKey { location: self.location().to_string() })?;
+            let label = label.ok_or_else(|| opens_nothing(unlock))?;
             secrets.push((secret, label));
         }
         if secrets.is_empty() {
@@ -146,6 +146,14 @@ impl Repository {
         }
         Ok(())
     }
+}
+
+/// Names the key, since several are given.
+fn opens_nothing(unlock: &Unlock) -> RepositoryError {
+    refused(match unlock {
+        Unlock::KeyFile(path) => format!("the key in {} opens none", path.display()),
+        Unlock::Passphrase(_) | Unlock::None => "the passphrase opens none".into(),
+    })
 }
 
 fn refused(reason: impl Into<String>) -> RepositoryError {
