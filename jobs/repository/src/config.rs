@@ -15,6 +15,8 @@ pub(crate) const CONFIG: &str = "config";
 const FORMAT: i32 = 1;
 /// The feature of repositories that hold delta chunks.
 const DELTA: &str = "delta";
+/// The feature of repositories whose chunk lists hold sums.
+const SUMS: &str = "sums";
 
 /// Identity and parameters of a repository.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,7 +45,7 @@ impl Config {
     pub(crate) fn new(options: &InitOptions, encrypted: bool, create_only: bool) -> Result<Self, RepositoryError> {
         Ok(Self {
             format: FORMAT,
-            features: vec![DELTA.into()],
+            features: vec![DELTA.into(), SUMS.into()],
             repository: binary(&random::<16>()?),
             created_at: DateTime::now(),
             encrypted,
@@ -56,7 +58,16 @@ impl Config {
 
     /// Whether every program that opens it knows delta chunks.
     pub(crate) fn takes_deltas(&self) -> bool {
-        self.features.iter().any(|feature| feature == DELTA)
+        self.has(DELTA)
+    }
+
+    /// Whether every program that opens it knows chunk lists with sums.
+    pub(crate) fn takes_sums(&self) -> bool {
+        self.has(SUMS)
+    }
+
+    fn has(&self, feature: &str) -> bool {
+        self.features.iter().any(|known| known == feature)
     }
 
     pub(crate) fn repository(&self) -> Result<RepositoryId, RepositoryError> {
@@ -84,7 +95,7 @@ impl StoredConfig {
             return Err(unsupported(format!("format {format}")));
         }
         let config: Config = bson::deserialize_from_slice(inner.as_bytes()).map_err(|error| bad(&error.to_string()))?;
-        if let Some(feature) = config.features.iter().find(|feature| *feature != DELTA) {
+        if let Some(feature) = config.features.iter().find(|feature| ![DELTA, SUMS].contains(&feature.as_str())) {
             return Err(unsupported(format!("feature {feature:?}")));
         }
         config.chunk.check().map_err(|problem| bad(&problem))?;

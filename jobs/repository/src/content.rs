@@ -37,6 +37,9 @@ enum State {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sum([u64; 4]);
 
+/// Length of a sum as bytes.
+pub(crate) const SUM_BYTES: usize = 32;
+
 /// What one chunk adds to a content hash; computed apart, then added in the order of chunks.
 #[derive(Clone, Debug)]
 pub(crate) enum ContentPart {
@@ -64,12 +67,26 @@ impl Sum {
         sum
     }
 
-    fn of(hash: &blake3::Hash) -> Self {
+    /// From 256 bits, lowest byte first.
+    pub(crate) fn from_bytes(bytes: &[u8; SUM_BYTES]) -> Self {
         let mut limbs = [0; 4];
-        for (limb, bytes) in limbs.iter_mut().zip(hash.as_bytes().chunks_exact(8)) {
+        for (limb, bytes) in limbs.iter_mut().zip(bytes.chunks_exact(8)) {
             *limb = u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
         }
         Self(limbs)
+    }
+
+    /// The 256 bits, lowest byte first.
+    pub(crate) fn to_bytes(self) -> [u8; SUM_BYTES] {
+        let mut out = [0; SUM_BYTES];
+        for (bytes, limb) in out.chunks_exact_mut(8).zip(self.0) {
+            bytes.copy_from_slice(&limb.to_le_bytes());
+        }
+        out
+    }
+
+    fn of(hash: &blake3::Hash) -> Self {
+        Self::from_bytes(hash.as_bytes())
     }
 }
 
@@ -82,6 +99,14 @@ impl ContentPart {
                 let hashes = documents(chunk).map(|document| blake3::keyed_hash(key, document).into());
                 Self::Exact(hashes.collect())
             }
+        }
+    }
+
+    /// What a chunk list keeps of it.
+    pub(crate) fn sum(&self) -> Option<Sum> {
+        match self {
+            Self::Any(sum) => Some(*sum),
+            Self::Exact(_) => None,
         }
     }
 }
@@ -122,10 +147,7 @@ impl ContentHasher {
     /// The hash as text, to be compared with `==`.
     pub fn finish(self) -> String {
         match self.state {
-            State::Any(sum) => {
-                let bytes: Vec<u8> = sum.0.iter().flat_map(|limb| limb.to_le_bytes()).collect();
-                format!("any:{}:{}", self.documents, hex(&bytes))
-            }
+            State::Any(sum) => format!("any:{}:{}", self.documents, hex(&sum.to_bytes())),
             State::Exact(hasher) => format!("exact:{}:{}", self.documents, hasher.finalize().to_hex()),
         }
     }

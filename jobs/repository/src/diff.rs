@@ -133,7 +133,8 @@ impl<'a> Side<'a> {
                 continue;
             }
             let entries = self.reader.fetcher.vault.read_list(list).await?;
-            let bare = |entry: ListEntry| ListEntry { first: IdValue::default(), last: IdValue::default(), ..entry };
+            let none = IdValue::default;
+            let bare = |entry: ListEntry| ListEntry { first: none(), last: none(), sum: None, ..entry };
             out.extend(entries.into_iter().map(bare));
         }
         Ok(out)

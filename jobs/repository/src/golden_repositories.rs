@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Goes into the names of new ones.
-const VERSION: &str = "v1";
+const VERSION: &str = "v2";
 const PASSPHRASE: &str = "correct horse battery staple";
 
 fn folder() -> PathBuf {
@@ -204,7 +204,7 @@ async fn a_golden_repository_with_other_features_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "makes golden repositories for a new version; those that are there stay as they are"]
 async fn make_golden_repositories() {
-    for kind in ["sealed", "plain_without_deltas", "both_domains"] {
+    for kind in ["sealed", "both_domains", "rotated"] {
         let golden = Golden { folder: folder(), name: format!("{VERSION}_{kind}") };
         if golden.folder.join(&golden.name).exists() {
             continue;
@@ -213,7 +213,7 @@ async fn make_golden_repositories() {
         let repository = match kind {
             "sealed" => make_sealed(&golden).await,
             "both_domains" => make_both(&golden).await,
-            _ => make_plain(&golden).await,
+            _ => make_rotated(&golden).await,
         };
         fs::write(golden.beside("expected"), contents(&repository).await).expect("written");
     }
@@ -251,14 +251,15 @@ async fn make_sealed(golden: &Golden) -> Repository {
     repository
 }
 
-/// As the first ones were: without the feature `delta`.
-async fn make_plain(golden: &Golden) -> Repository {
-    Repository::init(&golden.location(), &Unlock::None, &options()).await.expect("made");
-    golden.set_features(&[]);
+/// Two masters: a backup sealed with each, and one that was encrypted anew.
+async fn make_rotated(golden: &Golden) -> Repository {
+    let key = Unlock::KeyFile(golden.beside("key"));
+    let repository = Repository::init(&golden.location(), &key, &options()).await.expect("made");
+    back_up(&repository, "night_1", Domain::Sealed, &people(0)).await;
+    back_up(&repository, "night_2", Domain::Sealed, &people(1)).await;
+    repository.rotate_key(std::slice::from_ref(&key), false).await.expect("rotated");
     let repository = golden.open().await;
-    back_up(&repository, "night_1", Domain::Plain, &people(0)).await;
-    back_up(&repository, "night_2", Domain::Plain, &people(2)).await;
-    assert_eq!(repository.stats().await.expect("counted").delta_chunks.number, 0);
+    back_up(&repository, "night_3", Domain::Sealed, &people(2)).await;
     repository
 }
 

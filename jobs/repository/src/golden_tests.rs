@@ -42,7 +42,7 @@ fn ids_and_hashes_stay() {
         let (first, last) = IdValue::ends(&chunk);
         let mut builder = ListBuilder::default();
         let raw_bytes = u32::try_from(chunk.len()).expect("small");
-        assert!(builder.push(&of.list_id, ListEntry { id, documents: 2, raw_bytes, first, last }).is_none());
+        assert!(builder.push(&of.list_id, ListEntry { id, documents: 2, raw_bytes, first, last, sum: None }).is_none());
         seen.push(fingerprint(&builder.finish(&of.list_id).expect("one").id));
         for order in [ContentOrder::Any, ContentOrder::Exact] {
             let mut hasher = ContentHasher::new(of.content.clone(), order);

@@ -4,6 +4,7 @@ use crate::ListRef;
 use crate::batch::{documents, id_of};
 use crate::bytes_reader::BytesReader;
 use crate::config::binary;
+use crate::content::Sum;
 use crate::keys::Key;
 use crate::names::hex;
 
@@ -15,6 +16,8 @@ const MAX_ENTRIES: usize = 20_000;
 const INLINE_ENTRIES: u32 = 8;
 /// Longer `_id` values aren't kept.
 const MAX_ID_BYTES: usize = 1024;
+/// Set in the number of entries where each has a sum.
+const WITH_SUMS: u32 = 1 << 31;
 
 /// One chunk of a collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,9 @@ pub(crate) struct ListEntry {
     pub(crate) raw_bytes: u32,
     pub(crate) first: IdValue,
     pub(crate) last: IdValue,
+    /// What its documents add to the content hash, so that whoever has the chunk needn't hash each of them again. None where their order
+    /// counts, and in repositories without the feature `sums`.
+    pub(crate) sum: Option<Sum>,
 }
 
 /// BSON type and value of an `_id`; type 0 where it isn't kept.
@@ -124,15 +130,18 @@ pub(crate) fn list_id(key: &Key, body: &[u8]) -> [u8; 32] {
 
 /// The body of a list.
 pub(crate) fn encode(entries: &[ListEntry]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(4 + entries.len() * 72);
+    let mut out = Vec::with_capacity(4 + entries.len() * 104);
     let count = u32::try_from(entries.len()).expect("at most 20,000");
-    out.extend_from_slice(&count.to_le_bytes());
+    let with_sums = !entries.is_empty() && entries.iter().all(|entry| entry.sum.is_some());
+    out.extend_from_slice(&(if with_sums { count | WITH_SUMS } else { count }).to_le_bytes());
     for entry in entries {
         out.extend_from_slice(&entry.id);
         out.extend_from_slice(&entry.documents.to_le_bytes());
         out.extend_from_slice(&entry.raw_bytes.to_le_bytes());
         entry.first.encode(&mut out);
         entry.last.encode(&mut out);
+        let sum = entry.sum.filter(|_| with_sums);
+        out.extend(sum.into_iter().flat_map(Sum::to_bytes));
     }
     out
 }
@@ -150,7 +159,8 @@ pub(crate) fn decode(body: &[u8], reference: &ListRef) -> Option<Vec<ListEntry>>
 /// The entries of a list, whatever refers to it.
 pub(crate) fn decode_alone(body: &[u8]) -> Option<Vec<ListEntry>> {
     let mut bytes = BytesReader(body);
-    let count = bytes.u32()?;
+    let told = bytes.u32()?;
+    let (count, with_sums) = (told & !WITH_SUMS, told & WITH_SUMS != 0);
     let mut entries = Vec::with_capacity(body.len() / 46);
     for _ in 0..count {
         entries.push(ListEntry {
@@ -159,9 +169,11 @@ pub(crate) fn decode_alone(body: &[u8]) -> Option<Vec<ListEntry>> {
             raw_bytes: bytes.u32()?,
             first: IdValue::decode(&mut bytes)?,
             last: IdValue::decode(&mut bytes)?,
+            sum: if with_sums { Some(Sum::from_bytes(&bytes.array()?)) } else { None },
         });
     }
-    bytes.0.is_empty().then_some(entries)
+    // An empty list has one form only.
+    (bytes.0.is_empty() && (count > 0 || !with_sums)).then_some(entries)
 }
 
 #[cfg(test)]
@@ -174,7 +186,8 @@ mod tests {
 
     fn entry(number: u64) -> ListEntry {
         let id = *blake3::hash(&number.to_le_bytes()).as_bytes();
-        ListEntry { id, documents: 1, raw_bytes: 20, first: IdValue(0x10, vec![1, 2, 3, 4]), last: IdValue::default() }
+        let (first, last) = (IdValue(0x10, vec![1, 2, 3, 4]), IdValue::default());
+        ListEntry { id, documents: 1, raw_bytes: 20, first, last, sum: Some(Sum::from_bytes(&id)) }
     }
 
     fn lists(numbers: impl Iterator<Item = u64>) -> Vec<List> {
@@ -196,6 +209,18 @@ mod tests {
         assert_eq!(decode(body, &other), None);
         assert!(lists(0..8)[0].body.is_none());
         assert!(lists(0..0).is_empty());
+    }
+
+    #[test]
+    fn sums_are_there_for_all_or_for_none() {
+        let with: Vec<_> = (0..9).map(entry).collect();
+        let without: Vec<_> = with.iter().map(|entry| ListEntry { sum: None, ..entry.clone() }).collect();
+        let mixed = [&with[..8], &without[8..]].concat();
+        assert_eq!(decode_alone(&encode(&without)), Some(without.clone()));
+        assert_eq!(decode_alone(&encode(&mixed)), Some(without));
+        assert_eq!(encode(&with).len(), encode(&mixed).len() + 9 * 32);
+        assert_eq!(decode_alone(&WITH_SUMS.to_le_bytes()), None, "an empty list has one form");
+        assert_eq!(decode_alone(&0u32.to_le_bytes()), Some(Vec::new()));
     }
 
     #[test]

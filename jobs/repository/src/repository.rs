@@ -76,7 +76,8 @@ impl Repository {
         let vault = |domain| {
             let opener = Arc::new(Opener::new(keys.clone(), domain));
             let (store, keys, pool, chunk) = (store.clone(), keys.clone(), pool.clone(), config.chunk);
-            Arc::new(Vault { domain, store, keys, opener, pool, chunk, deltas: config.takes_deltas() && store_is_near })
+            let (deltas, sums) = (config.takes_deltas() && store_is_near, config.takes_sums());
+            Arc::new(Vault { domain, store, keys, opener, pool, chunk, deltas, sums })
         };
         let sealed = config.encrypted.then(|| vault(Domain::Sealed));
         let plain = config.plain.then(|| vault(Domain::Plain));

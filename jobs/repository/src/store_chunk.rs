@@ -49,24 +49,18 @@ async fn store(
     order: ContentOrder,
     predecessor: Option<&Predecessor>,
 ) -> Result<ChunkDone, RepositoryError> {
-    let (handle, tries_deltas) = (writer.clone(), predecessor.is_some());
-    let (done, new) = writer.vault().pool.run(move || meet(&handle, &draft, order, tries_deltas)).await??;
-    let sealed = match (new, predecessor) {
-        (Met::Known, _) => return Ok(done),
-        (Met::Sealed(sealed), _) => sealed,
-        (Met::New(raw), predecessor) => {
-            let base = match predecessor {
-                Some(predecessor) => base(writer, predecessor, &done.entry).await?,
-                None => None,
+    let (done, sealed) = match predecessor {
+        Some(predecessor) => look_back(writer, draft, order, predecessor).await?,
+        None => {
+            let handle = writer.clone();
+            let work = move || {
+                let (chunk, is_new) = meet(&handle, &draft);
+                finish(&handle, chunk, order, is_new.then_some(None))
             };
-            let (handle, entry, based) = (writer.clone(), done.entry.clone(), base.is_some());
-            let sealed = writer.vault().pool.run(move || seal(&handle, &entry, &raw, base)).await??;
-            if let (true, Some(predecessor)) = (based, predecessor) {
-                predecessor.tried(sealed.delta.is_some());
-            }
-            sealed
+            writer.vault().pool.run(work).await??
         }
     };
+    let Some(sealed) = sealed else { return Ok(done) };
     let (stored_bytes, is_delta) = (sealed.record.len() as u64, sealed.delta.is_some());
     writer.packer().append(sealed).await?;
     let stats = &mut writer.packer().ledger().stats;
@@ -75,32 +69,62 @@ async fn store(
     Ok(done)
 }
 
-/// What is to be done about a chunk.
-enum Met {
-    Known,
-    New(Vec<u8>),
-    Sealed(SealedChunk),
+/// A chunk of a collection that an earlier backup holds, too: one of those needn't be hashed again, another may be a delta.
+async fn look_back(
+    writer: &BackupWriter,
+    draft: Draft,
+    order: ContentOrder,
+    predecessor: &Predecessor,
+) -> Result<(ChunkDone, Option<SealedChunk>), RepositoryError> {
+    let (pool, handle) = (&writer.vault().pool, writer.clone());
+    let (chunk, is_new) = pool.run(move || meet(&handle, &draft)).await?;
+    let new = if is_new {
+        Some(base(writer, predecessor, &chunk.entry).await?)
+    } else if let Some(sum) = predecessor.sum(&chunk.entry).await? {
+        return Ok((chunk.done(writer, ContentPart::Any(sum)), None));
+    } else {
+        None
+    };
+    let (handle, is_based) = (writer.clone(), matches!(new, Some(Some(_))));
+    let (done, sealed) = pool.run(move || finish(&handle, chunk, order, new)).await??;
+    if is_based {
+        predecessor.tried(sealed.as_ref().is_some_and(|sealed| sealed.delta.is_some()));
+    }
+    Ok((done, sealed))
 }
 
-/// Hashes and looks up; seals at once what is new and can't be a delta.
-fn meet(
-    writer: &BackupWriter,
-    draft: &Draft,
-    order: ContentOrder,
-    tries_deltas: bool,
-) -> Result<(ChunkDone, Met), RepositoryError> {
+/// A chunk, put together.
+struct Chunk {
+    entry: ListEntry,
+    raw: Vec<u8>,
+}
+
+impl Chunk {
+    fn done(self, writer: &BackupWriter, part: ContentPart) -> ChunkDone {
+        let sum = part.sum().filter(|_| writer.vault().sums);
+        ChunkDone { entry: ListEntry { sum, ..self.entry }, part }
+    }
+}
+
+/// Puts a chunk together and looks it up; whether it is to be stored.
+fn meet(writer: &BackupWriter, draft: &Draft) -> (Chunk, bool) {
     let raw = draft.assemble();
-    let keys = writer.vault().domain_keys();
-    let id: [u8; 32] = blake3::keyed_hash(&keys.chunk_id, &raw).into();
+    let id: [u8; 32] = blake3::keyed_hash(&writer.vault().domain_keys().chunk_id, &raw).into();
     let (first, last) = IdValue::ends(&raw);
-    let entry = ListEntry { id, documents: draft.documents, raw_bytes: draft.raw_bytes, first, last };
-    let part = ContentPart::of(&keys.content, order, &raw);
-    let met = match writer.claim(&id, draft.raw_bytes) {
-        false => Met::Known,
-        true if tries_deltas => Met::New(raw),
-        true => Met::Sealed(seal(writer, &entry, &raw, None)?),
-    };
-    Ok((ChunkDone { entry, part }, met))
+    let entry = ListEntry { id, documents: draft.documents, raw_bytes: draft.raw_bytes, first, last, sum: None };
+    (Chunk { entry, raw }, writer.claim(&id, draft.raw_bytes))
+}
+
+/// Hashes the documents of a chunk, and seals it if it is new: then perhaps as a delta from a base.
+fn finish(
+    writer: &BackupWriter,
+    chunk: Chunk,
+    order: ContentOrder,
+    new: Option<Option<Base>>,
+) -> Result<(ChunkDone, Option<SealedChunk>), RepositoryError> {
+    let part = ContentPart::of(&writer.vault().domain_keys().content, order, &chunk.raw);
+    let sealed = new.map(|base| seal(writer, &chunk.entry, &chunk.raw, base)).transpose()?;
+    Ok((chunk.done(writer, part), sealed))
 }
 
 /// Finds and reads what a new chunk may build on. What is damaged isn't built on.
@@ -174,5 +198,65 @@ fn seal(
     match tried {
         Some((frame, base)) if frame.len() * WORTH <= full.len() => as_delta(&frame, base.link),
         _ => Ok(chunk(full, None)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::Sum;
+    use crate::support::{Scratch, back_up, batches, documents};
+    use crate::{CollectionContent, Compression, Domain, VerifyLevel, list};
+
+    /// The content hash of these documents, written after what an earlier backup holds; the chunks that weren't there.
+    async fn written_after(scratch: &Scratch, earlier: &CollectionContent, documents: &[Vec<u8>]) -> (String, u64) {
+        let writer =
+            scratch.repository.begin("again", 1, Domain::Sealed, Compression::default()).await.expect("begins");
+        let mut collection = writer.collection_after(ContentOrder::Any, earlier);
+        for batch in batches(documents) {
+            collection.push(batch).await.expect("pushed");
+        }
+        let content = collection.finish().await.expect("finished");
+        (content.content_hash, writer.stats().chunks_new)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn documents_of_chunks_that_are_there_are_not_hashed_again() {
+        let scratch = Scratch::new().await;
+        let all = documents(0..9_000, 400, "a");
+        let (manifest, ..) =
+            back_up(&scratch.repository, "night", Domain::Sealed, &[("c", ContentOrder::Any, &all)]).await;
+        let earlier = &manifest.collections[0].content;
+        let right = earlier.content_hash.clone();
+        assert_eq!(written_after(&scratch, earlier, &all).await, (right.clone(), 0));
+        let mut changed = all.clone();
+        changed[4_500] = documents(4_500..4_501, 420, "b").remove(0);
+        let mut hasher = scratch.repository.content_hasher(Domain::Sealed, ContentOrder::Any);
+        changed.iter().for_each(|document| hasher.push(document));
+        assert_eq!(written_after(&scratch, earlier, &changed).await, (hasher.finish(), 1));
+
+        // Had they been, this list's sum could not have come through; and no verification would find that all is well.
+        let vault = scratch.repository.vault(Domain::Sealed).expect("there");
+        let mut entries = vault.read_list(&earlier.chunk_lists[0]).await.expect("read");
+        entries[1].sum = Some(Sum::from_bytes(&[7; 32]));
+        let forged = CollectionContent {
+            chunk_lists: vec![list::inline(&vault.domain_keys().list_id, &entries)],
+            ..earlier.clone()
+        };
+        assert_ne!(written_after(&scratch, &forged, &all).await.0, right);
+        let mut manifest = manifest.clone();
+        assert!(scratch.verify(&manifest, VerifyLevel::Data).await.is_empty());
+        manifest.collections[0].content = forged;
+        let found = scratch.verify(&manifest, VerifyLevel::Data).await;
+        assert!(found.iter().any(|finding| finding.problem.contains("content hash")), "{found:?}");
+
+        // Lists without sums do as well.
+        entries.iter_mut().for_each(|entry| entry.sum = None);
+        let chunk_lists = vec![list::inline(&vault.domain_keys().list_id, &entries)];
+        let plain = CollectionContent { chunk_lists, ..earlier.clone() };
+        assert_eq!(written_after(&scratch, &plain, &all).await, (right, 0));
+        manifest.collections[0].content = plain;
+        let found = scratch.verify(&manifest, VerifyLevel::Data).await;
+        assert!(!found.iter().any(|finding| finding.problem.contains("content hash")), "{found:?}");
     }
 }

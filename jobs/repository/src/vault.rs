@@ -29,6 +29,8 @@ pub(crate) struct Vault {
     pub(crate) chunk: ChunkSizes,
     /// Whether writers may store deltas: the config's features say so.
     pub(crate) deltas: bool,
+    /// Whether they may keep sums in chunk lists: likewise.
+    pub(crate) sums: bool,
 }
 
 impl Vault {
@@ -39,7 +41,8 @@ impl Vault {
     /// A vault for single records of the sealed domain.
     pub(crate) fn sealed(store: Store, keys: Arc<Keys>) -> Self {
         let (domain, opener) = (Domain::Sealed, Arc::new(Opener::new(keys.clone(), Domain::Sealed)));
-        Self { domain, store, keys, opener, pool: Pool::new(), chunk: ChunkSizes::default(), deltas: false }
+        let (pool, chunk) = (Pool::new(), ChunkSizes::default());
+        Self { domain, store, keys, opener, pool, chunk, deltas: false, sums: false }
     }
 
     /// The same storage with the keys of what belongs to no domain: the sealed one's wherever there are keys.
@@ -47,7 +50,7 @@ impl Vault {
         let domain = if self.keys.ring().is_some() { Domain::Sealed } else { Domain::Plain };
         let opener = Arc::new(Opener::new(self.keys.clone(), domain));
         let (store, keys, pool) = (self.store.clone(), self.keys.clone(), self.pool.clone());
-        Self { domain, store, keys, opener, pool, chunk: self.chunk, deltas: self.deltas }
+        Self { domain, store, keys, opener, pool, chunk: self.chunk, deltas: self.deltas, sums: self.sums }
     }
 
     /// The record id of an object that is named, not addressed by content.

@@ -109,11 +109,11 @@ impl BackupWriter {
     }
 
     /// The same, for a collection that an earlier backup holds, too: a chunk that resembles one of those is stored as its
-    /// difference. Where compression is off or the repository doesn't know deltas, this changes nothing.
+    /// difference, unless compression is off or the repository doesn't know deltas; and one of those is stored sooner.
     pub fn collection_after(&self, order: ContentOrder, earlier: &CollectionContent) -> CollectionWriter {
         let lists = earlier.chunk_lists.clone();
         let deltas = self.vault().deltas && self.level().is_some();
-        CollectionWriter::new(self.clone(), order, deltas.then(|| Predecessor::new(self.vault().clone(), lists)))
+        CollectionWriter::new(self.clone(), order, Some(Predecessor::new(self.vault().clone(), lists, deltas)))
     }
 
     /// Whether every chunk of this content, written by an earlier epoch or by this writer, is in a durable pack: then a

@@ -118,7 +118,7 @@ pub(super) fn some_documents() -> Vec<u8> {
 
 pub(super) fn some_list() -> Vec<u8> {
     let (first, last) = IdValue::ends(&some_documents());
-    let entry = ListEntry { id: [1; 32], documents: 3, raw_bytes: 99, first, last };
+    let entry = ListEntry { id: [1; 32], documents: 3, raw_bytes: 99, first, last, sum: None };
     list::encode(&[entry.clone(), ListEntry { id: [2; 32], first: IdValue::default(), ..entry }])
 }
 

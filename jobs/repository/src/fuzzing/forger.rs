@@ -7,7 +7,7 @@ use super::keys;
 use super::storage::Memory;
 use crate::bytes_reader::BytesReader;
 use crate::config::{CONFIG, binary};
-use crate::content::ContentHasher;
+use crate::content::{ContentHasher, Sum};
 use crate::envelope::{self, EnvelopeType};
 use crate::footer::{self, DeltaLink, PackEntry};
 use crate::keys::DomainKeys;
@@ -220,7 +220,13 @@ impl<'a> Forger<'a> {
         let Some((id, raw)) = self.chunk(chunk) else { return };
         let (first, last) = IdValue::ends(&raw);
         let documents = crate::batch::count_documents(&raw).unwrap_or(1) + u32::from(more / 128);
-        self.list.push(ListEntry { id, documents, raw_bytes: u32::try_from(raw.len()).expect("small"), first, last });
+        let raw_bytes = u32::try_from(raw.len()).expect("small");
+        let mut sum = Sum::of_documents(&Self::domain_keys().content, &raw);
+        if more % 16 == 15 {
+            sum.add(&Sum::from_bytes(&[1; 32]));
+        }
+        let sum = (more % 4 > 0).then_some(sum);
+        self.list.push(ListEntry { id, documents, raw_bytes, first, last, sum });
     }
 
     fn end_list(&mut self, twist: u8) {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 
-use crate::content::{ContentHasher, ContentPart};
+use crate::content::{ContentHasher, ContentPart, Sum};
 use crate::index::{Copy, Index};
+use crate::list::ListEntry;
 use crate::reader::BackupReader;
 use crate::vault::Vault;
 use crate::verify::packs::{PackReport, SoundChunk};
@@ -35,8 +36,8 @@ pub(super) struct Contents {
 pub(super) struct Wanted {
     /// Sorted.
     pub(super) ids: Vec<[u8; 32]>,
-    /// Whether a collection consists of it, by position: only of such ones the documents are hashed, which takes longer than all else.
-    pub(super) is_listed: Vec<bool>,
+    /// Whether its documents must be hashed, by position, which takes longer than all else: no chunk list has their sum.
+    pub(super) needs_sum: Vec<bool>,
 }
 
 impl Wanted {
@@ -78,6 +79,20 @@ pub(super) struct CollectionChunks {
     pub(super) chunks: Vec<ChunkRef>,
     /// Whether all lists could be read.
     complete: bool,
+    /// Of all its documents, as the lists say; none where one of them doesn't.
+    sum: Option<Sum>,
+}
+
+impl CollectionChunks {
+    fn add(&mut self, entries: Vec<ListEntry>) {
+        for entry in entries {
+            self.sum = self.sum.zip(entry.sum).map(|(mut sum, more)| {
+                sum.add(&more);
+                sum
+            });
+            self.chunks.push(ChunkRef { id: entry.id, documents: entry.documents, raw_bytes: entry.raw_bytes });
+        }
+    }
 }
 
 pub(super) struct ChunkRef {
@@ -103,10 +118,13 @@ impl Contents {
         }
         let chunks = collections.iter().flat_map(|collection| &collection.chunks).map(|chunk| chunk.id);
         let ids = index.with_bases(chunks.collect());
-        let mut wanted = Wanted { is_listed: vec![false; ids.len()], ids };
-        for chunk in collections.iter().flat_map(|collection| &collection.chunks) {
+        let mut wanted = Wanted { needs_sum: vec![false; ids.len()], ids };
+        let any = |entry: &CollectionEntry| entry.content_order == ContentOrder::Any;
+        let without =
+            manifest.collections.iter().zip(&collections).filter(|(entry, chunks)| any(entry) && chunks.sum.is_none());
+        for chunk in without.flat_map(|(_, collection)| &collection.chunks) {
             if let Some(position) = wanted.position(&chunk.id) {
-                wanted.is_listed[position] = true;
+                wanted.needs_sum[position] = true;
             }
         }
         Ok(Self {
@@ -174,7 +192,7 @@ impl Contents {
         for (entry, chunks) in reader.manifest().collections.iter().zip(&self.collections) {
             let Some(sound) = self.all_sound(chunks) else { continue };
             let hash = match entry.content_order {
-                ContentOrder::Any => Some(self.hash_any(&sound)),
+                ContentOrder::Any => Some(self.hash_any(chunks, &sound)),
                 ContentOrder::Exact => self.hash_exact(reader, entry, stop, &mut findings).await?,
             };
             if hash.is_some_and(|hash| hash != entry.content.content_hash) {
@@ -186,11 +204,14 @@ impl Contents {
         Ok(findings)
     }
 
-    fn hash_any(&self, sound: &[SoundChunk]) -> String {
+    /// Sums of chunk lists were made of the same bytes as the ids of their chunks, which have been checked.
+    fn hash_any(&self, collection: &CollectionChunks, sound: &[SoundChunk]) -> String {
         let mut hasher = ContentHasher::new(self.vault.domain_keys().content.clone(), ContentOrder::Any);
         for chunk in sound {
-            hasher.add(&ContentPart::Any(chunk.sum), chunk.documents);
+            let sum = if collection.sum.is_some() { Sum::default() } else { chunk.sum };
+            hasher.add(&ContentPart::Any(sum), chunk.documents);
         }
+        hasher.add(&ContentPart::Any(collection.sum.unwrap_or_default()), 0);
         hasher.finish()
     }
 
@@ -238,15 +259,11 @@ async fn read_lists(
     key: &str,
     findings: &mut Vec<Finding>,
 ) -> Result<CollectionChunks, RepositoryError> {
-    let mut out = CollectionChunks { chunks: Vec::new(), complete: true };
+    let mut out = CollectionChunks { chunks: Vec::new(), complete: true, sum: Some(Sum::default()) };
     let (mut documents, mut raw_bytes) = (0, 0);
     for list in &entry.content.chunk_lists {
         match vault.read_list(list).await {
-            Ok(entries) => out.chunks.extend(entries.into_iter().map(|chunk| ChunkRef {
-                id: chunk.id,
-                documents: chunk.documents,
-                raw_bytes: chunk.raw_bytes,
-            })),
+            Ok(entries) => out.add(entries),
             Err(error) => {
                 out.complete = false;
                 let lost_documents = Some(list.documents);

@@ -53,7 +53,7 @@ struct Piece {
 pub(super) struct SoundChunk {
     pub(super) documents: u32,
     pub(super) raw_bytes: u32,
-    /// Of a chunk that a collection consists of.
+    /// Of its documents, where it is needed.
     pub(super) sum: Sum,
 }
 
@@ -113,10 +113,10 @@ async fn check_deltas(
                 continue;
             }
         };
-        let (vault, is_listed) = (fetcher.vault.clone(), wanted.is_listed[position]);
+        let (vault, needs_sum) = (fetcher.vault.clone(), wanted.needs_sum[position]);
         let applied = fetcher.vault.pool.run(move || {
             let raw = apply_delta(&vault, &base, &sealed, &entry)?;
-            Ok::<_, String>(SoundChunk::of(&vault, &entry, &raw, is_listed))
+            Ok::<_, String>(SoundChunk::of(&vault, &entry, &raw, needs_sum))
         });
         match applied.await? {
             Ok(sound) => report.sound.push((position, sound)),
@@ -127,8 +127,8 @@ async fn check_deltas(
 }
 
 impl SoundChunk {
-    fn of(vault: &Vault, entry: &PackEntry, raw: &[u8], is_listed: bool) -> Self {
-        let sum = if is_listed { Sum::of_documents(&vault.domain_keys().content, raw) } else { Sum::default() };
+    fn of(vault: &Vault, entry: &PackEntry, raw: &[u8], needs_sum: bool) -> Self {
+        let sum = if needs_sum { Sum::of_documents(&vault.domain_keys().content, raw) } else { Sum::default() };
         Self { documents: entry.documents, raw_bytes: entry.raw_bytes, sum }
     }
 }
@@ -168,7 +168,7 @@ fn check_chunks(vault: &Vault, stored: &[u8], entries: &[PackEntry], wanted: &Wa
         let start = (entry.offset - offset) as usize;
         let checked = stored.get(start..start + entry.record_bytes as usize);
         let checked = checked.ok_or_else(|| "it is truncated".to_owned());
-        let place = wanted.position(&entry.id).map(|position| (position, wanted.is_listed[position]));
+        let place = wanted.position(&entry.id).map(|position| (position, wanted.needs_sum[position]));
         let checked = checked.and_then(|record| check_chunk(vault, record, entry, place, &mut piece));
         if let Err(problem) = checked {
             piece.problems.push(format!("chunk at {}: {problem}", entry.offset));
@@ -186,7 +186,7 @@ fn check_chunk(
 ) -> Result<(), String> {
     if entry.delta.is_none() {
         let raw = open_full(vault, record, entry)?;
-        let sound = place.map(|(position, is_listed)| (position, SoundChunk::of(vault, entry, &raw, is_listed)));
+        let sound = place.map(|(position, needs_sum)| (position, SoundChunk::of(vault, entry, &raw, needs_sum)));
         piece.sound.extend(sound);
     } else {
         // One that this backup doesn't want is only shown to be as it was sealed.
