@@ -10,7 +10,7 @@ use crate::{
     database::{Server, queries::ServerFacts},
     error::{Error, Result},
 };
-use lucid_repository::{CollectionEntry, CollectionKind, ReadOrder};
+use lucid_repository::{CollectionEntry, CollectionKind, Manifest, ReadOrder};
 use mongodb::{ServerType, options::SelectionCriteria};
 use std::{
     sync::{
@@ -65,17 +65,17 @@ impl Member {
     }
 }
 
-/// Those of these collections that look different on every member, if the backup before was read from another one.
-pub(super) fn stored_again(read: &[CollectionEntry], before: Option<&str>, now: &str) -> Vec<String> {
-    if before.is_none_or(|before| before.is_empty() || before == now) {
-        return Vec::new();
-    }
-    let natural = |entry: &&CollectionEntry| {
+/// Those of these collections that were read in another order than for the backup before: as it was stored on another member, or by `_id`.
+pub(super) fn stored_again(read: &[CollectionEntry], before: Option<&Manifest>, now: &str) -> Vec<String> {
+    let Some(before) = before.filter(|before| !before.member.is_empty()) else { return Vec::new() };
+    let is_other = |entry: &&CollectionEntry| {
+        let old = before.collections.iter().find(|old| old.name == entry.name);
+        let was = old.map_or(entry.read_order, |old| old.read_order);
         entry.kind == CollectionKind::Collection
-            && entry.read_order == ReadOrder::Natural
             && entry.content.documents > 1
+            && (was != entry.read_order || (was == ReadOrder::Natural && before.member != now))
     };
-    let names = names_that_fit(read.iter().filter(natural).map(|entry| entry.name.as_str()));
+    let names = names_that_fit(read.iter().filter(is_other).map(|entry| entry.name.as_str()));
     names.into_iter().map(str::to_owned).collect()
 }
 

@@ -186,6 +186,7 @@ impl Run<'_> {
             database: &self.spec.database,
             snapshot: snapshot.time,
             snapshots_capped: self.facts.snapshots_capped(),
+            alone: self.facts.alone,
             writer,
             earlier,
             meter: &self.meter,
@@ -194,7 +195,7 @@ impl Run<'_> {
         let mut read = read_all(&source, selected, &sizes).await?;
         let changed = snapshot::changed(server, &self.spec.database, selected).await?;
         let collections = self.in_manifest_order(selected, &mut read, snapshot.time);
-        let again = member::stored_again(&collections, before, &member.address);
+        let again = member::stored_again(&collections, earlier, &member.address);
         if !again.is_empty() {
             let (job, member) = (self.context.job(), &member.address);
             tracing::warn!(job = %job.id(), before, member, collections = ?again, "new member: these are stored again");

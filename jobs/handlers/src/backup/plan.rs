@@ -40,8 +40,20 @@ pub(crate) fn select(spec: &BackupSpec, catalog: &Catalog) -> Result<BTreeMap<St
     Ok(selected)
 }
 
-/// How a collection is read: by `_id` where that is as fast and the same on every member, else as it is stored.
-/// `ids` are its first and last `_id`, by their order.
+/// In which order to read a collection, if what it holds allows that: reading as it is stored takes a third less of the server's time,
+/// but looks different on every member. So where there are others, it is read by `_id`; but in the order of the backup before, as long as that
+/// yields the same chunks. `before`: that order, and whether the same member is read from.
+pub(crate) const fn wanted_order(alone: bool, before: Option<(ReadOrder, bool)>) -> ReadOrder {
+    match before {
+        Some((ReadOrder::Id, _)) => ReadOrder::Id,
+        Some((ReadOrder::Natural, true)) => ReadOrder::Natural,
+        Some((ReadOrder::Natural, false)) | None if alone => ReadOrder::Natural,
+        Some((ReadOrder::Natural, false)) | None => ReadOrder::Id,
+    }
+}
+
+/// How a collection is read that is to be read by `_id`: so where that is as fast, else as it is stored. `ids` are its first and last
+/// `_id`, by their order.
 pub(crate) fn read_order(kind: CollectionKind, ids: Option<&(Bson, Bson)>) -> ReadOrder {
     let even = |(first, last): &(Bson, Bson)| {
         // Between two values of one type there is no other type in the server's order.
@@ -125,6 +137,22 @@ mod tests {
         let ids = (Bson::Int32(1), Bson::Int32(2));
         assert_eq!(read_order(CollectionKind::Capped, Some(&ids)), ReadOrder::Natural);
         assert_eq!(read_order(CollectionKind::Clustered, None), ReadOrder::Id);
+    }
+
+    #[test]
+    fn the_order_of_the_backup_before_stays_while_it_pays() {
+        use ReadOrder::{Id, Natural};
+        for (alone, before, wanted) in [
+            (true, None, Natural),
+            (false, None, Id),
+            (true, Some((Id, true)), Id),
+            (false, Some((Id, false)), Id),
+            (false, Some((Natural, true)), Natural),
+            (false, Some((Natural, false)), Id),
+            (true, Some((Natural, false)), Natural),
+        ] {
+            assert_eq!(wanted_order(alone, before), wanted, "{alone} {before:?}");
+        }
     }
 
     #[test]

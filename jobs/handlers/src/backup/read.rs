@@ -36,6 +36,8 @@ pub(super) struct Source<'a> {
     pub snapshot: Timestamp,
     /// Whether capped collections can be read at the snapshot.
     pub snapshots_capped: bool,
+    /// Whether the set has one member only.
+    pub alone: bool,
     pub writer: &'a BackupWriter,
     /// The backup before, whose chunks the new ones may resemble.
     pub earlier: Option<&'a Manifest>,
@@ -117,7 +119,7 @@ impl Source<'_> {
         } else {
             ReadAt::Snapshot(self.snapshot)
         };
-        let order = self.order(entry.kind, what).await?;
+        let order = self.order(entry, what).await?;
         let (mut documents, mut bytes) = (0, 0);
         let read = self.copy(entry, what, (at, order), size, (&mut documents, &mut bytes)).await;
         let outcome = match read {
@@ -137,8 +139,11 @@ impl Source<'_> {
         outcome
     }
 
-    async fn order(&self, kind: CollectionKind, what: &Identified) -> Result<ReadOrder> {
-        if kind != CollectionKind::Collection {
+    async fn order(&self, entry: &Entry, what: &Identified) -> Result<ReadOrder> {
+        let kind = entry.kind;
+        let same_member = self.earlier.is_some_and(|earlier| earlier.member == self.member.address);
+        let before = self.before(entry).map(|before| (before.read_order, same_member));
+        if kind != CollectionKind::Collection || plan::wanted_order(self.alone, before) == ReadOrder::Natural {
             return Ok(plan::read_order(kind, None));
         }
         let end = |direction: i32| {
@@ -187,10 +192,14 @@ impl Source<'_> {
         Ok(Reading { content: writer.finish().await?, order, read_at })
     }
 
+    /// The same collection in the backup before.
+    fn before(&self, entry: &Entry) -> Option<&CollectionEntry> {
+        self.earlier?.collections.iter().find(|old| old.name == entry.name)
+    }
+
     fn collection_writer(&self, entry: &Entry) -> CollectionWriter {
         let order = plan::content_order(entry.kind);
-        let earlier = self.earlier.and_then(|manifest| manifest.collections.iter().find(|old| old.name == entry.name));
-        match earlier {
+        match self.before(entry) {
             Some(earlier) => self.writer.collection_after(order, &earlier.content),
             None => self.writer.collection(order),
         }

@@ -56,6 +56,8 @@ pub(crate) struct ServerFacts {
     pub fcv: String,
     /// The member that answers, `host:port`.
     pub member: String,
+    /// Whether there is no other member that holds data.
+    pub alone: bool,
 }
 
 impl ServerFacts {
@@ -90,15 +92,39 @@ impl Server {
         Ok(self.batches(command, batch_documents))
     }
 
-    /// Whether a snapshot of a collection has so many documents. Its index on `_id` says it soonest (in a third of the time); where there is
-    /// none, or it says otherwise, the documents are counted themselves.
+    /// Whether a snapshot of a collection has so many documents. What the server keeps count of anyway is asked first: it is of now, and
+    /// may be wrong after a crash, but that it says by chance just what was read is out of the question. Then its index on `_id` (in a third
+    /// of the time of counting documents); where there is none, or it says otherwise, the documents are counted themselves.
     pub async fn has_count(&self, what: &Identified, at: Timestamp, expected: u64) -> Result<bool> {
+        if self.kept_count(what).await? == Some(expected) {
+            return Ok(true);
+        }
         match self.count(what, at, doc! { "hint": { "_id": 1 } }).await {
             Ok(counted) if counted == expected => return Ok(true),
             Err(error) if error.server_code() != Some(code::BAD_VALUE) => return Err(error),
             Ok(_) | Err(_) => {}
         }
         Ok(self.count(what, at, Document::new()).await? == expected)
+    }
+
+    /// How many documents a collection has now, as far as the server knows without counting.
+    async fn kept_count(&self, what: &Identified) -> Result<Option<u64>> {
+        let body = doc! {
+            "aggregate": &what.storage,
+            "collectionUUID": what.uuid,
+            "pipeline": [{ "$collStats": { "count": {} } }, { "$project": { "count": 1 } }],
+            "cursor": {},
+        };
+        let doing = format!("ask for the size of {}.{}", what.database, what.storage);
+        match self.batches(command(&what.database, doing, false, &body)?, 1).all().await {
+            Ok((documents, _)) => {
+                let counted = documents.first().map(|document| whole_field(document, "count"));
+                Ok(counted.and_then(|count| u64::try_from(count).ok()))
+            }
+            // It may not be asked, or the collection is gone: the snapshot will tell.
+            Err(Error::Server { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn count(&self, what: &Identified, at: Timestamp, hint: Document) -> Result<u64> {
@@ -172,19 +198,27 @@ impl Server {
 
     /// The address of the member that answers, `host:port`; refuses a server without a replica set.
     pub async fn greet(&self) -> Result<String> {
+        Ok(self.hello().await?.0)
+    }
+
+    /// The address of the member that answers, and how many members clients read from.
+    async fn hello(&self) -> Result<(String, usize)> {
         let hello = self.ask(command("admin", "greet the server", true, &doc! { "hello": 1 })?).await?;
-        hello.get_str("me").map(str::to_owned).map_err(|_| {
+        let member = hello.get_str("me").map(str::to_owned).map_err(|_| {
             Error::refused(
                 "no_replica_set",
                 "MongoDB runs without a replica set, which backups need: start it with --replSet and initiate the set",
             )
-        })
+        })?;
+        let members =
+            ["hosts", "passives"].iter().filter_map(|kind| hello.get_array(kind).ok()?.into_iter().count().into());
+        Ok((member, members.sum()))
     }
 
     /// What the server is; refuses one without a replica set.
     pub async fn facts(&self) -> Result<ServerFacts> {
         let admin = |doing: &str, body| command("admin", doing, true, &body);
-        let member = self.greet().await?;
+        let (member, members) = self.hello().await?;
         let build = self.ask(admin("ask for the version", doc! { "buildInfo": 1 })?).await?;
         let asked = self
             .ask(admin(
@@ -201,7 +235,12 @@ impl Server {
             Err(Error::Server { .. }) => String::new(),
             Err(error) => return Err(error),
         };
-        Ok(ServerFacts { version: build.get_str("version").unwrap_or_default().to_owned(), fcv, member })
+        Ok(ServerFacts {
+            version: build.get_str("version").unwrap_or_default().to_owned(),
+            fcv,
+            member,
+            alone: members == 1,
+        })
     }
 
     /// For how long a snapshot stays readable, in seconds; `None` where this user may not ask.
