@@ -6,6 +6,7 @@ use futures::future::try_join_all;
 use lucid_embedded::Signal;
 use lucid_handlers::{Pace, ReadFrom};
 use lucid_ports::JobError;
+use lucid_repository::ReadOrder;
 use std::{
     num::NonZeroU64,
     time::{Duration, Instant},
@@ -76,6 +77,40 @@ async fn a_backup_is_read_from_the_member_of_the_one_before() {
     assert_eq!(manifests.len(), 6);
     let hashes = content_hash(&manifests);
     assert!(hashes.iter().all(|hash| *hash == hashes[0]), "every member holds the same documents: {hashes:?}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_read_by_id_is_the_same_on_every_member_however_many_cursors_read_it() {
+    let world = World::start(3).await;
+    let database = world.database("parts").await;
+    let collection = world.client.database(&database).collection::<Document>("numbered");
+    let document = |number: i64| doc! { "_id": number * 7 % DOCUMENTS, "text": format!("{number:x}").repeat(200) };
+    for group in 0..DOCUMENTS / 500 {
+        let documents: Vec<_> = (group * 500..group * 500 + 500).map(document).collect();
+        collection.insert_many(documents).await.expect("inserted");
+    }
+    let mut lists = Vec::new();
+    let mut world = world;
+    for (from, part_bytes) in
+        [(ReadFrom::Primary, 1_000_000), (ReadFrom::Secondary, 1_000_000), (ReadFrom::Primary, 1 << 30)]
+    {
+        world = world.with_worker(Pace::default(), |options| {
+            (options.read_from, options.part_bytes) = (from, part_bytes);
+        });
+        let (job, result) = world.back_up(&database).await;
+        let entries = world.repository.manifests_of(job.job().id().as_str()).await.expect("listed");
+        let manifest = entries.into_iter().next().expect("there").manifest.expect("sound");
+        let collection = &manifest.collections[0];
+        assert_eq!((collection.read_order, result.get_i64("documents").ok()), (ReadOrder::Id, Some(DOCUMENTS)));
+        assert!(result.get("stored_again").is_none(), "{result}");
+        lists.push((collection.content.chunk_lists.len(), result.get_i64("chunks_new").expect("told")));
+        let restored = format!("{database}_{from:?}");
+        world.restore(&job, &restored).await.expect("restored");
+    }
+    // In one piece, only the chunks at the seams differ from those of the parts.
+    assert_eq!((lists[0].0, lists[1], lists[2].0), (4, (4, 0), 1), "{lists:?}");
+    assert!(lists[0].1 > 15 && lists[2].1 <= 9, "{lists:?}");
     world.stop().await;
 }
 

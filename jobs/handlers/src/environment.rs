@@ -28,6 +28,8 @@ pub struct HandlerOptions {
     pub batch_bytes: u32,
     /// So many collections are read or loaded at once.
     pub parallel: usize,
+    /// A collection is read by several cursors where each has so many bytes to read, and it is read by `_id`.
+    pub part_bytes: u64,
     /// zstd level of compressed backups, 1 to 22.
     pub compression_level: i32,
     /// A member that doesn't answer for so long, beyond what a command allows itself, is given up.
@@ -51,8 +53,9 @@ pub enum ReadFrom {
 impl Default for HandlerOptions {
     fn default() -> Self {
         Self {
-            batch_bytes: 2 << 20,
+            batch_bytes: 1 << 20,
             parallel: 4,
+            part_bytes: 128 << 20,
             compression_level: 3,
             silence_ms: 90_000,
             read_from: ReadFrom::Primary,

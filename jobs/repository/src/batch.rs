@@ -17,7 +17,7 @@ impl DocumentBatch {
         let start = usize::try_from(start).ok()?;
         let end = start.checked_add(usize::try_from(length).ok()?)?;
         let document = self.bytes.get(start..end)?;
-        (split_document(document)? == (document, &[])).then_some(document)
+        split_document(document)?.1.is_empty().then_some(document)
     }
 }
 

@@ -64,7 +64,33 @@ impl CollectionWriter {
     }
 
     /// Ends the collection. Its chunks are durable only after [`BackupWriter::flush`] or [`BackupWriter::finish`].
-    pub async fn finish(mut self) -> Result<CollectionContent, RepositoryError> {
+    pub async fn finish(self) -> Result<CollectionContent, RepositoryError> {
+        self.finish_with(Vec::new()).await
+    }
+
+    /// Ends a collection whose further parts were pushed to these writers, in this order. Only where the order of documents doesn't count.
+    pub async fn finish_with(mut self, parts: Vec<Self>) -> Result<CollectionContent, RepositoryError> {
+        self.end().await?;
+        for mut part in parts {
+            part.end().await?;
+            if (self.order, part.order) != (ContentOrder::Any, ContentOrder::Any) {
+                return Err(RepositoryError::Internal { what: "joining parts", reason: "their order counts".into() });
+            }
+            self.hasher.join(&part.hasher);
+            self.documents += part.documents;
+            self.raw_bytes += part.raw_bytes;
+            self.chunk_lists.append(&mut part.chunk_lists);
+        }
+        Ok(CollectionContent {
+            documents: self.documents,
+            raw_bytes: self.raw_bytes,
+            content_hash: self.hasher.finish(),
+            chunk_lists: self.chunk_lists,
+        })
+    }
+
+    /// Waits until all chunks are done, and lists them.
+    async fn end(&mut self) -> Result<(), RepositoryError> {
         let cutter = self.cutter.take().ok_or_else(interrupted)?;
         if let Some(draft) = cutter.finish() {
             self.start(draft).await?;
@@ -73,13 +99,7 @@ impl CollectionWriter {
             self.settle_oldest().await?;
         }
         let last = self.lists.finish(&self.writer.vault().domain_keys().list_id);
-        self.keep(last).await?;
-        Ok(CollectionContent {
-            documents: self.documents,
-            raw_bytes: self.raw_bytes,
-            content_hash: self.hasher.finish(),
-            chunk_lists: self.chunk_lists,
-        })
+        self.keep(last).await
     }
 
     async fn start(&mut self, draft: Draft) -> Result<(), RepositoryError> {

@@ -144,6 +144,17 @@ impl ContentHasher {
         }
     }
 
+    /// Adds what another one of the same key was given; the order of documents must not count for either.
+    pub(crate) fn join(&mut self, other: &Self) {
+        match (&mut self.state, &other.state) {
+            (State::Any(sum), State::Any(more)) => {
+                sum.add(more);
+                self.documents += other.documents;
+            }
+            _ => debug_assert!(false, "only sums can be joined"),
+        }
+    }
+
     /// The hash as text, to be compared with `==`.
     pub fn finish(self) -> String {
         match self.state {

@@ -1,5 +1,7 @@
 //! Chunk lists: which chunks a collection consists of (format, section 7).
 
+use bson::RawDocumentBuf;
+
 use crate::ListRef;
 use crate::batch::{documents, id_of};
 use crate::bytes_reader::BytesReader;
@@ -48,6 +50,16 @@ impl IdValue {
     /// Whether it says which document it is.
     pub(crate) fn is_kept(&self) -> bool {
         self.0 != 0
+    }
+
+    /// As `{ _id: ... }`.
+    pub(crate) fn to_document(&self) -> Option<RawDocumentBuf> {
+        let Self(kind, value) = self;
+        // Length, type, name, value, end.
+        let length = i32::try_from(4 + 1 + 4 + value.len() + 1).ok()?;
+        let bytes = [&length.to_le_bytes()[..], &[*kind], b"_id\0", value, &[0]].concat();
+        let document = self.is_kept().then(|| RawDocumentBuf::from_bytes(bytes).ok())??;
+        document.get("_id").is_ok().then_some(document)
     }
 
     fn of(document: Option<&[u8]>) -> Self {
@@ -236,7 +248,10 @@ mod tests {
         let raw = |value: &str| bson::serialize_to_vec(&bson::doc! { "_id": value }).expect("BSON");
         let (first, last) = IdValue::ends(&[raw("a"), raw("b"), raw("c")].concat());
         assert_eq!((first.0, last.0, first.1.get(4), last.1.get(4)), (2, 2, Some(&b'a'), Some(&b'c')));
+        assert_eq!(first.to_document().map(RawDocumentBuf::into_bytes), Some(raw("a")));
         let (first, last) = IdValue::ends(&raw(&"x".repeat(2000)));
         assert_eq!((first, last), (IdValue::default(), IdValue::default()));
+        assert_eq!(IdValue::default().to_document(), None);
+        assert_eq!(IdValue(0x10, vec![1]).to_document(), None, "cut short");
     }
 }

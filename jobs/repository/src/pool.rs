@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-use tokio::task::JoinError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::RepositoryError;
 
@@ -31,19 +31,26 @@ impl Pool {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, RepositoryError> {
-        let turns = self.turns.clone();
-        let task = tokio::spawn(async move {
-            let turn = turns.acquire_owned().await.expect("the pool is never closed");
-            tokio::task::spawn_blocking(move || {
-                let _turn = turn;
-                work()
-            })
-            .await
-        });
         let failed =
             |error: JoinError| RepositoryError::Internal { what: "background work", reason: error.to_string() };
-        task.await.map_err(failed)?.map_err(failed)
+        let turns = self.turns.clone();
+        let Ok(turn) = turns.clone().try_acquire_owned() else {
+            let task = tokio::spawn(async move {
+                let turn = turns.acquire_owned().await.expect("the pool is never closed");
+                begin(turn, work).await
+            });
+            return task.await.map_err(failed)?.map_err(failed);
+        };
+        begin(turn, work).await.map_err(failed)
     }
+}
+
+/// Begins the work, which has its turn until it ends.
+fn begin<T: Send + 'static>(turn: OwnedSemaphorePermit, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        work()
+    })
 }
 
 #[cfg(test)]

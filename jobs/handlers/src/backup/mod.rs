@@ -4,6 +4,7 @@
 
 mod commit;
 mod member;
+mod parts;
 mod plan;
 mod read;
 mod snapshot;
@@ -31,6 +32,7 @@ use member::Member;
 use read::Source;
 use snapshot::{Snapshot, snapshot};
 use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::Semaphore;
 
 /// So many instants are tried before giving up.
 const SNAPSHOTS_MAX: u32 = 5;
@@ -187,6 +189,7 @@ impl Run<'_> {
             snapshot: snapshot.time,
             snapshots_capped: self.facts.snapshots_capped(),
             alone: self.facts.alone,
+            cursors: Semaphore::new(self.environment.options.parallel.max(1)),
             writer,
             earlier,
             meter: &self.meter,

@@ -14,11 +14,15 @@ use crate::{
     error::{Error, Result, code},
     progress::Meter,
 };
-use bson::{Bson, RawDocumentBuf, Timestamp, doc};
+use bson::{Bson, Document, RawDocumentBuf, Timestamp, doc};
 use lucid_repository::{
     BackupWriter, CollectionContent, CollectionEntry, CollectionKind, CollectionWriter, Manifest, ReadOrder,
 };
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
+use tokio::sync::Semaphore;
 
 /// With the pauses between, elections are sat out.
 const TRIES: u32 = 8;
@@ -38,11 +42,41 @@ pub(super) struct Source<'a> {
     pub snapshots_capped: bool,
     /// Whether the set has one member only.
     pub alone: bool,
+    /// One for each cursor that may be open.
+    pub cursors: Semaphore,
     pub writer: &'a BackupWriter,
     /// The backup before, whose chunks the new ones may resemble.
     pub earlier: Option<&'a Manifest>,
     pub meter: &'a Meter<'a>,
     pub options: HandlerOptions,
+}
+
+/// How many documents and bytes a reading has handed over so far.
+#[derive(Default)]
+pub(super) struct Done {
+    documents: AtomicI64,
+    bytes: AtomicI64,
+}
+
+impl Done {
+    fn add(&self, documents: i64, bytes: i64) {
+        self.documents.fetch_add(documents, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> (i64, i64) {
+        (self.documents.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    }
+}
+
+/// What a collection's cursors have in common.
+pub(super) struct Find<'a> {
+    pub what: &'a Identified,
+    pub time: Timestamp,
+    /// Order and hint.
+    pub fields: Document,
+    pub batch_documents: u32,
+    pub done: &'a Done,
 }
 
 /// One reading of a collection.
@@ -120,8 +154,9 @@ impl Source<'_> {
             ReadAt::Snapshot(self.snapshot)
         };
         let order = self.order(entry, what).await?;
-        let (mut documents, mut bytes) = (0, 0);
-        let read = self.copy(entry, what, (at, order), size, (&mut documents, &mut bytes)).await;
+        let done = Done::default();
+        let read = self.copy(entry, what, (at, order), size, &done).await;
+        let (documents, bytes) = done.get();
         let outcome = match read {
             Ok(reading) if reading.read_at.is_some() => Ok(Some(reading)),
             Ok(reading) => {
@@ -167,18 +202,24 @@ impl Source<'_> {
         what: &Identified,
         (at, order): (ReadAt, ReadOrder),
         size: Size,
-        done: (&mut i64, &mut i64),
+        done: &Done,
     ) -> Result<Reading> {
         let batch_documents = plan::batch_documents(self.options.batch_bytes, size.mean_bytes);
         let fields = plan::order_fields(entry.kind, order);
-        let mut writer = self.collection_writer(entry);
-        let read_at = match at {
-            ReadAt::Snapshot(time) => {
-                let batches = self.server.documents(what, at, fields, batch_documents)?;
-                self.drain(batches, Some((what, time)), None, &mut writer, done).await?;
-                None
+        match (at, order) {
+            (ReadAt::Snapshot(time), ReadOrder::Id) => {
+                let find = Find { what, time, fields, batch_documents, done };
+                Ok(Reading { content: self.copy_by_id(entry, size, &find).await?, order, read_at: None })
             }
-            ReadAt::Majority(_) => {
+            (ReadAt::Snapshot(time), ReadOrder::Natural) => {
+                let mut writer = self.collection_writer(entry);
+                let find = Find { what, time, fields, batch_documents, done };
+                self.copy_range(&find, Document::new(), self.server, &mut writer).await?;
+                Ok(Reading { content: writer.finish().await?, order, read_at: None })
+            }
+            (ReadAt::Majority(_), _) => {
+                let _cursor = self.cursors.acquire().await;
+                let mut writer = self.collection_writer(entry);
                 // As of now: what is written while it is read isn't part of it, so it never is more than fits in it.
                 let newest = doc! { "sort": { "$natural": -1 } };
                 let (last, now) = self.server.first_id(what, at, newest).await?;
@@ -186,18 +227,32 @@ impl Source<'_> {
                     let batches = self.server.documents(what, at, fields, batch_documents)?;
                     self.drain(batches, None, Some(last), &mut writer, done).await?;
                 }
-                Some(now.unwrap_or(self.snapshot))
+                let read_at = Some(now.unwrap_or(self.snapshot));
+                Ok(Reading { content: writer.finish().await?, order, read_at })
             }
-        };
-        Ok(Reading { content: writer.finish().await?, order, read_at })
+        }
+    }
+
+    /// Copies what is within bounds, once a cursor may be opened.
+    pub(super) async fn copy_range(
+        &self,
+        find: &Find<'_>,
+        bounds: Document,
+        server: &Server,
+        writer: &mut CollectionWriter,
+    ) -> Result<()> {
+        let _cursor = self.cursors.acquire().await;
+        let fields = find.fields.clone().into_iter().chain(bounds).collect();
+        let batches = server.documents(find.what, ReadAt::Snapshot(find.time), fields, find.batch_documents)?;
+        self.drain(batches, Some((find.what, find.time)), None, writer, find.done).await
     }
 
     /// The same collection in the backup before.
-    fn before(&self, entry: &Entry) -> Option<&CollectionEntry> {
+    pub(super) fn before(&self, entry: &Entry) -> Option<&CollectionEntry> {
         self.earlier?.collections.iter().find(|old| old.name == entry.name)
     }
 
-    fn collection_writer(&self, entry: &Entry) -> CollectionWriter {
+    pub(super) fn collection_writer(&self, entry: &Entry) -> CollectionWriter {
         let order = plan::content_order(entry.kind);
         match self.before(entry) {
             Some(earlier) => self.writer.collection_after(order, &earlier.content),
@@ -213,7 +268,7 @@ impl Source<'_> {
         snapshot: Option<(&Identified, Timestamp)>,
         last: Option<RawDocumentBuf>,
         writer: &mut CollectionWriter,
-        (documents, bytes): (&mut i64, &mut i64),
+        done: &Done,
     ) -> Result<()> {
         let mut unseen = snapshot;
         while let Some(batch) = batches.next().await? {
@@ -231,8 +286,7 @@ impl Source<'_> {
             let count = i64::try_from(batch.offsets.len()).unwrap_or(i64::MAX);
             self.server.pass(batch_bytes.unsigned_abs()).await?;
             writer.push(batch).await?;
-            *documents += count;
-            *bytes += batch_bytes;
+            done.add(count, batch_bytes);
             self.meter.add(count, batch_bytes);
             if place.is_some() {
                 return Ok(());

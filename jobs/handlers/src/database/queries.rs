@@ -150,6 +150,20 @@ impl Server {
         Ok(u64::try_from(counted).unwrap_or_default())
     }
 
+    /// The `_id` of so many documents taken by chance, as `{ _id: ... }`, in its order.
+    pub async fn sampled_ids(&self, what: &Identified, documents: u64) -> Result<Vec<RawDocumentBuf>> {
+        let size = i64::try_from(documents).unwrap_or(i64::MAX);
+        let body = doc! {
+            "aggregate": &what.storage,
+            "collectionUUID": what.uuid,
+            "pipeline": [{ "$sample": { "size": size } }, { "$project": { "_id": 1 } }, { "$sort": { "_id": 1 } }],
+            "cursor": {},
+        };
+        let doing = format!("take samples of {}.{}", what.database, what.storage);
+        let command = command(&what.database, doing, false, &body)?;
+        Ok(self.batches(command, u32::try_from(documents).unwrap_or(u32::MAX)).all().await?.0)
+    }
+
     /// The `_id` of the first document of an order as `{_id: ...}`, empty where there is none, and the set's time then.
     pub async fn first_id(
         &self,

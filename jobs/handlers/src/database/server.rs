@@ -61,6 +61,11 @@ impl Server {
         Self { member: Some(member), ..self.clone() }
     }
 
+    /// The same set, for work that ends with this.
+    pub fn until(&self, stop: CancellationToken) -> Self {
+        Self { stop, ..self.clone() }
+    }
+
     /// Sends a command whose outcome nobody needs once the job has to stop.
     pub async fn ask(&self, command: Command) -> Result<Document> {
         if self.stop.is_cancelled() {
