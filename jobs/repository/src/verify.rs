@@ -27,7 +27,7 @@ use contents::Contents;
 pub use share::{Coverage, Share};
 
 /// Packs read at once.
-const PACKS_AT_ONCE: usize = 2;
+const PACKS_AT_ONCE: usize = 3;
 
 /// How deep to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
