@@ -13,7 +13,8 @@ use crate::init::{init_on, open_on, secret_of};
 use crate::storage::{LocalStorage, Storage};
 use crate::support::{back_up, documents, entry, manifest, read, write_collection};
 use crate::{
-    Compression, ContentOrder, Domain, InitOptions, Location, Repository, RepositoryError, Unlock, VerifyLevel,
+    ChunkSizes, Compression, ContentOrder, Domain, InitOptions, Location, Repository, RepositoryError, Unlock,
+    VerifyLevel,
 };
 
 /// How a storage misbehaves.
@@ -184,7 +185,10 @@ impl Bench {
 
     pub(crate) async fn init(&self, fault: Fault) -> Result<(), RepositoryError> {
         let secret = secret_of(&self.key(), true).expect("a key");
-        init_on(self.storage(fault), &self.location(), secret, &InitOptions::default()).await
+        // Little data make many chunks, and every operation is broken off once.
+        let chunk = ChunkSizes { min_bytes: 8 << 10, avg_bytes: 32 << 10, max_bytes: 128 << 10 };
+        let options = InitOptions { chunk, ..InitOptions::default() };
+        init_on(self.storage(fault), &self.location(), secret, &options).await
     }
 
     pub(crate) async fn open(&self, fault: Fault) -> Result<Repository, RepositoryError> {

@@ -14,7 +14,7 @@ pub(crate) const OPERATIONS: usize = 60;
 
 pub(crate) fn people(salt: &str) -> Vec<Vec<u8>> {
     // Enough for a chunk list of its own.
-    documents(0..12_000, 400, salt)
+    documents(0..1_500, 400, salt)
 }
 
 pub(crate) async fn back_up(
@@ -50,7 +50,7 @@ pub(crate) async fn prepared() -> Bench {
     let repository = bench.open(Fault::None).await.expect("opens");
     back_up(&repository, "old", &people("old")).await.expect("made");
     back_up(&repository, "kept", &people("kept")).await.expect("made");
-    back_up(&repository, "part", &people("old")[..2_000]).await.expect("made");
+    back_up(&repository, "part", &people("old")[..250]).await.expect("made");
     forget(&repository, "old").await;
     bench
 }
@@ -129,7 +129,7 @@ async fn a_backup_may_sleep_anywhere_while_others_prune() {
         let bench = prepared().await;
         let (sleeper, gate) = bench.open_gated(Fault::PauseAt(operation)).await.expect("opens");
         // Builds on what is to be doomed, and adds something.
-        let all = Arc::new([people("old"), documents(50_000..53_000, 400, "new")].concat());
+        let all = Arc::new([people("old"), documents(50_000..50_375, 400, "new")].concat());
         let theirs = all.clone();
         let mut run = tokio::spawn(async move { back_up(&sleeper, "sleepy", &theirs).await });
         let through = tokio::select! {
@@ -226,7 +226,7 @@ async fn a_copy_may_sleep_anywhere_while_both_repositories_are_pruned() {
         for number in 2..4 {
             prune(&repository, &format!("prune_{number}"), true).await.expect(&what);
         }
-        back_up(&repository, "meanwhile", &people("kept")[..3_000]).await.expect(&what);
+        back_up(&repository, "meanwhile", &people("kept")[..375]).await.expect(&what);
         prune(&from, "prune_2", true).await.expect(&what);
         gate.open();
         match run.await.expect("no panic") {

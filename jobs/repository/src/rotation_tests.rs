@@ -251,7 +251,7 @@ async fn a_backup_may_sleep_anywhere_while_the_key_is_renewed() {
         let what = format!("asleep at {operation}");
         let bench = prepared().await;
         let (sleeper, gate) = bench.open_gated(Fault::PauseAt(operation)).await.expect("opens");
-        let all = [people("old"), documents(50_000..53_000, 400, "new")].concat();
+        let all = [people("old"), documents(50_000..50_375, 400, "new")].concat();
         let theirs = all.clone();
         let mut run = tokio::spawn(async move { back_up(&sleeper, "sleepy", &theirs).await });
         tokio::select! {
