@@ -8,7 +8,7 @@ use std::{env, os::unix::process::CommandExt, process::Command};
 /// One heap for all threads; buffers of this size and more go back to the system at once, and of what is freed below that so much
 /// stays for the next one.
 const SETTINGS: [(&str, &str); 3] =
-    [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "2097152"), ("MALLOC_TRIM_THRESHOLD_", "8388608")];
+    [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "1048576"), ("MALLOC_TRIM_THRESHOLD_", "8388608")];
 
 /// Begins this program again within the same process, with its memory bounded. Does nothing where that was done, where somebody has
 /// chosen otherwise, or where there is another C library.

@@ -53,7 +53,8 @@ pub enum ReadFrom {
 impl Default for HandlerOptions {
     fn default() -> Self {
         Self {
-            batch_bytes: 1 << 20,
+            // Replies of somewhat more are still below what the allocator gives back to the system each time.
+            batch_bytes: 704 << 10,
             parallel: 4,
             part_bytes: 128 << 20,
             compression_level: 3,

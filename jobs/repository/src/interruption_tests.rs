@@ -169,7 +169,7 @@ async fn target(source: &Bench) -> Bench {
     bench.init(Fault::None).await.expect("made");
     let (from, to) = (source.open(Fault::None).await.expect("opens"), bench.open(Fault::None).await.expect("opens"));
     back_up(&to, "own", &people("own")).await.expect("made");
-    back_up(&to, "near", &people("kept")[..6_000]).await.expect("made");
+    back_up(&to, "near", &people("kept")[..750]).await.expect("made");
     copy(&from, "part", &to).await.expect("copied");
     bench
 }

@@ -7,7 +7,8 @@ use tokio::task::{JoinError, JoinHandle};
 
 use crate::RepositoryError;
 
-/// Runs closures on blocking threads, as many at once as there are cores. Waiting for a turn is the back-pressure.
+/// Runs closures on blocking threads: as many at once as there are cores, and one for when another waits for memory or a lock. Waiting for a
+/// turn is the back-pressure.
 #[derive(Clone, Debug)]
 pub(crate) struct Pool {
     turns: Arc<Semaphore>,
@@ -16,7 +17,7 @@ pub(crate) struct Pool {
 
 impl Pool {
     pub(crate) fn new() -> Self {
-        let width = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let width = std::thread::available_parallelism().map_or(2, std::num::NonZero::get) + 1;
         Self { turns: Arc::new(Semaphore::new(width)), width }
     }
 
