@@ -204,7 +204,7 @@ async fn a_golden_repository_with_other_features_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "makes golden repositories for a new version; those that are there stay as they are"]
 async fn make_golden_repositories() {
-    for kind in ["sealed", "both_domains", "rotated"] {
+    for kind in ["sealed", "both_domains", "rotated", "renewed"] {
         let golden = Golden { folder: folder(), name: format!("{VERSION}_{kind}") };
         if golden.folder.join(&golden.name).exists() {
             continue;
@@ -213,6 +213,7 @@ async fn make_golden_repositories() {
         let repository = match kind {
             "sealed" => make_sealed(&golden).await,
             "both_domains" => make_both(&golden).await,
+            "renewed" => make_renewed(&golden).await,
             _ => make_rotated(&golden).await,
         };
         fs::write(golden.beside("expected"), contents(&repository).await).expect("written");
@@ -251,7 +252,7 @@ async fn make_sealed(golden: &Golden) -> Repository {
     repository
 }
 
-/// Two masters: a backup sealed with each, and one that was encrypted anew.
+/// Two masters, and backups that each has sealed.
 async fn make_rotated(golden: &Golden) -> Repository {
     let key = Unlock::KeyFile(golden.beside("key"));
     let repository = Repository::init(&golden.location(), &key, &options()).await.expect("made");
@@ -260,6 +261,15 @@ async fn make_rotated(golden: &Golden) -> Repository {
     repository.rotate_key(std::slice::from_ref(&key), false).await.expect("rotated");
     let repository = golden.open().await;
     back_up(&repository, "night_3", Domain::Sealed, &people(2)).await;
+    repository
+}
+
+/// The same, encrypted anew; and one more backup.
+async fn make_renewed(golden: &Golden) -> Repository {
+    let repository = make_rotated(golden).await;
+    let report = repository.reencrypt(&|_, _, _, _| (), &|| false).await.expect("encrypted anew");
+    assert!(report.backups.iter().any(|backup| backup.left.is_none()), "{report:?}");
+    back_up(&repository, "night_4", Domain::Sealed, &people(3)).await;
     repository
 }
 
