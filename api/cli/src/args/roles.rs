@@ -74,7 +74,9 @@ pub struct WorkerArgs {
     /// Read and write no more than so many bytes of documents a second, such as 20MB, all jobs together.
     #[arg(long, env = "LUCID_MAX_RATE", value_name = "BYTES")]
     pub max_rate: Option<Rate>,
-    /// Which members backups are read from; with `any`, the one that the backup before was read from, if it's there.
+    /// Which members backups are read from; with `any`, the one that the backup before was read from, if it's there. Where a set has several,
+    /// collections whose ids are numbers or ObjectIds are read by id, so that they look the same on each; others, and those that a backup has
+    /// read otherwise, are stored again when the member changes, and the job says so.
     #[arg(long, env = "LUCID_READ_FROM", value_enum, default_value = "primary")]
     pub read_from: Member,
     /// Leave processor and disk to whoever else wants them: run as `nice -n 19 ionice -c 3` does.

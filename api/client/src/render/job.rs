@@ -93,7 +93,10 @@ fn caveat(job: &JobView) -> Option<String> {
         share_read(result),
         told("not read at the same instant as the rest", "inconsistent"),
         told("left out", "left_out"),
-        told("stored again, since they look different on another member than the one read from before", "stored_again"),
+        told(
+            "stored again, since they were read in another order than for the backup before, such as that of another member",
+            "stored_again",
+        ),
         told("changed by somebody else meanwhile, so left alone", "left_alone"),
         told("only the newest that fit were restored of", "trimmed"),
     ];
