@@ -25,7 +25,7 @@ pub(super) struct Copied {
     pub left_out: Vec<String>,
     /// The member that it was read from, `host:port`.
     pub member: String,
-    /// Collections that are stored again because the backup before was read from another member.
+    /// Collections that are stored again because they were read in another order for the backup before.
     pub again: Vec<String>,
 }
 

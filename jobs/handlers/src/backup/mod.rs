@@ -201,7 +201,7 @@ impl Run<'_> {
         let again = member::stored_again(&collections, earlier, &member.address);
         if !again.is_empty() {
             let (job, member) = (self.context.job(), &member.address);
-            tracing::warn!(job = %job.id(), before, member, collections = ?again, "new member: these are stored again");
+            tracing::warn!(job = %job.id(), before, member, collections = ?again, "read in another order than before: these are stored again");
         }
         let (time, left_out, member) = (snapshot.time, snapshot.left_out.clone(), member.address);
         Ok(Copied { time, collections, changed, left_out, member, again })

@@ -11,9 +11,9 @@ use crate::{
     },
     error::{Error, Result},
 };
-use bson::{Document, RawDocument, RawDocumentBuf};
+use bson::{Document, RawDocumentBuf};
 use futures::future::join_all;
-use lucid_repository::{CollectionContent, CollectionKind, CollectionWriter, ContentOrder, ReadOrder};
+use lucid_repository::{CollectionContent, CollectionEntry, CollectionKind, CollectionWriter, ContentOrder, ReadOrder};
 
 /// So many documents are looked at for each part of a collection that no backup holds yet.
 const SAMPLES: u64 = 32;
@@ -34,7 +34,11 @@ impl Source<'_> {
         let halt = self.server.stop().child_token();
         let server = self.server.until(halt.clone());
         let copies = parts.iter_mut().map(|Part { bounds, writer }| async {
-            let copied = self.copy_range(find, std::mem::take(bounds), &server, writer).await;
+            let copied = async {
+                self.copy_range(find, std::mem::take(bounds), &server, writer).await?;
+                Ok(writer.end().await?)
+            };
+            let copied = copied.await;
             // What the others read is of no use then; they end first, since a writer must not be dropped while it takes documents.
             if copied.is_err() {
                 halt.cancel();
@@ -58,11 +62,13 @@ impl Source<'_> {
         if wanted == 1 || entry.kind != CollectionKind::Collection {
             return Ok(vec![Part { bounds: Document::new(), writer: self.collection_writer(entry) }]);
         }
-        let (firsts, writers) = match self.before(entry).filter(|before| before.read_order == ReadOrder::Id) {
+        // Those of a collection of another kind may be of another order.
+        let is_alike = |before: &&CollectionEntry| (before.kind, before.read_order) == (entry.kind, ReadOrder::Id);
+        let (firsts, writers) = match self.before(entry).filter(is_alike) {
             Some(before) => {
                 let seams = self.writer.seams(&before.content, wanted).await?;
                 let writers = self.writer.parts_after(&before.content, &seams);
-                (seams.into_iter().map(|seam| seam.first).collect(), writers)
+                (seams.into_iter().map(|seam| seam.first).collect::<Vec<_>>(), writers)
             }
             None => {
                 let firsts = self.sampled(what, size, wanted).await?;
@@ -70,7 +76,7 @@ impl Source<'_> {
                 (firsts, writers)
             }
         };
-        let writers = writers.into_iter().zip(ranges(&firsts));
+        let writers = writers.into_iter().zip(ranges(&firsts)?);
         Ok(writers.map(|(writer, bounds)| Part { bounds, writer }).collect())
     }
 
@@ -80,7 +86,14 @@ impl Source<'_> {
         if documents / (SAMPLES * parts) < RARE {
             return Ok(Vec::new());
         }
-        let found = self.server.sampled_ids(what, SAMPLES * parts - 1).await?;
+        let found = match self.server.sampled_ids(what, SAMPLES * parts - 1).await {
+            // It may find the same documents again and again, and give up.
+            Err(error @ (Error::Server { .. } | Error::Unreachable { .. })) => {
+                tracing::warn!(collection = what.storage, %error, "no samples: reading it with one cursor");
+                return Ok(Vec::new());
+            }
+            found => found?,
+        };
         let every = usize::try_from(SAMPLES).unwrap_or(usize::MAX);
         let mut firsts: Vec<RawDocumentBuf> = found.into_iter().skip(every - 1).step_by(every).collect();
         firsts.dedup();
@@ -89,16 +102,17 @@ impl Source<'_> {
 }
 
 /// The ranges that begin and end with these, as fields of `find`.
-fn ranges(firsts: &[RawDocumentBuf]) -> Vec<Document> {
-    let places = || firsts.iter().map(|first| Some(first.as_ref()));
-    let starts = std::iter::once(None).chain(places());
-    let ends = places().chain([None]);
-    starts.zip(ends).map(|(start, end)| range(start, end)).collect()
-}
-
-fn range(start: Option<&RawDocument>, end: Option<&RawDocument>) -> Document {
-    let bound = |name: &str, at: Option<&RawDocument>| Some((name.to_owned(), Document::try_from(at?).ok()?.into()));
-    [bound("min", start), bound("max", end)].into_iter().flatten().collect()
+fn ranges(firsts: &[RawDocumentBuf]) -> Result<Vec<Document>> {
+    let unreadable = |_| Error::unreachable("part a collection", "an _id can't be read");
+    let places: Vec<Document> =
+        firsts.iter().map(|first| Document::try_from(&**first).map_err(unreadable)).collect::<Result<_>>()?;
+    let starts = std::iter::once(None).chain(places.iter().map(Some));
+    let ends = places.iter().map(Some).chain([None]);
+    let bound = |name: &str, at: Option<&Document>| at.map(|at| (name.to_owned(), at.clone().into()));
+    Ok(starts
+        .zip(ends)
+        .map(|(start, end)| [bound("min", start), bound("max", end)].into_iter().flatten().collect())
+        .collect())
 }
 
 #[cfg(test)]
@@ -108,8 +122,8 @@ mod tests {
 
     #[test]
     fn ranges_meet_and_leave_nothing_out() {
-        assert_eq!(ranges(&[]), [doc! {}]);
-        let all = ranges(&[rawdoc! { "_id": 3 }, rawdoc! { "_id": 7 }]);
+        assert_eq!(ranges(&[]).expect("readable"), [doc! {}]);
+        let all = ranges(&[rawdoc! { "_id": 3 }, rawdoc! { "_id": 7 }]).expect("readable");
         let between = doc! { "min": { "_id": 3 }, "max": { "_id": 7 } };
         assert_eq!(all, [doc! { "max": { "_id": 3 } }, between, doc! { "min": { "_id": 7 } }]);
     }

@@ -1,7 +1,7 @@
 //! Reading one collection into the repository.
 //!
 //! Invariant: what is reported as read is all that the collection held at its instant: the server must have read at
-//! that very instant, and a count at it must agree. Anything else is read again from the beginning.
+//! that very instant, and its own count, or else a count at that instant, must agree. Anything else is read again from the beginning.
 
 use super::{member::Member, plan};
 use crate::{

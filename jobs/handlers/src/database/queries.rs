@@ -56,7 +56,7 @@ pub(crate) struct ServerFacts {
     pub fcv: String,
     /// The member that answers, `host:port`.
     pub member: String,
-    /// Whether there is no other member that holds data.
+    /// Whether there is no other member that clients can read from.
     pub alone: bool,
 }
 
