@@ -26,6 +26,7 @@ pub struct CollectionWriter {
     documents: u64,
     raw_bytes: u64,
     chunk_lists: Vec<ListRef>,
+    ended: bool,
 }
 
 impl CollectionWriter {
@@ -43,6 +44,7 @@ impl CollectionWriter {
             documents: 0,
             raw_bytes: 0,
             chunk_lists: Vec::new(),
+            ended: false,
             writer,
         }
     }
@@ -73,10 +75,7 @@ impl CollectionWriter {
         self.end().await?;
         for mut part in parts {
             part.end().await?;
-            if (self.order, part.order) != (ContentOrder::Any, ContentOrder::Any) {
-                return Err(RepositoryError::Internal { what: "joining parts", reason: "their order counts".into() });
-            }
-            self.hasher.join(&part.hasher);
+            self.hasher.join(&part.hasher)?;
             self.documents += part.documents;
             self.raw_bytes += part.raw_bytes;
             self.chunk_lists.append(&mut part.chunk_lists);
@@ -89,8 +88,12 @@ impl CollectionWriter {
         })
     }
 
-    /// Waits until all chunks are done, and lists them.
-    async fn end(&mut self) -> Result<(), RepositoryError> {
+    /// Says that no more documents come, and waits until all chunks are done and listed: then little of it is held. For parts that wait for
+    /// others; [`Self::finish_with`] does it where it wasn't done.
+    pub async fn end(&mut self) -> Result<(), RepositoryError> {
+        if self.ended {
+            return Ok(());
+        }
         let cutter = self.cutter.take().ok_or_else(interrupted)?;
         if let Some(draft) = cutter.finish() {
             self.start(draft).await?;
@@ -99,11 +102,13 @@ impl CollectionWriter {
             self.settle_oldest().await?;
         }
         let last = self.lists.finish(&self.writer.vault().domain_keys().list_id);
-        self.keep(last).await
+        self.keep(last).await?;
+        (self.ended, self.predecessor) = (true, None);
+        Ok(())
     }
 
     async fn start(&mut self, draft: Draft) -> Result<(), RepositoryError> {
-        while self.under_way.len() >= self.writer.vault().pool.width() + 2 {
+        while self.under_way.len() >= self.writer.vault().pool.width() + 1 {
             self.settle_oldest().await?;
         }
         self.writer.packer().ledger().check()?;
@@ -126,7 +131,7 @@ impl CollectionWriter {
         let ChunkDone { entry, part } = joined.map_err(|error| self.broken(&error.to_string()))??;
         self.documents += u64::from(entry.documents);
         self.raw_bytes += u64::from(entry.raw_bytes);
-        self.hasher.add(&part, entry.documents);
+        self.hasher.add(&part, entry.documents)?;
         let list = self.lists.push(&self.writer.vault().domain_keys().list_id, entry);
         self.keep(list).await
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::RepositoryError;
 use crate::batch::documents;
 use crate::keys::Key;
 use crate::names::hex;
@@ -56,6 +57,16 @@ impl Sum {
             *limb = sum;
             carry = first || second;
         }
+    }
+
+    pub(crate) fn plus(mut self, other: &Self) -> Self {
+        self.add(other);
+        self
+    }
+
+    /// As the content hash of so many documents.
+    pub(crate) fn content_hash(self, documents: u64) -> String {
+        format!("any:{documents}:{}", hex(&self.to_bytes()))
     }
 
     /// Of the documents of a chunk.
@@ -132,36 +143,38 @@ impl ContentHasher {
         }
     }
 
-    /// Adds a chunk's part; it must be of the same order.
-    pub(crate) fn add(&mut self, part: &ContentPart, documents: u32) {
-        self.documents += u64::from(documents);
+    /// Adds a chunk's part; refuses one of another order.
+    pub(crate) fn add(&mut self, part: &ContentPart, documents: u32) -> Result<(), RepositoryError> {
         match (&mut self.state, part) {
             (State::Any(sum), ContentPart::Any(more)) => sum.add(more),
             (State::Exact(hasher), ContentPart::Exact(chunk)) => {
                 hasher.update(chunk.as_flattened());
             }
-            _ => debug_assert!(false, "parts are made for their hasher's order"),
+            (State::Any(_), ContentPart::Exact(_)) | (State::Exact(_), ContentPart::Any(_)) => return Err(mixed()),
         }
+        self.documents += u64::from(documents);
+        Ok(())
     }
 
-    /// Adds what another one of the same key was given; the order of documents must not count for either.
-    pub(crate) fn join(&mut self, other: &Self) {
-        match (&mut self.state, &other.state) {
-            (State::Any(sum), State::Any(more)) => {
-                sum.add(more);
-                self.documents += other.documents;
-            }
-            _ => debug_assert!(false, "only sums can be joined"),
-        }
+    /// Adds what another one of the same key was given; refuses it where the order of documents counts for either.
+    pub(crate) fn join(&mut self, other: &Self) -> Result<(), RepositoryError> {
+        let (State::Any(sum), State::Any(more)) = (&mut self.state, &other.state) else { return Err(mixed()) };
+        sum.add(more);
+        self.documents += other.documents;
+        Ok(())
     }
 
     /// The hash as text, to be compared with `==`.
     pub fn finish(self) -> String {
         match self.state {
-            State::Any(sum) => format!("any:{}:{}", self.documents, hex(&sum.to_bytes())),
+            State::Any(sum) => sum.content_hash(self.documents),
             State::Exact(hasher) => format!("exact:{}:{}", self.documents, hasher.finalize().to_hex()),
         }
     }
+}
+
+fn mixed() -> RepositoryError {
+    RepositoryError::Internal { what: "a content hash", reason: "its parts are of different orders".into() }
 }
 
 impl fmt::Debug for ContentHasher {
@@ -203,9 +216,21 @@ mod tests {
         let key: Key = Zeroizing::new([1; 32]);
         for order in [ContentOrder::Any, ContentOrder::Exact] {
             let mut hasher = ContentHasher::new(key.clone(), order);
-            hasher.add(&ContentPart::of(&key, order, &[raw(1), raw(2)].concat()), 2);
-            hasher.add(&ContentPart::of(&key, order, &raw(3)), 1);
+            hasher.add(&ContentPart::of(&key, order, &[raw(1), raw(2)].concat()), 2).expect("of one order");
+            hasher.add(&ContentPart::of(&key, order, &raw(3)), 1).expect("of one order");
             assert_eq!(hasher.finish(), hash(order, &[1, 2, 3]));
+        }
+    }
+
+    #[test]
+    fn parts_of_another_order_are_refused() {
+        let key: Key = Zeroizing::new([1; 32]);
+        let (any, exact) = (ContentOrder::Any, ContentOrder::Exact);
+        for (order, other) in [(any, exact), (exact, any)] {
+            let mut hasher = ContentHasher::new(key.clone(), order);
+            assert!(hasher.add(&ContentPart::of(&key, other, &raw(1)), 1).is_err());
+            assert!(hasher.join(&ContentHasher::new(key.clone(), other)).is_err());
+            assert_eq!(hasher.finish(), hash(order, &[]), "nothing was added");
         }
     }
 

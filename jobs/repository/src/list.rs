@@ -1,6 +1,6 @@
 //! Chunk lists: which chunks a collection consists of (format, section 7).
 
-use bson::RawDocumentBuf;
+use bson::{Document, RawDocumentBuf};
 
 use crate::ListRef;
 use crate::batch::{documents, id_of};
@@ -59,7 +59,7 @@ impl IdValue {
         let length = i32::try_from(4 + 1 + 4 + value.len() + 1).ok()?;
         let bytes = [&length.to_le_bytes()[..], &[*kind], b"_id\0", value, &[0]].concat();
         let document = self.is_kept().then(|| RawDocumentBuf::from_bytes(bytes).ok())??;
-        document.get("_id").is_ok().then_some(document)
+        Document::try_from(&*document).is_ok().then_some(document)
     }
 
     fn of(document: Option<&[u8]>) -> Self {

@@ -158,9 +158,11 @@ impl Repository {
     }
 
     /// The manifest of the newest backup of this database, as far as it can be told from the jobs' names, which begin with the
-    /// time. Damaged ones, and more than a few of other databases, are passed over: it is only to be built on, not relied on.
+    /// time. Damaged ones, and more than a few of other databases, are passed over, and so is what an older master key has sealed, which
+    /// somebody else may have by now: it is only to be built on, not relied on.
     pub async fn newest_manifest(&self, database: &str, domain: Domain) -> Result<Option<Manifest>, RepositoryError> {
         let vault = self.vault(domain)?;
+        let newest_key_id = if domain == Domain::Sealed { vault.keys.newest_key_id() } else { 0 };
         let listed = vault.store.list(&Folder::Manifests.of(domain)).await?;
         let mut named: Vec<_> =
             listed.into_iter().filter_map(|(object, _)| Some((ManifestName::parse(&object).ok()?, object))).collect();
@@ -172,6 +174,7 @@ impl Repository {
             if let Ok(manifest) = entry.manifest
                 && counts
                 && manifest.database == database
+                && entry.key_id >= newest_key_id
             {
                 return Ok(Some(manifest));
             }

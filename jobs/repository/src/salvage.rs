@@ -107,7 +107,7 @@ impl<'a> Sieve<'a> {
                     let (key, order) = (self.reader.fetcher.vault.domain_keys().content.clone(), entry.content_order);
                     let pool = &self.reader.fetcher.vault.pool;
                     let part = pool.run(move || ContentPart::of(&key, order, &read.bytes)).await?;
-                    self.hasher.add(&part, chunk.documents);
+                    self.hasher.add(&part, chunk.documents)?;
                     whole.push(chunk.clone());
                 }
                 Err(error) => self.lose(u64::from(chunk.documents), error)?,

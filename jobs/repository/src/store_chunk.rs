@@ -80,7 +80,9 @@ async fn look_back(
     let (chunk, is_new) = pool.run(move || meet(&handle, &draft)).await?;
     let new = if is_new {
         Some(base(writer, predecessor, &chunk.entry).await?)
-    } else if let Some(sum) = predecessor.sum(&chunk.entry).await? {
+    } else if order == ContentOrder::Any
+        && let Some(sum) = predecessor.sum(&chunk.entry).await?
+    {
         return Ok((chunk.done(writer, ContentPart::Any(sum)), None));
     } else {
         None
@@ -209,10 +211,14 @@ mod tests {
     use crate::{CollectionContent, Compression, Domain, VerifyLevel, list};
 
     /// The content hash of these documents, written after what an earlier backup holds; the chunks that weren't there.
-    async fn written_after(scratch: &Scratch, earlier: &CollectionContent, documents: &[Vec<u8>]) -> (String, u64) {
+    async fn written_after(
+        scratch: &Scratch,
+        (order, earlier): (ContentOrder, &CollectionContent),
+        documents: &[Vec<u8>],
+    ) -> (String, u64) {
         let writer =
             scratch.repository.begin("again", 1, Domain::Sealed, Compression::default()).await.expect("begins");
-        let mut collection = writer.collection_after(ContentOrder::Any, earlier);
+        let mut collection = writer.collection_after(order, earlier);
         for batch in batches(documents) {
             collection.push(batch).await.expect("pushed");
         }
@@ -223,19 +229,23 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn documents_of_chunks_that_are_there_are_not_hashed_again() {
         let scratch = Scratch::new().await;
-        let all = documents(0..9_000, 400, "a");
+        let (all, any) = (documents(0..9_000, 400, "a"), ContentOrder::Any);
         let (manifest, ..) =
             back_up(&scratch.repository, "night", Domain::Sealed, &[("c", ContentOrder::Any, &all)]).await;
         let earlier = &manifest.collections[0].content;
         let right = earlier.content_hash.clone();
-        assert_eq!(written_after(&scratch, earlier, &all).await, (right.clone(), 0));
+        assert_eq!(written_after(&scratch, (any, earlier), &all).await, (right.clone(), 0));
+        // Where the order counts all of a sudden, sums are of no use.
+        let mut hasher = scratch.repository.content_hasher(Domain::Sealed, ContentOrder::Exact);
+        all.iter().for_each(|document| hasher.push(document));
+        assert_eq!(written_after(&scratch, (ContentOrder::Exact, earlier), &all).await, (hasher.finish(), 0));
         let mut changed = all.clone();
         changed[4_500] = documents(4_500..4_501, 420, "b").remove(0);
         let mut hasher = scratch.repository.content_hasher(Domain::Sealed, ContentOrder::Any);
         changed.iter().for_each(|document| hasher.push(document));
-        assert_eq!(written_after(&scratch, earlier, &changed).await, (hasher.finish(), 1));
+        assert_eq!(written_after(&scratch, (any, earlier), &changed).await, (hasher.finish(), 1));
 
-        // Had they been, this list's sum could not have come through; and no verification would find that all is well.
+        // Had they been, this list's sum could not have come through; and what it comes to isn't taken for what was read.
         let vault = scratch.repository.vault(Domain::Sealed).expect("there");
         let mut entries = vault.read_list(&earlier.chunk_lists[0]).await.expect("read");
         entries[1].sum = Some(Sum::from_bytes(&[7; 32]));
@@ -243,7 +253,9 @@ mod tests {
             chunk_lists: vec![list::inline(&vault.domain_keys().list_id, &entries)],
             ..earlier.clone()
         };
-        assert_ne!(written_after(&scratch, &forged, &all).await.0, right);
+        assert_ne!(written_after(&scratch, (any, &forged), &all).await.0, right);
+        let writer = scratch.repository.begin("next", 1, Domain::Sealed, Compression::default()).await.expect("begins");
+        assert!(writer.holds(earlier).await.expect("looked") && !writer.holds(&forged).await.expect("looked"));
         let mut manifest = manifest.clone();
         assert!(scratch.verify(&manifest, VerifyLevel::Data).await.is_empty());
         manifest.collections[0].content = forged;
@@ -254,7 +266,7 @@ mod tests {
         entries.iter_mut().for_each(|entry| entry.sum = None);
         let chunk_lists = vec![list::inline(&vault.domain_keys().list_id, &entries)];
         let plain = CollectionContent { chunk_lists, ..earlier.clone() };
-        assert_eq!(written_after(&scratch, &plain, &all).await, (right, 0));
+        assert_eq!(written_after(&scratch, (any, &plain), &all).await, (right, 0));
         manifest.collections[0].content = plain;
         let found = scratch.verify(&manifest, VerifyLevel::Data).await;
         assert!(!found.iter().any(|finding| finding.problem.contains("content hash")), "{found:?}");

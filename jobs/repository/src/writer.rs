@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 
 use crate::config::binary;
+use crate::content::Sum;
 use crate::fetch::Fetcher;
 use crate::generation::Generations;
 use crate::index::{Index, Pack};
@@ -113,7 +114,9 @@ impl BackupWriter {
     pub fn collection_after(&self, order: ContentOrder, earlier: &CollectionContent) -> CollectionWriter {
         let lists = earlier.chunk_lists.clone();
         let deltas = self.vault().deltas && self.level().is_some();
-        CollectionWriter::new(self.clone(), order, Some(Predecessor::new(self.vault().clone(), lists, deltas)))
+        let is_of_use = deltas || (self.vault().sums && order == ContentOrder::Any);
+        let predecessor = is_of_use.then(|| Predecessor::new(self.vault().clone(), lists, deltas));
+        CollectionWriter::new(self.clone(), order, predecessor)
     }
 
     /// Whether every chunk of this content, written by an earlier epoch or by this writer, is in a durable pack: then a
@@ -311,7 +314,7 @@ impl BackupWriter {
     }
 
     async fn why_not_held(&self, content: &CollectionContent) -> Result<Option<String>, RepositoryError> {
-        let (mut documents, mut raw_bytes) = (0, 0);
+        let (mut documents, mut raw_bytes, mut sum) = (0, 0, Some(Sum::default()));
         for list in &content.chunk_lists {
             let object = self.vault().list_name(&list.id);
             let entries = if list.inline.is_some() {
@@ -328,10 +331,14 @@ impl BackupWriter {
                 }
                 documents += u64::from(entry.documents);
                 raw_bytes += u64::from(entry.raw_bytes);
+                sum = sum.zip(entry.sum).map(|(sum, more)| sum.plus(&more));
             }
         }
-        let agrees = (documents, raw_bytes) == (content.documents, content.raw_bytes);
-        Ok((!agrees).then(|| "its counts don't agree with its chunk lists".into()))
+        if (documents, raw_bytes) != (content.documents, content.raw_bytes) {
+            return Ok(Some("its counts don't agree with its chunk lists".into()));
+        }
+        let is_other = |sum: Sum| documents > 0 && sum.content_hash(documents) != content.content_hash;
+        Ok(sum.is_some_and(is_other).then(|| "its content hash isn't what its chunk lists add up to".into()))
     }
 
     async fn seal_named(&self, object: &str, record_type: RecordType, body: Vec<u8>) -> Result<Bytes, RepositoryError> {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::{chosen, keys};
 use crate::batch::{count_documents, documents, id_of};
-use crate::content::{ContentHasher, ContentPart};
+use crate::content::{ContentHasher, ContentPart, Sum};
 use crate::cutter::Cutter;
 use crate::limits::{self, is_shallow};
 use crate::list::{self, IdValue, ListEntry};
@@ -49,7 +49,8 @@ pub(super) fn documents_of(bytes: &[u8]) {
         for document in &all {
             one.push(document);
         }
-        other.add(&ContentPart::of(content, order, bytes), u32::try_from(all.len()).expect("small"));
+        let documents = u32::try_from(all.len()).expect("small");
+        other.add(&ContentPart::of(content, order, bytes), documents).expect("of one order");
         assert_eq!(one.finish(), other.finish());
     }
     let chunk = RawChunk { documents: 0, bytes: Bytes::copy_from_slice(bytes) };
@@ -118,7 +119,7 @@ pub(super) fn some_documents() -> Vec<u8> {
 
 pub(super) fn some_list() -> Vec<u8> {
     let (first, last) = IdValue::ends(&some_documents());
-    let entry = ListEntry { id: [1; 32], documents: 3, raw_bytes: 99, first, last, sum: None };
+    let entry = ListEntry { id: [1; 32], documents: 3, raw_bytes: 99, first, last, sum: Some(Sum::default()) };
     list::encode(&[entry.clone(), ListEntry { id: [2; 32], first: IdValue::default(), ..entry }])
 }
 

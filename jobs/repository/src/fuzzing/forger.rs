@@ -115,7 +115,7 @@ impl<'a> Forger<'a> {
     fn config(&self) {
         let chunk = rawdoc! { "min_bytes": 64i64, "avg_bytes": 256i64, "max_bytes": 1024i64 };
         let config = rawdoc! {
-            "format": 1, "features": ["delta"], "repository": binary(&[3; 16]), "created_at": DateTime::from_millis(1),
+            "format": 1, "features": ["delta", "sums"], "repository": binary(&[3; 16]), "created_at": DateTime::from_millis(1),
             "encrypted": false, "plain": true, "plain_seed": binary(&[4; 32]), "chunk": chunk, "create_only": true,
         };
         let body = rawdoc! { "config": config, "mac": binary(&[0; 32]) };
@@ -222,10 +222,10 @@ impl<'a> Forger<'a> {
         let documents = crate::batch::count_documents(&raw).unwrap_or(1) + u32::from(more / 128);
         let raw_bytes = u32::try_from(raw.len()).expect("small");
         let mut sum = Sum::of_documents(&Self::domain_keys().content, &raw);
-        if more % 16 == 15 {
+        if more % 16 == 13 {
             sum.add(&Sum::from_bytes(&[1; 32]));
         }
-        let sum = (more % 4 > 0).then_some(sum);
+        let sum = (more % 4 != 3).then_some(sum);
         self.list.push(ListEntry { id, documents, raw_bytes, first, last, sum });
     }
 

@@ -75,12 +75,14 @@ async fn add(repository: &Repository, before: Option<&Manifest>) {
     let length = u32::try_from(document.len()).expect("small");
     let batch = DocumentBatch { bytes: document.into(), offsets: vec![(0, length)] };
     let earlier = before.and_then(|before| before.collections.first());
-    let mut collection = match earlier {
-        Some(earlier) => writer.collection_after(ContentOrder::Any, &earlier.content),
-        None => writer.collection(ContentOrder::Any),
-    };
-    if possible(collection.push(batch).await).is_some() {
-        possible(collection.finish().await);
+    for order in [ContentOrder::Any, ContentOrder::Exact] {
+        let mut collection = match earlier {
+            Some(earlier) => writer.collection_after(order, &earlier.content),
+            None => writer.collection(order),
+        };
+        if possible(collection.push(batch.clone()).await).is_some() {
+            possible(collection.finish().await);
+        }
     }
     possible(writer.finish().await);
 }

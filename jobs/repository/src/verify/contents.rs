@@ -36,7 +36,7 @@ pub(super) struct Contents {
 pub(super) struct Wanted {
     /// Sorted.
     pub(super) ids: Vec<[u8; 32]>,
-    /// Whether its documents must be hashed, by position, which takes longer than all else: no chunk list has their sum.
+    /// Whether its documents must be hashed, by position, which takes longer than all else: some collection that has it keeps no sums.
     pub(super) needs_sum: Vec<bool>,
 }
 
@@ -86,10 +86,7 @@ pub(super) struct CollectionChunks {
 impl CollectionChunks {
     fn add(&mut self, entries: Vec<ListEntry>) {
         for entry in entries {
-            self.sum = self.sum.zip(entry.sum).map(|(mut sum, more)| {
-                sum.add(&more);
-                sum
-            });
+            self.sum = self.sum.zip(entry.sum).map(|(sum, more)| sum.plus(&more));
             self.chunks.push(ChunkRef { id: entry.id, documents: entry.documents, raw_bytes: entry.raw_bytes });
         }
     }
@@ -192,7 +189,7 @@ impl Contents {
         for (entry, chunks) in reader.manifest().collections.iter().zip(&self.collections) {
             let Some(sound) = self.all_sound(chunks) else { continue };
             let hash = match entry.content_order {
-                ContentOrder::Any => Some(self.hash_any(chunks, &sound)),
+                ContentOrder::Any => Some(self.hash_any(chunks, &sound)?),
                 ContentOrder::Exact => self.hash_exact(reader, entry, stop, &mut findings).await?,
             };
             if hash.is_some_and(|hash| hash != entry.content.content_hash) {
@@ -205,14 +202,14 @@ impl Contents {
     }
 
     /// Sums of chunk lists were made of the same bytes as the ids of their chunks, which have been checked.
-    fn hash_any(&self, collection: &CollectionChunks, sound: &[SoundChunk]) -> String {
+    fn hash_any(&self, collection: &CollectionChunks, sound: &[SoundChunk]) -> Result<String, RepositoryError> {
         let mut hasher = ContentHasher::new(self.vault.domain_keys().content.clone(), ContentOrder::Any);
         for chunk in sound {
             let sum = if collection.sum.is_some() { Sum::default() } else { chunk.sum };
-            hasher.add(&ContentPart::Any(sum), chunk.documents);
+            hasher.add(&ContentPart::Any(sum), chunk.documents)?;
         }
-        hasher.add(&ContentPart::Any(collection.sum.unwrap_or_default()), 0);
-        hasher.finish()
+        hasher.add(&ContentPart::Any(collection.sum.unwrap_or_default()), 0)?;
+        Ok(hasher.finish())
     }
 
     /// Where order counts, the documents are read once more, in order.

@@ -20,7 +20,7 @@ use crate::verify::contents::Wanted;
 /// Packs are read in pieces of about this size: large buffers would stay with the allocator.
 const PIECE_BYTES: u32 = 4 << 20;
 /// What deltas build on, read at once.
-const BASES_AT_ONCE: usize = 4;
+const BASES_AT_ONCE: usize = 2;
 
 /// What was found in a pack.
 pub(super) struct PackReport {
