@@ -108,7 +108,7 @@ impl CollectionWriter {
     }
 
     async fn start(&mut self, draft: Draft) -> Result<(), RepositoryError> {
-        while self.under_way.len() >= self.writer.vault().pool.width() + 1 {
+        while self.under_way.len() > self.writer.vault().pool.width() {
             self.settle_oldest().await?;
         }
         self.writer.packer().ledger().check()?;

@@ -33,10 +33,13 @@ struct Window {
     misses: usize,
 }
 
+/// Id and sum of a chunk of the backup before.
+type Found = ([u8; 32], Option<Sum>);
+
 /// The chunks of one list.
 #[derive(Debug)]
 struct Known {
-    chunks: Vec<([u8; 32], Option<Sum>)>,
+    chunks: Vec<Found>,
     /// Positions in it, by first and by last `_id`.
     ends: HashMap<IdValue, u32>,
 }
@@ -70,7 +73,7 @@ impl Predecessor {
     }
 
     /// What had the same ends; moves on with the collection.
-    async fn look_up(&self, chunk: &ListEntry) -> Result<Option<([u8; 32], Option<Sum>)>, RepositoryError> {
+    async fn look_up(&self, chunk: &ListEntry) -> Result<Option<Found>, RepositoryError> {
         let mut window = self.window.lock().await;
         while window.lists.len() < WINDOW && self.read_next(&mut window).await? {}
         let found = window.find(&chunk.first, &chunk.last);
@@ -112,7 +115,7 @@ impl Predecessor {
 }
 
 impl Window {
-    fn find(&self, first: &IdValue, last: &IdValue) -> Option<(usize, ([u8; 32], Option<Sum>))> {
+    fn find(&self, first: &IdValue, last: &IdValue) -> Option<(usize, Found)> {
         let by = |id: &IdValue| {
             let known = self.lists.iter().enumerate().find_map(|(at, list)| Some((at, list.find(id)?)));
             known.filter(|_| id.is_kept())
@@ -133,7 +136,7 @@ impl Known {
         Self { chunks, ends }
     }
 
-    fn find(&self, end: &IdValue) -> Option<([u8; 32], Option<Sum>)> {
+    fn find(&self, end: &IdValue) -> Option<Found> {
         self.chunks.get(*self.ends.get(end)? as usize).copied()
     }
 }

@@ -133,7 +133,7 @@ mod tests {
 
         // The document at a seam is gone, and there are others beside it.
         let at = place(&all, &seams[1]);
-        all.splice(at - 1..at + 1, []);
+        all.splice((at - 1)..=at, []);
         let (content, new, again) = in_parts(&scratch, "night_3", &content, &all).await;
         let firsts = |seams: &[Seam]| seams.iter().map(|seam| seam.first.clone()).collect::<Vec<_>>();
         assert_eq!((new, firsts(&again)), (2, firsts(&seams)));

@@ -49,16 +49,15 @@ async fn store(
     order: ContentOrder,
     predecessor: Option<&Predecessor>,
 ) -> Result<ChunkDone, RepositoryError> {
-    let (done, sealed) = match predecessor {
-        Some(predecessor) => look_back(writer, draft, order, predecessor).await?,
-        None => {
-            let handle = writer.clone();
-            let work = move || {
-                let (chunk, is_new) = meet(&handle, &draft);
-                finish(&handle, chunk, order, is_new.then_some(None))
-            };
-            writer.vault().pool.run(work).await??
-        }
+    let (done, sealed) = if let Some(predecessor) = predecessor {
+        look_back(writer, draft, order, predecessor).await?
+    } else {
+        let handle = writer.clone();
+        let work = move || {
+            let (chunk, is_new) = meet(&handle, &draft);
+            finish(&handle, chunk, order, if is_new { Fate::Stored(None) } else { Fate::Known })
+        };
+        writer.vault().pool.run(work).await??
     };
     let Some(sealed) = sealed else { return Ok(done) };
     let (stored_bytes, is_delta) = (sealed.record.len() as u64, sealed.delta.is_some());
@@ -78,17 +77,17 @@ async fn look_back(
 ) -> Result<(ChunkDone, Option<SealedChunk>), RepositoryError> {
     let (pool, handle) = (&writer.vault().pool, writer.clone());
     let (chunk, is_new) = pool.run(move || meet(&handle, &draft)).await?;
-    let new = if is_new {
-        Some(base(writer, predecessor, &chunk.entry).await?)
+    let fate = if is_new {
+        Fate::Stored(base(writer, predecessor, &chunk.entry).await?)
     } else if order == ContentOrder::Any
         && let Some(sum) = predecessor.sum(&chunk.entry).await?
     {
         return Ok((chunk.done(writer, ContentPart::Any(sum)), None));
     } else {
-        None
+        Fate::Known
     };
-    let (handle, is_based) = (writer.clone(), matches!(new, Some(Some(_))));
-    let (done, sealed) = pool.run(move || finish(&handle, chunk, order, new)).await??;
+    let (handle, is_based) = (writer.clone(), matches!(fate, Fate::Stored(Some(_))));
+    let (done, sealed) = pool.run(move || finish(&handle, chunk, order, fate)).await??;
     if is_based {
         predecessor.tried(sealed.as_ref().is_some_and(|sealed| sealed.delta.is_some()));
     }
@@ -117,15 +116,26 @@ fn meet(writer: &BackupWriter, draft: &Draft) -> (Chunk, bool) {
     (Chunk { entry, raw }, writer.claim(&id, draft.raw_bytes))
 }
 
-/// Hashes the documents of a chunk, and seals it if it is new: then perhaps as a delta from a base.
+/// What is to become of a chunk.
+enum Fate {
+    /// It is there already.
+    Known,
+    /// It is stored, if there is a base perhaps as a delta from it.
+    Stored(Option<Base>),
+}
+
+/// Hashes the documents of a chunk, and seals it if it is to be stored.
 fn finish(
     writer: &BackupWriter,
     chunk: Chunk,
     order: ContentOrder,
-    new: Option<Option<Base>>,
+    fate: Fate,
 ) -> Result<(ChunkDone, Option<SealedChunk>), RepositoryError> {
     let part = ContentPart::of(&writer.vault().domain_keys().content, order, &chunk.raw);
-    let sealed = new.map(|base| seal(writer, &chunk.entry, &chunk.raw, base)).transpose()?;
+    let sealed = match fate {
+        Fate::Known => None,
+        Fate::Stored(base) => Some(seal(writer, &chunk.entry, &chunk.raw, base)?),
+    };
     Ok((chunk.done(writer, part), sealed))
 }
 
@@ -237,12 +247,16 @@ mod tests {
         assert_eq!(written_after(&scratch, (any, earlier), &all).await, (right.clone(), 0));
         // Where the order counts all of a sudden, sums are of no use.
         let mut hasher = scratch.repository.content_hasher(Domain::Sealed, ContentOrder::Exact);
-        all.iter().for_each(|document| hasher.push(document));
+        for document in &all {
+            hasher.push(document);
+        }
         assert_eq!(written_after(&scratch, (ContentOrder::Exact, earlier), &all).await, (hasher.finish(), 0));
         let mut changed = all.clone();
         changed[4_500] = documents(4_500..4_501, 420, "b").remove(0);
         let mut hasher = scratch.repository.content_hasher(Domain::Sealed, ContentOrder::Any);
-        changed.iter().for_each(|document| hasher.push(document));
+        for document in &changed {
+            hasher.push(document);
+        }
         assert_eq!(written_after(&scratch, (any, earlier), &changed).await, (hasher.finish(), 1));
 
         // Had they been, this list's sum could not have come through; and what it comes to isn't taken for what was read.
@@ -263,7 +277,9 @@ mod tests {
         assert!(found.iter().any(|finding| finding.problem.contains("content hash")), "{found:?}");
 
         // Lists without sums do as well.
-        entries.iter_mut().for_each(|entry| entry.sum = None);
+        for entry in &mut entries {
+            entry.sum = None;
+        }
         let chunk_lists = vec![list::inline(&vault.domain_keys().list_id, &entries)];
         let plain = CollectionContent { chunk_lists, ..earlier.clone() };
         assert_eq!(written_after(&scratch, (any, &plain), &all).await, (right, 0));

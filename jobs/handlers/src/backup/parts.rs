@@ -64,17 +64,14 @@ impl Source<'_> {
         }
         // Those of a collection of another kind may be of another order.
         let is_alike = |before: &&CollectionEntry| (before.kind, before.read_order) == (entry.kind, ReadOrder::Id);
-        let (firsts, writers) = match self.before(entry).filter(is_alike) {
-            Some(before) => {
-                let seams = self.writer.seams(&before.content, wanted).await?;
-                let writers = self.writer.parts_after(&before.content, &seams);
-                (seams.into_iter().map(|seam| seam.first).collect::<Vec<_>>(), writers)
-            }
-            None => {
-                let firsts = self.sampled(what, size, wanted).await?;
-                let writers = (0..=firsts.len()).map(|_| self.collection_writer(entry)).collect::<Vec<_>>();
-                (firsts, writers)
-            }
+        let (firsts, writers) = if let Some(before) = self.before(entry).filter(is_alike) {
+            let seams = self.writer.seams(&before.content, wanted).await?;
+            let writers = self.writer.parts_after(&before.content, &seams);
+            (seams.into_iter().map(|seam| seam.first).collect::<Vec<_>>(), writers)
+        } else {
+            let firsts = self.sampled(what, size, wanted).await?;
+            let writers = (0..=firsts.len()).map(|_| self.collection_writer(entry)).collect();
+            (firsts, writers)
         };
         let writers = writers.into_iter().zip(ranges(&firsts)?);
         Ok(writers.map(|(writer, bounds)| Part { bounds, writer }).collect())

@@ -45,10 +45,9 @@ pub(crate) fn select(spec: &BackupSpec, catalog: &Catalog) -> Result<BTreeMap<St
 /// yields the same chunks. `before`: that order, and whether the same member is read from.
 pub(crate) const fn wanted_order(alone: bool, before: Option<(ReadOrder, bool)>) -> ReadOrder {
     match before {
-        Some((ReadOrder::Id, _)) => ReadOrder::Id,
         Some((ReadOrder::Natural, true)) => ReadOrder::Natural,
         Some((ReadOrder::Natural, false)) | None if alone => ReadOrder::Natural,
-        Some((ReadOrder::Natural, false)) | None => ReadOrder::Id,
+        Some((ReadOrder::Id, _) | (ReadOrder::Natural, false)) | None => ReadOrder::Id,
     }
 }
 

@@ -224,9 +224,8 @@ impl Server {
                 "MongoDB runs without a replica set, which backups need: start it with --replSet and initiate the set",
             )
         })?;
-        let members =
-            ["hosts", "passives"].iter().filter_map(|kind| hello.get_array(kind).ok()?.into_iter().count().into());
-        Ok((member, members.sum()))
+        let count = |kind: &str| hello.get_array(kind).map_or(0, Vec::len);
+        Ok((member, count("hosts") + count("passives")))
     }
 
     /// What the server is; refuses one without a replica set.
