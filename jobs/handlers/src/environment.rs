@@ -26,7 +26,7 @@ pub struct Environment {
 pub struct HandlerOptions {
     /// About so many bytes of documents are asked for, and sent, at once. Memory: a dozen of these per cursor.
     pub batch_bytes: u32,
-    /// So many collections are read or loaded at once.
+    /// So many collections are read or loaded at once, and so many cursors are open at most.
     pub parallel: usize,
     /// A collection is read by several cursors where each has so many bytes to read, and it is read by `_id`.
     pub part_bytes: u64,

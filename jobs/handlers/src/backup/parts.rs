@@ -86,7 +86,7 @@ impl Source<'_> {
         let found = match self.server.sampled_ids(what, SAMPLES * parts - 1).await {
             // It may find the same documents again and again, and give up.
             Err(error @ (Error::Server { .. } | Error::Unreachable { .. })) => {
-                tracing::warn!(collection = what.storage, %error, "no samples: reading it with one cursor");
+                tracing::warn!(collection = what.storage, %error, "can't find where to part the collection: reading it with one cursor, which takes longer");
                 return Ok(Vec::new());
             }
             found => found?,
