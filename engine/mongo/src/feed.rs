@@ -4,8 +4,9 @@
 //! along. A small new job comes whole, so that whoever claims it needn't read it first.
 
 use crate::{
+    keep::{Listener, keep},
     owner::Owner,
-    stream::{Listener, Watched, open, own, transitions},
+    stream::{Watched, open, read, transitions},
 };
 use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use lucid_ports::{Birth, Feed, ResumeToken, StoreError, Wake};
@@ -37,7 +38,7 @@ impl MongoFeed {
         let (stream, _) = open(&watched, None).await?;
         let (wakes, _) = broadcast::channel(BUFFERED);
         let listener = Waker(wakes.clone());
-        Ok(Self { wakes, owner: Owner::start("feed", |stop| own(watched, stream, listener, stop)) })
+        Ok(Self { wakes, owner: Owner::start("feed", |stop| keep(watched, read(stream), listener, stop)) })
     }
 
     /// Closes the stream and waits until it is.

@@ -3,8 +3,9 @@
 
 use crate::{
     change::{self, parse},
+    keep::{Listener, keep},
     owner::Owner,
-    stream::{Listener, Read, Watched, open, own, read},
+    stream::{Read, Watched, open, read},
 };
 use async_trait::async_trait;
 use bson::{Document, RawDocumentBuf};
@@ -34,7 +35,7 @@ impl MongoHistory {
         let (stream, position) = open(&watched, None).await?;
         let recent = Arc::new(Recent::new(position, changes_max));
         let (listener, own_watched) = (Teller(Arc::clone(&recent)), watched.clone());
-        let owner = Owner::start("history", |stop| own(own_watched, stream, listener, stop));
+        let owner = Owner::start("history", |stop| keep(own_watched, read(stream), listener, stop));
         Ok(Self { watched, recent, owner, runtime: Handle::current() })
     }
 
@@ -79,9 +80,14 @@ impl History for MongoHistory {
         })?;
         let (say, said) = mpsc::channel(BUFFERED);
         self.runtime.spawn(async move {
-            let mut read = read(stream);
-            while let Some(read) = read.recv().await {
-                let Some(caught) = caught(read) else { continue };
+            let mut reading = read(stream);
+            loop {
+                let word = tokio::select! {
+                    () = say.closed() => return,
+                    word = reading.next() => word,
+                };
+                let Some(word) = word else { return };
+                let Some(caught) = caught(word) else { continue };
                 if say.send(caught).await.is_err() {
                     return;
                 }

@@ -17,6 +17,7 @@ mod error;
 mod feed;
 mod group;
 mod history;
+mod keep;
 mod owner;
 mod pipeline;
 mod probe;

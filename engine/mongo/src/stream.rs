@@ -1,7 +1,6 @@
-//! A change stream on `ops` that is kept going, whatever becomes of the one before.
+//! A change stream on `ops`: what it asks for, how it is opened and read.
 //!
-//! Invariant: no gap goes unsaid. After any break the old position is dropped, a fresh stream is opened *first*, and
-//! then the listener is told that it is a fresh one.
+//! Invariant: one task alone polls a stream, from its beginning to its end.
 
 use crate::{
     detached::detached,
@@ -11,20 +10,12 @@ use bson::{Document, RawDocumentBuf, doc};
 use lucid_ports::{ResumeToken, StoreError};
 use mongodb::{Collection, change_stream::ChangeStream};
 use std::time::Duration;
-use tokio::{
-    sync::mpsc,
-    time::{sleep, timeout},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::{sync::mpsc, task::AbortHandle};
 
 /// How long the server waits for a change before it answers that there is none.
 const AWAIT: Duration = Duration::from_secs(1);
-/// A stream that says nothing for so long is given up; longer than an election, which the driver sits out by itself.
-const SILENCE: Duration = Duration::from_secs(20);
 const OPEN_BOUND: Duration = Duration::from_secs(30);
 const OPEN_TRIES: u32 = 5;
-const PAUSE_FIRST: Duration = Duration::from_millis(100);
-const PAUSE_LONGEST: Duration = Duration::from_secs(5);
 
 pub type Changes = ChangeStream<RawDocumentBuf>;
 
@@ -33,16 +24,6 @@ pub type Changes = ChangeStream<RawDocumentBuf>;
 pub struct Watched {
     pub jobs: Collection<Document>,
     pub pipeline: Vec<Document>,
-}
-
-/// Who is told what an owned stream says.
-pub trait Listener: Send + 'static {
-    /// The next change.
-    fn change(&mut self, change: &RawDocumentBuf);
-    /// There was nothing more up to this place.
-    fn idle(&mut self, position: ResumeToken);
-    /// The stream broke; a fresh one begins here.
-    fn reopened(&mut self, position: ResumeToken);
 }
 
 /// Only births and transitions: each changes `version`, no heartbeat does.
@@ -92,11 +73,36 @@ pub enum Read {
     },
 }
 
-/// Reads one stream to its end. Nobody else ever polls it, and no poll is dropped half-way; when nobody listens any
-/// more, it ends at its next word.
-pub fn read(mut stream: Changes) -> mpsc::Receiver<Read> {
+/// What is being read of a stream.
+pub struct Reading {
+    said: mpsc::Receiver<Read>,
+    reader: AbortHandle,
+}
+
+impl Reading {
+    /// Hears from this reader, which ends with what it is returned in.
+    pub fn new(said: mpsc::Receiver<Read>, reader: AbortHandle) -> Self {
+        Self { said, reader }
+    }
+
+    /// The next word; `None` after the last.
+    pub async fn next(&mut self) -> Option<Read> {
+        self.said.recv().await
+    }
+}
+
+impl Drop for Reading {
+    /// In the middle of a poll too: its connection is closed then, so that the server doesn't go on searching its oplog
+    /// for nobody.
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+/// Reads one stream to its end, or until nobody listens any more.
+pub fn read(mut stream: Changes) -> Reading {
     let (say, said) = mpsc::channel(64);
-    tokio::spawn(async move {
+    let reader = tokio::spawn(async move {
         loop {
             let read = match stream.next_if_any().await {
                 Ok(Some(change)) => Read::Change(change),
@@ -110,56 +116,5 @@ pub fn read(mut stream: Changes) -> mpsc::Receiver<Read> {
             }
         }
     });
-    said
-}
-
-/// Tells the listener what the stream says, until `stop`.
-pub async fn own(watched: Watched, stream: Changes, mut listener: impl Listener, stop: CancellationToken) {
-    let mut said = read(stream);
-    let mut pause = PAUSE_FIRST;
-    loop {
-        let word = tokio::select! {
-            () = stop.cancelled() => return,
-            word = timeout(SILENCE, said.recv()) => word,
-        };
-        let reason = match word {
-            Ok(Some(Read::Change(change))) => {
-                pause = PAUSE_FIRST;
-                listener.change(&change);
-                continue;
-            }
-            Ok(Some(Read::Nothing(position))) => {
-                pause = PAUSE_FIRST;
-                if let Some(position) = position {
-                    listener.idle(position);
-                }
-                continue;
-            }
-            Ok(Some(Read::Over { reason, .. })) => reason,
-            Ok(None) => "its reader broke off".to_owned(),
-            // The member is suspended or cut off: the connection itself wouldn't notice for a quarter of an hour.
-            Err(_) => format!("no answer for {} s", SILENCE.as_secs()),
-        };
-        tracing::warn!(reason, "the change stream broke: opening a fresh one");
-        let Some((fresh, position)) = reopen(&watched, &stop, &mut pause).await else {
-            return;
-        };
-        said = read(fresh);
-        listener.reopened(position);
-    }
-}
-
-/// Tries until it works; the position of the old stream isn't used again, since it may be what broke it.
-async fn reopen(watched: &Watched, stop: &CancellationToken, pause: &mut Duration) -> Option<(Changes, ResumeToken)> {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return None,
-            () = sleep(*pause) => {}
-        }
-        *pause = (*pause * 2).min(PAUSE_LONGEST);
-        match open(watched, None).await {
-            Ok(opened) => return Some(opened),
-            Err(error) => tracing::warn!(%error, "no change stream: the safety poll finds work meanwhile"),
-        }
-    }
+    Reading::new(said, reader.abort_handle())
 }
