@@ -148,9 +148,26 @@ fn replace_whole(document: &RawDocument) -> RawArrayBuf {
 
 const ZERO: Timestamp = Timestamp { time: 0, increment: 0 };
 
+/// Whether the server would replace a zero timestamp of this document. Few documents have the eight zero bytes of one
+/// anywhere, so that few are parsed for it.
+pub(crate) fn has_zero_timestamps(document: &RawDocument) -> bool {
+    holds_eight_zeros(document.as_bytes()) && zero_timestamps(document).next().is_some()
+}
+
+/// Eight bytes in a row hold an aligned word of four.
+fn holds_eight_zeros(bytes: &[u8]) -> bool {
+    let zero = |byte: &&u8| **byte == 0;
+    bytes.chunks_exact(4).enumerate().any(|(number, word)| {
+        let (before, from) = bytes.split_at(number * 4);
+        let around =
+            || before.iter().rev().take_while(zero).take(4).count() + from.iter().take_while(zero).take(8).count();
+        word == [0; 4] && around() >= 8
+    })
+}
+
 /// Names of the fields in which the server puts its own time when a document is inserted: zero timestamps at the top
 /// level, other than `_id`.
-pub(crate) fn zero_timestamps(document: &RawDocument) -> impl Iterator<Item = &CStr> {
+fn zero_timestamps(document: &RawDocument) -> impl Iterator<Item = &CStr> {
     document.iter_elements().flatten().filter_map(|element| {
         let replaced = element.element_type() == ElementType::Timestamp
             && element.key().as_str() != "_id"
@@ -349,6 +366,16 @@ mod tests {
             let limit = command.body.get_i64("maxTimeMS");
             assert_eq!(limit.expect("a limit"), 30_000, "can't {}", command.doing);
         }
+    }
+
+    #[test]
+    fn eight_zeros_are_found_wherever_they_are_and_seven_are_none() {
+        for start in 1..40_usize {
+            let bytes = |zeros: usize| [vec![7; start], vec![0; zeros], vec![7; 3 + start % 5]].concat();
+            assert!((8..20).all(|zeros| holds_eight_zeros(&bytes(zeros))), "at {start}");
+            assert!((0..8).all(|zeros| !holds_eight_zeros(&bytes(zeros))), "at {start}");
+        }
+        assert!(holds_eight_zeros(&[0; 8]) && !holds_eight_zeros(&[0; 7]) && !holds_eight_zeros(&[]));
     }
 
     #[test]

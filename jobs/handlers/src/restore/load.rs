@@ -127,7 +127,7 @@ impl Group {
     fn push(&mut self, document: &RawDocument) {
         self.count += 1;
         self.bytes += document.as_bytes().len();
-        if commands::zero_timestamps(document).next().is_some() {
+        if commands::has_zero_timestamps(document) {
             self.zero_timestamps.push(document.to_owned());
         }
         self.documents.push(document);
