@@ -3,7 +3,7 @@
 use crate::{Pace, database::Server, error::Error};
 use lucid_repository::Repository;
 use lucid_schemas::{RepositoryName, Request};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, num::NonZero, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// What the handlers of one worker share.
@@ -26,8 +26,10 @@ pub struct Environment {
 pub struct HandlerOptions {
     /// About so many bytes of documents are asked for, and sent, at once. Memory: a dozen of these per cursor.
     pub batch_bytes: u32,
-    /// So many collections are read or loaded at once, and so many cursors are open at most.
+    /// So many collections are read or loaded at once.
     pub parallel: usize,
+    /// So many cursors at most read large collections. One keeps a core of the server busy, and another here: more would only end less evenly.
+    pub cursors: usize,
     /// A collection is read by several cursors where each has so many bytes to read, and it is read by `_id`.
     pub part_bytes: u64,
     /// zstd level of compressed backups, 1 to 22.
@@ -50,12 +52,15 @@ pub enum ReadFrom {
     Any,
 }
 
+const PARALLEL: usize = 4;
+
 impl Default for HandlerOptions {
     fn default() -> Self {
         Self {
             // Replies of somewhat more are still below what the allocator gives back to the system each time.
             batch_bytes: 704 << 10,
-            parallel: 4,
+            parallel: PARALLEL,
+            cursors: std::thread::available_parallelism().map_or(2, NonZero::get).clamp(2, PARALLEL),
             part_bytes: 128 << 20,
             compression_level: 3,
             silence_ms: 90_000,

@@ -189,7 +189,7 @@ impl Run<'_> {
             snapshot: snapshot.time,
             snapshots_capped: self.facts.snapshots_capped(),
             alone: self.facts.alone,
-            cursors: Semaphore::new(self.environment.options.parallel.max(1)),
+            cursors: Semaphore::new(self.environment.options.cursors.max(1)),
             writer,
             earlier,
             meter: &self.meter,

@@ -35,6 +35,7 @@ impl Source<'_> {
         let server = self.server.until(halt.clone());
         let copies = parts.iter_mut().map(|Part { bounds, writer }| async {
             let copied = async {
+                let _turn = self.turn(size).await;
                 self.copy_range(find, std::mem::take(bounds), &server, writer).await?;
                 Ok(writer.end().await?)
             };
@@ -58,7 +59,7 @@ impl Source<'_> {
     /// The parts in order; one where more aren't worth it.
     async fn parts(&self, entry: &Entry, what: &Identified, size: Size) -> Result<Vec<Part>> {
         let bytes = u64::try_from(size.bytes).unwrap_or_default();
-        let wanted = (bytes / self.options.part_bytes.max(1)).clamp(1, self.options.parallel.max(1) as u64);
+        let wanted = (bytes / self.options.part_bytes.max(1)).clamp(1, self.options.cursors.max(1) as u64);
         if wanted == 1 || entry.kind != CollectionKind::Collection {
             return Ok(vec![Part { bounds: Document::new(), writer: self.collection_writer(entry) }]);
         }

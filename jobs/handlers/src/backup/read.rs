@@ -22,13 +22,15 @@ use std::{
     sync::atomic::{AtomicI64, Ordering},
     time::Duration,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// With the pauses between, elections are sat out.
 const TRIES: u32 = 8;
 /// One made after the snapshot time stays refused for ever.
 const UNAVAILABLE_TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(250);
+/// A collection of more batches is large: for smaller ones the time of the way to the server counts, so they don't wait for each other.
+const LARGE_BATCHES: i64 = 8;
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 
 /// What reading any collection of a backup needs.
@@ -42,7 +44,7 @@ pub(super) struct Source<'a> {
     pub snapshots_capped: bool,
     /// Whether the set has one member only.
     pub alone: bool,
-    /// One for each cursor that may be open.
+    /// One for each cursor that may read a large collection.
     pub cursors: Semaphore,
     pub writer: &'a BackupWriter,
     /// The backup before, whose chunks the new ones may resemble.
@@ -214,11 +216,11 @@ impl Source<'_> {
             (ReadAt::Snapshot(time), ReadOrder::Natural) => {
                 let mut writer = self.collection_writer(entry);
                 let find = Find { what, time, fields, batch_documents, done };
+                let _turn = self.turn(size).await;
                 self.copy_range(&find, Document::new(), self.server, &mut writer).await?;
                 Ok(Reading { content: writer.finish().await?, order, read_at: None })
             }
             (ReadAt::Majority(_), _) => {
-                let _cursor = self.cursors.acquire().await;
                 let mut writer = self.collection_writer(entry);
                 // As of now: what is written while it is read isn't part of it, so it never is more than fits in it.
                 let newest = doc! { "sort": { "$natural": -1 } };
@@ -233,7 +235,14 @@ impl Source<'_> {
         }
     }
 
-    /// Copies what is within bounds, once a cursor may be opened.
+    /// Waits until a large collection of this size may be read.
+    pub(super) async fn turn(&self, size: Size) -> Option<SemaphorePermit<'_>> {
+        let is_large = size.bytes > LARGE_BATCHES * i64::from(self.options.batch_bytes);
+        // It is never closed.
+        if is_large { self.cursors.acquire().await.ok() } else { None }
+    }
+
+    /// Copies what is within bounds.
     pub(super) async fn copy_range(
         &self,
         find: &Find<'_>,
@@ -241,7 +250,6 @@ impl Source<'_> {
         server: &Server,
         writer: &mut CollectionWriter,
     ) -> Result<()> {
-        let _cursor = self.cursors.acquire().await;
         let fields = find.fields.clone().into_iter().chain(bounds).collect();
         let batches = server.documents(find.what, ReadAt::Snapshot(find.time), fields, find.batch_documents)?;
         self.drain(batches, Some((find.what, find.time)), None, writer, find.done).await
