@@ -19,8 +19,6 @@ use crate::verify::contents::Wanted;
 
 /// Packs are read in pieces of about this size: large buffers would stay with the allocator.
 const PIECE_BYTES: u32 = 4 << 20;
-/// What deltas build on, read at once.
-const BASES_AT_ONCE: usize = 2;
 
 /// What was found in a pack.
 pub(super) struct PackReport {
@@ -91,39 +89,51 @@ pub(super) async fn check(
     Ok(report)
 }
 
-/// Applies deltas to what they build on, a few at once.
+/// What became of a delta.
+enum Applied {
+    Sound(SoundChunk),
+    Wrong(String),
+    /// What it builds on can't be read, by the fault of this object.
+    Unfounded(Arc<str>),
+}
+
+/// Applies deltas to what they build on; twice as many at once as the processor can take, since each is read first.
 async fn check_deltas(
     fetcher: &Fetcher,
     wanted: &Wanted,
     deltas: Vec<WaitingDelta>,
     report: &mut PackReport,
 ) -> Result<(), RepositoryError> {
-    let reads = deltas.into_iter().map(|delta| async move {
-        let link = delta.entry.delta.expect("only deltas wait");
-        (fetcher.base(&link).await, delta)
+    let applied = deltas.into_iter().map(|delta| async move {
+        let (position, offset) = (delta.position, delta.entry.offset);
+        (position, offset, apply(fetcher, delta, wanted.needs_sum[position]).await)
     });
-    let mut reads = stream::iter(reads).buffered(BASES_AT_ONCE);
-    while let Some((base, WaitingDelta { position, entry, sealed })) = reads.next().await {
-        let base = match base {
-            Ok(base) => base,
-            Err(error) => {
-                let object = error.damage().ok_or(error)?.object;
+    let mut applied = stream::iter(applied).buffered(2 * fetcher.vault.pool.width());
+    while let Some((position, offset, applied)) = applied.next().await {
+        match applied? {
+            Applied::Sound(sound) => report.sound.push((position, sound)),
+            Applied::Wrong(problem) => report.problems.push(format!("chunk at {offset}: {problem}")),
+            Applied::Unfounded(object) => {
                 let blamed = fetcher.index.packs.iter().position(|pack| *pack.object == *object);
                 report.blamed.extend(blamed.map(|pack| (position, pack)));
-                continue;
             }
-        };
-        let (vault, needs_sum) = (fetcher.vault.clone(), wanted.needs_sum[position]);
-        let applied = fetcher.vault.pool.run(move || {
-            let raw = apply_delta(&vault, &base, &sealed, &entry)?;
-            Ok::<_, String>(SoundChunk::of(&vault, &entry, &raw, needs_sum))
-        });
-        match applied.await? {
-            Ok(sound) => report.sound.push((position, sound)),
-            Err(problem) => report.problems.push(format!("chunk at {}: {problem}", entry.offset)),
         }
     }
     Ok(())
+}
+
+async fn apply(fetcher: &Fetcher, delta: WaitingDelta, needs_sum: bool) -> Result<Applied, RepositoryError> {
+    let WaitingDelta { entry, sealed, .. } = delta;
+    let base = match fetcher.base(&entry.delta.expect("only deltas wait")).await {
+        Ok(base) => base,
+        Err(error) => return Ok(Applied::Unfounded(error.damage().ok_or(error)?.object.into())),
+    };
+    let vault = fetcher.vault.clone();
+    let applied = move || match apply_delta(&vault, &base, &sealed, &entry) {
+        Ok(raw) => Applied::Sound(SoundChunk::of(&vault, &entry, &raw, needs_sum)),
+        Err(problem) => Applied::Wrong(problem),
+    };
+    fetcher.vault.pool.run(applied).await
 }
 
 impl SoundChunk {
