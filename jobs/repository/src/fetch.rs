@@ -16,6 +16,7 @@ use crate::index::{Copy, Failed, Index};
 use crate::record::RecordType;
 use crate::seal::SealedDelta;
 use crate::vault::Vault;
+use crate::verify::Seen;
 use crate::{RepositoryError, names};
 
 /// Reads chunks of one domain. Cheap to clone.
@@ -24,7 +25,9 @@ pub(crate) struct Fetcher {
     pub(crate) vault: Arc<Vault>,
     pub(crate) index: Arc<Index>,
     /// Whether packs are read by way of the cache: for bases, which are asked for again the next night.
-    pub(crate) cached: bool,
+    cached: bool,
+    /// Where it is noted which were read and found whole.
+    pub(crate) seen: Option<Arc<Seen>>,
 }
 
 /// A chunk as read, and what its pack says of it.
@@ -34,6 +37,21 @@ pub(crate) struct Fetched {
 }
 
 impl Fetcher {
+    pub(crate) fn new(vault: Arc<Vault>, index: Arc<Index>) -> Self {
+        Self { vault, index, cached: false, seen: None }
+    }
+
+    /// Reads by way of the cache.
+    pub(crate) fn cached(self) -> Self {
+        Self { cached: true, ..self }
+    }
+
+    /// Notes what it has read of the storage itself.
+    pub(crate) fn noting(self) -> Self {
+        let seen = Seen::none_of(&self.index);
+        Self { cached: false, seen: Some(Arc::new(seen)), ..self }
+    }
+
     /// A chunk, from any copy that is sound.
     pub(crate) async fn chunk(&self, id: &[u8; 32]) -> Result<Fetched, RepositoryError> {
         self.less_deep(id, MAX_DEPTH + 1, &mut Failed::new()).await
@@ -55,10 +73,16 @@ impl Fetcher {
             let mut first_error = None;
             // What has failed at this depth has told why then.
             let untried = !failed.contains(&(*id, depth));
-            let copies = self.index.copies(id).iter().filter(|copy| untried && self.index.depth(copy) < depth);
-            for copy in copies {
+            let is_tried = |place: &usize| untried && self.index.depth(self.index.copy(*place)) < depth;
+            for place in self.index.places(id).filter(is_tried) {
+                let copy = self.index.copy(place);
                 match self.copy(copy, failed).await {
-                    Ok(raw) => return Ok(Fetched { entry: self.index.entry(copy), raw }),
+                    Ok(raw) => {
+                        if let Some(seen) = &self.seen {
+                            seen.mark(place);
+                        }
+                        return Ok(Fetched { entry: self.index.entry(copy), raw });
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "a chunk can't be read here; looking for another copy");
                         first_error.get_or_insert(error);

@@ -27,10 +27,7 @@ pub struct BackupReader {
 impl BackupReader {
     pub(crate) async fn open(vault: Arc<Vault>, manifest: &Manifest) -> Result<Self, RepositoryError> {
         let (index, _) = Index::load(&vault).await?;
-        Ok(Self {
-            fetcher: Fetcher { vault, index: Arc::new(index), cached: false },
-            manifest: Arc::new(manifest.clone()),
-        })
+        Ok(Self { fetcher: Fetcher::new(vault, Arc::new(index)), manifest: Arc::new(manifest.clone()) })
     }
 
     pub(crate) fn new(fetcher: Fetcher, manifest: Arc<Manifest>) -> Self {

@@ -107,7 +107,7 @@ impl<'a> Repair<'a> {
     ) -> Result<Self, RepositoryError> {
         let distrust = Distrust::load(vault).await?;
         let (index, unlisted) = Index::load(vault).await?;
-        let fetcher = Fetcher { vault: vault.clone(), index: Arc::new(index), cached: false };
+        let fetcher = Fetcher::new(vault.clone(), Arc::new(index));
         let mut repair = Self {
             vault,
             steps: Vec::new(),

@@ -8,6 +8,7 @@ mod contents;
 mod foundation;
 mod losses;
 mod packs;
+mod seen;
 mod share;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::vault::Vault;
 use crate::{Damage, Manifest, RepositoryError};
 pub use all::{AllFindings, BackupFindings};
 use contents::Contents;
+pub(crate) use seen::Seen;
 pub use share::{Coverage, Share};
 
 /// Packs read at once.
@@ -146,7 +148,7 @@ async fn examine(
         contents.note_present(&index, &vec![false; index.packs.len()]);
         progress(all);
     } else {
-        let fetcher = Fetcher { vault: vault.clone(), index: index.clone(), cached: false };
+        let fetcher = Fetcher::new(vault.clone(), index.clone()).noting();
         let chosen = share.choose(&index, &involved);
         let read = whole(&index, &chosen);
         (coverage.packs_read, coverage.bytes_read) = (read.packs_total, read.bytes_total);
@@ -159,7 +161,7 @@ async fn examine(
     let packs = contents.pack_findings(manifest, &index, &involved, level);
     findings.extend(packs);
     if level == VerifyLevel::Data {
-        let reader = BackupReader::new(Fetcher { vault: vault.clone(), index, cached: false }, manifest.clone());
+        let reader = BackupReader::new(Fetcher::new(vault.clone(), index), manifest.clone());
         findings.extend(contents.check_hashes(&reader, key, stop).await?);
     }
     Ok(Verified { findings, coverage })
@@ -183,17 +185,25 @@ async fn read_packs(
         .into_iter()
         .enumerate()
         .filter(|(pack, _)| involved[*pack] && index.packs[*pack].present_bytes.is_some());
-    let reads = present.map(|(pack, entries)| packs::check(fetcher.clone(), wanted.clone(), pack, entries));
-    let mut reads = stream::iter(reads).buffer_unordered(PACKS_AT_ONCE);
-    while let Some(report) = reads.next().await {
-        if stop() {
-            return Err(RepositoryError::Stopped);
+    // Those with deltas to their end first: what they build on needn't be read again then.
+    let has_deltas = |(_, entries): &(usize, Vec<PackEntry>)| {
+        entries.iter().any(|entry| entry.delta.is_some() && wanted.position(&entry.id).is_some())
+    };
+    let (first, then): (Vec<_>, Vec<_>) = present.partition(has_deltas);
+    for some in [first, then] {
+        let reads =
+            some.into_iter().map(|(pack, entries)| packs::check(fetcher.clone(), wanted.clone(), pack, entries));
+        let mut reads = stream::iter(reads).buffer_unordered(PACKS_AT_ONCE);
+        while let Some(report) = reads.next().await {
+            if stop() {
+                return Err(RepositoryError::Stopped);
+            }
+            let report = report?;
+            done.packs_done += 1;
+            done.bytes_done += index.packs[report.pack].present_bytes.unwrap_or(0);
+            contents.note_read(report);
+            progress(done);
         }
-        let report = report?;
-        done.packs_done += 1;
-        done.bytes_done += index.packs[report.pack].present_bytes.unwrap_or(0);
-        contents.note_read(report);
-        progress(done);
     }
     Ok(())
 }

@@ -95,7 +95,7 @@ impl BackupWriter {
         // Their writer may have died before they were durable, and our manifest may build on them.
         let packs: Vec<_> = found.iter().map(|listing| Folder::Packs.object(vault.domain, &listing.name)).collect();
         vault.store.sync(&packs).await?;
-        let fetcher = Fetcher { vault: vault.clone(), index: Arc::new(index), cached: true };
+        let fetcher = Fetcher::new(vault.clone(), Arc::new(index)).cached();
         let packer = Packer::new(vault, sealer, names);
         // What a crashed predecessor left is listed by our index, so that the index heals itself.
         packer.ledger().unlisted = found;

@@ -64,7 +64,8 @@ pub(super) async fn check(
     let (vault, known) = (&fetcher.vault, &fetcher.index.packs[pack]);
     let present_bytes = known.present_bytes.unwrap_or(0);
     let mut report = PackReport { pack, problems: Vec::new(), sound: Vec::new(), blamed: Vec::new() };
-    let mut rest = entries.as_slice();
+    let unread = note_seen(&fetcher, &wanted, &entries, &mut report);
+    let mut rest = unread.as_slice();
     while let Some(first) = rest.first() {
         let (some, after) = rest.split_at(piece_length(rest));
         rest = after;
@@ -87,6 +88,23 @@ pub(super) async fn check(
         report.problems.push(problem);
     }
     Ok(report)
+}
+
+/// Takes what was read with a delta that builds on it as it is; what is left is to be read.
+fn note_seen(fetcher: &Fetcher, wanted: &Wanted, entries: &[PackEntry], report: &mut PackReport) -> Vec<PackEntry> {
+    let is_seen =
+        |entry: &PackEntry| fetcher.seen.as_ref().is_some_and(|seen| seen.has(&fetcher.index, report.pack, entry));
+    let mut unread = Vec::new();
+    for entry in entries {
+        match wanted.position(&entry.id).filter(|position| !wanted.needs_sum[*position] && is_seen(entry)) {
+            Some(position) => {
+                let sound = SoundChunk { documents: entry.documents, raw_bytes: entry.raw_bytes, sum: Sum::default() };
+                report.sound.push((position, sound));
+            }
+            None => unread.push(*entry),
+        }
+    }
+    unread
 }
 
 /// What became of a delta.
