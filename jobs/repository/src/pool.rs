@@ -177,7 +177,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_error_of_its_caller_alone() {
         let pool = Pool::new();
-        let error = pool.run(|| panic!("of {}", "hand")).await.map(|()| ()).expect_err("it panics");
+        let work = || -> u8 { panic!("of {}", "hand") };
+        let error = pool.run(work).await.expect_err("it panics");
         assert!(error.to_string().contains("of hand"), "{error}");
         for number in 0..10 {
             assert_eq!(pool.run(move || number).await.expect("ran"), number);
