@@ -96,7 +96,7 @@ async fn what_is_read_by_id_is_the_same_on_every_member_however_many_cursors_rea
         [(ReadFrom::Primary, 1_000_000), (ReadFrom::Secondary, 1_000_000), (ReadFrom::Primary, 1 << 30)]
     {
         world = world.with_worker(Pace::default(), |options| {
-            (options.read_from, options.part_bytes) = (from, part_bytes);
+            (options.read_from, options.part_bytes, options.cursors) = (from, part_bytes, 4);
         });
         let (job, result) = world.back_up(&database).await;
         let entries = world.repository.manifests_of(job.job().id().as_str()).await.expect("listed");
