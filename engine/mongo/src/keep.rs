@@ -103,7 +103,12 @@ impl<S: Source, L: Listener> Keeper<S, L> {
 
     async fn rest(&mut self) -> Reading {
         let (silence_s, rest_s) = (SILENCE.as_secs(), self.rest.as_secs());
-        tracing::warn!(silence_s, rest_s, "the change stream is silent: it rests, and jobs are looked for meanwhile");
+        tracing::warn!(
+            silence_s,
+            rest_s,
+            "the change stream is silent, as the server is flooded with writes or can't be reached: until it is opened again, \
+             changes are looked for every two seconds"
+        );
         let end = Instant::now() + self.rest;
         self.rest = (self.rest * 2).min(REST_LONGEST);
         loop {
@@ -146,7 +151,6 @@ mod tests {
     struct Server {
         flooded: Arc<AtomicBool>,
         reading: Arc<AtomicUsize>,
-        opened: Arc<AtomicUsize>,
     }
 
     struct Counted(Arc<AtomicUsize>);
@@ -164,7 +168,6 @@ mod tests {
     #[async_trait]
     impl Source for Server {
         async fn open(&self) -> Result<(Reading, ResumeToken), StoreError> {
-            self.opened.fetch_add(1, Ordering::SeqCst);
             self.reading.fetch_add(1, Ordering::SeqCst);
             let (say, said) = mpsc::channel(64);
             let (flooded, counted) = (Arc::clone(&self.flooded), Counted(Arc::clone(&self.reading)));
