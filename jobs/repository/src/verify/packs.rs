@@ -19,6 +19,8 @@ use crate::verify::contents::Wanted;
 
 /// Packs are read in pieces of about this size: large buffers would stay with the allocator.
 const PIECE_BYTES: u32 = 4 << 20;
+/// Chunks of more hold single large documents; each that is applied is held with its base.
+const LARGE_BYTES: u32 = 1 << 20;
 
 /// What was found in a pack.
 pub(super) struct PackReport {
@@ -115,18 +117,20 @@ enum Applied {
     Unfounded(Arc<str>),
 }
 
-/// Applies deltas to what they build on; twice as many at once as the processor can take, since each is read first.
+/// Applies deltas to what they build on; twice as many at once as the processor can take, since each is read first, or two that are large.
 async fn check_deltas(
     fetcher: &Fetcher,
     wanted: &Wanted,
     deltas: Vec<WaitingDelta>,
     report: &mut PackReport,
 ) -> Result<(), RepositoryError> {
+    let is_large = |delta: &WaitingDelta| delta.entry.raw_bytes > LARGE_BYTES;
+    let at_once = if deltas.iter().any(is_large) { 2 } else { 2 * fetcher.vault.pool.width() };
     let applied = deltas.into_iter().map(|delta| async move {
         let (position, offset) = (delta.position, delta.entry.offset);
         (position, offset, apply(fetcher, delta, wanted.needs_sum[position]).await)
     });
-    let mut applied = stream::iter(applied).buffered(2 * fetcher.vault.pool.width());
+    let mut applied = stream::iter(applied).buffered(at_once);
     while let Some((position, offset, applied)) = applied.next().await {
         match applied? {
             Applied::Sound(sound) => report.sound.push((position, sound)),
