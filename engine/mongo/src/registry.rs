@@ -11,7 +11,7 @@ use bson::{Bson, DateTime, Document, doc};
 use lucid_ports::{Detail, Reach, StoreError, WorkerCard};
 use lucid_schemas::{
     JobId, Kind, RepositoryName,
-    collections::{OPS_DETAILS, REPOSITORIES, WORKERS},
+    collections::{MIGRATIONS, OPS_DETAILS, REPOSITORIES, WORKERS},
 };
 use mongodb::{Database, options::FindOptions};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -19,6 +19,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(15);
+/// The `_id` of what tells this cluster from others, and the shape of that document.
+const CLUSTER: &str = "cluster";
+const CLUSTER_SCHEMA: i32 = 1;
 
 /// Replaces a document by what `expression` makes of it, or makes it.
 pub async fn upsert(ops: &Database, collection: &'static str, id: &str, expression: Bson) -> Result<Sent, StoreError> {
@@ -150,16 +153,30 @@ struct Bound {
 pub async fn bind(ops: &Database, repository: &RepositoryName) -> Result<(), StoreError> {
     let RepositoryName { name, id } = repository;
     let born = doc! { "$mergeObjects": [literal(doc! { "_id": name, "id": id }), { "bound_at": "$$NOW" }] };
-    let only_if_absent = doc! { "$cond": [{ "$eq": [{ "$type": "$id" }, "missing"] }, born, "$$ROOT"] };
-    let sent = upsert(ops, REPOSITORIES, name, only_if_absent.into()).await?;
-    let Some(document) = read::after(ops, REPOSITORIES, name, sent.seen_from).await? else {
-        return Err(StoreError::Unavailable(format!("the name '{name}' isn't bound yet")));
-    };
-    let bound: Bound = parse(document, "a repository's name")?;
+    let bound: Bound = parse(first(ops, REPOSITORIES, name, born).await?, "a repository's name")?;
     if bound.id == *id {
         return Ok(());
     }
     Err(StoreError::OtherRepository { name: name.clone(), bound: bound.id, found: id.clone() })
+}
+
+pub async fn cluster(ops: &Database) -> Result<String, StoreError> {
+    let made = doc! { "_id": CLUSTER, "schema": CLUSTER_SCHEMA, "id": bson::Uuid::new().to_string() };
+    let Bound { id, .. } = parse(first(ops, MIGRATIONS, CLUSTER, literal(made)).await?, "the cluster's id")?;
+    Ok(id)
+}
+
+/// The document with this `_id` that was the first to be made: this one, or another that stays as it is.
+async fn first(
+    ops: &Database,
+    collection: &'static str,
+    id: &str,
+    born: impl Into<Bson>,
+) -> Result<Document, StoreError> {
+    let only_if_absent = doc! { "$cond": [{ "$eq": [{ "$type": "$id" }, "missing"] }, born.into(), "$$ROOT"] };
+    let sent = upsert(ops, collection, id, only_if_absent.into()).await?;
+    let found = read::after(ops, collection, id, sent.seen_from).await?;
+    found.ok_or_else(|| StoreError::Unavailable(format!("'{id}' isn't there yet")))
 }
 
 pub async fn repositories(ops: &Database) -> Result<Vec<RepositoryName>, StoreError> {

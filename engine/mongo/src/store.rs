@@ -300,6 +300,10 @@ impl Store for MongoStore {
         registry::bind(&self.ops, repository).await
     }
 
+    async fn cluster(&self) -> Result<String, StoreError> {
+        registry::cluster(&self.ops).await
+    }
+
     async fn repositories(&self) -> Result<Vec<RepositoryName>, StoreError> {
         registry::repositories(&self.ops).await
     }

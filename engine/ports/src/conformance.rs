@@ -100,6 +100,7 @@ pub const CHECKS: &[Check] = checks![
     registry::details_are_kept_and_replaced,
     registry::workers_come_and_go,
     registry::a_name_is_bound_to_one_repository_for_good,
+    registry::a_cluster_has_one_id,
     schedules::a_schedule_reads_back_as_it_was_made,
     schedules::one_of_many_makes_the_schedule,
     schedules::one_of_many_edits_of_a_version_wins,

@@ -44,6 +44,7 @@ struct Held {
     pauses: BTreeMap<Kind, Pause>,
     keys: BTreeMap<String, (BoundKey, DateTime)>,
     repositories: BTreeMap<String, String>,
+    cluster: Option<String>,
     log: history::Log,
     schedules: BTreeMap<String, Schedule>,
 }
@@ -343,6 +344,10 @@ impl Store for MemoryStore {
             return Ok(());
         }
         Err(StoreError::OtherRepository { name, bound: bound.clone(), found: id })
+    }
+
+    async fn cluster(&self) -> Result<String, StoreError> {
+        Ok(self.held().cluster.get_or_insert_with(|| bson::Uuid::new().to_string()).clone())
     }
 
     async fn repositories(&self) -> Result<Vec<RepositoryName>, StoreError> {

@@ -355,6 +355,9 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::OtherRepository`] where the name is bound to another id.
     async fn bind_repository(&self, repository: &RepositoryName) -> Result<(), StoreError>;
 
+    /// The id of this cluster: random, made by whoever asks first, and kept for good with the jobs. Letters, digits and `-`.
+    async fn cluster(&self) -> Result<String, StoreError>;
+
     /// All bound names.
     async fn repositories(&self) -> Result<Vec<RepositoryName>, StoreError>;
 

@@ -152,6 +152,9 @@ impl Store for TestStore {
     async fn bind_repository(&self, repository: &RepositoryName) -> Result<(), StoreError> {
         self.reached()?.bind_repository(repository).await
     }
+    async fn cluster(&self) -> Result<String, StoreError> {
+        self.reached()?.cluster().await
+    }
     async fn repositories(&self) -> Result<Vec<RepositoryName>, StoreError> {
         self.reached()?.repositories().await
     }

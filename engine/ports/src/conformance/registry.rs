@@ -81,6 +81,16 @@ pub(super) async fn a_name_is_bound_to_one_repository_for_good(bench: Bench) {
     assert_eq!((bound, refused), (1, 7), "{answers:?}");
 }
 
+pub(super) async fn a_cluster_has_one_id(bench: Bench) {
+    let rivals = (0..8).map(|_| {
+        let store = bench.store.clone();
+        tokio::spawn(async move { store.cluster().await.expect("told") })
+    });
+    let told: Vec<String> = join_all(rivals).await.into_iter().map(|ended| ended.expect("no panic")).collect();
+    let id = bench.store.cluster().await.expect("told");
+    assert!(id.len() == 36 && told.iter().all(|other| *other == id), "{id}: {told:?}");
+}
+
 pub(super) async fn a_pause_lasts_until_it_is_lifted(bench: Bench) {
     let pause = |reason: &str| Pause { kind: Kind::Restore, by: "$op".into(), reason: reason.into(), at: None };
     assert_eq!(bench.store.paused().await.expect("read"), []);

@@ -217,6 +217,10 @@ impl Store for SimStore {
         self.pass("bind_repository", self.stage.twin.bind_repository(repository)).await
     }
 
+    async fn cluster(&self) -> Result<String, StoreError> {
+        self.pass("cluster", self.stage.twin.cluster()).await
+    }
+
     async fn repositories(&self) -> Result<Vec<RepositoryName>, StoreError> {
         self.pass("repositories", self.stage.twin.repositories()).await
     }
