@@ -171,6 +171,17 @@ pub enum RepositoryError {
         /// The generation that the prune began.
         generation: i64,
     },
+    /// Another cluster prunes this repository.
+    #[error(
+        "the repository is pruned by another cluster ({cluster}, since {since}): prune it there, or take it over with \
+         --take-ownership if that one is gone or has given it up"
+    )]
+    OtherOwner {
+        /// The other cluster's id.
+        cluster: String,
+        /// Since when.
+        since: bson::DateTime,
+    },
     /// A manifest refers to what isn't there, or belongs to another backup or domain.
     #[error("the manifest isn't valid: {reason}")]
     BadManifest {

@@ -109,6 +109,9 @@ async fn contents(repository: &Repository) -> String {
     for (key, reason) in repository.pins().await.expect("lists") {
         lines.push(format!("{key} pinned: {reason}\n"));
     }
+    if let Some(owner) = repository.owner().await.expect("told") {
+        lines.push(format!("owned by {}\n", owner.cluster));
+    }
     lines.concat()
 }
 
@@ -204,7 +207,7 @@ async fn a_golden_repository_with_other_features_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "makes golden repositories for a new version; those that are there stay as they are"]
 async fn make_golden_repositories() {
-    for kind in ["sealed", "both_domains", "rotated", "renewed"] {
+    for kind in ["sealed", "both_domains", "rotated", "renewed", "owned"] {
         let golden = Golden { folder: folder(), name: format!("{VERSION}_{kind}") };
         if golden.folder.join(&golden.name).exists() {
             continue;
@@ -214,6 +217,7 @@ async fn make_golden_repositories() {
             "sealed" => make_sealed(&golden).await,
             "both_domains" => make_both(&golden).await,
             "renewed" => make_renewed(&golden).await,
+            "owned" => make_owned(&golden).await,
             _ => make_rotated(&golden).await,
         };
         fs::write(golden.beside("expected"), contents(&repository).await).expect("written");
@@ -270,6 +274,17 @@ async fn make_renewed(golden: &Golden) -> Repository {
     let report = repository.reencrypt(&|_, _, _, _| (), &|| false).await.expect("encrypted anew");
     assert!(report.backups.iter().any(|backup| backup.left.is_none()), "{report:?}");
     back_up(&repository, "night_4", Domain::Sealed, &people(3)).await;
+    repository
+}
+
+/// A backup, and an owner who has taken it over from another one.
+async fn make_owned(golden: &Golden) -> Repository {
+    let key = Unlock::KeyFile(golden.beside("key"));
+    let repository = Repository::init(&golden.location(), &key, &options()).await.expect("made");
+    back_up(&repository, "night_1", Domain::Sealed, &people(0)).await;
+    for (cluster, take) in [("first-1", false), ("second-2", true)] {
+        repository.claim(cluster, take).await.expect("claimed");
+    }
     repository
 }
 

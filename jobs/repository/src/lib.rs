@@ -56,6 +56,7 @@ mod masters;
 mod names;
 mod object_name;
 mod options;
+mod ownership;
 mod pack_listing;
 mod packer;
 mod partial;
@@ -100,6 +101,7 @@ pub use manifest::{
 };
 pub use names::{Domain, RepositoryId};
 pub use options::{ChunkSizes, Compression, InitOptions, PassphraseCost, SlotInfo, SlotKind, Unlock};
+pub use ownership::Owner;
 pub use prune::{PruneOptions, PruneProgress, PruneReport};
 pub use reader::BackupReader;
 pub use reencrypt::{ReencryptReport, Reencrypted};

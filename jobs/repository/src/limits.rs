@@ -31,7 +31,8 @@ pub(crate) fn raw_bytes(record_type: RecordType) -> u32 {
         | RecordType::Generation
         | RecordType::Pin
         | RecordType::Distrust
-        | RecordType::Master => 256 << 20,
+        | RecordType::Master
+        | RecordType::Owner => 256 << 20,
     }
 }
 

@@ -7,6 +7,9 @@ use crate::{Domain, RepositoryError};
 /// Folder of the generation objects.
 pub(crate) const GENERATIONS: &str = "generations";
 
+/// Folder of the owners.
+pub(crate) const OWNERS: &str = "owners";
+
 const MAX_JOB_BYTES: usize = 128;
 
 /// The folders of a domain.
@@ -184,6 +187,17 @@ pub(crate) fn parse_generation(object: &str) -> Option<(Stage, i64)> {
     (generation_name(stage, number) == object).then_some((stage, number))
 }
 
+/// The full name of the n-th owner.
+pub(crate) fn owner_name(number: u32) -> String {
+    format!("{OWNERS}/{number:010}")
+}
+
+/// Which owner an object is.
+pub(crate) fn parse_owner(object: &str) -> Option<u32> {
+    let number = object.strip_prefix(OWNERS)?.strip_prefix('/')?.parse().ok()?;
+    (owner_name(number) == object && (1..u32::MAX).contains(&number)).then_some(number)
+}
+
 /// Whether the last part of this name is one that a writer gives to packs and index objects.
 pub(crate) fn is_writers_own(object: &str) -> bool {
     let parts: Vec<&str> = object.rsplit('/').next().unwrap_or_default().split('.').collect();
@@ -200,7 +214,8 @@ pub(crate) fn job_of(object: &str) -> Option<&str> {
     None
 }
 
-fn is_job(job: &str) -> bool {
+/// Whether it can be the name of a job, or of a cluster.
+pub(crate) fn is_job(job: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     (1..=MAX_JOB_BYTES).contains(&job.len()) && job.bytes().all(fits)
 }
@@ -261,10 +276,14 @@ mod tests {
     }
 
     #[test]
-    fn generations_count_from_one() {
+    fn generations_and_owners_count_from_one() {
         assert_eq!(parse_generation(&generation_name(Stage::Close, 1)), Some((Stage::Close, 1)));
         for bad in [&generation_name(Stage::Doom, 0), &generation_name(Stage::Doom, -5), "generations/1.doom"] {
             assert_eq!(parse_generation(bad), None, "{bad}");
+        }
+        assert_eq!(parse_owner(&owner_name(1)), Some(1));
+        for bad in [&owner_name(0), &owner_name(u32::MAX), "owners/1", "owners/0000000001.bak", "owners"] {
+            assert_eq!(parse_owner(bad), None, "{bad}");
         }
     }
 

@@ -29,6 +29,8 @@ pub(crate) enum RecordType {
     Distrust = 9,
     /// Which master key is in force.
     Master = 10,
+    /// Which cluster prunes.
+    Owner = 11,
 }
 
 impl RecordType {
@@ -45,6 +47,7 @@ impl RecordType {
             Self::Pin => "pin",
             Self::Distrust => "record of distrust",
             Self::Master => "master key's mark",
+            Self::Owner => "owner",
         }
     }
 }
@@ -164,6 +167,7 @@ fn record_type(number: u8) -> Result<RecordType, String> {
         8 => RecordType::Pin,
         9 => RecordType::Distrust,
         10 => RecordType::Master,
+        11 => RecordType::Owner,
         other => return Err(format!("record type {other} is unknown")),
     })
 }

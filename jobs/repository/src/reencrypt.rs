@@ -78,6 +78,7 @@ impl Repository {
         }
         self.remove_replaced().await?;
         self.renew_generations().await?;
+        self.renew_owner().await?;
         report.needs_older = self.needs_older_masters().await?;
         Ok(report)
     }
@@ -135,9 +136,10 @@ impl Repository {
                     .into(),
             ));
         }
-        Ok(generations
-            .is_behind
-            .then(|| "an older master key has sealed what the last prune said: encrypt anew first".into()))
+        let is_behind = generations.is_behind || self.owner_is_behind().await?;
+        Ok(is_behind.then(|| {
+            "an older master key has sealed what the last prune said, or who prunes: encrypt anew first".into()
+        }))
     }
 
     /// Begins and closes a generation, if what the last one says is sealed with an older master. Nothing is doomed by it; what is

@@ -53,16 +53,19 @@ async fn after_a_renewal_nothing_is_sealed_with_the_old_master() {
     before.pin(&kept.key, "the law").await.expect("pinned");
     let noted = before.read_manifest(&kept.key).await.expect("there").1;
     prune(&before, "prune_before", true).await.expect("pruned");
+    before.claim("cluster-1", false).await.expect("claimed");
     assert_eq!(renew(&bench, "renewed").await, 2);
     let mut found = Vec::new();
     masters_in_use(&bench.folder().join("sealed"), &mut found);
     masters_in_use(&bench.folder().join("generations"), &mut found);
-    assert!(found.len() > 6 && found.iter().all(|(key_id, _)| *key_id == 2), "{found:?}");
+    masters_in_use(&bench.folder().join("owners"), &mut found);
+    assert!(found.len() > 7 && found.iter().all(|(key_id, _)| *key_id == 2), "{found:?}");
     // What was noted before finds it, and it is pinned still.
     let repository = bench.open(Fault::None).await.expect("opens");
     let (manifest, reference) = repository.read_manifest(&kept.key).await.expect("found by its old key");
     assert!(reference.had_hash(&noted.hash) && reference.hash != noted.hash && reference.key == noted.key);
     assert_eq!(repository.pins().await.expect("lists")[&kept.key], "the law");
+    assert_eq!(repository.owner().await.expect("told").map(|owner| owner.cluster).as_deref(), Some("cluster-1"));
     assert_eq!(read(&repository, &manifest, "people").await.expect("sound"), people("kept"));
     // Whoever opened it before can't go on.
     assert!(matches!(back_up(&before, "late", &people("old")).await, Err(RepositoryError::KeyRotated { .. })));

@@ -16,7 +16,7 @@ use crate::limits::{RECORD_OBJECT_BYTES, UNSEALED_BYTES};
 use crate::list::list_id;
 use crate::masters::parse_mark;
 use crate::names::unhex;
-use crate::object_name::{Folder, GENERATIONS, ManifestName, is_writers_own, parse_list};
+use crate::object_name::{Folder, GENERATIONS, ManifestName, is_writers_own, parse_list, parse_owner};
 use crate::record::RecordType;
 use crate::slot::is_slot_name;
 use crate::vault::Vault;
@@ -142,6 +142,7 @@ impl Look<'_> {
             None if is_slot_name(object) => Some("key slots"),
             None if object.starts_with(&format!("{GENERATIONS}/")) => Some("generations"),
             None if parse_mark(object).is_some() => Some("marks of master keys"),
+            None if parse_owner(object).is_some() => Some("owners"),
             None => None,
         };
         let counted = self.scan.objects.entry(known.unwrap_or("unknown").into()).or_default();
@@ -158,7 +159,7 @@ impl Look<'_> {
         }
     }
 
-    /// Config, key slots and generations.
+    /// Config, key slots, generations and the owner.
     async fn unsealed(&mut self) -> Result<(), RepositoryError> {
         let Some(vault) = self.repository.vaults().next().cloned() else { return Ok(()) };
         let config = async {
@@ -173,7 +174,7 @@ impl Look<'_> {
         for damage in Generations::load(&vault).await?.damage {
             self.damage(damage);
         }
-        Ok(())
+        self.check(self.repository.owner().await).map(drop)
     }
 
     /// Manifests of one job: after a takeover the last one counts.

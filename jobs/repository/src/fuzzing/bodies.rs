@@ -1,4 +1,4 @@
-//! Bodies that are BSON: manifests, generations, pins.
+//! Bodies that are BSON: manifests, generations, pins, owners.
 
 use std::collections::BTreeSet;
 
@@ -7,6 +7,7 @@ use bson::{DateTime, RawDocument, RawDocumentBuf, doc, rawdoc, serialize_to_vec}
 use super::chosen;
 use crate::generation::{self, Close, Doom, Numbered};
 use crate::limits::{MANIFEST_DEPTH, is_shallow};
+use crate::ownership;
 use crate::prune::pins::reason_of;
 use crate::{
     Candidate, CollectionContent, CollectionEntry, CollectionKind, ContentOrder, Domain, ListRef, MANIFEST_FORMAT,
@@ -15,10 +16,11 @@ use crate::{
 
 pub(super) fn run(input: &[u8]) {
     let Some((choice, bytes)) = input.split_first() else { return };
-    match choice % 3 {
+    match choice % 4 {
         0 => manifest(bytes),
         1 => generation(bytes),
-        _ => pin(bytes),
+        2 => pin(bytes),
+        _ => owner(bytes),
     }
 }
 
@@ -63,6 +65,12 @@ fn part<T: Numbered + serde::Serialize + PartialEq + std::fmt::Debug>(number: i6
 
 pub(super) fn pin(body: &[u8]) {
     assert!(reason_of(body).len() <= body.len());
+}
+
+pub(super) fn owner(body: &[u8]) {
+    let Ok(owner) = ownership::decode("fuzzed", body) else { return };
+    let again = serialize_to_vec(&owner).expect("what was read can be written");
+    assert_eq!(ownership::decode("again", &again).expect("what was written can be read"), owner);
 }
 
 pub(super) fn some_manifest() -> Vec<u8> {
@@ -114,6 +122,10 @@ pub(super) fn some_doom() -> Vec<u8> {
     some_generation("objects", &["sealed/packs/a", "sealed/lists/b"])
 }
 
+pub(super) fn some_owner() -> Vec<u8> {
+    serialize_to_vec(&doc! { "format": 1, "cluster": "a-1", "since": DateTime::from_millis(1) }).expect("BSON")
+}
+
 pub(super) fn some_pin() -> Vec<u8> {
     serialize_to_vec(&doc! { "reason": "before the upgrade", "pinned_at": DateTime::from_millis(1) }).expect("BSON")
 }
@@ -140,7 +152,8 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         chosen(1, &some_doom()),
         chosen(1, &some_generation("honoured", &["sealed/manifests/a"])),
         chosen(2, &some_pin()),
+        chosen(3, &some_owner()),
     ];
-    seeds.extend((0..3).map(|choice| chosen(choice, deep.as_bytes())));
+    seeds.extend((0..4).map(|choice| chosen(choice, deep.as_bytes())));
     seeds
 }

@@ -70,6 +70,7 @@ fn body_of(record_type: RecordType, raw: &[u8]) {
         RecordType::Distrust => packs::distrust(raw),
         // That it opens is all that it says.
         RecordType::Master => {}
+        RecordType::Owner => bodies::owner(raw),
     }
 }
 
@@ -86,6 +87,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         (RecordType::Manifest, bodies::some_manifest()),
         (RecordType::Generation, bodies::some_doom()),
         (RecordType::Pin, bodies::some_pin()),
+        (RecordType::Owner, bodies::some_owner()),
     ] {
         records.extend([seal(record_type, &raw, None), seal(record_type, &raw, Some(3))]);
     }

@@ -3,7 +3,8 @@
 use super::chosen;
 use crate::names::{hex, unhex};
 use crate::object_name::{
-    Folder, GENERATIONS, ManifestName, Stage, WriterNames, generation_name, is_writers_own, job_of, parse_generation,
+    Folder, GENERATIONS, ManifestName, Stage, WriterNames, generation_name, is_writers_own, job_of, owner_name,
+    parse_generation, parse_owner,
 };
 use crate::slot::is_slot_name;
 use crate::{Domain, Location, RepositoryId, StorageSettings, key_file};
@@ -66,6 +67,9 @@ fn names(text: &str) {
     if let Some((stage, number)) = parse_generation(text) {
         assert!(generation_name(stage, number) == text && number > 0, "{number}");
     }
+    if let Some(number) = parse_owner(text) {
+        assert!(owner_name(number) == text && number > 0, "{number}");
+    }
     if is_writers_own(text) {
         assert!(job_of(text).is_some());
     }
@@ -83,7 +87,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     }
     let objects = [names.manifest(), names.index(1), Folder::Packs.object(Domain::Plain, &names.pack(1_234_567))];
     let generations = [Stage::Doom, Stage::Close].map(|stage| generation_name(stage, 7));
-    let others = ["keys/0123456789abcdef".to_owned(), format!("{GENERATIONS}/x")];
+    let others = ["keys/0123456789abcdef".to_owned(), format!("{GENERATIONS}/x"), owner_name(7)];
     seeds.extend(objects.iter().chain(&generations).chain(&others).map(|name| chosen(3, name.as_bytes())));
     seeds
 }

@@ -7,6 +7,7 @@ mod damage;
 mod deltas;
 mod looking;
 mod opening;
+mod ownership;
 mod prune;
 mod s3;
 mod support;

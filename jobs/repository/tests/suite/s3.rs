@@ -8,5 +8,7 @@ const PLACE: crate::support::Place = crate::support::Place::S3;
 mod backup;
 #[path = "deltas.rs"]
 mod deltas;
+#[path = "ownership.rs"]
+mod ownership;
 #[path = "prune.rs"]
 mod prune;

@@ -1,0 +1,181 @@
+//! Which cluster prunes a repository (format, section 9).
+//!
+//! Prunes need no owner to be safe. It keeps a second cluster that reaches the repository, a copy of the first one above all, from
+//! judging the first one's backups by rules of its own. Invariant: an owner follows another only where somebody asks for just that.
+
+use std::sync::Arc;
+
+use bson::{DateTime, RawDocument, serialize_to_vec};
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{UNSEALED_DEPTH, is_shallow};
+use crate::object_name::{OWNERS, is_job, owner_name, parse_owner};
+use crate::record::{RecordType, key_id_of};
+use crate::seal::Sealer;
+use crate::store::Created;
+use crate::vault::Vault;
+use crate::{Repository, RepositoryError};
+
+const FORMAT: i32 = 1;
+/// So often a claim is begun again because another one came first.
+const TRIES: usize = 4;
+
+/// Who prunes a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    format: i32,
+    /// The id of the cluster whose prunes are taken.
+    pub cluster: String,
+    /// Since when.
+    pub since: DateTime,
+}
+
+impl Repository {
+    /// Who prunes it; none until somebody claims it. Fails with `Damaged` where that can't be told.
+    pub async fn owner(&self) -> Result<Option<Owner>, RepositoryError> {
+        let (vault, number) = self.newest_owner().await?;
+        match number {
+            0 => Ok(None),
+            number => Ok(Some(read(&vault, number).await?.0)),
+        }
+    }
+
+    /// Makes a cluster the owner where there is none; with `take` in place of whoever it is. Fails with `OtherOwner`, and with `Damaged`
+    /// where it can't be told who the owner is and `take` isn't given.
+    pub async fn claim(&self, cluster: &str, take: bool) -> Result<(), RepositoryError> {
+        if !is_job(cluster) {
+            let reason = "1 to 128 letters, digits, '_' or '-' are possible".into();
+            return Err(RepositoryError::BadName { what: "cluster", name: cluster.into(), reason });
+        }
+        for _ in 0..TRIES {
+            let (vault, number) = self.newest_owner().await?;
+            if number > 0 {
+                match read(&vault, number).await {
+                    Ok((owner, _)) if owner.cluster == cluster => return Ok(()),
+                    Ok((Owner { cluster, since, .. }, _)) if !take => {
+                        return Err(RepositoryError::OtherOwner { cluster, since });
+                    }
+                    Err(error) if !take || error.damage().is_none() => return Err(error),
+                    Ok(_) | Err(_) => {}
+                }
+            }
+            if write(&vault, number + 1, cluster).await? {
+                return tidy(&vault, number + 1).await;
+            }
+        }
+        Err(RepositoryError::Internal {
+            what: "claim",
+            reason: "others claim the repository at the same moment".into(),
+        })
+    }
+
+    /// Seals anew what an older master key has sealed. An owner that can't be read stays as it is.
+    pub(crate) async fn renew_owner(&self) -> Result<(), RepositoryError> {
+        let (vault, number) = self.newest_owner().await?;
+        if let Some(owner) = behind(&vault, number).await?
+            && write(&vault, number + 1, &owner.cluster).await?
+        {
+            tidy(&vault, number + 1).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether an older master key than the newest has sealed who the owner is.
+    pub(crate) async fn owner_is_behind(&self) -> Result<bool, RepositoryError> {
+        let (vault, number) = self.newest_owner().await?;
+        Ok(behind(&vault, number).await?.is_some())
+    }
+
+    /// What owners are read and written with, and the number of the newest; 0 where there is none.
+    async fn newest_owner(&self) -> Result<(Vault, u32), RepositoryError> {
+        let vault = self.vaults().next().expect("a repository has a domain").of_whole_repository();
+        let objects = vault.store.list(OWNERS).await?;
+        let number = objects.iter().filter_map(|(object, _)| parse_owner(object)).max().unwrap_or(0);
+        Ok((vault, number))
+    }
+}
+
+/// The owner of this number, if an older master key has sealed it.
+async fn behind(vault: &Vault, number: u32) -> Result<Option<Owner>, RepositoryError> {
+    if number == 0 {
+        return Ok(None);
+    }
+    match read(vault, number).await {
+        Ok((owner, key_id)) => Ok((key_id < vault.keys.newest_key_id()).then_some(owner)),
+        Err(error) if error.damage().is_some() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// With the id of the master that sealed it.
+async fn read(vault: &Vault, number: u32) -> Result<(Owner, u32), RepositoryError> {
+    let object = owner_name(number);
+    let (body, stored) = vault.read_named(&object, RecordType::Owner).await?;
+    Ok((decode(&object, &body)?, key_id_of(&stored)))
+}
+
+/// The body of such a record.
+pub(crate) fn decode(object: &str, body: &[u8]) -> Result<Owner, RepositoryError> {
+    let damaged = |problem: String| RepositoryError::damaged(object, problem);
+    let raw = RawDocument::from_bytes(body).map_err(|error| damaged(error.to_string()))?;
+    let format = raw.get_i32("format").unwrap_or_default();
+    if format != FORMAT {
+        return Err(RepositoryError::UnsupportedVersion {
+            object: object.into(),
+            needs: format!("owner format {format}"),
+        });
+    }
+    if !is_shallow(raw, UNSEALED_DEPTH) {
+        return Err(damaged("it isn't BSON, or nested too deeply".into()));
+    }
+    let owner: Owner = bson::deserialize_from_slice(body).map_err(|error| damaged(error.to_string()))?;
+    if is_job(&owner.cluster) { Ok(owner) } else { Err(damaged("it names no cluster".into())) }
+}
+
+/// Says whether it was the first of this number.
+async fn write(vault: &Vault, number: u32, cluster: &str) -> Result<bool, RepositoryError> {
+    let owner = Owner { format: FORMAT, cluster: cluster.into(), since: DateTime::now() };
+    let body = serialize_to_vec(&owner);
+    let body = body.map_err(|error| RepositoryError::Internal { what: "claim", reason: error.to_string() })?;
+    let object = owner_name(number);
+    let sealer = Arc::new(Sealer::new(vault.keys.clone(), vault.domain)?);
+    let sealed = vault.seal_record(&sealer, RecordType::Owner, vault.name_id(&object), body).await?;
+    let created = vault.store.create(&object, std::slice::from_ref(&sealed)).await?;
+    // Read back even if it is new: not every storage can create only. And one that was there may be ours, its answer lost.
+    let is_ours = vault.store.read(&object, sealed.len() as u64).await.is_ok_and(|there| there == sealed);
+    if created == Created::Exists && is_ours {
+        vault.store.sync(&[object]).await?;
+    }
+    Ok(is_ours)
+}
+
+/// Removes those that the one of this number has replaced.
+async fn tidy(vault: &Vault, newest: u32) -> Result<(), RepositoryError> {
+    for (object, _) in vault.store.list(OWNERS).await? {
+        if parse_owner(&object).is_some_and(|number| number < newest) {
+            vault.store.delete(&object).await?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bson::doc;
+
+    #[test]
+    fn what_names_no_cluster_is_damage() {
+        let body = |cluster: &str| {
+            let owner = Owner { format: FORMAT, cluster: cluster.into(), since: DateTime::from_millis(7) };
+            serialize_to_vec(&owner).expect("small")
+        };
+        assert_eq!(decode("owners/1", &body("a-1")).expect("good").cluster, "a-1");
+        for bad in ["", "a\u{1b}[2J", &"x".repeat(129)] {
+            assert!(decode("owners/1", &body(bad)).expect_err("bad").damage().is_some(), "{bad:?}");
+        }
+        let later = serialize_to_vec(&doc! { "format": 2 }).expect("small");
+        assert!(matches!(decode("owners/1", &later), Err(RepositoryError::UnsupportedVersion { .. })));
+        assert!(matches!(decode("owners/1", b"\x05"), Err(RepositoryError::Damaged { .. })));
+    }
+}
