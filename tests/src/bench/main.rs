@@ -23,7 +23,7 @@ use std::{env, error::Error, process::ExitCode};
 /// What goes wrong here ends the run.
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-const USAGE: &str = "usage: tests/bench jobs|idle|pick-up|enqueue|drain|claims|history [--json]\n   or: tests/bench backup|mixed|tiny|huge|many|sizes|nights|chunks [--json]";
+const USAGE: &str = "usage: tests/bench jobs|idle|pick-up|enqueue|drain|claims|history [--json]\n   or: tests/bench backup|mixed|tiny|huge|many|sizes|nights|chunks|members [--json]";
 /// What `jobs` measures: all but the history, which fills a disk.
 const JOBS: [&str; 5] = ["idle", "pick-up", "enqueue", "drain", "claims"];
 

@@ -1,4 +1,4 @@
-//! What everything is measured on: a private replica set of one member, a database for each chapter, no-op jobs.
+//! What everything is measured on: a private replica set, of one member where nothing else is said, a database for each chapter, no-op jobs.
 
 use crate::Outcome;
 use bson::DateTime;
@@ -27,8 +27,13 @@ pub struct Hall {
 
 impl Stage {
     pub async fn set() -> Outcome<Self> {
+        Self::of(1).await
+    }
+
+    /// A set of so many members.
+    pub async fn of(members: usize) -> Outcome<Self> {
         let dir = tempfile::Builder::new().prefix("lucid-bench-").tempdir()?;
-        let options = Options { wired_tiger_cache_mib: CACHE_MIB, ..Options::new(dir.path().join("mongod")) };
+        let options = Options { members, wired_tiger_cache_mib: CACHE_MIB, ..Options::new(dir.path().join("mongod")) };
         Ok(Self { deployment: Deployment::start(options).await?, _dir: dir })
     }
 

@@ -30,6 +30,7 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 pub struct House {
     dir: TempDir,
     client: Client,
+    ops: String,
     worker: Child,
     _api: Child,
 }
@@ -48,6 +49,16 @@ impl Took {
     /// A number of the job's result.
     pub fn figure(&self, name: &str) -> Outcome<f64> {
         self.result.get(name).and_then(Value::as_f64).ok_or_else(|| format!("the result has no {name}").into())
+    }
+
+    /// A text of the job's result; empty where it has none.
+    pub fn text(&self, name: &str) -> &str {
+        self.result.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The texts of a list in the job's result; none where it has no such list.
+    pub fn list(&self, name: &str) -> Vec<&str> {
+        self.result.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
     }
 }
 
@@ -68,15 +79,19 @@ impl House {
         make: impl AsyncFnOnce(Location, Unlock) -> Outcome<()>,
     ) -> Outcome<Self> {
         let dir = tempfile::Builder::new().prefix("lucid-bench-").tempdir()?;
-        let (url, key_file) = (format!("file://{}", folder(&dir).display()), dir.path().join("key"));
-        make(Location::parse(&url)?, Unlock::KeyFile(key_file.clone())).await?;
-        let (repository, key_file) = (format!("main={url}"), key_file.display().to_string());
-        let reached = ["--repository", &repository, "--key-file", &key_file];
+        let location = Location::parse(&format!("file://{}", folder(&dir).display()))?;
+        make(location, Unlock::KeyFile(key_file(&dir))).await?;
         let mut api = command(stage, ops)?.args(["api", "--listen", "127.0.0.1:0"]).spawn()?;
         let url = line(&mut api, "listening on ").await?;
-        let mut worker = command(stage, ops)?.arg("worker").args(reached).spawn()?;
-        line(&mut worker, "worker ").await?;
-        Ok(Self { dir, client: Client::new(&url)?, worker, _api: api })
+        let worker = worker(stage, ops, &dir, &[]).await?;
+        Ok(Self { dir, client: Client::new(&url)?, ops: ops.to_owned(), worker, _api: api })
+    }
+
+    /// The same with a worker that reads from such a member of the set.
+    pub async fn reading_from(mut self, stage: &Stage, member: &str) -> Outcome<Self> {
+        self.worker.kill().await?;
+        self.worker = worker(stage, &self.ops, &self.dir, &["--read-from", member]).await?;
+        Ok(self)
     }
 
     /// Where the repository is.
@@ -123,6 +138,19 @@ impl House {
 
 fn folder(dir: &TempDir) -> PathBuf {
     dir.path().join("repository")
+}
+
+fn key_file(dir: &TempDir) -> PathBuf {
+    dir.path().join("key")
+}
+
+async fn worker(stage: &Stage, ops: &str, dir: &TempDir, more: &[&str]) -> Outcome<Child> {
+    let (repository, key_file) =
+        (format!("main=file://{}", folder(dir).display()), key_file(dir).display().to_string());
+    let reached = ["worker", "--repository", &repository, "--key-file", &key_file];
+    let mut worker = command(stage, ops)?.args(reached).args(more).spawn()?;
+    line(&mut worker, "worker ").await?;
+    Ok(worker)
 }
 
 /// Bytes of all files below a folder.

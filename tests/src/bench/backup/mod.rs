@@ -8,6 +8,7 @@
 //! | `sizes` | time and memory at 1x, 4x and 16x |
 //! | `nights` | thirty nights of updates |
 //! | `chunks` | memory of a repository of four million chunks |
+//! | `members` | reading from another member than the time before |
 //!
 //! Invariant: a chapter has a house of its own, so that its peak of memory is its own.
 
@@ -15,6 +16,7 @@ mod chunks;
 mod edges;
 mod floors;
 mod house;
+mod members;
 mod mixed;
 mod nights;
 mod peers;
@@ -22,7 +24,7 @@ mod peers;
 use crate::{Outcome, figures::Report, stage::Stage};
 
 /// What `backup` measures, in this order.
-pub const CHAPTERS: [&str; 7] = ["mixed", "tiny", "huge", "many", "sizes", "nights", "chunks"];
+pub const CHAPTERS: [&str; 8] = ["mixed", "tiny", "huge", "many", "sizes", "nights", "chunks", "members"];
 
 /// Measures one of [`CHAPTERS`]; false for any other name.
 pub async fn measure(chapter: &str, stage: &mut Stage, report: &mut Report) -> Outcome<bool> {
@@ -32,6 +34,7 @@ pub async fn measure(chapter: &str, stage: &mut Stage, report: &mut Report) -> O
         "sizes" => edges::sizes(stage, report).await?,
         "nights" => nights::measure(stage, report).await?,
         "chunks" => chunks::measure(stage, report).await?,
+        "members" => members::measure(report).await?,
         _ => return Ok(false),
     }
     Ok(true)
