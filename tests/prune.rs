@@ -1,9 +1,12 @@
 //! Retention through the whole product: what no rule keeps goes, what somebody needs stays, and every reason is told.
 
-use crate::support::{Api, World, data, process::run};
+use crate::support::{
+    Api, World, data,
+    process::{Process, run},
+};
 use bson::{Document, doc};
 use serde_json::{Value, json};
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 fn bytes_of_packs(root: &Path) -> u64 {
     let packs = fs::read_dir(root.join("sealed/packs")).expect("packs").flatten();
@@ -74,11 +77,47 @@ async fn what_no_rule_keeps_goes_and_what_a_job_needs_stays() {
     assert!(after < before / 2, "{after} of {before}");
 
     let gone = api.accepted("/restore", &json!({ "backup": old, "database": "copy_2" }));
-    let gone = api.await_job(&gone, std::time::Duration::from_secs(60), |job| job.finished_at.is_some()).await;
+    let gone = api.await_job(&gone, Duration::from_secs(60), |job| job.finished_at.is_some()).await;
     let message = gone.error.expect("an error").message;
     assert!(gone.state == "failed" && message.contains(&old), "{message}");
     let verify = api.accepted("/verify", &json!({ "backup": new }));
     api.succeeded(&verify).await;
     let restore = api.accepted("/restore", &json!({ "backup": new, "database": "copy_3" }));
     api.succeeded(&restore).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_cluster_prunes_only_what_it_was_told_to_take_over() {
+    let world = World::start(1).await;
+    data::rows(&world, "lucid", 500).await;
+    let (_api_process, api) = world.api();
+    let (_worker, _) = world.worker(&[]);
+    for _ in 0..2 {
+        backup(&api).await;
+    }
+    // An engine with a history of its own is another cluster; this one has a copy of the first one's settings, and keeps less.
+    let mut other_process =
+        Process::start(&["api", "--listen", "127.0.0.1:0", "--ops-database", "staging"], &world.uri());
+    let other = Api { url: other_process.await_line("listening on ") };
+    let (_other_worker, _) = world.worker(&["--ops-database", "staging"]);
+    let manifests = || fs::read_dir(world.repository_path().join("sealed/manifests")).expect("manifests").count();
+    let body = json!({ "keep": { "last": 1 }, "grace_hours": 0 });
+    let refused = other.accepted("/prune", &body);
+    let refused = other.await_job(&refused, Duration::from_secs(60), |job| job.finished_at.is_some()).await;
+    let message = refused.error.expect("an error").message;
+    assert!(refused.state == "failed" && message.contains("--take-ownership") && manifests() == 2, "{message}");
+    let seen = json!({ "keep": { "last": 1 }, "dry_run": true });
+    assert_eq!(prune(&other, seen).await["backups_removed"], 1, "looking is free");
+    let schedule =
+        json!({ "kind": "prune", "cron": "0 5 * * *", "spec": { "keep": { "last": 1 }, "take_ownership": true } });
+    let (status, answer) = other.call("PUT", "/schedules/nightly", Some(&schedule));
+    assert_eq!((status, answer["errors"][0]["field"].as_str()), (422, Some("spec.take_ownership")), "{answer}");
+
+    let address = other.url.clone();
+    let taken = ["prune", "--keep-last", "1", "--grace-hours", "0", "--take-ownership", "--api", &address];
+    let taken = run(&taken, &[]);
+    assert!(taken.status.success() && manifests() == 1, "{}", String::from_utf8_lossy(&taken.stderr));
+    let late = api.accepted("/prune", &body);
+    let late = api.await_job(&late, Duration::from_secs(60), |job| job.finished_at.is_some()).await;
+    assert_eq!((late.state.as_str(), manifests()), ("failed", 1), "the first one has given it up");
 }

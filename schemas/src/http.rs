@@ -102,6 +102,9 @@ pub struct PruneBody {
     /// Hours for which what nobody needs is left alone; 24 where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace_hours: Option<i32>,
+    /// Take the repository over from the cluster that has pruned it so far. Not in schedules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub take_ownership: Option<bool>,
     /// The repository by name; `main` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,

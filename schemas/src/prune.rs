@@ -45,6 +45,10 @@ fn is_zero(number: &i32) -> bool {
 /// A prune of one repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a field of the stored document, and any of them goes with any other"
+)]
 pub struct PruneSpec {
     /// Which backups stay.
     pub keep: Keep,
@@ -58,6 +62,9 @@ pub struct PruneSpec {
     pub repack: bool,
     /// What nobody needs but is younger is left alone: a backup that another program writes may need it.
     pub grace_hours: i32,
+    /// Whether this cluster takes the repository over from the one that has pruned it so far.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub take_ownership: bool,
 }
 
 impl PruneSpec {
@@ -94,7 +101,14 @@ mod tests {
 
     #[test]
     fn every_bad_number_is_named_and_nothing_to_keep_is_refused() {
-        let spec = |keep| PruneSpec { keep, dry_run: false, at_once: false, repack: true, grace_hours: -1 };
+        let spec = |keep| PruneSpec {
+            keep,
+            dry_run: false,
+            at_once: false,
+            repack: true,
+            grace_hours: -1,
+            take_ownership: false,
+        };
         let fields = |spec: PruneSpec| spec.check().into_iter().map(|error| error.field).collect::<Vec<_>>();
         assert_eq!(
             fields(spec(Keep { last: -1, days: KEEP_MAX + 1, ..Keep::default() })),

@@ -1,7 +1,7 @@
 //! Forgets backups that no rule keeps, and frees what only they needed.
 //!
 //! Invariant: a backup that any open job is about isn't forgotten; nobody else runs on the repository meanwhile, since the job has
-//! it to itself; and whatever a worker that lost the job still does is harmless, since the repository's own rules need no lock.
+//! it to itself; no other cluster's backups are judged, unless this one has taken the repository over; and whatever a worker that lost the job still does is harmless, since the repository's own rules need no lock.
 
 use crate::{
     Environment,
@@ -48,6 +48,11 @@ impl PruneHandler {
             return Err(Error::refused("bad_request", format!("{} {}", error.field, error.problem)));
         }
         let (name, repository) = self.environment.repository(&job.request).await?;
+        if !spec.dry_run {
+            let cluster =
+                self.store.cluster().await.map_err(|error| Error::again("store_unavailable", error.to_string()))?;
+            repository.claim(&cluster, spec.take_ownership).await?;
+        }
         let meter = Meter::new(context);
         meter.phase("judge", 0);
         let mut candidates = repository.candidates().await?;

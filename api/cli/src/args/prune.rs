@@ -66,6 +66,9 @@ pub struct PruneArgs {
     /// Leave alone for so many hours what nobody needs [24]; 0 only where no other cluster backs up to the repository.
     #[arg(long, value_name = "HOURS")]
     pub grace_hours: Option<i32>,
+    /// Prune here from now on, although another cluster has pruned the repository so far: it is gone, or has given it up.
+    #[arg(long)]
+    pub take_ownership: bool,
     /// The repository by name.
     #[arg(long)]
     pub repository: Option<String>,

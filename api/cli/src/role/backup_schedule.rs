@@ -71,7 +71,14 @@ pub fn read(args: &BackupScheduleArgs, ops_database: &str) -> Result<Wanted, Exi
 /// A prune that keeps so many days.
 fn retention(days: i32) -> Spec {
     let keep = Keep { days, ..Keep::default() };
-    Spec::Prune(PruneSpec { keep, dry_run: false, at_once: false, repack: true, grace_hours: GRACE_HOURS })
+    Spec::Prune(PruneSpec {
+        keep,
+        dry_run: false,
+        at_once: false,
+        repack: true,
+        grace_hours: GRACE_HOURS,
+        take_ownership: false,
+    })
 }
 
 fn terms(cron: &str, timezone: &str, spec: Spec) -> Terms {

@@ -11,9 +11,10 @@ use crate::{
 use lucid_handlers::{Environment, HandlerOptions, Pace, ReadFrom, registry};
 use lucid_mongo::Connection;
 use lucid_ports::{Reach, Store};
+use lucid_repository::{Repository, RepositoryError};
 use lucid_runtime::{Scheduler, SchedulerHandle, SchedulerOptions, Worker, WorkerHandle, WorkerOptions};
 use lucid_schemas::RepositoryName;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Works until the signal to stop.
 pub async fn run(args: WorkerArgs) -> Result<(), Exit> {
@@ -96,6 +97,7 @@ pub(super) async fn start(
         .collect();
     let store: Arc<dyn Store> = connection.store();
     bind(&store, &reached).await?;
+    claim(&store, &repositories).await?;
     let environment = Environment {
         client: connection.client(),
         repositories,
@@ -109,4 +111,18 @@ pub(super) async fn start(
     let worker = Worker::start(Arc::clone(&store), &*feed, handlers, reach, options).map_err(Exit::usage)?;
     let scheduler = Scheduler::start(store, connection.store(), scheduling);
     Ok(Running { worker, scheduler, feed })
+}
+
+/// Makes this cluster the one that prunes its repositories, where no other one does. Nothing that a worker needs: one that can't say
+/// so, or may not write, says it with its first prune.
+async fn claim(store: &Arc<dyn Store>, repositories: &BTreeMap<String, Repository>) -> Result<(), Exit> {
+    let cluster = store.cluster().await.map_err(Exit::failed)?;
+    for (name, repository) in repositories {
+        match repository.claim(&cluster, false).await {
+            Ok(()) => {}
+            Err(error @ RepositoryError::OtherOwner { .. }) => tracing::info!(repository = name, "{error}"),
+            Err(error) => tracing::warn!(repository = name, %error, "can't be claimed"),
+        }
+    }
+    Ok(())
 }

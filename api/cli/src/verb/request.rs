@@ -60,6 +60,7 @@ pub fn prune(args: PruneArgs) -> Result<(), Exit> {
         at_once: args.at_once.then_some(true),
         repack: args.no_repack.then_some(false),
         grace_hours: args.grace_hours,
+        take_ownership: args.take_ownership.then_some(true),
         repository: args.repository,
         job: run(&args.run),
     };

@@ -57,7 +57,8 @@ impl Asked {
         if kind == Kind::Prune {
             let body: ScheduleBody<PruneBody> = parse(bytes)?;
             let (rest, asked) = apart(body);
-            let checked = plain(asked.job.as_ref()).map(|()| request::prune_asked(state, asked));
+            let checked =
+                plain(asked.job.as_ref()).and_then(|()| once(&asked)).map(|()| request::prune_asked(state, asked));
             let checked = spec(checked).await;
             return Self::of(state, rest, checked, path_name);
         }
@@ -128,6 +129,14 @@ fn plain(run: Option<&RunBody>) -> Result<(), ApiError> {
         None => Ok(()),
         Some(_) => Err(ApiError::field("job", "has no place in a schedule, which says itself how its jobs are run")),
     }
+}
+
+/// Whoever takes a repository over does so once.
+fn once(asked: &PruneBody) -> Result<(), ApiError> {
+    if asked.take_ownership == Some(true) {
+        return Err(ApiError::field("take_ownership", "has no place in a schedule: ask for one such prune by itself"));
+    }
+    Ok(())
 }
 
 /// The spec, and the repository that it needs.

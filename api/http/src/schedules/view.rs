@@ -75,6 +75,7 @@ fn spec(terms: &Terms) -> Value {
             at_once: Some(spec.at_once),
             repack: Some(spec.repack),
             grace_hours: Some(spec.grace_hours),
+            take_ownership: None,
             repository: Some(terms.repository.clone()),
         }),
         Spec::Copy(spec) => json!(CopyBody {

@@ -154,6 +154,7 @@ pub(super) fn request(kind: Kind) -> Request {
             at_once: false,
             repack: true,
             grace_hours: 24,
+            take_ownership: false,
         }),
         Kind::Copy => {
             Spec::Copy(CopySpec { backup: Some(id(Kind::Backup)), manifest: Some(manifest), to: repository("main") })

@@ -71,6 +71,7 @@ fn spec(kind: Kind, same_database: bool) -> Spec {
             at_once: false,
             repack: true,
             grace_hours: 24,
+            take_ownership: false,
         }),
         Kind::Copy => {
             Spec::Copy(CopySpec { backup: Some(backup), manifest: Some(manifest), to: schedules::repository() })
