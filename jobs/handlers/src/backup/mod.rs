@@ -14,6 +14,7 @@ use crate::{
     bounded::names_that_fit,
     database::{
         Entry, Server,
+        catalog::{ASKED_AT_ONCE, storage_name},
         queries::{ServerFacts, Size},
     },
     error::{Error, Result},
@@ -22,7 +23,10 @@ use crate::{
 use async_trait::async_trait;
 use bson::{DateTime, Document, Timestamp};
 use commit::Copied;
-use futures::{StreamExt, stream::FuturesUnordered};
+use futures::{
+    FutureExt, StreamExt, TryStreamExt,
+    stream::{self, FuturesUnordered},
+};
 use lucid_ports::{Ending, Handler, JobContext, JobError};
 use lucid_repository::{
     BackupWriter, CollectionEntry, CollectionKind, Compression, ContentOrder, Domain, Manifest, ReadOrder, Repository,
@@ -208,15 +212,20 @@ impl Run<'_> {
     }
 
     async fn sizes(&self, server: &Server, selected: &BTreeMap<String, Entry>) -> Result<BTreeMap<String, Size>> {
-        let mut sizes = BTreeMap::new();
+        // In boxes: the compiler can't tell that a stream of closures may be sent.
+        let mut asked = Vec::new();
         for (name, entry) in selected {
             if entry.kind != CollectionKind::View {
-                let storage = crate::database::catalog::storage_name(name, entry.kind);
-                let size = server.patiently(|| server.size(&self.spec.database, &storage)).await?;
-                sizes.insert(name.clone(), size);
+                asked.push(self.size(server, name, entry).boxed());
             }
         }
-        Ok(sizes)
+        stream::iter(asked).buffered(ASKED_AT_ONCE).try_collect().await
+    }
+
+    async fn size(&self, server: &Server, name: &str, entry: &Entry) -> Result<(String, Size)> {
+        let storage = storage_name(name, entry.kind);
+        let size = server.patiently(|| server.size(&self.spec.database, &storage)).await?;
+        Ok((name.to_owned(), size))
     }
 
     /// Collections by name, then views, each after those that it is defined on.

@@ -3,6 +3,7 @@
 use super::{Server, queries::command};
 use crate::error::{Error, Result, code};
 use bson::{Document, RawDocument, RawDocumentBuf, Timestamp, Uuid, doc};
+use futures::{FutureExt, StreamExt, stream};
 use lucid_repository::CollectionKind;
 use lucid_schemas::names::STAGING_PREFIX;
 use sha2::{Digest, Sha256};
@@ -13,6 +14,11 @@ use std::{
 
 const BUCKETS: &str = "system.buckets.";
 const LIST_BATCH: u32 = 10_000;
+/// Where each collection is asked about, so many questions are on their way: thousands in turn would take their time.
+pub(crate) const ASKED_AT_ONCE: usize = 4;
+
+/// Indexes of a collection, and the set's time after the answer.
+pub(crate) type Indexes = (Vec<RawDocumentBuf>, Option<Timestamp>);
 
 /// One collection or view.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,8 +81,14 @@ impl Server {
         entries: &mut BTreeMap<String, Entry>,
     ) -> Result<(Vec<String>, Option<Timestamp>)> {
         let (mut gone, mut latest) = (Vec::new(), None);
+        // In boxes: the compiler can't tell that a stream of closures may be sent.
+        let mut asked = Vec::new();
         for entry in entries.values_mut().filter(|entry| entry.kind != CollectionKind::View) {
-            match self.indexes_at(database, &entry.name).await {
+            asked.push(self.indexes_of(database, entry).boxed());
+        }
+        let mut answers = stream::iter(asked).buffered(ASKED_AT_ONCE);
+        while let Some((entry, answer)) = answers.next().await {
+            match answer {
                 Ok((indexes, at)) => {
                     entry.indexes = indexes;
                     latest = latest.max(at);
@@ -88,12 +100,17 @@ impl Server {
         Ok((gone, latest))
     }
 
+    async fn indexes_of<'a>(&self, database: &str, entry: &'a mut Entry) -> (&'a mut Entry, Result<Indexes>) {
+        let answer = self.indexes_at(database, &entry.name).await;
+        (entry, answer)
+    }
+
     /// The finished indexes of a collection by its logical name.
     pub async fn indexes(&self, database: &str, name: &str) -> Result<Vec<RawDocumentBuf>> {
         Ok(self.indexes_at(database, name).await?.0)
     }
 
-    async fn indexes_at(&self, database: &str, name: &str) -> Result<(Vec<RawDocumentBuf>, Option<Timestamp>)> {
+    async fn indexes_at(&self, database: &str, name: &str) -> Result<Indexes> {
         let (listed, at) = self.listed_indexes(database, name).await?;
         let finished =
             listed.into_iter().filter_map(|index| finished(index).transpose()).collect::<std::result::Result<_, ()>>();
@@ -103,7 +120,7 @@ impl Server {
     }
 
     /// All indexes, those that are being built among them ([`is_building`]).
-    pub async fn listed_indexes(&self, database: &str, name: &str) -> Result<(Vec<RawDocumentBuf>, Option<Timestamp>)> {
+    pub async fn listed_indexes(&self, database: &str, name: &str) -> Result<Indexes> {
         // Without the UUIDs of builds, an index that is still being built is listed just like a finished one.
         let body = doc! {
             "listIndexes": name,

@@ -188,26 +188,17 @@ impl Server {
 
     /// The size of a collection; zeros where the server doesn't say.
     pub async fn size(&self, database: &str, storage: &str) -> Result<Size> {
-        let body = doc! {
-            "aggregate": storage,
-            "pipeline": [
-                { "$collStats": { "storageStats": {} } },
-                { "$project": { "bytes": "$storageStats.size", "mean_bytes": "$storageStats.avgObjSize" } },
-            ],
-            "cursor": {},
-        };
-        let doing = format!("measure {database}.{storage}");
-        let found = self.batches(command(database, doing, false, &body)?, 1).all().await;
-        let documents = match found {
-            Ok((documents, _)) => documents,
+        // What the server keeps count of anyway; `$collStats` would gather all statistics of the storage, eight times as dear.
+        let body = doc! { "dataSize": format!("{database}.{storage}"), "estimate": true };
+        match self.ask(command(database, format!("measure {database}.{storage}"), false, &body)?).await {
+            Ok(answer) => {
+                let (bytes, documents) = (whole(answer.get("size")), whole(answer.get("numObjects")));
+                Ok(Size { bytes, mean_bytes: bytes / documents.max(1) })
+            }
             // Sizes are for progress and batches only.
-            Err(Error::Server { .. }) => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        let Some(document) = documents.first() else {
-            return Ok(Size::default());
-        };
-        Ok(Size { bytes: whole_field(document, "bytes"), mean_bytes: whole_field(document, "mean_bytes") })
+            Err(Error::Server { .. }) => Ok(Size::default()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The address of the member that answers, `host:port`; refuses a server without a replica set.

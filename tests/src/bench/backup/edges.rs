@@ -17,12 +17,12 @@ const OTHER_FILES: u64 = 1_000;
 /// MB of the smallest size; the others are 4 and 16 times as large.
 const SMALLEST_MEGABYTES: u64 = 50;
 
-/// So many collections, or as many as a server can open here: each has two files.
+/// So many collections, or as many as a server can open here twice, as they are restored beside: each has two files.
 fn many() -> u64 {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let files =
         limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().nth(1)?.parse().ok());
-    files.map_or(MANY_COLLECTIONS, |files: u64| MANY_COLLECTIONS.min(files.saturating_sub(OTHER_FILES) / 2))
+    files.map_or(MANY_COLLECTIONS, |files: u64| MANY_COLLECTIONS.min(files.saturating_sub(OTHER_FILES) / 4))
 }
 
 /// One database at an edge: a first backup, one of the same again, and a restore.

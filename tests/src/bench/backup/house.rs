@@ -89,7 +89,10 @@ impl House {
 
     /// The same with a worker that reads from such a member of the set.
     pub async fn reading_from(mut self, stage: &Stage, member: &str) -> Outcome<Self> {
-        self.worker.kill().await?;
+        // Not killed: for a while jobs would be left to it.
+        let pid = self.worker.id().ok_or("the worker has ended")?;
+        Command::new("kill").arg(pid.to_string()).status().await?;
+        self.worker.wait().await?;
         self.worker = worker(stage, &self.ops, &self.dir, &["--read-from", member]).await?;
         Ok(self)
     }
