@@ -13,9 +13,7 @@ mod verb;
 use args::{Cli, Command};
 use clap::Parser;
 use exit::Exit;
-use std::{process::ExitCode, time::Duration};
-
-const HUNG_CALLS_PATIENCE: Duration = Duration::from_secs(5);
+use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
@@ -65,7 +63,8 @@ fn run_async(log_json: bool, log: &str, work: impl Future<Output = Result<(), Ex
         .build()
         .map_err(|error| Exit::failed(format!("no async runtime: {error}")))?;
     let outcome = runtime.block_on(work);
-    // A call to a file system that hangs must not keep a stopped service alive.
-    runtime.shutdown_timeout(HUNG_CALLS_PATIENCE);
+    // Left to the end of the process. Shutting it down would wait for a call to a file system that hangs, and cancel tasks that
+    // the driver ends its sessions in, which panic then.
+    std::mem::forget(runtime);
     outcome
 }
