@@ -113,10 +113,19 @@ async fn another_cluster_prunes_only_what_it_was_told_to_take_over() {
     let (status, answer) = other.call("PUT", "/schedules/nightly", Some(&schedule));
     assert_eq!((status, answer["errors"][0]["field"].as_str()), (422, Some("spec.take_ownership")), "{answer}");
 
+    let owner = || {
+        let (repository, key) = (world.repository(), world.key_file());
+        let said = run(&["repo", "stats", "--json", "--repository", &repository, "--key-file", &key], &[]);
+        let said: Value = serde_json::from_slice(&said.stdout).expect("JSON");
+        said["pruned_by"].as_str().expect("somebody").to_owned()
+    };
+    let first = owner();
+    assert!(message.contains(&first), "{message}");
     let address = other.url.clone();
     let taken = ["prune", "--keep-last", "1", "--grace-hours", "0", "--take-ownership", "--api", &address];
     let taken = run(&taken, &[]);
     assert!(taken.status.success() && manifests() == 1, "{}", String::from_utf8_lossy(&taken.stderr));
+    assert_ne!(owner(), first);
     let late = api.accepted("/prune", &body);
     let late = api.await_job(&late, Duration::from_secs(60), |job| job.finished_at.is_some()).await;
     assert_eq!((late.state.as_str(), manifests()), ("failed", 1), "the first one has given it up");

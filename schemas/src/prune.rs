@@ -88,6 +88,9 @@ impl PruneSpec {
             errors
                 .push(FieldError::new("keep", "must say which backups stay, such as {\"days\": 30} or {\"last\": 7}"));
         }
+        if self.dry_run && self.take_ownership {
+            errors.push(FieldError::new("take_ownership", "changes something, so it has no place in a dry run"));
+        }
         if !(0..=GRACE_HOURS_MAX).contains(&self.grace_hours) {
             errors.push(FieldError::new("grace_hours", format!("must be a number from 0 to {GRACE_HOURS_MAX}")));
         }
@@ -115,6 +118,8 @@ mod tests {
             ["keep.last", "keep.days", "grace_hours"]
         );
         assert_eq!(fields(PruneSpec { grace_hours: 0, ..spec(Keep::default()) }), ["keep"]);
+        let taken = PruneSpec { dry_run: true, take_ownership: true, ..spec(Keep { days: 30, ..Keep::default() }) };
+        assert_eq!(fields(PruneSpec { grace_hours: 24, ..taken }), ["take_ownership"]);
         assert_eq!(fields(PruneSpec { grace_hours: 24, ..spec(Keep { days: 30, ..Keep::default() }) }), [""; 0]);
     }
 }

@@ -48,9 +48,9 @@ impl PruneHandler {
             return Err(Error::refused("bad_request", format!("{} {}", error.field, error.problem)));
         }
         let (name, repository) = self.environment.repository(&job.request).await?;
+        let unreachable = |error: StoreError| Error::again("store_unavailable", error.to_string());
+        let cluster = self.store.cluster().await.map_err(unreachable)?;
         if !spec.dry_run {
-            let cluster =
-                self.store.cluster().await.map_err(|error| Error::again("store_unavailable", error.to_string()))?;
             repository.claim(&cluster, spec.take_ownership).await?;
         }
         let meter = Meter::new(context);
@@ -62,6 +62,8 @@ impl PruneHandler {
         let removed: BTreeSet<String> =
             verdicts.iter().filter(|verdict| !verdict.keep).map(|verdict| verdict.key.clone()).collect();
         if !spec.dry_run {
+            // Judging takes its time: another cluster may have taken over meanwhile.
+            repository.claim(&cluster, false).await?;
             forget(context, &repository, &removed).await?;
         }
         let options = options(&job, spec, &removed);

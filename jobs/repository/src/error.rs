@@ -173,14 +173,16 @@ pub enum RepositoryError {
     },
     /// Another cluster prunes this repository.
     #[error(
-        "the repository is pruned by another cluster ({cluster}, since {since}): prune it there, or take it over with \
-         --take-ownership if that one is gone or has given it up"
+        "the repository is pruned by another cluster ({owner}, since {since}), not by this one ({cluster}): prune it there, \
+         or take it over with --take-ownership if that one is gone or has given it up"
     )]
     OtherOwner {
         /// The other cluster's id.
-        cluster: String,
-        /// Since when.
+        owner: String,
+        /// Since when it prunes.
         since: bson::DateTime,
+        /// The id of the cluster that asked.
+        cluster: String,
     },
     /// A manifest refers to what isn't there, or belongs to another backup or domain.
     #[error("the manifest isn't valid: {reason}")]

@@ -283,7 +283,7 @@ async fn make_owned(golden: &Golden) -> Repository {
     let repository = Repository::init(&golden.location(), &key, &options()).await.expect("made");
     back_up(&repository, "night_1", Domain::Sealed, &people(0)).await;
     for (cluster, take) in [("first-1", false), ("second-2", true)] {
-        repository.claim(cluster, take).await.expect("claimed");
+        assert!(repository.claim(cluster, take).await.expect("claimed"));
     }
     repository
 }

@@ -14,7 +14,7 @@ use crate::record::{RecordType, key_id_of};
 use crate::seal::Sealer;
 use crate::store::Created;
 use crate::vault::Vault;
-use crate::{Repository, RepositoryError};
+use crate::{Damage, Repository, RepositoryError, masters};
 
 const FORMAT: i32 = 1;
 /// So often a claim is begun again because another one came first.
@@ -30,38 +30,42 @@ pub struct Owner {
     pub since: DateTime,
 }
 
+/// The newest owner: its number, and what could be read of it, with the id of the master that sealed it.
+type Newest = (u32, Result<(Owner, u32), RepositoryError>);
+
 impl Repository {
     /// Who prunes it; none until somebody claims it. Fails with `Damaged` where that can't be told.
     pub async fn owner(&self) -> Result<Option<Owner>, RepositoryError> {
-        let (vault, number) = self.newest_owner().await?;
-        match number {
-            0 => Ok(None),
-            number => Ok(Some(read(&vault, number).await?.0)),
+        match newest(&self.vault_of_owners()).await? {
+            None => Ok(None),
+            Some((_, owner)) => Ok(Some(owner.map_err(unknown)?.0)),
         }
     }
 
-    /// Makes a cluster the owner where there is none; with `take` in place of whoever it is. Fails with `OtherOwner`, and with `Damaged`
-    /// where it can't be told who the owner is and `take` isn't given.
-    pub async fn claim(&self, cluster: &str, take: bool) -> Result<(), RepositoryError> {
+    /// Makes a cluster the owner where there is none; with `take` in place of whoever it is. Says whether it wasn't before. Fails with
+    /// `OtherOwner`, and with `Damaged` where it can't be told who the owner is and `take` isn't given. (On storage that can't create
+    /// only, two that claim at the same moment may both be told that they own it; the next claim tells one of them otherwise.)
+    pub async fn claim(&self, cluster: &str, take: bool) -> Result<bool, RepositoryError> {
         if !is_job(cluster) {
             let reason = "1 to 128 letters, digits, '_' or '-' are possible".into();
             return Err(RepositoryError::BadName { what: "cluster", name: cluster.into(), reason });
         }
+        let (vault, mut is_new) = (self.vault_of_owners(), false);
         for _ in 0..TRIES {
-            let (vault, number) = self.newest_owner().await?;
-            if number > 0 {
-                match read(&vault, number).await {
-                    Ok((owner, _)) if owner.cluster == cluster => return Ok(()),
-                    Ok((Owner { cluster, since, .. }, _)) if !take => {
-                        return Err(RepositoryError::OtherOwner { cluster, since });
-                    }
-                    Err(error) if !take || error.damage().is_none() => return Err(error),
-                    Ok(_) | Err(_) => {}
+            let found = newest(&vault).await?;
+            let number = found.as_ref().map_or(0, |(number, _)| *number);
+            match found {
+                Some((_, Ok((owner, _)))) if owner.cluster == cluster => return Ok(is_new),
+                // Once it was taken, whoever takes it later is right.
+                Some((_, Ok((owner, _)))) if !take || is_new => {
+                    let Owner { cluster: other, since, .. } = owner;
+                    return Err(RepositoryError::OtherOwner { owner: other, since, cluster: cluster.into() });
                 }
+                Some((_, Err(error))) if !take || error.damage().is_none() => return Err(unknown(error)),
+                Some(_) | None => {}
             }
-            if write(&vault, number + 1, cluster).await? {
-                return tidy(&vault, number + 1).await;
-            }
+            // What came of it is looked at in the next round: another one may have come first, or right after.
+            is_new |= write(&vault, number, cluster, DateTime::now()).await?;
         }
         Err(RepositoryError::Internal {
             what: "claim",
@@ -71,39 +75,63 @@ impl Repository {
 
     /// Seals anew what an older master key has sealed. An owner that can't be read stays as it is.
     pub(crate) async fn renew_owner(&self) -> Result<(), RepositoryError> {
-        let (vault, number) = self.newest_owner().await?;
-        if let Some(owner) = behind(&vault, number).await?
-            && write(&vault, number + 1, &owner.cluster).await?
-        {
-            tidy(&vault, number + 1).await?;
+        let vault = self.vault_of_owners();
+        if let Some((number, owner)) = behind(&vault).await? {
+            write(&vault, number, &owner.cluster, owner.since).await?;
         }
         Ok(())
     }
 
     /// Whether an older master key than the newest has sealed who the owner is.
     pub(crate) async fn owner_is_behind(&self) -> Result<bool, RepositoryError> {
-        let (vault, number) = self.newest_owner().await?;
-        Ok(behind(&vault, number).await?.is_some())
+        Ok(behind(&self.vault_of_owners()).await?.is_some())
     }
 
-    /// What owners are read and written with, and the number of the newest; 0 where there is none.
-    async fn newest_owner(&self) -> Result<(Vault, u32), RepositoryError> {
-        let vault = self.vaults().next().expect("a repository has a domain").of_whole_repository();
-        let objects = vault.store.list(OWNERS).await?;
-        let number = objects.iter().filter_map(|(object, _)| parse_owner(object)).max().unwrap_or(0);
-        Ok((vault, number))
+    /// What owners are read and written with.
+    fn vault_of_owners(&self) -> Vault {
+        self.vaults().next().expect("a repository has a domain").of_whole_repository()
     }
 }
 
-/// The owner of this number, if an older master key has sealed it.
-async fn behind(vault: &Vault, number: u32) -> Result<Option<Owner>, RepositoryError> {
-    if number == 0 {
-        return Ok(None);
+/// The newest owner, if there is one. Fails with `KeyRotated` where the keys at hand are behind: what newer ones have sealed would look
+/// like damage.
+async fn newest(vault: &Vault) -> Result<Option<Newest>, RepositoryError> {
+    masters::check_current(vault).await?;
+    let mut number = 0;
+    for _ in 0..TRIES {
+        let objects = vault.store.list(OWNERS).await?;
+        number = objects.iter().filter_map(|(object, _)| parse_owner(object)).max().unwrap_or(0);
+        if number == 0 {
+            return Ok(None);
+        }
+        match read(vault, number).await {
+            // Another one has replaced it since it was listed.
+            Err(RepositoryError::Missing { .. }) => {}
+            read => return Ok(Some((number, read))),
+        }
     }
-    match read(vault, number).await {
-        Ok((owner, key_id)) => Ok((key_id < vault.keys.newest_key_id()).then_some(owner)),
-        Err(error) if error.damage().is_some() => Ok(None),
-        Err(error) => Err(error),
+    Ok(Some((number, Err(RepositoryError::Missing { object: owner_name(number) }))))
+}
+
+/// Says of an owner that can't be read what to do about it.
+fn unknown(error: RepositoryError) -> RepositoryError {
+    match error.damage() {
+        None => error,
+        Some(Damage { object, problem }) => RepositoryError::damaged(
+            object,
+            format!(
+                "{problem}, so nobody knows which cluster prunes the repository; let it be this one with --take-ownership"
+            ),
+        ),
+    }
+}
+
+/// The newest owner and its number, if an older master key has sealed it.
+async fn behind(vault: &Vault) -> Result<Option<(u32, Owner)>, RepositoryError> {
+    match newest(vault).await? {
+        Some((number, Ok((owner, key_id)))) if key_id < vault.keys.newest_key_id() => Ok(Some((number, owner))),
+        Some((_, Err(error))) if error.damage().is_none() => Err(error),
+        Some(_) | None => Ok(None),
     }
 }
 
@@ -132,19 +160,26 @@ pub(crate) fn decode(object: &str, body: &[u8]) -> Result<Owner, RepositoryError
     if is_job(&owner.cluster) { Ok(owner) } else { Err(damaged("it names no cluster".into())) }
 }
 
-/// Says whether it was the first of this number.
-async fn write(vault: &Vault, number: u32, cluster: &str) -> Result<bool, RepositoryError> {
-    let owner = Owner { format: FORMAT, cluster: cluster.into(), since: DateTime::now() };
+/// Writes the owner that follows the one of this number, and removes those before; says whether it was the first to do so.
+async fn write(vault: &Vault, number: u32, cluster: &str, since: DateTime) -> Result<bool, RepositoryError> {
+    let owner = Owner { format: FORMAT, cluster: cluster.into(), since };
     let body = serialize_to_vec(&owner);
     let body = body.map_err(|error| RepositoryError::Internal { what: "claim", reason: error.to_string() })?;
-    let object = owner_name(number);
+    let object = owner_name(number.saturating_add(1));
+    let Some(number) = parse_owner(&object) else {
+        let problem = "it has the highest number there is, which this program didn't write: remove it";
+        return Err(RepositoryError::damaged(owner_name(number), problem));
+    };
     let sealer = Arc::new(Sealer::new(vault.keys.clone(), vault.domain)?);
     let sealed = vault.seal_record(&sealer, RecordType::Owner, vault.name_id(&object), body).await?;
     let created = vault.store.create(&object, std::slice::from_ref(&sealed)).await?;
     // Read back even if it is new: not every storage can create only. And one that was there may be ours, its answer lost.
     let is_ours = vault.store.read(&object, sealed.len() as u64).await.is_ok_and(|there| there == sealed);
-    if created == Created::Exists && is_ours {
-        vault.store.sync(&[object]).await?;
+    if is_ours {
+        if created == Created::Exists {
+            vault.store.sync(&[object]).await?;
+        }
+        tidy(vault, number).await?;
     }
     Ok(is_ours)
 }

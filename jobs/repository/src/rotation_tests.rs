@@ -53,7 +53,7 @@ async fn after_a_renewal_nothing_is_sealed_with_the_old_master() {
     before.pin(&kept.key, "the law").await.expect("pinned");
     let noted = before.read_manifest(&kept.key).await.expect("there").1;
     prune(&before, "prune_before", true).await.expect("pruned");
-    before.claim("cluster-1", false).await.expect("claimed");
+    assert!(before.claim("cluster-1", false).await.expect("claimed"));
     assert_eq!(renew(&bench, "renewed").await, 2);
     let mut found = Vec::new();
     masters_in_use(&bench.folder().join("sealed"), &mut found);
@@ -362,4 +362,25 @@ async fn encrypting_anew_may_sleep_anywhere_while_others_renew() {
         prove(&bench, 3, &what).await;
     }
     panic!("it never got through");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_prunes_is_known_whatever_master_is_given_up() {
+    let bench = prepared().await;
+    let repository = bench.open(Fault::None).await.expect("opens");
+    assert!(repository.claim("cluster-1", false).await.expect("claimed"));
+    let since = repository.owner().await.expect("told").expect("claimed").since;
+    for job in ["kept", "part"] {
+        forget(&repository, job).await;
+    }
+    rotate(&bench, &repository).await.expect("rotated");
+    let behind = repository.claim("cluster-1", false).await;
+    assert!(matches!(behind, Err(RepositoryError::KeyRotated { .. })), "what it can't read isn't damage: {behind:?}");
+    let repository = bench.open(Fault::None).await.expect("opens");
+    let refused = repository.retire_keys(&[bench.key()], false).await.expect_err("the old master has sealed it");
+    assert!(refused.to_string().contains("who prunes"), "{refused}");
+    reencrypt(&repository).await.expect("encrypted anew");
+    repository.retire_keys(&[bench.key()], false).await.expect("nothing needs it");
+    let owner = bench.open(Fault::None).await.expect("opens").owner().await.expect("told").expect("still");
+    assert_eq!((owner.cluster.as_str(), owner.since), ("cluster-1", since));
 }

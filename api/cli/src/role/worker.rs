@@ -119,7 +119,8 @@ async fn claim(store: &Arc<dyn Store>, repositories: &BTreeMap<String, Repositor
     let cluster = store.cluster().await.map_err(Exit::failed)?;
     for (name, repository) in repositories {
         match repository.claim(&cluster, false).await {
-            Ok(()) => {}
+            Ok(true) => tracing::info!(repository = name, cluster, "this cluster prunes it from now on"),
+            Ok(false) => {}
             Err(error @ RepositoryError::OtherOwner { .. }) => tracing::info!(repository = name, "{error}"),
             Err(error) => tracing::warn!(repository = name, %error, "can't be claimed"),
         }

@@ -15,13 +15,21 @@ use std::fmt::Write;
 pub async fn run(args: &RepoArgs) -> Result<(), Exit> {
     for (name, repository) in repositories::open(&repositories::read(&args.repository)?).await? {
         let stats = repository.stats().await.map_err(|error| refused(&name, &error))?;
-        let text = if args.json { format!("{}\n", as_json(&name, &stats)) } else { as_text(&name, &stats) };
+        let owner = match repository.owner().await {
+            Err(error) if error.damage().is_some() => Some(format!("nobody knows: {error}")),
+            told => told.map_err(|error| refused(&name, &error))?.map(|owner| owner.cluster),
+        };
+        let text = if args.json {
+            format!("{}\n", as_json(&name, &stats, owner.as_deref()))
+        } else {
+            as_text(&name, &stats, owner.as_deref())
+        };
         output::text(&text).await?;
     }
     Ok(())
 }
 
-fn as_text(name: &str, stats: &RepositoryStats) -> String {
+fn as_text(name: &str, stats: &RepositoryStats, owner: Option<&str>) -> String {
     let mut text = format!(
         "repository '{name}': {} backups of {} of documents on {} of disk{}\n\n",
         count(stats.backups.len() as u64),
@@ -56,6 +64,9 @@ fn as_text(name: &str, stats: &RepositoryStats) -> String {
     if stats.damaged_manifests > 0 {
         let _ = writeln!(text, "{} manifests are damaged and not counted as backups", count(stats.damaged_manifests));
     }
+    if let Some(owner) = owner {
+        let _ = writeln!(text, "pruned by cluster {owner}");
+    }
     if !stats.backups.is_empty() {
         let mut backups = Table::new(&["BEGAN (UTC)", "JOB", "DATABASE", ">DOCUMENTS", ">RAW", ">ADDED ON DISK"]);
         for backup in &stats.backups {
@@ -79,7 +90,7 @@ fn ratio(raw: u64, stored: u64) -> Option<String> {
     (tenths > 10).then(|| format!("{}.{}", count(tenths / 10), tenths % 10))
 }
 
-fn as_json(name: &str, stats: &RepositoryStats) -> Value {
+fn as_json(name: &str, stats: &RepositoryStats, owner: Option<&str>) -> Value {
     let backups: Vec<Value> = stats
         .backups
         .iter()
@@ -95,7 +106,7 @@ fn as_json(name: &str, stats: &RepositoryStats) -> Value {
         "repository": name, "raw_bytes": stats.raw_bytes(), "stored_bytes": stats.stored_bytes(), "packs": stats.packs,
         "unlisted_packs": stats.unlisted_packs, "full_chunks": stats.full_chunks, "delta_chunks": stats.delta_chunks,
         "index_objects": stats.index_objects, "chunk_lists": stats.chunk_lists, "manifests": stats.manifests,
-        "damaged_manifests": stats.damaged_manifests, "backups": backups,
+        "damaged_manifests": stats.damaged_manifests, "pruned_by": owner, "backups": backups,
     })
 }
 
