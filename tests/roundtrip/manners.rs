@@ -108,9 +108,10 @@ async fn what_is_read_by_id_is_the_same_on_every_member_however_many_cursors_rea
         let restored = format!("{database}_{from:?}");
         world.restore(&job, &restored).await.expect("restored");
     }
-    // In one piece, only the chunks at the seams differ from those of the parts.
-    assert_eq!((lists[0].0, lists[1], lists[2].0), (4, (4, 0), 1), "{lists:?}");
-    assert!(lists[0].1 > 15 && lists[2].1 <= 9, "{lists:?}");
+    // Only chunks at the seams differ: in one piece all of them, and in parts again those of seams that chance, which the first ones come
+    // of, has put too far from where even parts would end.
+    assert_eq!((lists[0].0, lists[1].0, lists[2].0), (4, 4, 1), "{lists:?}");
+    assert!(lists[0].1 > 15 && lists[1].1 <= 6 && lists[2].1 <= 9, "{lists:?}");
     world.stop().await;
 }
 
