@@ -176,7 +176,7 @@ async fn first(
     let only_if_absent = doc! { "$cond": [{ "$eq": [{ "$type": "$id" }, "missing"] }, born.into(), "$$ROOT"] };
     let sent = upsert(ops, collection, id, only_if_absent.into()).await?;
     let found = read::after(ops, collection, id, sent.seen_from).await?;
-    found.ok_or_else(|| StoreError::Unavailable(format!("'{id}' isn't there yet")))
+    found.ok_or_else(|| StoreError::Unavailable(format!("{collection} doesn't show '{id}' yet")))
 }
 
 pub async fn repositories(ops: &Database) -> Result<Vec<RepositoryName>, StoreError> {

@@ -1,7 +1,8 @@
 //! Forgets backups that no rule keeps, and frees what only they needed.
 //!
-//! Invariant: a backup that any open job is about isn't forgotten; nobody else runs on the repository meanwhile, since the job has
-//! it to itself; no other cluster's backups are judged, unless this one has taken the repository over; and whatever a worker that lost the job still does is harmless, since the repository's own rules need no lock.
+//! Invariant: a backup that any open job is about isn't forgotten; only the cluster that owns the repository forgets any; nobody else runs
+//! on the repository meanwhile, since the job has it to itself; and whatever a worker that lost the job still does is harmless, since the
+//! repository's own rules need no lock.
 
 use crate::{
     Environment,

@@ -1,7 +1,7 @@
 //! Which cluster prunes a repository (format, section 9).
 //!
-//! Prunes need no owner to be safe. It keeps a second cluster that reaches the repository, a copy of the first one above all, from
-//! judging the first one's backups by rules of its own. Invariant: an owner follows another only where somebody asks for just that.
+//! Prunes need no owner to be safe. It keeps a second cluster that reaches the repository, such as a staging one with the same
+//! settings, from judging the first one's backups by rules of its own. Invariant: an owner follows another only where somebody asks for just that.
 
 use std::sync::Arc;
 
