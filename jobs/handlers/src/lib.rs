@@ -17,6 +17,7 @@ mod progress;
 mod prune;
 mod reencrypt;
 mod restore;
+mod several;
 mod verify;
 
 pub use backup::BackupHandler;

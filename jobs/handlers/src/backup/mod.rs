@@ -19,14 +19,12 @@ use crate::{
     },
     error::{Error, Result},
     progress::Meter,
+    several,
 };
 use async_trait::async_trait;
 use bson::{DateTime, Document, Timestamp};
 use commit::Copied;
-use futures::{
-    FutureExt, StreamExt, TryStreamExt,
-    stream::{self, FuturesUnordered},
-};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use lucid_ports::{Ending, Handler, JobContext, JobError};
 use lucid_repository::{
     BackupWriter, CollectionEntry, CollectionKind, Compression, ContentOrder, Domain, Manifest, ReadOrder, Repository,
@@ -35,7 +33,7 @@ use lucid_schemas::{BackupSpec, EventBody, Kind, Spec, State};
 use member::Member;
 use read::Source;
 use snapshot::{Snapshot, snapshot};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 use tokio::sync::Semaphore;
 
 /// So many instants are tried before giving up.
@@ -315,28 +313,9 @@ async fn read_all(
 ) -> Result<BTreeMap<String, CollectionEntry>> {
     let mut waiting: Vec<&Entry> = selected.values().filter(|entry| entry.kind != CollectionKind::View).collect();
     let size = |entry: &Entry| sizes.get(&entry.name).copied().unwrap_or_default();
-    waiting.sort_by_key(|entry| (entry.kind == CollectionKind::Capped, size(entry).bytes));
-    let mut running = FuturesUnordered::new();
-    let (mut read, mut failed) = (BTreeMap::new(), None);
-    loop {
-        while failed.is_none() && running.len() < source.options.parallel.max(1) {
-            let Some(entry) = waiting.pop() else { break };
-            running.push(source.read(entry, size(entry)));
-        }
-        match running.next().await {
-            Some(Ok(entry)) => {
-                let entry: CollectionEntry = entry;
-                read.insert(entry.name.clone(), entry);
-            }
-            Some(Err(error)) => {
-                if failed.is_none() {
-                    failed = Some(error);
-                }
-                // The others end at their next batch.
-                source.server.stop().cancel();
-            }
-            None => break,
-        }
-    }
-    failed.map_or(Ok(read), Err)
+    waiting.sort_by_key(|entry| Reverse((entry.kind == CollectionKind::Capped, size(entry).bytes)));
+    let reads = waiting.into_iter().map(|entry| source.read(entry, size(entry)));
+    // After a failure the others end at their next batch.
+    let read = several::all(source.options.parallel, reads, || source.server.stop().cancel()).await?;
+    Ok(read.into_iter().map(|entry: CollectionEntry| (entry.name.clone(), entry)).collect())
 }

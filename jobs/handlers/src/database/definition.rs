@@ -47,6 +47,12 @@ pub(crate) fn indexes_to_create(options: &Document, indexes: &[Document]) -> Vec
     indexes.iter().filter(|index| !is_implied(index)).map(build).collect()
 }
 
+/// Whether documents that were there before one of these indexes may break it: being prepared to become unique, it refuses
+/// the same from documents that come.
+pub(crate) fn may_hold_duplicates(indexes: &[Document]) -> bool {
+    indexes.iter().any(|index| index.get_bool("prepareUnique").unwrap_or_default())
+}
+
 /// Whether the index comes with the collection.
 fn is_implied(index: &Document) -> bool {
     index.get_str("name").is_ok_and(|name| name == "_id_") || index.get_bool("clustered").unwrap_or_default()

@@ -21,11 +21,10 @@ use crate::{
     database::{Catalog, Server, catalog::storage_name, definition, queries::Identified},
     error::{Error, Result},
     progress::Meter,
-    verify,
+    several, verify,
 };
 use async_trait::async_trait;
 use bson::{Document, doc};
-use futures::{StreamExt, stream::FuturesUnordered};
 use list::{SwapEntry, SwapList, SwapView};
 use lucid_ports::{Ending, Handler, JobContext, JobError};
 use lucid_repository::{CollectionEntry, CollectionKind, Manifest, Repository, VerifyLevel};
@@ -33,7 +32,10 @@ use lucid_schemas::{EventBody, Job, Kind, RestoreSpec, Spec, State};
 use plan::Plan;
 use stage::{Stage, Staged, decoded};
 use staging::StagingName;
-use std::sync::{Arc, atomic::AtomicUsize};
+use std::{
+    cmp::Reverse,
+    sync::{Arc, atomic::AtomicUsize},
+};
 use swap::Swap;
 
 /// Documents rarely take less room on disk than this part of their bytes.
@@ -238,24 +240,9 @@ impl Run<'_> {
             options: self.environment.options,
         };
         let mut waiting: Vec<_> = self.entries.iter().filter(|entry| entry.kind != CollectionKind::View).collect();
-        waiting.sort_by_key(|entry| entry.content.raw_bytes);
-        let mut running = FuturesUnordered::new();
-        let (mut staged, mut failed) = (Vec::new(), None);
-        loop {
-            while failed.is_none() && running.len() < self.environment.options.parallel.max(1) {
-                let Some(entry) = waiting.pop() else { break };
-                running.push(stage.stage(entry));
-            }
-            match running.next().await {
-                Some(Ok(done)) => staged.push(done),
-                Some(Err(error)) => {
-                    failed.get_or_insert(error);
-                    halt.cancel();
-                }
-                None => break,
-            }
-        }
-        failed.map_or(Ok(staged), Err)
+        waiting.sort_by_key(|entry| Reverse(entry.content.raw_bytes));
+        let staging = waiting.into_iter().map(|entry| stage.stage(entry));
+        several::all(self.environment.options.parallel, staging, || halt.cancel()).await
     }
 
     async fn swap_list(&self, plan: &Plan, target: &Catalog, staged: &[Staged]) -> Result<SwapList> {
