@@ -46,6 +46,7 @@ pub async fn make(client: &Client, name: &str) {
         ] },
     )
     .await;
+    almost_unique(database).await;
     odd(database).await;
     series(database, "metrics").await;
     run(database, doc! { "create": "empty" }).await;
@@ -85,6 +86,13 @@ async fn users(database: &Database) {
         ] },
     )
     .await;
+}
+
+/// An index that refuses what was there before it.
+async fn almost_unique(database: &Database) {
+    insert(database, "twins", vec![doc! { "_id": 1, "n": 1 }, doc! { "_id": 2, "n": 1 }]).await;
+    run(database, doc! { "createIndexes": "twins", "indexes": [{ "key": { "n": 1 }, "name": "soon_unique" }] }).await;
+    run(database, doc! { "collMod": "twins", "index": { "name": "soon_unique", "prepareUnique": true } }).await;
 }
 
 /// What other tools lose: zero timestamps, odd field names, odd types, strings as `_id`.

@@ -114,7 +114,7 @@ async fn what_cannot_be_done_is_refused_before_anything_changes() {
 
     let database = world.client.database(&target);
     let plan = run(to(&|spec| spec.dry_run = true)).await.expect("a plan");
-    assert_eq!(plan.get_array("created").expect("told").len(), 10);
+    assert_eq!(plan.get_array("created").expect("told").len(), 11);
     assert!(database.list_collection_names().await.expect("names").is_empty());
 
     database.collection("users").insert_one(doc! { "_id": 1 }).await.expect("inserted");
