@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bson::{DateTime, RawDocument, serialize_to_vec};
+use bson::{DateTime, serialize_to_vec};
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{UNSEALED_DEPTH, is_shallow};
+use crate::limits;
 use crate::object_name::{GENERATIONS, Stage, generation_name, parse_generation};
 use crate::record::{RecordType, key_id_of};
 use crate::seal::Sealer;
@@ -199,18 +199,12 @@ async fn read<T: Numbered>(vault: &Vault, object: &str, number: i64) -> Result<(
 
 /// A part of a generation that has the number in its name.
 pub(crate) fn decode<T: Numbered>(object: &str, number: i64, body: &[u8]) -> Result<T, RepositoryError> {
-    let damaged = |problem: String| RepositoryError::damaged(object, problem);
-    let raw = RawDocument::from_bytes(body).map_err(|error| damaged(error.to_string()))?;
-    let format = raw.get_i32("format").unwrap_or_default();
-    if format != FORMAT {
-        let needs = format!("generation format {format}");
-        return Err(RepositoryError::UnsupportedVersion { object: object.into(), needs });
+    let read: T = limits::decode(object, body, ("generation", FORMAT))?;
+    if read.number() == number {
+        Ok(read)
+    } else {
+        Err(RepositoryError::damaged(object, "it isn't what its name says"))
     }
-    if !is_shallow(raw, UNSEALED_DEPTH) {
-        return Err(damaged("it isn't BSON, or nested too deeply".into()));
-    }
-    let read: T = bson::deserialize_from_slice(body).map_err(|error| damaged(error.to_string()))?;
-    if read.number() == number { Ok(read) } else { Err(damaged("it isn't what its name says".into())) }
 }
 
 async fn write(vault: &Vault, stage: Stage, number: i64, body: &impl Serialize) -> Result<(), RepositoryError> {

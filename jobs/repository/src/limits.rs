@@ -2,7 +2,9 @@
 //! write to the folder must not be able to exhaust or crash who reads it.
 
 use bson::{RawBsonRef, RawDocument};
+use serde::de::DeserializeOwned;
 
+use crate::RepositoryError;
 use crate::record::{OVERHEAD_BYTES, RecordType};
 
 /// The config, or a key slot.
@@ -67,6 +69,25 @@ pub(crate) fn nested(levels: usize) -> bson::RawDocumentBuf {
         inner = bson::rawdoc! { "a": inner };
     }
     inner
+}
+
+/// The body of a small record, which says its own `format`: what it is called, and the one that this program reads.
+pub(crate) fn decode<T: DeserializeOwned>(
+    object: &str,
+    body: &[u8],
+    (what, format): (&str, i32),
+) -> Result<T, RepositoryError> {
+    let damaged = |problem: String| RepositoryError::damaged(object, problem);
+    let raw = RawDocument::from_bytes(body).map_err(|error| damaged(error.to_string()))?;
+    let found = raw.get_i32("format").unwrap_or_default();
+    if found != format {
+        let needs = format!("{what} format {found}");
+        return Err(RepositoryError::UnsupportedVersion { object: object.into(), needs });
+    }
+    if !is_shallow(raw, UNSEALED_DEPTH) {
+        return Err(damaged("it isn't BSON, or nested too deeply".into()));
+    }
+    bson::deserialize_from_slice(body).map_err(|error| damaged(error.to_string()))
 }
 
 #[cfg(test)]

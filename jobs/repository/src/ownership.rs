@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use bson::{DateTime, RawDocument, serialize_to_vec};
+use bson::{DateTime, serialize_to_vec};
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{UNSEALED_DEPTH, is_shallow};
+use crate::limits;
 use crate::object_name::{OWNERS, is_job, owner_name, parse_owner};
 use crate::record::{RecordType, key_id_of};
 use crate::seal::Sealer;
@@ -144,20 +144,8 @@ async fn read(vault: &Vault, number: u32) -> Result<(Owner, u32), RepositoryErro
 
 /// The body of such a record.
 pub(crate) fn decode(object: &str, body: &[u8]) -> Result<Owner, RepositoryError> {
-    let damaged = |problem: String| RepositoryError::damaged(object, problem);
-    let raw = RawDocument::from_bytes(body).map_err(|error| damaged(error.to_string()))?;
-    let format = raw.get_i32("format").unwrap_or_default();
-    if format != FORMAT {
-        return Err(RepositoryError::UnsupportedVersion {
-            object: object.into(),
-            needs: format!("owner format {format}"),
-        });
-    }
-    if !is_shallow(raw, UNSEALED_DEPTH) {
-        return Err(damaged("it isn't BSON, or nested too deeply".into()));
-    }
-    let owner: Owner = bson::deserialize_from_slice(body).map_err(|error| damaged(error.to_string()))?;
-    if is_job(&owner.cluster) { Ok(owner) } else { Err(damaged("it names no cluster".into())) }
+    let owner: Owner = limits::decode(object, body, ("owner", FORMAT))?;
+    if is_job(&owner.cluster) { Ok(owner) } else { Err(RepositoryError::damaged(object, "it names no cluster")) }
 }
 
 /// Writes the owner that follows the one of this number, and removes those before; says whether it was the first to do so.

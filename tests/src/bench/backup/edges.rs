@@ -1,6 +1,11 @@
 //! Databases at the edges, and the same database at several sizes.
 
-use super::{add, floors::drain, house::House};
+use super::{
+    add,
+    floors::drain,
+    house::House,
+    peers::{self, Beside, Way},
+};
 use crate::{
     Outcome,
     figures::{Goal, Report},
@@ -25,7 +30,7 @@ fn many() -> u64 {
     files.map_or(MANY_COLLECTIONS, |files: u64| MANY_COLLECTIONS.min(files.saturating_sub(OTHER_FILES) / 4))
 }
 
-/// One database at an edge: a first backup, one of the same again, and a restore.
+/// One database at an edge: a first backup, one of the same again, and a restore, and what other tools take for it.
 #[allow(clippy::cast_precision_loss)] // Collections of a bench are far below 2^52.
 pub async fn measure(name: &str, stage: &mut Stage, report: &mut Report) -> Outcome<()> {
     let (edge, peak_goal) = match name {
@@ -54,11 +59,14 @@ pub async fn measure(name: &str, stage: &mut Stage, report: &mut Report) -> Outc
     report.add(format!("{name}_stored_mb"), full.figure("stored_bytes")? / 1e6, Goal::None);
     add(report, &format!("{name}_unchanged"), &house.backup(&database)?);
     add(report, &format!("{name}_verify"), &house.verify(&full.job_id)?);
-    add(report, &format!("{name}_restore"), &house.restore(&full.job_id, &format!("{database}_restored"))?);
-    for database in [database.clone(), format!("{database}_restored")] {
-        client.database(&database).drop().await?;
-    }
-    Ok(())
+    let restored = house.restore(&full.job_id, &format!("{database}_restored"))?;
+    add(report, &format!("{name}_restore"), &restored);
+    client.database(&format!("{database}_restored")).drop().await?;
+    let beside = |ours_s| Beside { chapter: name, database: &database, ours_s };
+    let plainly = |way: Way| [(way.0, way.1, Goal::None)];
+    peers::dump(stage, report, beside(full.seconds), &plainly(peers::DUMPS[0])).await?;
+    peers::restore(stage, report, beside(restored.seconds), &plainly(peers::RESTORES[0])).await?;
+    Ok(client.database(&database).drop().await?)
 }
 
 /// Time for each MB, and memory, at 1x, 4x and 16x: both should stay what they are.

@@ -4,7 +4,7 @@ use super::{
     add,
     floors::{Floor, copy, drain},
     house::{House, Took},
-    peers,
+    peers::{self, Beside},
 };
 use crate::{
     Outcome,
@@ -43,7 +43,8 @@ pub async fn measure(stage: &mut Stage, report: &mut Report) -> Outcome<()> {
     let stream = stream_bytes(stage).await?;
     report.add("mixed_stored_to_stream_zstd_3_ratio", full.figure("stored_bytes")? / stream, Goal::AtMost(1.0));
     let backup_s = median(fulls.iter().map(|took| took.seconds).collect());
-    peers::dump(stage, report, DATABASE, backup_s).await?;
+    let beside = Beside { chapter: "mixed", database: DATABASE, ours_s: backup_s };
+    peers::dump(stage, report, beside, &peers::DUMPS).await?;
     verified(report, "mixed_verify", &house, &full, Goal::AtLeast(0.8))?;
     unchanged(stage, report, &house, &full).await?;
     let latest = changes(stage, report, &house, &full, backup_s).await?;
@@ -140,5 +141,6 @@ async fn restored(stage: &mut Stage, report: &mut Report, house: &House, backup:
     add(report, "mixed_restore", &took);
     report.add("mixed_restore_to_insert_floor_ratio", took.seconds / floor.seconds, Goal::None);
     client.database("bench_restored").drop().await?;
-    peers::restore(stage, report, DATABASE, took.seconds).await
+    let beside = Beside { chapter: "mixed", database: DATABASE, ours_s: took.seconds };
+    peers::restore(stage, report, beside, &peers::RESTORES).await
 }

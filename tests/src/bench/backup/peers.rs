@@ -16,25 +16,47 @@ use tokio::{process::Command, time::sleep};
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Measures `mongodump --archive`, plain and with `--gzip`.
+/// A way of using a tool: its name, an argument, and what our time may be to its.
+pub type Way = (&'static str, Option<&'static str>, Goal);
+
+/// `mongodump --archive`, plain and with `--gzip`.
+pub const DUMPS: [Way; 2] = [("plain", None, Goal::AtMost(1.25)), ("gzip", Some("--gzip"), Goal::AtMost(1.0 / 3.5))];
+
+/// `mongorestore`, by default and with four insertion workers.
+pub const RESTORES: [Way; 2] = [
+    ("default", None, Goal::AtMost(0.5)),
+    ("4_workers", Some("--numInsertionWorkersPerCollection=4"), Goal::AtMost(1.0 / 1.25)),
+];
+
+/// What a chapter measures beside the tools.
+#[derive(Debug, Clone, Copy)]
+pub struct Beside<'a> {
+    pub chapter: &'a str,
+    pub database: &'a str,
+    /// Our time for the same.
+    pub ours_s: f64,
+}
+
+/// Measures `mongodump --archive`.
 #[allow(clippy::cast_precision_loss)] // Archives of a bench are below 2^52 bytes.
-pub async fn dump(stage: &Stage, report: &mut Report, database: &str, backup_s: f64) -> Outcome<()> {
+pub async fn dump(stage: &Stage, report: &mut Report, beside: Beside<'_>, ways: &[Way]) -> Outcome<()> {
+    let Beside { chapter, database, ours_s } = beside;
     let Some(kit) = Kit::unpack(stage, "mongodump")? else { return Ok(()) };
-    for (name, more, goal) in [("plain", None, Goal::AtMost(1.25)), ("gzip", Some("--gzip"), Goal::AtMost(1.0 / 3.5))] {
+    for (way, more, goal) in ways {
         let archive = kit.dir.path().join("archive");
         let into = format!("--archive={}", archive.display());
         let mut command = kit.command("mongodump");
-        let seconds =
-            measure(report, &format!("mongodump_{name}"), command.arg(format!("--db={database}")).arg(into).args(more))
-                .await?;
-        report.add(format!("mongodump_{name}_stored_mb"), fs::metadata(&archive)?.len() as f64 / 1e6, Goal::None);
-        report.add(format!("mixed_backup_to_mongodump_{name}_ratio"), backup_s / seconds, goal);
+        let name = format!("{chapter}_mongodump_{way}");
+        let seconds = measure(report, &name, command.arg(format!("--db={database}")).arg(into).args(*more)).await?;
+        report.add(format!("{name}_stored_mb"), fs::metadata(&archive)?.len() as f64 / 1e6, Goal::None);
+        report.add(format!("{chapter}_backup_to_mongodump_{way}_ratio"), ours_s / seconds, *goal);
     }
     Ok(())
 }
 
-/// Measures `mongorestore`, by default and with four insertion workers.
-pub async fn restore(stage: &Stage, report: &mut Report, database: &str, restore_s: f64) -> Outcome<()> {
+/// Measures `mongorestore`.
+pub async fn restore(stage: &Stage, report: &mut Report, beside: Beside<'_>, ways: &[Way]) -> Outcome<()> {
+    let Beside { chapter, database, ours_s } = beside;
     let (Some(dump), Some(kit)) = (Kit::unpack(stage, "mongodump")?, Kit::unpack(stage, "mongorestore")?) else {
         return Ok(());
     };
@@ -44,13 +66,12 @@ pub async fn restore(stage: &Stage, report: &mut Report, database: &str, restore
         return Err("mongodump failed".into());
     }
     let client = stage.deployment.client()?;
-    let ways = [("default", None, 0.5), ("4_workers", Some("--numInsertionWorkersPerCollection=4"), 1.0 / 1.25)];
-    for (name, more, goal) in ways {
+    for (way, more, goal) in ways {
         let renamed = [format!("--nsFrom={database}.*"), "--nsTo=bench_mongorestored.*".into()];
         let mut command = kit.command("mongorestore");
-        let seconds =
-            measure(report, &format!("mongorestore_{name}"), command.arg(&archive).args(renamed).args(more)).await?;
-        report.add(format!("mixed_restore_to_mongorestore_{name}_ratio"), restore_s / seconds, Goal::AtMost(goal));
+        let name = format!("{chapter}_mongorestore_{way}");
+        let seconds = measure(report, &name, command.arg(&archive).args(renamed).args(*more)).await?;
+        report.add(format!("{chapter}_restore_to_mongorestore_{way}_ratio"), ours_s / seconds, *goal);
         client.database("bench_mongorestored").drop().await?;
     }
     Ok(())
