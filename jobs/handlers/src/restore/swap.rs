@@ -1,4 +1,4 @@
-//! The swap: puts what was staged and proven in its place, one collection after the other, only ever forward.
+//! The swap: puts what was staged and proven in its place, each collection by itself and several at once, only ever forward.
 //!
 //! Invariant: a step is done if and only if the target has the staged identity. Each step looks first, so that it can
 //! be done again by anybody at any time; and each command names the identities that it expects, so that whoever comes
