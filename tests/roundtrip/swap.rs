@@ -148,6 +148,7 @@ async fn what_somebody_else_has_made_meanwhile_is_left_alone() {
     };
     assert_eq!((failure.code.as_str(), failure.retryable), ("changed_by_others", false));
     assert!(failure.message.contains("users") && failure.message.contains("words"), "{}", failure.message);
+    assert!(!failure.message.contains("  "), "it reads like a sentence: {}", failure.message);
     for name in ["users", "words"] {
         assert_eq!(client.collection::<Document>(name).count_documents(doc! {}).await.expect("counted"), 1);
     }

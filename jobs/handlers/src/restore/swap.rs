@@ -207,7 +207,9 @@ impl Swap<'_> {
         Error::refused(
             "changed_by_others",
             format!(
-                "somebody has changed {} in '{}' since this restore began, so it was left alone ({} in all; the others are                  swapped): drop it or rename it away, or drop its staging collection ({}...) to give the restored one up;                  then resume the job",
+                "somebody has changed {} in '{}' since this restore began, so it was left alone ({} in all; the others are \
+                 swapped): drop it or rename it away, or drop its staging collection ({}...) to give the restored one up; \
+                 then resume the job",
                 list.join(", "),
                 self.list.database,
                 names.len(),
