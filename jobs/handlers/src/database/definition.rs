@@ -50,7 +50,9 @@ pub(crate) fn indexes_to_create(options: &Document, indexes: &[Document]) -> Vec
 /// Whether documents that were there before one of these indexes may break it: being prepared to become unique, it refuses
 /// the same from documents that come.
 pub(crate) fn may_hold_duplicates(indexes: &[Document]) -> bool {
-    indexes.iter().any(|index| index.get_bool("prepareUnique").unwrap_or_default())
+    // Whatever isn't false: the server takes numbers for it, too.
+    let is_prepared = |index: &Document| index.get("prepareUnique").is_some_and(|value| *value != Bson::Boolean(false));
+    indexes.iter().any(is_prepared)
 }
 
 /// Whether the index comes with the collection.
@@ -137,6 +139,14 @@ mod tests {
         let expiry = expiry(&options, &indexes);
         assert_eq!(expiry.collection, Some(Bson::Int32(60)));
         assert_eq!(expiry.indexes, [("t".to_owned(), Bson::Int32(5))]);
+    }
+
+    #[test]
+    fn an_index_that_is_to_become_unique_may_hold_duplicates() {
+        let index =
+            |value: Bson| [doc! { "key": { "a": 1 }, "name": "a" }, doc! { "key": { "b": 1 }, "prepareUnique": value }];
+        assert!(may_hold_duplicates(&index(Bson::Boolean(true))) && may_hold_duplicates(&index(Bson::Int32(1))));
+        assert!(!may_hold_duplicates(&index(Bson::Boolean(false))) && !may_hold_duplicates(&[doc! { "unique": true }]));
     }
 
     #[test]

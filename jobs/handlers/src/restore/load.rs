@@ -165,7 +165,9 @@ pub(crate) fn check_write_errors(into: &Identified, reply: &Document, resumes: b
     for code in codes {
         if !(resumes && code == code::DUPLICATE_KEY) {
             let doing = format!("write to {}.{}", into.database, into.storage);
-            return Err(Error::answer(&doing, false, code, "", ""));
+            // The server names no write error.
+            let name = if code == code::DUPLICATE_KEY { "DuplicateKey: a unique index refuses a document" } else { "" };
+            return Err(Error::answer(&doing, false, code, name, ""));
         }
     }
     Ok(errors.len())
@@ -181,7 +183,8 @@ mod tests {
         let into = Identified { database: "d".into(), storage: "c".into(), uuid: bson::Uuid::new() };
         let reply = doc! { "n": 1, "writeErrors": [{ "index": 0, "code": 11000 }] };
         assert_eq!(check_write_errors(&into, &reply, true).expect("fine"), 1);
-        assert!(check_write_errors(&into, &reply, false).is_err());
+        let told = check_write_errors(&into, &reply, false).expect_err("refused").to_string();
+        assert!(told.contains("unique index"), "{told}");
         let foreign = doc! { "n": 0, "writeErrors": [{ "index": 0, "code": 361 }] };
         let error = check_write_errors(&into, &foreign, true).expect_err("refused");
         assert_eq!(error.server_code(), Some(code::UUID_MISMATCH));
