@@ -93,6 +93,9 @@ pub struct WorkerView {
     /// What it has counted since its start: `claimed`, `claim_attempts`, `wakes` and what became of them.
     #[serde(default)]
     pub counts: BTreeMap<String, i64>,
+    /// What is wrong there; also in `GET /health`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
     /// When it was heard of last, by the primary's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_at: Option<String>,

@@ -4,7 +4,7 @@ use super::context::{Claim, Stored};
 use bson::Document;
 use lucid_embedded::{Deployment, Options};
 use lucid_handlers::{Environment, HandlerOptions, Pace, registry};
-use lucid_ports::{Handler, JobError, Store, memory::MemoryStore};
+use lucid_ports::{Handler, JobError, Problems, Store, memory::MemoryStore};
 use lucid_repository::{InitOptions, Location, Repository, Unlock};
 use lucid_schemas::{
     BackupSpec, JobId, Kind, ManifestName, RepositoryName, RestoreSpec, Spec, State, VerifyLevel, VerifySpec,
@@ -73,6 +73,7 @@ impl World {
             ops_database: "lucid_ops".into(),
             options: HandlerOptions { batch_bytes: 64 << 10, silence_ms: 10_000, ..HandlerOptions::default() },
             pace: Pace::default(),
+            problems: Problems::default(),
         };
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let environment = Arc::new(environment);
@@ -91,9 +92,10 @@ impl World {
 
     /// The same world with a worker of other manners.
     pub fn with_worker(mut self, pace: Pace, change: impl FnOnce(&mut HandlerOptions)) -> Self {
-        let Environment { client, repositories, ops_database, mut options, .. } = Environment::clone(&self.environment);
+        let Environment { client, repositories, ops_database, mut options, problems, .. } =
+            Environment::clone(&self.environment);
         change(&mut options);
-        self.environment = Arc::new(Environment { client, repositories, ops_database, options, pace });
+        self.environment = Arc::new(Environment { client, repositories, ops_database, options, pace, problems });
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         self.handlers = registry(&self.environment, &store);
         self

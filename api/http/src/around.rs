@@ -29,6 +29,9 @@ impl Around {
             ))
         };
         let mut problems: Vec<String> = self.workers.iter().filter_map(skewed).collect();
+        for worker in &self.workers {
+            problems.extend(worker.problems.iter().map(|problem| format!("worker {}: {problem}", worker.name)));
+        }
         problems.extend(self.pauses.iter().map(paused));
         problems
     }
@@ -55,6 +58,7 @@ pub(crate) fn worker(card: &WorkerCard) -> WorkerView {
         running: card.running,
         clock_skew_ms: card.clock_skew_ms,
         counts: card.counts.clone(),
+        problems: card.problems.clone(),
         seen_at: card.seen_at.map(|at| json::time(Stamp::At(at))),
     }
 }

@@ -85,6 +85,7 @@ pub async fn announce(ops: &Database, card: &WorkerCard) -> Result<(), StoreErro
         "labels": &card.reach.labels,
         "clock_skew_ms": card.clock_skew_ms,
         "counts": card.counts.iter().map(|(name, count)| (name.clone(), (*count).into())).collect::<Document>(),
+        "problems": &card.problems,
     };
     let seen = doc! { "$mergeObjects": [literal(stored), { "seen_at": "$$NOW" }] };
     upsert(ops, WORKERS, &card.name, seen.into()).await.map(drop)
@@ -115,6 +116,8 @@ pub async fn workers(ops: &Database, within: Duration) -> Result<Vec<WorkerCard>
         clock_skew_ms: Option<i64>,
         #[serde(default)]
         counts: BTreeMap<String, i64>,
+        #[serde(default)]
+        problems: Vec<String>,
         seen_at: DateTime,
     }
     let within_ms = i64::try_from(within.as_millis()).unwrap_or(i64::MAX);
@@ -131,6 +134,7 @@ pub async fn workers(ops: &Database, within: Duration) -> Result<Vec<WorkerCard>
             running: stored.running,
             clock_skew_ms: stored.clock_skew_ms,
             counts: stored.counts,
+            problems: stored.problems,
             reach: Reach {
                 kinds: kinds.collect(),
                 repositories: stored.repositories,

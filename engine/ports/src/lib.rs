@@ -22,6 +22,7 @@ pub mod feed;
 pub mod handler;
 pub mod history;
 pub mod memory;
+pub mod problems;
 pub mod schedules;
 pub mod store;
 
@@ -31,6 +32,7 @@ pub use context::{ContextError, JobContext};
 pub use feed::{Birth, Feed, Wake};
 pub use handler::{Ending, Handler, JobError};
 pub use history::{CatchUpError, Caught, Change, History, Joined, News, Recent, ResumeToken};
+pub use problems::Problems;
 pub use schedules::ScheduleStore;
 pub use store::{
     BoundKey, Detail, Enqueue, IDEMPOTENCY_MS, JobFilter, ListPage, Outcome, Pause, Reach, Renewal, Store, StoreError,

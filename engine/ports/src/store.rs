@@ -255,6 +255,8 @@ pub struct WorkerCard {
     pub clock_skew_ms: Option<i64>,
     /// What it has counted since its start, by name: claims, attempts, wake-ups and what became of them.
     pub counts: BTreeMap<String, i64>,
+    /// What is wrong there, a sentence each.
+    pub problems: Vec<String>,
     /// When it was heard of last, by the primary's clock; ignored when written.
     pub seen_at: Option<DateTime>,
 }

@@ -1,6 +1,7 @@
 //! How a worker behaves; every default with its reason.
 
 use bson::DateTime;
+use lucid_ports::Problems;
 use std::time::Duration;
 
 /// How a worker behaves.
@@ -28,6 +29,8 @@ pub struct WorkerOptions {
     pub grace_ms: u64,
     /// This node's clock; only hints are taken from it, and its skew is shown.
     pub wall_clock: fn() -> DateTime,
+    /// What is wrong at this worker, by all who find it; told with its card.
+    pub problems: Problems,
 }
 
 impl WorkerOptions {
@@ -45,6 +48,7 @@ impl WorkerOptions {
             retention: None,
             grace_ms: 20_000,
             wall_clock: DateTime::now,
+            problems: Problems::default(),
         }
     }
 

@@ -98,6 +98,7 @@ mod tests {
             reach,
             clock_skew_ms: None,
             counts: BTreeMap::new(),
+            problems: Vec::new(),
             seen_at: None,
         }
     }

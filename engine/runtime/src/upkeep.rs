@@ -24,6 +24,7 @@ pub async fn announce(
         reach,
         clock_skew_ms: clock_skew_ms(&*store, options.wall_clock).await,
         counts: counts(&metrics),
+        problems: options.problems.sentences(),
         seen_at: None,
     };
     if let Err(error) = store.announce(&card).await {

@@ -1,6 +1,7 @@
 //! What the handlers of one worker share.
 
 use crate::{Pace, database::Server, error::Error};
+use lucid_ports::Problems;
 use lucid_repository::Repository;
 use lucid_schemas::{RepositoryName, Request};
 use std::{collections::BTreeMap, num::NonZero, time::Duration};
@@ -19,6 +20,8 @@ pub struct Environment {
     pub options: HandlerOptions,
     /// How fast documents may be read and written.
     pub pace: Pace,
+    /// Where what is wrong at this worker is told.
+    pub problems: Problems,
 }
 
 /// What can be tuned.

@@ -104,6 +104,7 @@ pub(super) async fn start(
         ops_database: ops_database.to_owned(),
         options: manners.options,
         pace: manners.pace,
+        problems: options.problems.clone(),
     };
     let reach = Reach { repositories: reached, labels, ..Reach::default() };
     let feed = connection.feed().await.map_err(Exit::failed)?;

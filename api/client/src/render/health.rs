@@ -49,6 +49,7 @@ mod tests {
             labels: Vec::new(),
             clock_skew_ms: Some(3),
             counts: std::collections::BTreeMap::new(),
+            problems: Vec::new(),
             seen_at: None,
             repositories: vec!["main".into(), "offsite".into()],
             capacity: 2,

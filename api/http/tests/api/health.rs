@@ -40,6 +40,17 @@ async fn what_somebody_should_look_at_is_named() {
 }
 
 #[actix_web::test]
+async fn what_a_worker_says_of_itself_is_told() {
+    let world = World::new().await;
+    world.worker_with(&["main"], &["repository 'main' is away: mount it"]).await;
+    let body = world.get("/health").await.body;
+    assert_eq!(body["status"], "degraded");
+    assert!(problems(&body).contains("worker w: repository 'main' is away: mount it"), "{body}");
+    let listed = world.get("/workers").await.body;
+    assert_eq!(listed["workers"][0]["problems"][0], "repository 'main' is away: mount it");
+}
+
+#[actix_web::test]
 async fn a_service_without_its_store_is_down() {
     let world = World::new().await;
     world.store.away.store(true, Ordering::SeqCst);

@@ -138,6 +138,11 @@ impl World {
 
     /// A worker that is alive.
     pub async fn worker(&self, repositories: &[&str]) {
+        self.worker_with(repositories, &[]).await;
+    }
+
+    /// A worker that is alive, and says that something is wrong.
+    pub async fn worker_with(&self, repositories: &[&str], problems: &[&str]) {
         let card = WorkerCard {
             name: "w".into(),
             version: "0.1.0".into(),
@@ -150,6 +155,7 @@ impl World {
             },
             clock_skew_ms: None,
             counts: [("claim_attempts".to_owned(), 12), ("claimed".to_owned(), 10)].into(),
+            problems: problems.iter().map(ToString::to_string).collect(),
             seen_at: None,
         };
         self.store.announce(&card).await.expect("announced");

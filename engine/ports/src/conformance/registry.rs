@@ -31,6 +31,7 @@ pub(super) async fn workers_come_and_go(bench: Bench) {
     let card = |name: &str, running| WorkerCard {
         clock_skew_ms: Some(-3),
         counts: [("claimed".to_owned(), i64::from(running)), ("$looks".to_owned(), i64::MAX)].into(),
+        problems: vec![format!("{name}: $problem"); usize::try_from(running).unwrap_or(0)],
         name: name.into(),
         version: "1.0".into(),
         capacity: 4,

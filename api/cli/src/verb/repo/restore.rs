@@ -18,7 +18,7 @@ use crate::{
 use bson::{DateTime, Document};
 use lucid_client::sink_for_stderr;
 use lucid_handlers::{DirectJob, Environment, HandlerOptions, Pace, RestoreHandler};
-use lucid_ports::{Handler, JobError};
+use lucid_ports::{Handler, JobError, Problems};
 use lucid_repository::Salvaged;
 use lucid_schemas::{
     Failure, JobId, Kind, ManifestName, Progress, RepositoryName, Request, RestoreSpec, Spec, http::ProgressView,
@@ -57,6 +57,7 @@ pub async fn run(args: RepoRestoreArgs) -> Result<(), Exit> {
         ops_database: args.mongo.ops_database.clone(),
         options: HandlerOptions::default(),
         pace: Pace::default(),
+        problems: Problems::default(),
     };
     let environment = Arc::new(environment);
     let salvaged = if args.salvage { Some(salvage(&args, &picked, &mut shutdown).await?) } else { None };
