@@ -17,6 +17,10 @@ const FORMAT: i32 = 1;
 const DELTA: &str = "delta";
 /// The feature of repositories whose chunk lists hold sums.
 const SUMS: &str = "sums";
+/// The feature of repositories that no program opens which knows only manifests of format 1.
+const CLUSTERS: &str = "clusters";
+/// What this program knows, and new repositories have. Those that are there never get another one: their config isn't written again.
+const FEATURES: [&str; 3] = [DELTA, SUMS, CLUSTERS];
 
 /// Identity and parameters of a repository.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,7 +49,7 @@ impl Config {
     pub(crate) fn new(options: &InitOptions, encrypted: bool, create_only: bool) -> Result<Self, RepositoryError> {
         Ok(Self {
             format: FORMAT,
-            features: vec![DELTA.into(), SUMS.into()],
+            features: FEATURES.map(String::from).to_vec(),
             repository: binary(&random::<16>()?),
             created_at: DateTime::now(),
             encrypted,
@@ -95,7 +99,7 @@ impl StoredConfig {
             return Err(unsupported(format!("format {format}")));
         }
         let config: Config = bson::deserialize_from_slice(inner.as_bytes()).map_err(|error| bad(&error.to_string()))?;
-        if let Some(feature) = config.features.iter().find(|feature| ![DELTA, SUMS].contains(&feature.as_str())) {
+        if let Some(feature) = config.features.iter().find(|feature| !FEATURES.contains(&feature.as_str())) {
             return Err(unsupported(format!("feature {feature:?}")));
         }
         config.chunk.check().map_err(|problem| bad(&problem))?;

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 
 use crate::{
-    BackupReader, BackupWriter, CollectionEntry, Compression, DocumentBatch, Domain, Manifest, ManifestRef, RawChunk,
-    Repository, RepositoryError, VerifyLevel, WriteStats,
+    BackupReader, BackupWriter, CollectionEntry, Compression, DocumentBatch, Domain, MANIFEST_FORMAT, Manifest,
+    ManifestRef, RawChunk, Repository, RepositoryError, VerifyLevel, WriteStats,
 };
 
 /// So often a copy begins again because a prune of the target came between.
@@ -115,8 +115,15 @@ impl Copy<'_> {
         let copied_from = Some(origin.to_owned());
         let generation = writer.generation();
         let former_hashes = Vec::new();
-        let manifest =
-            Manifest { domain, generation, copied_from, former_hashes, collections, ..self.manifest.clone() };
+        let manifest = Manifest {
+            format: MANIFEST_FORMAT,
+            domain,
+            generation,
+            copied_from,
+            former_hashes,
+            collections,
+            ..self.manifest.clone()
+        };
         let reference = writer.write_manifest(&manifest).await?;
         Ok(CopyReport { reference, stats: writer.stats(), was_there: false })
     }

@@ -199,7 +199,7 @@ async fn read<T: Numbered>(vault: &Vault, object: &str, number: i64) -> Result<(
 
 /// A part of a generation that has the number in its name.
 pub(crate) fn decode<T: Numbered>(object: &str, number: i64, body: &[u8]) -> Result<T, RepositoryError> {
-    let read: T = limits::decode(object, body, ("generation", FORMAT))?;
+    let read: T = limits::decode(object, body, ("generation", FORMAT..=FORMAT))?;
     if read.number() == number {
         Ok(read)
     } else {

@@ -205,6 +205,22 @@ async fn a_golden_repository_with_other_features_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_owner_of_before_is_written_anew_so_that_older_programs_prune_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let golden = copies(folder.path()).into_iter().find(|golden| golden.name == "v2_owned").expect("there");
+    let repository = golden.open().await;
+    let before = repository.owner().await.expect("told").expect("owned");
+    assert!(repository.claim("first-1", false).await.is_err(), "another one's");
+    assert_eq!(repository.owner().await.expect("told").as_ref(), Some(&before), "which isn't touched");
+    assert!(!repository.claim("second-2", false).await.expect("its own"));
+    let after = repository.owner().await.expect("told").expect("owned");
+    assert_eq!((&after.cluster, after.since), (&before.cluster, before.since));
+    assert_ne!(after, before, "its format is the one that older programs don't read");
+    assert!(!repository.claim("second-2", false).await.expect("its own"));
+    assert_eq!(repository.owner().await.expect("told").as_ref(), Some(&after), "once is enough");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "makes golden repositories for a new version; those that are there stay as they are"]
 async fn make_golden_repositories() {
     for kind in ["sealed", "both_domains", "rotated", "renewed", "owned"] {

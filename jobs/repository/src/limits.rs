@@ -1,6 +1,8 @@
 //! What no honest object exceeds. Sizes and nesting are bounded before anything is read into memory or parsed: someone who can
 //! write to the folder must not be able to exhaust or crash who reads it.
 
+use std::ops::RangeInclusive;
+
 use bson::{RawBsonRef, RawDocument};
 use serde::de::DeserializeOwned;
 
@@ -71,16 +73,16 @@ pub(crate) fn nested(levels: usize) -> bson::RawDocumentBuf {
     inner
 }
 
-/// The body of a small record, which says its own `format`: what it is called, and the one that this program reads.
+/// The body of a small record, which says its own `format`: what it is called, and those that this program reads.
 pub(crate) fn decode<T: DeserializeOwned>(
     object: &str,
     body: &[u8],
-    (what, format): (&str, i32),
+    (what, formats): (&str, RangeInclusive<i32>),
 ) -> Result<T, RepositoryError> {
     let damaged = |problem: String| RepositoryError::damaged(object, problem);
     let raw = RawDocument::from_bytes(body).map_err(|error| damaged(error.to_string()))?;
     let found = raw.get_i32("format").unwrap_or_default();
-    if found != format {
+    if !formats.contains(&found) {
         let needs = format!("{what} format {found}");
         return Err(RepositoryError::UnsupportedVersion { object: object.into(), needs });
     }

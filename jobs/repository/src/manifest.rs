@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 use crate::{ContentOrder, Damage, Domain, RepositoryError, limits};
 
 /// The version of [`Manifest`] that this program writes.
-pub const MANIFEST_FORMAT: i32 = 1;
+pub const MANIFEST_FORMAT: i32 = 2;
+/// The first version, which knew of no clusters.
+const FIRST_FORMAT: i32 = 1;
 
 /// What one backup consists of. Unknown fields are ignored by readers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// [`MANIFEST_FORMAT`].
+    /// [`MANIFEST_FORMAT`], or an earlier one.
     pub format: i32,
     /// The job that made it.
     pub job: String,
@@ -19,6 +21,9 @@ pub struct Manifest {
     pub epoch: i64,
     /// Where its chunks are; must be the domain of the writer.
     pub domain: Domain,
+    /// The id of the cluster whose job made it; none where that isn't known, as in manifests of format 1. Copies keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// The generation of its writer ([`crate::BackupWriter::generation`]): how many prunes had begun before.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub generation: i64,
@@ -56,9 +61,9 @@ impl Manifest {
     pub(crate) fn decode(key: &str, body: &[u8]) -> Result<Self, RepositoryError> {
         let damaged = |problem: String| RepositoryError::damaged(key, problem);
         let raw = RawDocument::from_bytes(body).map_err(|error| damaged(error.to_string()))?;
-        let format = raw.get_i32("format").ok();
-        if format != Some(MANIFEST_FORMAT) {
-            let needs = format!("manifest format {}", format.unwrap_or_default());
+        let format = raw.get_i32("format").unwrap_or_default();
+        if !(FIRST_FORMAT..=MANIFEST_FORMAT).contains(&format) {
+            let needs = format!("manifest format {format}");
             return Err(RepositoryError::UnsupportedVersion { object: key.into(), needs });
         }
         if !limits::is_shallow(raw, limits::MANIFEST_DEPTH) {

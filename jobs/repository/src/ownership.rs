@@ -16,7 +16,9 @@ use crate::store::Created;
 use crate::vault::Vault;
 use crate::{Damage, Repository, RepositoryError, masters};
 
-const FORMAT: i32 = 1;
+/// Programs that know only the first one would judge all clusters' backups as the owner's: they can't read this, and prune nothing.
+const FORMAT: i32 = 2;
+const FIRST_FORMAT: i32 = 1;
 /// So often a claim is begun again because another one came first.
 const TRIES: usize = 4;
 
@@ -55,7 +57,11 @@ impl Repository {
             let found = newest(&vault).await?;
             let number = found.as_ref().map_or(0, |(number, _)| *number);
             match found {
-                Some((_, Ok((owner, _)))) if owner.cluster == cluster => return Ok(is_new),
+                Some((_, Ok((owner, _)))) if owner.cluster == cluster && owner.format == FORMAT => return Ok(is_new),
+                Some((_, Ok((owner, _)))) if owner.cluster == cluster => {
+                    write(&vault, number, cluster, owner.since).await?;
+                    continue;
+                }
                 // Once it was taken, whoever takes it later is right.
                 Some((_, Ok((owner, _)))) if !take || is_new => {
                     let Owner { cluster: other, since, .. } = owner;
@@ -144,7 +150,7 @@ async fn read(vault: &Vault, number: u32) -> Result<(Owner, u32), RepositoryErro
 
 /// The body of such a record.
 pub(crate) fn decode(object: &str, body: &[u8]) -> Result<Owner, RepositoryError> {
-    let owner: Owner = limits::decode(object, body, ("owner", FORMAT))?;
+    let owner: Owner = limits::decode(object, body, ("owner", FIRST_FORMAT..=FORMAT))?;
     if is_job(&owner.cluster) { Ok(owner) } else { Err(RepositoryError::damaged(object, "it names no cluster")) }
 }
 
@@ -197,7 +203,7 @@ mod tests {
         for bad in ["", "a\u{1b}[2J", &"x".repeat(129)] {
             assert!(decode("owners/1", &body(bad)).expect_err("bad").damage().is_some(), "{bad:?}");
         }
-        let later = serialize_to_vec(&doc! { "format": 2 }).expect("small");
+        let later = serialize_to_vec(&doc! { "format": 3 }).expect("small");
         assert!(matches!(decode("owners/1", &later), Err(RepositoryError::UnsupportedVersion { .. })));
         assert!(matches!(decode("owners/1", b"\x05"), Err(RepositoryError::Damaged { .. })));
     }

@@ -13,7 +13,10 @@ use crate::object_name::{Folder, ManifestName};
 use crate::prune::needs_older_copies;
 use crate::repository::manifest_objects;
 use crate::vault::Vault;
-use crate::{BackupWriter, Compression, Domain, Manifest, ManifestEntry, Repository, RepositoryError, VerifyLevel};
+use crate::{
+    BackupWriter, Compression, Domain, MANIFEST_FORMAT, Manifest, ManifestEntry, Repository, RepositoryError,
+    VerifyLevel,
+};
 
 /// So often a backup is begun again because a prune came between.
 const TRIES: usize = 4;
@@ -202,7 +205,8 @@ impl Work<'_> {
         let mut former_hashes = old.former_hashes;
         former_hashes.push(old.hash);
         let generation = writer.generation();
-        let sealed = Manifest { generation, former_hashes, collections, ..manifest.clone() };
+        let format = MANIFEST_FORMAT;
+        let sealed = Manifest { format, generation, former_hashes, collections, ..manifest.clone() };
         writer.write_manifest(&sealed).await?;
         repository.repin(&entry.key).await?;
         let found = repository.manifests_of(&entry.job).await?;

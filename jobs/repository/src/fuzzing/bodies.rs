@@ -98,6 +98,7 @@ pub(super) fn some_manifest() -> Vec<u8> {
         database: "lucid".into(),
         selected: Some(vec!["people".into()]),
         copied_from: None,
+        cluster: Some("cluster-1".into()),
         former_hashes: Vec::new(),
         started_at: DateTime::from_millis(1),
         finished_at: DateTime::from_millis(2),

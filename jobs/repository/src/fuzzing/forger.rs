@@ -293,6 +293,7 @@ impl<'a> Forger<'a> {
             database: "lucid".into(),
             selected: None,
             copied_from: None,
+            cluster: Some("cluster-1".into()),
             former_hashes: Vec::new(),
             started_at: at,
             finished_at: at,

@@ -134,6 +134,7 @@ mod tests {
             generation: 0,
             selected: None,
             copied_from: None,
+            cluster: None,
             former_hashes: Vec::new(),
             format: 1,
             job: job.into(),

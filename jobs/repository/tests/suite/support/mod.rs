@@ -167,6 +167,7 @@ pub fn manifest(job: &str, epoch: i64, domain: Domain, collections: Vec<Collecti
         database: "secretdatabase".into(),
         selected: None,
         copied_from: None,
+        cluster: Some("cluster-1".into()),
         former_hashes: Vec::new(),
         started_at: DateTime::from_millis(1),
         finished_at: DateTime::from_millis(2),
