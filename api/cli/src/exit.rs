@@ -1,5 +1,6 @@
 //! How the program ends.
 
+use crate::output;
 use std::{fmt, process::ExitCode};
 
 /// An end other than "done", with what to tell the user.
@@ -35,7 +36,7 @@ impl Exit {
     /// Says why on standard error.
     pub fn tell(&self) {
         if !self.message.is_empty() {
-            eprintln!("lucid-ops: {}", self.message);
+            output::say(format_args!("lucid-ops: {}", self.message));
         }
     }
 

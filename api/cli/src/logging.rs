@@ -10,7 +10,12 @@ pub const VERB: &str = "warn";
 /// Starts logging at the level of `LUCID_LOG`, else at this one.
 pub fn start(json: bool, default: &str) {
     let filter = EnvFilter::try_from_env("LUCID_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        // What can't be logged is lost: saying so on the same full disk would panic.
+        .log_internal_errors(false);
     if json {
         builder.json().init();
     } else {

@@ -4,6 +4,7 @@ mod args;
 mod exit;
 mod logging;
 mod memory;
+mod output;
 mod repositories;
 mod role;
 mod secrets;
@@ -13,21 +14,38 @@ mod verb;
 use args::{Cli, Command};
 use clap::Parser;
 use exit::Exit;
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let Err(exit) = secrets::check_arguments(&arguments) {
-        return exit.report();
-    }
-    let cli = Cli::parse_from(arguments);
-    if matches!(cli.command, Command::Worker(_) | Command::Dev(_) | Command::Repo(_)) {
-        memory::bound();
-    }
-    match run(cli) {
+    match arguments().and_then(|arguments| parsed(&arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(exit) => exit.report(),
     }
+}
+
+/// The command line as text; what isn't text is named by its place.
+fn arguments() -> Result<Vec<String>, Exit> {
+    let read = |(place, argument): (usize, OsString)| {
+        argument.into_string().map_err(|argument| {
+            Exit::usage(format!(
+                "argument {place} ({}) isn't UTF-8, which everything here is named in",
+                argument.display()
+            ))
+        })
+    };
+    std::env::args_os().enumerate().map(read).collect()
+}
+
+fn parsed(arguments: &[String]) -> Result<(), Exit> {
+    secrets::check_arguments(arguments)?;
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error),
+    };
+    if matches!(cli.command, Command::Worker(_) | Command::Dev(_) | Command::Repo(_)) {
+        memory::bound();
+    }
+    run(cli)
 }
 
 fn run(cli: Cli) -> Result<(), Exit> {

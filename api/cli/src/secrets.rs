@@ -1,7 +1,11 @@
 //! The connection string: from a file or a variable, never from the command line, where every user of the machine reads it.
 
 use crate::{args::MongoArgs, exit::Exit};
-use std::{env, fs, path::Path};
+use std::{
+    env::{self, VarError},
+    fs,
+    path::Path,
+};
 
 /// The variable that holds the connection string.
 pub const URI_VARIABLE: &str = "MONGODB_URI";
@@ -37,8 +41,11 @@ fn shows_password(argument: &str) -> bool {
 pub fn mongodb_uri(mongo: &MongoArgs) -> Result<String, Exit> {
     let uri = match &mongo.mongodb_uri_file {
         Some(path) => read_secret(path)?,
-        None => env::var(URI_VARIABLE).map_err(|_| {
-            Exit::usage(format!("no connection string: set {URI_VARIABLE}, or name a file with --mongodb-uri-file"))
+        None => env::var(URI_VARIABLE).map_err(|error| match error {
+            VarError::NotPresent => {
+                Exit::usage(format!("no connection string: set {URI_VARIABLE}, or name a file with --mongodb-uri-file"))
+            }
+            VarError::NotUnicode(_) => Exit::usage(format!("the variable {URI_VARIABLE} isn't UTF-8")),
         })?,
     };
     Ok(uri.trim().to_owned())

@@ -2,7 +2,7 @@
 
 use crate::render::clean;
 use lucid_schemas::problem::Problem;
-use std::fmt;
+use std::{fmt, io};
 
 /// Why a call failed.
 #[derive(Debug)]
@@ -94,6 +94,21 @@ fn refused(f: &mut fmt::Formatter<'_>, problem: &Problem) -> fmt::Result {
 }
 
 impl std::error::Error for ClientError {}
+
+/// Why passing on what the API says ended early.
+#[derive(Debug)]
+pub enum RelayError {
+    /// The API.
+    Client(ClientError),
+    /// What it is passed on to.
+    Output(io::Error),
+}
+
+impl From<ClientError> for RelayError {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
 
 #[cfg(test)]
 mod tests {

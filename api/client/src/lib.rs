@@ -25,7 +25,7 @@ pub mod watch;
 pub mod whole;
 
 pub use client::Client;
-pub use error::ClientError;
+pub use error::{ClientError, RelayError};
 pub use live::live;
 pub use progress::{Silent, Sink, sink_for_stderr};
 pub use query::JobQuery;

@@ -1,10 +1,10 @@
 //! Following a job by its stream of events, through any break.
 
-use crate::{Client, ClientError, sse::Message, watch::is_over};
+use crate::{Client, ClientError, RelayError, sse::Message, watch::is_over};
 use lucid_schemas::http::{EndView, EventView, JobView, ProgressView};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    thread,
+    io, thread,
     time::{Duration, Instant},
 };
 
@@ -33,13 +33,13 @@ pub enum Told {
 /// the job as it is then. `trouble` hears of breaks.
 ///
 /// # Errors
-/// Where the API refuses, or doesn't answer for a minute.
+/// Where the API refuses, or doesn't answer for a minute, or where `tell` fails.
 pub fn live(
     client: &Client,
     job_id: &str,
-    tell: &mut dyn FnMut(&Told),
+    tell: &mut dyn FnMut(&Told) -> io::Result<()>,
     trouble: &mut dyn FnMut(&ClientError),
-) -> Result<JobView, ClientError> {
+) -> Result<JobView, RelayError> {
     let mut place = Place { seq: 0, ended: false };
     let mut answered: Option<Instant> = None;
     loop {
@@ -48,7 +48,9 @@ pub fn live(
             // The server ended it, to begin anew.
             Ok(None) => {}
             // Not answered at all so far: then a wrong address is likelier than a restart.
-            Err(error) if error.is_unreachable() && answered.is_some_and(|at| at.elapsed() < PATIENCE) => {
+            Err(RelayError::Client(error))
+                if error.is_unreachable() && answered.is_some_and(|at| at.elapsed() < PATIENCE) =>
+            {
                 trouble(&error);
             }
             Err(error) => return Err(error),
@@ -68,8 +70,8 @@ fn follow(
     job_id: &str,
     place: &mut Place,
     answered: &mut Option<Instant>,
-    tell: &mut dyn FnMut(&Told),
-) -> Result<Option<JobView>, ClientError> {
+    tell: &mut dyn FnMut(&Told) -> io::Result<()>,
+) -> Result<Option<JobView>, RelayError> {
     if !place.ended {
         let mut messages = client.job_stream(job_id, place.seq)?;
         while let Some(message) = client.message(&mut messages)? {
@@ -89,21 +91,29 @@ fn follow(
         }
         *answered = Some(Instant::now());
     }
-    if place.ended { client.job(job_id).map(Some) } else { Ok(None) }
+    if place.ended { Ok(Some(client.job(job_id)?)) } else { Ok(None) }
 }
 
-fn take(client: &Client, message: &Message, place: &mut Place, tell: &mut dyn FnMut(&Told)) -> Result<(), ClientError> {
+fn take(
+    client: &Client,
+    message: &Message,
+    place: &mut Place,
+    tell: &mut dyn FnMut(&Told) -> io::Result<()>,
+) -> Result<(), RelayError> {
     match message.event.as_str() {
         "end" => {
             read::<EndView>(client, message)?;
             place.ended = true;
         }
-        "progress" => tell(&Told::Progress { kind: "progress", progress: read(client, message)? }),
+        "progress" => {
+            let told = Told::Progress { kind: "progress", progress: read(client, message)? };
+            tell(&told).map_err(RelayError::Output)?;
+        }
         _ => {
             let event: EventView = read(client, message)?;
             if event.seq > place.seq {
                 place.seq = event.seq;
-                tell(&Told::Event(event));
+                tell(&Told::Event(event)).map_err(RelayError::Output)?;
             }
         }
     }

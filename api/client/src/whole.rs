@@ -1,6 +1,6 @@
 //! Going through all jobs: audit and export, through any break.
 
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, RelayError};
 use lucid_schemas::http::AuditReport;
 use serde_json::Value;
 use std::{
@@ -10,21 +10,6 @@ use std::{
 
 const PAUSE: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_mins(1);
-
-/// Why an export ended early.
-#[derive(Debug)]
-pub enum ExportError {
-    /// The API.
-    Client(ClientError),
-    /// What the lines are written to.
-    Output(io::Error),
-}
-
-impl From<ClientError> for ExportError {
-    fn from(error: ClientError) -> Self {
-        Self::Client(error)
-    }
-}
 
 /// Audits all jobs; `so_far` hears how far it is.
 ///
@@ -50,7 +35,7 @@ pub fn audit(client: &Client, so_far: &mut dyn FnMut(&AuditReport)) -> Result<Au
 ///
 /// # Errors
 /// Where the API refuses or doesn't come back, or where a line can't be written.
-pub fn export(client: &Client, write: &mut dyn FnMut(&str) -> io::Result<()>) -> Result<u64, ExportError> {
+pub fn export(client: &Client, write: &mut dyn FnMut(&str) -> io::Result<()>) -> Result<u64, RelayError> {
     let (mut lines, mut after) = (0, None::<String>);
     let mut answered: Option<Instant> = None;
     loop {
@@ -64,7 +49,7 @@ pub fn export(client: &Client, write: &mut dyn FnMut(&str) -> io::Result<()>) ->
         });
         match outcome {
             Ok(()) => return Ok(lines),
-            Err(ExportError::Client(error))
+            Err(RelayError::Client(error))
                 if error.is_unreachable() && answered.is_some_and(|at| at.elapsed() < PATIENCE) => {}
             Err(error) => return Err(error),
         }
@@ -76,12 +61,12 @@ fn part(
     client: &Client,
     after: Option<&str>,
     take: &mut dyn FnMut(&str, &str) -> io::Result<()>,
-) -> Result<(), ExportError> {
+) -> Result<(), RelayError> {
     let mut lines = client.export(after)?;
     while let Some(line) = client.line(&mut lines)? {
         let id = serde_json::from_str::<Value>(&line).ok().and_then(|job| Some(job.get("_id")?.as_str()?.to_owned()));
         let id = id.ok_or_else(|| client.odd("a line of its export is no job document"))?;
-        take(&id, &line).map_err(ExportError::Output)?;
+        take(&id, &line).map_err(RelayError::Output)?;
     }
     Ok(())
 }

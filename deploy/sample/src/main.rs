@@ -1,6 +1,8 @@
 //! `lucid-sample`: sample databases to try, judge and measure backups with. The connection string is taken from
 //! `MONGODB_URI`, never from an argument, for it may hold a password.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool of the tests: its output is read to the end")]
+
 use clap::{Parser, Subcommand};
 use lucid_sample::{compare_each, drain, fill, generate, prepare};
 use mongodb::Client;

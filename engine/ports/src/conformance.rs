@@ -3,6 +3,8 @@
 //! A check gets a [`Bench`] of its own with nothing in it, and panics where the store breaks a promise. No check waits
 //! for time to pass: a delay or a lease of a negative length is over at once, one of an hour is not over for long.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool of the tests: its output is read to the end")]
+
 mod agreement;
 mod birth;
 mod bulk;

@@ -49,6 +49,8 @@
 //! Each of `mutant`'s variants takes one safeguard away, in the wrappers here, never in the program; a test
 //! each for model and simulation shows that all of them are caught.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool of the tests: its output is read to the end")]
+
 #[cfg(test)]
 mod model;
 #[cfg(test)]

@@ -115,7 +115,12 @@ fn configure<B, K>(
     let mut pairs: Vec<(String, String)> = defaults.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     match settings {
         Some(settings) => pairs.extend(settings.iter().map(|(name, value)| (name.to_owned(), value.to_owned()))),
-        None => pairs.extend(env::vars().filter(|(name, _)| name.starts_with(prefix))),
+        // The environment may hold what isn't text: no variable of ours, then.
+        None => pairs.extend(
+            env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .filter(|(name, _)| name.starts_with(prefix)),
+        ),
     }
     let mut builder = builder;
     for (name, value) in pairs {

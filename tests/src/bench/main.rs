@@ -4,6 +4,8 @@
 //! how claims fare beside ever more finished jobs; `worker` is a worker in a process of its own; [`backup`] has chapters of its
 //! own. Invariant: a floor and what is compared with it are measured in turn, so that a busy machine slows both.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool of the tests: its output is read to the end")]
+
 mod backup;
 mod child;
 mod claims;

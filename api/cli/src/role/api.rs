@@ -1,7 +1,7 @@
 //! `lucid-ops api`: the HTTP API over the store.
 
 use super::{backup_schedule, check_listen, connect, node};
-use crate::{args::ApiArgs, exit::Exit, secrets::mongodb_uri, shutdown::Shutdown};
+use crate::{args::ApiArgs, exit::Exit, output, secrets::mongodb_uri, shutdown::Shutdown};
 use lucid_http::{ApiOptions, ApiState, Streams};
 use lucid_mongo::Connection;
 use std::net::{SocketAddr, TcpListener};
@@ -28,7 +28,7 @@ pub async fn run(args: ApiArgs) -> Result<(), Exit> {
     };
     let listener = listen(args.listen)?;
     // For scripts that let the system choose the port.
-    println!("listening on http://{}", listener.local_addr().map_err(Exit::failed)?);
+    output::announce(format_args!("listening on http://{}", listener.local_addr().map_err(Exit::failed)?));
     let stop = CancellationToken::new();
     let mut served = tokio::spawn(serve(connection, options, listener, stop.clone()));
     let ended_early = tokio::select! {

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     args::DevArgs,
     exit::Exit,
+    output,
     repositories::{Named, refused},
     shutdown::Shutdown,
 };
@@ -45,7 +46,7 @@ pub async fn run(args: DevArgs) -> Result<(), Exit> {
     let mut shutdown = Shutdown::listen()?;
     backup_schedule::read(&args.backups, DEFAULT_OPS_DATABASE)?;
     let dir = private_folder(&args.dir)?;
-    eprintln!("starting a private mongod in {} ...", dir.display());
+    output::say(format_args!("starting a private mongod in {} ...", dir.display()));
     let deployment = Deployment::start(Options {
         members: usize::from(args.members),
         mongod_port: Some(args.mongod_port),
@@ -57,7 +58,7 @@ pub async fn run(args: DevArgs) -> Result<(), Exit> {
     let outcome = serve(&args, &dir, &card, &deployment, &mut shutdown).await;
     // A card that tells of services that are gone would mislead.
     let _ = fs::remove_file(&card);
-    eprintln!("stopping ...");
+    output::say("stopping ...");
     let stopped = deployment.stop().await.map_err(Exit::failed);
     outcome.and(stopped)
 }
@@ -120,17 +121,16 @@ fn announce(card: &Card, path: &Path, deployment: &Deployment) -> Result<(), Exi
     let text = serde_json::to_string_pretty(card).map_err(Exit::failed)?;
     write_private(path, &text)
         .map_err(|error| Exit::failed(format!("{} can't be written: {error}", path.display())))?;
-    println!("MongoDB {} runs as replica set rs0, on loopback only.", card.mongodb_version);
-    if let Some(caution) = deployment.mongod().caution() {
-        println!("{caution}");
-    }
+    let mut lines = vec![format!("MongoDB {} runs as replica set rs0, on loopback only.", card.mongodb_version)];
+    lines.extend(deployment.mongod().caution());
     if let Some(url) = &card.api_url {
-        println!("API         {url}");
-        println!("try         LUCID_API={url} lucid-ops health");
+        lines.push(format!("API         {url}"));
+        lines.push(format!("try         LUCID_API={url} lucid-ops health"));
     }
-    println!("repository  {} (key: {})", card.repository, card.key_file.display());
-    println!("details     {} (holds the administrator's connection string)", path.display());
-    println!("Ctrl-C stops all of it; the data stay.");
+    lines.push(format!("repository  {} (key: {})", card.repository, card.key_file.display()));
+    lines.push(format!("details     {} (holds the administrator's connection string)", path.display()));
+    lines.push("Ctrl-C stops all of it; the data stay.".into());
+    output::announce(lines.join("\n"));
     Ok(())
 }
 

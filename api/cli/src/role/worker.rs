@@ -4,6 +4,7 @@ use super::{backup_schedule, bind, connect, node, priority};
 use crate::{
     args::{Member, WorkerArgs},
     exit::Exit,
+    output,
     repositories::{self, Named},
     secrets::mongodb_uri,
     shutdown::Shutdown,
@@ -45,7 +46,7 @@ pub async fn run(args: WorkerArgs) -> Result<(), Exit> {
     };
     let ops = args.mongo.ops_database;
     let mut worker = start(&connection, &ops, &named, args.labels, manners, options, scheduling).await?;
-    println!("worker {name} is ready");
+    output::announce(format_args!("worker {name} is ready"));
     tokio::select! {
         () = shutdown.came() => worker.stop().await,
         broken = worker.worker.ended() => Err(Exit::failed(format!("the worker broke off, which is a defect: {broken:?}"))),

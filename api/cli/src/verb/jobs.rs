@@ -4,6 +4,7 @@ use super::{client, failed, outcome, print, say_how_to_go_on, whole};
 use crate::{
     args::{BackupsArgs, ClientArgs, JobArgs, JobsCommand, ListArgs},
     exit::{Exit, FAILED, UNREACHABLE},
+    output,
 };
 use lucid_client::{ClientError, JobQuery, live, live::Told, render};
 use lucid_schemas::http::{BackupPage, JobPage};
@@ -20,8 +21,7 @@ pub fn run(command: JobsCommand) -> Result<(), Exit> {
             let (jobs, next) = collect(JobQuery { kind, label, ..query(&list) }, list.all, |query| {
                 client.jobs(query).map(|page| (page.jobs, page.next))
             })?;
-            print(&args, &JobPage { jobs, next }, render::jobs);
-            Ok(())
+            print(&args, &JobPage { jobs, next }, render::jobs)
         }
         JobsCommand::Show(args) => show(&args.job, &args.client),
         JobsCommand::Watch(args) => watch(&args),
@@ -29,8 +29,7 @@ pub fn run(command: JobsCommand) -> Result<(), Exit> {
         JobsCommand::Export { api } => whole::export(&api),
         JobsCommand::Cancel(args) => {
             let job = client(&args.client)?.cancel(&args.job).map_err(|error| failed(&error))?;
-            print(&args.client, &job, |job| format!("{} is {}\n", job.job_id, job.state));
-            Ok(())
+            print(&args.client, &job, |job| format!("{} is {}\n", job.job_id, job.state))
         }
         JobsCommand::Retry { job: args, detach } => {
             let client = client(&args.client)?;
@@ -39,8 +38,7 @@ pub fn run(command: JobsCommand) -> Result<(), Exit> {
         }
         JobsCommand::Resume(args) => {
             let job = client(&args.client)?.resume(&args.job).map_err(|error| failed(&error))?;
-            print(&args.client, &job, |job| format!("{} goes on\n", job.job_id));
-            Ok(())
+            print(&args.client, &job, |job| format!("{} goes on\n", job.job_id))
         }
     }
 }
@@ -50,8 +48,7 @@ pub fn backups(args: &BackupsArgs) -> Result<(), Exit> {
     let client = client(&args.client)?;
     let (backups, next) =
         collect(query(&args.list), args.list.all, |query| client.backups(query).map(|page| (page.backups, page.next)))?;
-    print(&args.client, &BackupPage { backups, next }, render::backups);
-    Ok(())
+    print(&args.client, &BackupPage { backups, next }, render::backups)
 }
 
 fn query(args: &ListArgs) -> JobQuery {
@@ -89,15 +86,20 @@ fn watch(args: &JobArgs) -> Result<(), Exit> {
     let job = client.job(&args.job).map_err(|error| failed(&error))?;
     say_how_to_go_on(&job.job_id);
     let json = args.client.json;
-    let mut tell = |told: &Told| match told {
-        _ if json => println!("{}", serde_json::to_string(told).unwrap_or_default()),
-        Told::Event(event) => print!("{}", render::event(event)),
-        Told::Progress { progress, .. } => println!("{}", render::progress(progress)),
+    let mut tell = |told: &Told| {
+        output::put(&match told {
+            _ if json => serde_json::to_string(told).unwrap_or_default() + "\n",
+            Told::Event(event) => render::event(event),
+            Told::Progress { progress, .. } => render::progress(progress) + "\n",
+        })
     };
-    let mut trouble = |error: &ClientError| eprintln!("waiting for the API: {error}");
-    let ended = live(&client, &job.job_id, &mut tell, &mut trouble).map_err(|error| failed(&error))?;
+    let mut trouble = |error: &ClientError| output::say(format_args!("waiting for the API: {error}"));
+    let ended = match live(&client, &job.job_id, &mut tell, &mut trouble) {
+        Ok(ended) => ended,
+        Err(error) => return output::relayed(error),
+    };
     if !json {
-        print!("{}", render::ending(&ended));
+        output::print(&render::ending(&ended))?;
     }
     outcome(&ended)
 }
@@ -105,7 +107,7 @@ fn watch(args: &JobArgs) -> Result<(), Exit> {
 /// `lucid-ops health`: fails where somebody should look.
 pub fn health(args: &ClientArgs) -> Result<(), Exit> {
     let health = client(args)?.health().map_err(|error| failed(&error))?;
-    print(args, &health, render::health);
+    print(args, &health, render::health)?;
     match health.status.as_str() {
         "ok" => Ok(()),
         "down" => Err(Exit::new(UNREACHABLE, "")),
@@ -124,9 +126,8 @@ fn show(id: &str, args: &ClientArgs) -> Result<(), Exit> {
     let list = client.events(&job.job_id).map_err(|error| failed(&error))?;
     if args.json {
         let events = list.events;
-        print(args, &Whole { job, events }, |_| String::new());
+        print(args, &Whole { job, events }, |_| String::new())
     } else {
-        print!("{}\n{}", render::job(&job), render::events(&list));
+        output::print(&format!("{}\n{}", render::job(&job), render::events(&list)))
     }
-    Ok(())
 }

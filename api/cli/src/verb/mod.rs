@@ -10,6 +10,7 @@ pub mod whole;
 use crate::{
     args::ClientArgs,
     exit::{Exit, FAILED, UNREACHABLE, USAGE},
+    output,
 };
 use lucid_client::{Client, ClientError, render, sink_for_stderr, watch};
 use lucid_schemas::http::JobView;
@@ -23,7 +24,7 @@ fn client(args: &ClientArgs) -> Result<Client, Exit> {
 }
 
 /// The exit for a call that failed.
-fn failed(error: &ClientError) -> Exit {
+pub fn failed(error: &ClientError) -> Exit {
     let code = if error.is_unreachable() {
         UNREACHABLE
     } else if error.is_usage() {
@@ -35,8 +36,8 @@ fn failed(error: &ClientError) -> Exit {
 }
 
 /// Prints a view; both forms end with a newline.
-fn print<T: Serialize>(args: &ClientArgs, view: &T, text: impl FnOnce(&T) -> String) {
-    print!("{}", if args.json { render::json(view) } else { text(view) });
+fn print<T: Serialize>(args: &ClientArgs, view: &T, text: impl FnOnce(&T) -> String) -> Result<(), Exit> {
+    output::print(&if args.json { render::json(view) } else { text(view) })
 }
 
 /// Follows a job to its end.
@@ -53,8 +54,9 @@ fn say_how_to_go_on(job_id: &str) {
             return;
         };
         if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
-            eprintln!("\nstopped watching; {id} goes on. Follow it: lucid-ops jobs watch {id}");
-            eprintln!("End it: lucid-ops jobs cancel {id}");
+            output::say(format_args!(
+                "\nstopped watching; {id} goes on. Follow it: lucid-ops jobs watch {id}\nEnd it: lucid-ops jobs cancel {id}"
+            ));
             std::process::exit(INTERRUPTED);
         }
     });
@@ -62,7 +64,7 @@ fn say_how_to_go_on(job_id: &str) {
 
 /// Shows how a job ended.
 fn finish(args: &ClientArgs, ended: &JobView) -> Result<(), Exit> {
-    print(args, ended, render::ending);
+    print(args, ended, render::ending)?;
     outcome(ended)
 }
 

@@ -12,23 +12,21 @@ pub fn run(command: QueuesCommand) -> Result<(), Exit> {
     match command {
         QueuesCommand::List(args) => {
             let list = client(&args)?.queues().map_err(|error| failed(&error))?;
-            print(&args, &list, |list| render::queues(&list.queues));
+            print(&args, &list, |list| render::queues(&list.queues))
         }
         QueuesCommand::Pause { kind, reason, client: args } => {
             let queue = client(&args)?.pause(&kind, reason).map_err(|error| failed(&error))?;
-            print(&args, &queue, |queue| render::queues(std::slice::from_ref(queue)));
+            print(&args, &queue, |queue| render::queues(std::slice::from_ref(queue)))
         }
         QueuesCommand::Resume { kind, client: args } => {
             let queue = client(&args)?.resume_queue(&kind).map_err(|error| failed(&error))?;
-            print(&args, &queue, |queue| render::queues(std::slice::from_ref(queue)));
+            print(&args, &queue, |queue| render::queues(std::slice::from_ref(queue)))
         }
     }
-    Ok(())
 }
 
 /// `lucid-ops workers`.
 pub fn workers(args: &ClientArgs) -> Result<(), Exit> {
     let list = client(args)?.workers().map_err(|error| failed(&error))?;
-    print(args, &list, render::workers);
-    Ok(())
+    print(args, &list, render::workers)
 }

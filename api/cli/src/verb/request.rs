@@ -4,6 +4,7 @@ use super::{client, failed, finish, follow, print};
 use crate::{
     args::{BackupArgs, ClientArgs, CopyArgs, PruneArgs, ReencryptArgs, RestoreArgs, RunArgs, VerifyArgs},
     exit::Exit,
+    output,
 };
 use lucid_client::ClientError;
 use lucid_schemas::{
@@ -108,11 +109,10 @@ fn ask(
 /// Follows a job that was asked for to its end, unless nobody wants to.
 pub fn wait(args: &ClientArgs, client: &lucid_client::Client, detach: bool, job: &JobView) -> Result<(), Exit> {
     if detach {
-        print(args, job, |job| format!("{} is accepted\n", job.job_id));
-        return Ok(());
+        return print(args, job, |job| format!("{} is accepted\n", job.job_id));
     }
     if !args.json {
-        eprintln!("{}", job.job_id);
+        output::say(&job.job_id);
     }
     let ended = follow(client, &job.job_id)?;
     finish(args, &ended)

@@ -14,34 +14,33 @@ pub fn run(command: SchedulesCommand) -> Result<(), Exit> {
     match command {
         SchedulesCommand::List(args) => {
             let list = client(&args)?.schedules().map_err(|error| failed(&error))?;
-            print(&args, &list, render::schedules);
+            print(&args, &list, render::schedules)
         }
         SchedulesCommand::Show(args) => {
             let found = client(&args.client)?.schedule(&args.name).map_err(|error| failed(&error))?;
             let schedule = found.ok_or_else(|| Exit::usage(format!("there is no schedule '{}'", args.name)))?;
-            print(&args.client, &schedule, render::schedule);
+            print(&args.client, &schedule, render::schedule)
         }
-        SchedulesCommand::Set(args) => set(&args)?,
+        SchedulesCommand::Set(args) => set(&args),
         SchedulesCommand::Pause(args) => {
             let schedule = client(&args.client)?.pause_schedule(&args.name).map_err(|error| failed(&error))?;
-            print(&args.client, &schedule, |schedule| format!("{} rests\n", schedule.name));
+            print(&args.client, &schedule, |schedule| format!("{} rests\n", schedule.name))
         }
         SchedulesCommand::Resume(args) => {
             let schedule = client(&args.client)?.resume_schedule(&args.name).map_err(|error| failed(&error))?;
-            print(&args.client, &schedule, |schedule| format!("{} goes on\n", schedule.name));
+            print(&args.client, &schedule, |schedule| format!("{} goes on\n", schedule.name))
         }
         SchedulesCommand::Run(args) => {
             let job = client(&args.client)?.run_schedule(&args.name).map_err(|error| failed(&error))?;
             print(&args.client, &job, |job| {
                 format!("{} is accepted; follow it: lucid-ops jobs watch {}\n", job.job_id, job.job_id)
-            });
+            })
         }
         SchedulesCommand::Remove(args) => {
             client(&args.client)?.remove_schedule(&args.name).map_err(|error| failed(&error))?;
-            print(&args.client, &json!({ "removed": args.name }), |_| format!("{} is removed\n", args.name));
+            print(&args.client, &json!({ "removed": args.name }), |_| format!("{} is removed\n", args.name))
         }
     }
-    Ok(())
 }
 
 /// Changes what is given of a schedule that is there, as of the version that was looked at; or makes a new one.
@@ -50,8 +49,7 @@ fn set(args: &SetArgs) -> Result<(), Exit> {
     let current = client.schedule(&args.name).map_err(|error| failed(&error))?;
     let body = body(args, current.as_ref())?;
     let schedule = client.put_schedule(&args.name, &body).map_err(|error| failed(&error))?;
-    print(&args.client, &schedule, render::schedule);
-    Ok(())
+    print(&args.client, &schedule, render::schedule)
 }
 
 fn body(args: &SetArgs, current: Option<&ScheduleView>) -> Result<ScheduleBody<Value>, Exit> {

@@ -4,11 +4,9 @@ use super::{client, failed, print};
 use crate::{
     args::ClientArgs,
     exit::{Exit, FAILED},
+    output,
 };
-use lucid_client::{
-    render,
-    whole::{self, ExportError},
-};
+use lucid_client::{RelayError, render, whole};
 use std::{
     io::{self, IsTerminal, Write},
     time::{Duration, Instant},
@@ -22,7 +20,7 @@ pub fn audit(args: &ClientArgs) -> Result<(), Exit> {
     let mut count = Count::new("audited");
     let report = whole::audit(&client, &mut |so_far| count.tell(so_far.jobs)).map_err(|error| failed(&error))?;
     count.close();
-    print(args, &report, render::audit);
+    print(args, &report, render::audit)?;
     if report.violations.is_empty() && report.unreadable.is_empty() { Ok(()) } else { Err(Exit::new(FAILED, "")) }
 }
 
@@ -38,17 +36,16 @@ pub fn export(api: &str) -> Result<(), Exit> {
         count.tell(jobs);
         Ok(())
     });
-    let flushed = exported.and_then(|jobs| out.flush().map(|()| jobs).map_err(ExportError::Output));
+    let flushed = exported.and_then(|jobs| out.flush().map(|()| jobs).map_err(RelayError::Output));
+    // What couldn't be written isn't tried again.
+    let _ = out.into_parts();
     count.close();
     match flushed {
         Ok(jobs) => {
-            eprintln!("{jobs} jobs exported");
+            output::say(format_args!("{jobs} jobs exported"));
             Ok(())
         }
-        Err(ExportError::Client(error)) => Err(failed(&error)),
-        // Whoever reads has enough.
-        Err(ExportError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(ExportError::Output(error)) => Err(Exit::failed(format!("the export can't be written: {error}"))),
+        Err(error) => output::relayed(error),
     }
 }
 
@@ -66,14 +63,14 @@ impl Count {
 
     fn tell(&mut self, jobs: u64) {
         if self.shown && self.told.elapsed() >= TELL_EVERY {
-            eprint!("\r{jobs} jobs {} ...", self.word);
+            output::hint(format_args!("\r{jobs} jobs {} ...", self.word));
             self.told = Instant::now();
         }
     }
 
     fn close(&self) {
         if self.shown {
-            eprint!("\r\x1b[K");
+            output::hint("\r\x1b[K");
         }
     }
 }

@@ -306,6 +306,5 @@ async fn a_client_that_goes_away_takes_everything_with_it() {
         assert!(begun.elapsed() < PATIENCE * 2, "{} still listen", listeners());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    eprintln!("gone after {:?}", begun.elapsed());
     served.stopped().await;
 }

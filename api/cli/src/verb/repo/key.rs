@@ -27,22 +27,23 @@ pub async fn run(command: KeyCommand) -> Result<(), Exit> {
             let slot = made.map_err(|error| refused(&name, &error))?;
             if !repo.json {
                 let file = new_key_file.display();
-                println!("the key in {file} opens '{name}' now: keep a copy in another place");
+                let said = format!("the key in {file} opens '{name}' now: keep a copy in another place\n");
+                output::text(&said).await?;
             }
             show(&repo, &name, &[slot]).await
         }
         KeyCommand::Remove { slot, repo } => {
             let (name, repository, kept) = sole(&repo).await?;
             repository.remove_slot(&slot, &kept).await.map_err(|error| refused(&name, &error))?;
-            if repo.json {
-                println!("{}", json!({ "repository": name, "removed": slot }));
+            let said = if repo.json {
+                json!({ "repository": name, "removed": slot }).to_string()
             } else {
-                println!(
+                format!(
                     "slot {slot} of '{name}' is gone. Whoever has its key and a copy of the repository from before can still \
                      read what was in it"
-                );
-            }
-            Ok(())
+                )
+            };
+            output::text(&(said + "\n")).await
         }
         KeyCommand::Rotate(args) => {
             let (name, repository, kept) = sole(&args.repo).await?;

@@ -26,6 +26,7 @@ use crate::{
 };
 use lucid_repository::{InitOptions, Repository, Unlock};
 use serde_json::json;
+use std::fmt::Write;
 
 /// Runs the verb.
 pub async fn run(command: RepoCommand) -> Result<(), Exit> {
@@ -62,16 +63,20 @@ async fn init(repo: &RepoArgs, allow_plain: bool) -> Result<(), Exit> {
         let made =
             Repository::init(location, named.unlock_of(name), &options).await.map_err(|error| refused(name, &error))?;
         let id = made.id().to_string();
-        if *json {
-            println!("{}", json!({ "name": name, "id": id, "url": location.to_string() }));
+        let mut said = if *json {
+            json!({ "name": name, "id": id, "url": location.to_string() }).to_string()
         } else {
-            println!("repository '{name}' {id} made at {location}");
-            // At once: what comes after may fail.
-            if let Unlock::KeyFile(path) = named.unlock_of(name) {
-                let path = path.display();
-                println!("its key is in {path}: keep a copy in another place; without it the backups can't be read");
-            }
+            format!("repository '{name}' {id} made at {location}")
+        };
+        if let (Unlock::KeyFile(path), false) = (named.unlock_of(name), *json) {
+            let path = path.display();
+            let _ = write!(
+                said,
+                "\nits key is in {path}: keep a copy in another place; without it the backups can't be read"
+            );
         }
+        // At once: what comes after may fail.
+        output::text(&(said + "\n")).await?;
     }
     Ok(())
 }

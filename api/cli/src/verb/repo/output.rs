@@ -1,56 +1,11 @@
-//! How results are printed: whoever reads may stop reading at any time.
+//! How results of repository verbs are printed.
+
+pub use crate::output::{Failed, to_stdout};
 
 use crate::exit::Exit;
 use bson::{Bson, Document, RawDocument};
 use lucid_client::render::units;
 use serde_json::Value;
-use std::io::{self, Write};
-
-/// Writes to standard output, buffered. Where nobody reads any more, that is no failure.
-///
-/// # Errors
-/// What `write` fails with, and an output that can't be written for other reasons.
-pub async fn to_stdout<F>(write: F) -> Result<(), Exit>
-where
-    F: AsyncFnOnce(&mut (dyn Write + Send)) -> Result<(), Failed>,
-{
-    let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout());
-    let outcome = write(&mut out).await.and_then(|()| out.flush().map_err(Failed::Output));
-    match outcome {
-        Ok(()) => Ok(()),
-        Err(Failed::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
-            // What is still buffered has no reader either; the buffer would try again when it is dropped.
-            let _ = out.into_parts();
-            Ok(())
-        }
-        Err(Failed::Output(error)) => Err(Exit::failed(format!("the output can't be written: {error}"))),
-        Err(Failed::Otherwise(exit)) => {
-            // What came before is as good as it was.
-            let _ = out.flush();
-            Err(exit)
-        }
-    }
-}
-
-/// Why writing ended early.
-pub enum Failed {
-    /// The output.
-    Output(io::Error),
-    /// Anything else.
-    Otherwise(Exit),
-}
-
-impl From<io::Error> for Failed {
-    fn from(error: io::Error) -> Self {
-        Self::Output(error)
-    }
-}
-
-impl From<Exit> for Failed {
-    fn from(exit: Exit) -> Self {
-        Self::Otherwise(exit)
-    }
-}
 
 /// Prints text as a whole.
 pub async fn text(text: &str) -> Result<(), Exit> {

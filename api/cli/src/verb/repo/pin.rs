@@ -1,6 +1,6 @@
 //! `lucid-ops repo pin` and `unpin`: backups that no prune removes.
 
-use super::pick;
+use super::{output, pick};
 use crate::{
     args::{BackupHereArgs, PinArgs},
     exit::Exit,
@@ -13,8 +13,7 @@ pub async fn pin(args: &PinArgs) -> Result<(), Exit> {
     let picked = pick::one(&args.repo.repository, &args.backup).await?;
     let pinned = picked.repository.pin(&picked.reference.key, &args.reason).await;
     pinned.map_err(|error| refused(&picked.name, &error))?;
-    say(args.repo.json, &picked, true);
-    Ok(())
+    say(args.repo.json, &picked, true).await
 }
 
 /// Takes a pin away.
@@ -22,17 +21,17 @@ pub async fn unpin(args: &BackupHereArgs) -> Result<(), Exit> {
     let picked = pick::one(&args.repo.repository, &args.backup).await?;
     let unpinned = picked.repository.unpin(&picked.reference.key).await;
     unpinned.map_err(|error| refused(&picked.name, &error))?;
-    say(args.repo.json, &picked, false);
-    Ok(())
+    say(args.repo.json, &picked, false).await
 }
 
-fn say(as_json: bool, picked: &pick::Picked, pinned: bool) {
+async fn say(as_json: bool, picked: &pick::Picked, pinned: bool) -> Result<(), Exit> {
     let job = &picked.manifest.job;
-    if as_json {
-        println!("{}", json!({ "repository": picked.name, "backup": job, "pinned": pinned }));
+    let said = if as_json {
+        json!({ "repository": picked.name, "backup": job, "pinned": pinned }).to_string()
     } else if pinned {
-        println!("{job} stays, whatever prunes are asked to keep");
+        format!("{job} stays, whatever prunes are asked to keep")
     } else {
-        println!("{job} is judged by prunes again");
-    }
+        format!("{job} is judged by prunes again")
+    };
+    output::text(&(said + "\n")).await
 }

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     args::RepoRestoreArgs,
     exit::{Exit, FAILED, USAGE},
+    output::say,
     role,
     secrets::mongodb_uri,
     shutdown::Shutdown,
@@ -43,14 +44,14 @@ pub async fn run(args: RepoRestoreArgs) -> Result<(), Exit> {
     let request = request(&args, &picked)?;
     let connection = role::establish(&uri, &args.mongo.ops_database, args.mongo.replica_set.as_deref()).await?;
     let manifest = &picked.manifest;
-    eprintln!(
+    say(format_args!(
         "restoring {} of database '{}', begun {} UTC, into '{}' of replica set {}",
         manifest.job,
         manifest.database,
         time(manifest.started_at),
         args.to,
         connection.replica_set(),
-    );
+    ));
     let environment = Environment {
         client: connection.client(),
         repositories: [(picked.name.clone(), picked.repository.clone())].into(),
@@ -141,7 +142,7 @@ async fn carry_out(handler: &dyn Handler, request: Request, shutdown: &mut Shutd
             outcome = &mut work => break outcome,
             () = shutdown.came() => {
                 let said = if job.stop() { "stopping ..." } else { "the swap has begun, and is carried through" };
-                eprintln!("\n{said}");
+                say(format_args!("\n{said}"));
             }
         }
     };
