@@ -24,7 +24,7 @@ pub(crate) type Packs = BTreeMap<String, u64>;
 pub(crate) struct Distrust {
     /// By the name of the object.
     pub(crate) objects: BTreeMap<String, Packs>,
-    /// Those that a master key has sealed which was given up, as it has the packs that they name.
+    /// Those that a master key has sealed which was given up, as it has the packs that they name, or that don't count.
     retired: Vec<String>,
     /// Those that can't be read: whatever they said is found again by the next verification.
     pub(crate) damage: Vec<Damage>,
@@ -43,7 +43,7 @@ impl Distrust {
                 Ok(packs) => drop(out.objects.insert(object, packs)),
                 // Another repair has just replaced it.
                 Err(RepositoryError::Missing { .. }) => {}
-                Err(RepositoryError::RetiredKey { .. }) => out.retired.push(object),
+                Err(error) if error.is_outdated() => out.retired.push(object),
                 Err(error) => {
                     let damage = error.damage().ok_or(error)?;
                     tracing::warn!(%damage, "going on without it");

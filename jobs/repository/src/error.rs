@@ -79,6 +79,17 @@ pub enum RepositoryError {
         /// Which master.
         key_id: u32,
     },
+    /// Sealed with an older master key than the newest, and not there when that was replaced.
+    #[error(
+        "{object} doesn't count: it is sealed with master key {key_id}, but wasn't there when that was replaced; somebody who has \
+         the old key may have put it there"
+    )]
+    NotCounted {
+        /// Name of the object.
+        object: String,
+        /// Which master.
+        key_id: u32,
+    },
     /// The repository is encrypted and no key was given.
     #[error("{location} is encrypted; give its key file or passphrase")]
     KeyRequired {
@@ -250,8 +261,19 @@ impl RepositoryError {
             Self::Damaged { object, problem } => Some(Damage { object: object.clone(), problem: problem.clone() }),
             Self::Missing { object } => Some(Damage { object: object.clone(), problem: "missing".into() }),
             Self::RetiredKey { object, .. } => Some(Damage { object: object.clone(), problem: RETIRED.into() }),
+            Self::NotCounted { object, key_id } => Some(Damage {
+                object: object.clone(),
+                problem: format!(
+                    "it doesn't count: it is sealed with master key {key_id}, but wasn't there when that was replaced"
+                ),
+            }),
             _ => None,
         }
+    }
+
+    /// Whether an older master key has sealed it than those that count for such an object: it says nothing, and prunes remove it.
+    pub(crate) fn is_outdated(&self) -> bool {
+        matches!(self, Self::RetiredKey { .. } | Self::NotCounted { .. })
     }
 
     pub(crate) fn damaged(object: impl Into<String>, problem: impl Into<String>) -> Self {

@@ -137,6 +137,18 @@ impl Storage for Faulty {
     }
 }
 
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    for entry in std::fs::read_dir(from).expect("a folder").map(|entry| entry.expect("listed")) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            std::fs::create_dir_all(&target).expect("made");
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("copied");
+        }
+    }
+}
+
 pub(crate) struct Bench {
     folder: tempfile::TempDir,
 }
@@ -158,6 +170,13 @@ impl Bench {
 
     pub(crate) fn key(&self) -> Unlock {
         Unlock::KeyFile(self.folder.path().join("key"))
+    }
+
+    /// A copy of all there is, the key included.
+    pub(crate) fn stolen(&self) -> Self {
+        let copy = Self { folder: tempfile::tempdir().expect("scratch") };
+        copy_folder(self.folder.path(), copy.folder.path());
+        copy
     }
 
     /// A key that is made when a slot is added for it.

@@ -50,6 +50,8 @@ pub(crate) struct Generations {
     pub(crate) damage: Vec<Damage>,
     /// Whether one that is in force is sealed with an older master key: the next prune replaces it.
     pub(crate) is_behind: bool,
+    /// Objects that only look like newer ones: an older master key has sealed them, and they don't count.
+    outdated: Vec<(Stage, i64, String)>,
 }
 
 impl Generations {
@@ -65,18 +67,26 @@ impl Generations {
     }
 
     async fn newest_of<T: Numbered>(&mut self, vault: &Vault, stage: Stage) -> Result<Option<T>, RepositoryError> {
-        let of_stage = self.objects.iter().filter(|(of, ..)| *of == stage);
-        let Some((_, number, object)) = of_stage.max_by_key(|(_, number, _)| *number) else { return Ok(None) };
-        match read(vault, object, *number).await {
-            Ok((read, key_id)) => {
-                self.is_behind |= key_id < vault.keys.newest_key_id();
-                Ok(Some(read))
-            }
-            Err(error) => {
-                let damage = error.damage().ok_or(error)?;
-                tracing::warn!(%damage, "going on without it");
-                self.damage.push(damage);
-                Ok(None)
+        loop {
+            let of_stage = self.objects.iter().enumerate().filter(|(_, (of, ..))| *of == stage);
+            let Some((place, (_, number, object))) = of_stage.max_by_key(|(_, (_, number, _))| *number) else {
+                return Ok(None);
+            };
+            match read(vault, object, *number).await {
+                Ok((read, key_id)) => {
+                    self.is_behind |= key_id < vault.keys.newest_key_id();
+                    return Ok(Some(read));
+                }
+                Err(error) if error.is_outdated() => {
+                    tracing::warn!(%error, "going on as if it weren't there");
+                    self.outdated.push(self.objects.swap_remove(place));
+                }
+                Err(error) => {
+                    let damage = error.damage().ok_or(error)?;
+                    tracing::warn!(%damage, "going on without it");
+                    self.damage.push(damage);
+                    return Ok(None);
+                }
             }
         }
     }
@@ -93,6 +103,22 @@ impl Generations {
     /// Whether something is doomed whose generation isn't closed yet.
     pub(crate) fn is_open(&self) -> bool {
         self.newest_number(Stage::Doom) > self.newest_number(Stage::Close)
+    }
+
+    /// Whether the name is taken under which the newest doom would be closed, by what doesn't count.
+    fn is_blocked(&self) -> bool {
+        let doom = self.newest_number(Stage::Doom);
+        self.is_open() && self.outdated.iter().any(|(stage, number, _)| *stage == Stage::Close && Some(*number) == doom)
+    }
+
+    /// The same, such that the newest doom can be closed: where it can't, what it dooms is doomed once more.
+    pub(crate) async fn unblocked(self, vault: &Vault) -> Result<Self, RepositoryError> {
+        if !self.is_blocked() {
+            return Ok(self);
+        }
+        let objects = self.doom.as_ref().map(|doom| doom.objects.clone()).unwrap_or_default();
+        self.doom(vault, objects, 0).await?;
+        Self::load(vault).await
     }
 
     /// Whether a pack or a chunk list is known to be doomed.
@@ -131,7 +157,9 @@ impl Generations {
         objects: BTreeSet<String>,
         above: i64,
     ) -> Result<i64, RepositoryError> {
-        let generation = self.newest().max(above).checked_add(1).ok_or_else(|| {
+        let mut free = (self.newest().max(above)..i64::MAX).map(|number| number + 1);
+        let is_free = |number: &i64| !self.outdated.iter().any(|(_, taken, _)| taken == number);
+        let generation = free.find(is_free).ok_or_else(|| {
             RepositoryError::damaged(GENERATIONS, "the highest number there is was used: this program didn't do that")
         })?;
         let doom = Doom { format: FORMAT, generation, created_at: DateTime::now(), objects };
@@ -147,8 +175,11 @@ impl Generations {
         write(vault, Stage::Close, generation, &close).await
     }
 
-    /// Removes those that newer ones have replaced.
+    /// Removes those that newer ones have replaced, and those that never counted.
     pub(crate) async fn tidy(&self, vault: &Vault) -> Result<(), RepositoryError> {
+        for (.., object) in &self.outdated {
+            vault.store.delete(object).await?;
+        }
         for (stage, number, object) in &self.objects {
             if self.newest_number(*stage).is_some_and(|newest| *number < newest) {
                 vault.store.delete(object).await?;

@@ -225,8 +225,11 @@ impl Index {
         let mut distrust = Distrust::load(vault).await?;
         let mut gather = Gather::default();
         gather.index.damage.append(&mut distrust.damage);
-        let mut reads = stream::iter(objects).map(|(object, _)| read_index(vault.clone(), object)).buffered(READS);
-        while let Some((object, read)) = reads.next().await {
+        let reads = stream::iter(objects).map(|(object, _)| read_index(vault.clone(), object)).buffered(READS);
+        let mut reads: Vec<_> = reads.collect().await;
+        // What the newest master has sealed says what is in a pack, whatever somebody who has an older one makes of it.
+        reads.sort_by_key(|(_, read)| std::cmp::Reverse(read.as_ref().map_or(0, |read| read.key_id)));
+        for (object, read) in reads {
             let Some(read) = gather.damage_or(read)? else { continue };
             for listing in &read.packs {
                 gather.add(vault.domain, listing, Some(&object), read.key_id);

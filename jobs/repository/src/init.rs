@@ -121,8 +121,12 @@ pub(crate) async fn open_on(
         (true, Some(secret)) => Some(open_ring(&store, &stored.repository, location, secret).await?),
     };
     stored.authenticate(ring.as_ref())?;
-    let keys = Keys::new(stored.repository, ring, &stored.plain_seed);
     let store = store.with_create_only(stored.config.create_only);
+    let inventory = match &ring {
+        Some(ring) => masters::inventory(&store, &stored.repository, ring).await?,
+        None => None,
+    };
+    let keys = Keys::new(stored.repository, ring, &stored.plain_seed).with_inventory(inventory);
     let store = match location.cache() {
         None => store,
         Some(options) => store.with_cache(cache(options, &stored.repository)?),
@@ -139,7 +143,7 @@ pub(crate) async fn add_slot(
     label: &str,
     cost: PassphraseCost,
 ) -> Result<Slot, RepositoryError> {
-    let slot = Slot::new(repository, &secret, (label, ring.newest()), cost)?;
+    let slot = Slot::new(repository, &secret, (label, ring), cost)?;
     let (new, key) = (slot.clone(), secret.clone());
     let copy = ring.copy();
     let sealed = Pool::new().run(move || new.seal(&key, &copy)).await??;
@@ -222,7 +226,7 @@ async fn open_ring(
         let secret = secret.clone();
         match Pool::new().run(move || slot.open(&secret)).await? {
             Ok(Some(ring)) => match masters::standing(store, repository, &ring, lowest).await? {
-                Standing::InForce => return Ok(ring),
+                Standing::InForce(inventory) => return Ok(KeyRing { inventory, ..ring }),
                 Standing::Behind => {
                     left_behind.get_or_insert(RepositoryError::KeyRotated { location: location.to_string() });
                 }

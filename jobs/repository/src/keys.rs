@@ -1,12 +1,14 @@
 //! Keys and how they are derived (format, section 4). Nothing here is ever shown or stored in clear.
 
 use std::fmt;
+use std::sync::Arc;
 
 use hkdf::Hkdf;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use crate::inventory::Inventory;
 use crate::{Domain, RepositoryError, RepositoryId};
 
 /// A 32-byte key, wiped when it goes.
@@ -40,11 +42,14 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], RepositoryError> {
 pub(crate) struct KeyRing {
     pub(crate) root: Key,
     pub(crate) masters: Vec<(u32, Key)>,
+    /// The hash of the inventory of the newest master, which says what of the older ones counts; no part of what is wrapped.
+    pub(crate) inventory: Option<[u8; 32]>,
 }
 
 impl KeyRing {
     pub(crate) fn generate() -> Result<Self, RepositoryError> {
-        Ok(Self { root: Zeroizing::new(random()?), masters: vec![(FIRST_KEY_ID, Zeroizing::new(random()?))] })
+        let masters = vec![(FIRST_KEY_ID, Zeroizing::new(random()?))];
+        Ok(Self { root: Zeroizing::new(random()?), masters, inventory: None })
     }
 
     /// The highest key id: what is written is sealed with its master.
@@ -59,7 +64,7 @@ impl KeyRing {
 
     /// The same keys once more.
     pub(crate) fn copy(&self) -> Self {
-        Self { root: self.root.clone(), masters: self.masters.clone() }
+        Self { root: self.root.clone(), masters: self.masters.clone(), inventory: self.inventory }
     }
 
     /// The same ring with a new master, which is the newest.
@@ -70,6 +75,7 @@ impl KeyRing {
         })?;
         let mut ring = self.copy();
         ring.masters.push((id, Zeroizing::new(random()?)));
+        ring.inventory = None;
         Ok(ring)
     }
 
@@ -77,6 +83,7 @@ impl KeyRing {
     pub(crate) fn newest_alone(&self) -> Self {
         let mut ring = self.copy();
         ring.masters.retain(|(id, _)| *id == self.newest());
+        ring.inventory = None;
         ring
     }
 
@@ -104,7 +111,7 @@ impl KeyRing {
             let (id, key) = master.split_first_chunk::<4>()?;
             Some((u32::from_le_bytes(*id), Zeroizing::new(<[u8; 32]>::try_from(key).ok()?)))
         });
-        Some(Self { root: Zeroizing::new(*root), masters: masters.collect::<Option<_>>()? })
+        Some(Self { root: Zeroizing::new(*root), masters: masters.collect::<Option<_>>()?, inventory: None })
     }
 
     pub(crate) fn config_key(&self, repository: &RepositoryId) -> Key {
@@ -145,6 +152,8 @@ pub(crate) struct Keys {
     sealed: Option<DomainKeys>,
     plain: DomainKeys,
     pub(crate) check: Key,
+    /// What older masters have sealed and counts; none where there are none, and where that isn't known.
+    inventory: Option<Arc<Inventory>>,
 }
 
 impl Keys {
@@ -155,7 +164,17 @@ impl Keys {
             ring,
             plain: DomainKeys::new(Domain::Plain, plain_seed, &repository),
             check: derive(plain_seed, repository.as_bytes(), &[b"plain check"]),
+            inventory: None,
         }
+    }
+
+    /// The same keys, and what older masters have sealed that counts.
+    pub(crate) fn with_inventory(self, inventory: Option<Arc<Inventory>>) -> Self {
+        Self { inventory, ..self }
+    }
+
+    pub(crate) fn inventory(&self) -> Option<&Arc<Inventory>> {
+        self.inventory.as_ref()
     }
 
     /// The keys of a domain; none for the sealed domain of a repository without encryption.
@@ -211,7 +230,7 @@ mod tests {
     #[test]
     fn every_purpose_has_its_own_key() {
         let seed = [7; 32];
-        let ring = KeyRing { root: Zeroizing::new(seed), masters: vec![(1, Zeroizing::new(seed))] };
+        let ring = KeyRing { root: Zeroizing::new(seed), masters: vec![(1, Zeroizing::new(seed))], inventory: None };
         let repository = RepositoryId::from_bytes([1; 16]);
         let config = ring.config_key(&repository);
         let keys = Keys::new(repository, Some(ring), &seed);

@@ -45,6 +45,7 @@ pub mod fuzzing;
 mod generation;
 mod index;
 mod init;
+mod inventory;
 mod key_file;
 mod keys;
 mod ledger;
@@ -122,6 +123,8 @@ pub use writer::{BackupWriter, PreparedManifest};
 extern crate self as lucid_repository;
 #[cfg(test)]
 mod fault_tests;
+#[cfg(test)]
+mod forgery_tests;
 #[cfg(test)]
 mod golden_repositories;
 #[cfg(test)]

@@ -36,7 +36,8 @@ pub(crate) fn raw_bytes(record_type: RecordType) -> u32 {
         | RecordType::Pin
         | RecordType::Distrust
         | RecordType::Master
-        | RecordType::Owner => 256 << 20,
+        | RecordType::Owner
+        | RecordType::Inventory => 256 << 20,
     }
 }
 

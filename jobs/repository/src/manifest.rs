@@ -203,7 +203,7 @@ pub struct ManifestEntry {
     pub object: String,
     /// Of the master key that it is sealed with; 0 in the plain domain, and where it is damaged.
     pub key_id: u32,
-    /// Whether that master key was given up: then it came too late to count.
+    /// Whether that master key was given up, or replaced before this was there: then it doesn't count.
     pub retired: bool,
     /// The job in its name.
     pub job: String,

@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use bson::{DateTime, doc, rawdoc, serialize_to_vec};
+use bson::{DateTime, RawDocument, doc, rawdoc, serialize_to_vec};
 use bytes::Bytes;
 
 use crate::config::binary;
 use crate::envelope::{self, EnvelopeType};
+use crate::inventory::Inventory;
 use crate::keys::{FIRST_KEY_ID, KeyRing, Keys};
 use crate::limits::UNSEALED_BYTES;
 use crate::record::RecordType;
@@ -35,8 +36,8 @@ pub(crate) fn parse_mark(object: &str) -> Option<u32> {
 /// How a ring stands to the marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// Its newest master is in force.
-    InForce,
+    /// Its newest master is in force, and has the inventory with this hash.
+    InForce(Option<[u8; 32]>),
     /// A newer one is.
     Behind,
     /// Its newest master was never in force: a rotation didn't come to its end, or another one was first.
@@ -61,18 +62,34 @@ pub(crate) async fn standing(
     if ring.newest() < marked {
         return Ok(Standing::Behind);
     }
-    let is_in_force = if ring.newest() == FIRST_KEY_ID {
-        true
+    // Slots from before are gone: what was marked is what they all hold.
+    let is_all_there_is = lowest >= ring.newest();
+    Ok(if ring.newest() == FIRST_KEY_ID {
+        Standing::InForce(None)
     } else if ring.newest() > marked {
-        lowest >= ring.newest()
+        if is_all_there_is { Standing::InForce(ring.inventory) } else { Standing::Unmarked }
     } else {
         match read(store, repository, ring).await {
-            // Slots from before are gone: what was marked is what they all hold.
-            Err(error) if error.damage().is_some() && lowest >= ring.newest() => true,
-            read => read?,
+            Err(error) if error.damage().is_some() && is_all_there_is => Standing::InForce(ring.inventory),
+            read => read?.map_or(Standing::Unmarked, |mark| Standing::InForce(mark.inventory)),
         }
-    };
-    Ok(if is_in_force { Standing::InForce } else { Standing::Unmarked })
+    })
+}
+
+/// What the rotation to the newest master of a ring met that counted; none where there is no older one, and where an older program has
+/// made the newest.
+pub(crate) async fn inventory(
+    store: &Store,
+    repository: &RepositoryId,
+    ring: &KeyRing,
+) -> Result<Option<Arc<Inventory>>, RepositoryError> {
+    match ring.inventory {
+        Some(hash) if ring.masters.len() > 1 => {
+            let vault = vault_of(store, repository, ring, None);
+            Ok(Some(Arc::new(Inventory::load(&vault, &hash).await?)))
+        }
+        Some(_) | None => Ok(None),
+    }
 }
 
 /// Fails with `KeyRotated` if a newer master is in force than the newest at hand: nothing may be begun, or committed, any more.
@@ -85,9 +102,13 @@ pub(crate) async fn check_current(vault: &Vault) -> Result<(), RepositoryError> 
 
 /// Marks the newest master of a ring: from now on it is in force. Says whether it was the first to do so.
 pub(crate) async fn mark(store: &Store, repository: &RepositoryId, ring: &KeyRing) -> Result<bool, RepositoryError> {
-    let vault = vault_of(store, repository, ring);
+    let vault = vault_of(store, repository, ring, None);
     let object = mark_name(ring.newest());
-    let body = serialize_to_vec(&doc! { "format": 1, "created_at": DateTime::now() });
+    let mut body = doc! { "format": 1, "created_at": DateTime::now() };
+    if let Some(hash) = &ring.inventory {
+        body.insert("inventory", binary(hash));
+    }
+    let body = serialize_to_vec(&body);
     let body = body.map_err(|error| RepositoryError::Internal { what: "rotation", reason: error.to_string() })?;
     let sealer = Arc::new(Sealer::new(vault.keys.clone(), Domain::Sealed)?);
     let sealed = vault.seal_record(&sealer, RecordType::Master, vault.name_id(&object), body).await?;
@@ -107,8 +128,14 @@ pub(crate) async fn mark(store: &Store, repository: &RepositoryId, ring: &KeyRin
     Ok(false)
 }
 
-/// Whether the mark of a ring's newest master was sealed with it. Fails with `Damaged` or `Missing` where that can't be told.
-async fn read(store: &Store, repository: &RepositoryId, ring: &KeyRing) -> Result<bool, RepositoryError> {
+/// What a mark says.
+struct Mark {
+    /// The hash of the inventory; none: an older program has rotated the key.
+    inventory: Option<[u8; 32]>,
+}
+
+/// The mark of a ring's newest master, if it was sealed with that. Fails with `Damaged` or `Missing` where that can't be told.
+async fn read(store: &Store, repository: &RepositoryId, ring: &KeyRing) -> Result<Option<Mark>, RepositoryError> {
     let object = mark_name(ring.newest());
     let stored = store.read(&object, UNSEALED_BYTES).await?;
     let lost = |problem: &str| {
@@ -118,16 +145,24 @@ async fn read(store: &Store, repository: &RepositoryId, ring: &KeyRing) -> Resul
     let body =
         envelope::unwrap(&object, EnvelopeType::Mark, &stored).map_err(|_| lost("its checksum doesn't match"))?;
     let sealed = body.get_binary("mark").map_err(|_| lost("no field mark"))?;
-    let (vault, sealed) = (vault_of(store, repository, ring), Bytes::copy_from_slice(sealed.bytes));
+    let (vault, sealed) = (vault_of(store, repository, ring, None), Bytes::copy_from_slice(sealed.bytes));
     let opened = vault.open_record(&object, sealed, RecordType::Master, vault.name_id(&object)).await;
-    Ok(opened.is_ok())
+    let Ok(body) = opened else { return Ok(None) };
+    let body = RawDocument::from_bytes(&body).map_err(|_| lost("it isn't BSON"))?;
+    let inventory = body.get_binary("inventory").ok().and_then(|hash| hash.bytes.try_into().ok());
+    Ok(Some(Mark { inventory }))
 }
 
-/// What marks are read and written with.
-fn vault_of(store: &Store, repository: &RepositoryId, ring: &KeyRing) -> Vault {
+/// What marks and inventories are read and written with.
+pub(crate) fn vault_of(
+    store: &Store,
+    repository: &RepositoryId,
+    ring: &KeyRing,
+    inventory: Option<&Arc<Inventory>>,
+) -> Vault {
     // The seed of the plain domain has no part in it.
-    let keys = Arc::new(Keys::new(*repository, Some(ring.copy()), &[0; 32]));
-    Vault::sealed(store.clone(), keys)
+    let keys = Keys::new(*repository, Some(ring.copy()), &[0; 32]).with_inventory(inventory.cloned());
+    Vault::sealed(store.clone(), Arc::new(keys))
 }
 
 #[cfg(test)]

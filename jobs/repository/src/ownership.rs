@@ -3,6 +3,7 @@
 //! Prunes need no owner to be safe. It keeps a second cluster that reaches the repository, such as a staging one with the same
 //! settings, from judging the first one's backups by rules of its own. Invariant: an owner follows another only where somebody asks for just that.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bson::{DateTime, serialize_to_vec};
@@ -34,13 +35,15 @@ pub struct Owner {
 
 /// The newest owner: its number, and what could be read of it, with the id of the master that sealed it.
 type Newest = (u32, Result<(Owner, u32), RepositoryError>);
+/// Numbers that are taken by what doesn't count.
+type Taken = BTreeSet<u32>;
 
 impl Repository {
     /// Who prunes it; none until somebody claims it. Fails with `Damaged` where that can't be told.
     pub async fn owner(&self) -> Result<Option<Owner>, RepositoryError> {
         match newest(&self.vault_of_owners()).await? {
-            None => Ok(None),
-            Some((_, owner)) => Ok(Some(owner.map_err(unknown)?.0)),
+            (None, _) => Ok(None),
+            (Some((_, owner)), _) => Ok(Some(owner.map_err(unknown)?.0)),
         }
     }
 
@@ -54,12 +57,12 @@ impl Repository {
         }
         let (vault, mut is_new) = (self.vault_of_owners(), false);
         for _ in 0..TRIES {
-            let found = newest(&vault).await?;
+            let (found, taken) = newest(&vault).await?;
             let number = found.as_ref().map_or(0, |(number, _)| *number);
             match found {
                 Some((_, Ok((owner, _)))) if owner.cluster == cluster && owner.format == FORMAT => return Ok(is_new),
                 Some((_, Ok((owner, _)))) if owner.cluster == cluster => {
-                    write(&vault, number, cluster, owner.since).await?;
+                    write(&vault, following(number, &taken), cluster, owner.since).await?;
                     continue;
                 }
                 // Once it was taken, whoever takes it later is right.
@@ -71,7 +74,7 @@ impl Repository {
                 Some(_) | None => {}
             }
             // What came of it is looked at in the next round: another one may have come first, or right after.
-            is_new |= write(&vault, number, cluster, DateTime::now()).await?;
+            is_new |= write(&vault, following(number, &taken), cluster, DateTime::now()).await?;
         }
         Err(RepositoryError::Internal {
             what: "claim",
@@ -82,15 +85,15 @@ impl Repository {
     /// Seals anew what an older master key has sealed. An owner that can't be read stays as it is.
     pub(crate) async fn renew_owner(&self) -> Result<(), RepositoryError> {
         let vault = self.vault_of_owners();
-        if let Some((number, owner)) = behind(&vault).await? {
-            write(&vault, number, &owner.cluster, owner.since).await?;
+        if let (Some((number, owner)), taken) = behind(&vault).await? {
+            write(&vault, following(number, &taken), &owner.cluster, owner.since).await?;
         }
         Ok(())
     }
 
     /// Whether an older master key than the newest has sealed who the owner is.
     pub(crate) async fn owner_is_behind(&self) -> Result<bool, RepositoryError> {
-        Ok(behind(&self.vault_of_owners()).await?.is_some())
+        Ok(behind(&self.vault_of_owners()).await?.0.is_some())
     }
 
     /// What owners are read and written with.
@@ -101,22 +104,33 @@ impl Repository {
 
 /// The newest owner, if there is one. Fails with `KeyRotated` where the keys at hand are behind: what newer ones have sealed would look
 /// like damage.
-async fn newest(vault: &Vault) -> Result<Option<Newest>, RepositoryError> {
+async fn newest(vault: &Vault) -> Result<(Option<Newest>, Taken), RepositoryError> {
     masters::check_current(vault).await?;
-    let mut number = 0;
+    let (mut number, mut taken) = (0, Taken::new());
     for _ in 0..TRIES {
         let objects = vault.store.list(OWNERS).await?;
-        number = objects.iter().filter_map(|(object, _)| parse_owner(object)).max().unwrap_or(0);
-        if number == 0 {
-            return Ok(None);
-        }
-        match read(vault, number).await {
-            // Another one has replaced it since it was listed.
-            Err(RepositoryError::Missing { .. }) => {}
-            read => return Ok(Some((number, read))),
+        let mut numbers: Vec<u32> = objects.iter().filter_map(|(object, _)| parse_owner(object)).collect();
+        numbers.sort_unstable();
+        loop {
+            let Some(newest) = numbers.pop() else { return Ok((None, taken)) };
+            number = newest;
+            match read(vault, number).await {
+                // Another one has replaced it since it was listed.
+                Err(RepositoryError::Missing { .. }) => break,
+                Err(error) if error.is_outdated() => {
+                    tracing::warn!(%error, "going on as if it weren't there");
+                    taken.insert(number);
+                }
+                read => return Ok((Some((number, read)), taken)),
+            }
         }
     }
-    Ok(Some((number, Err(RepositoryError::Missing { object: owner_name(number) }))))
+    Ok((Some((number, Err(RepositoryError::Missing { object: owner_name(number) }))), taken))
+}
+
+/// The number of the owner after the one of this number.
+fn following(number: u32, taken: &Taken) -> u32 {
+    (number..u32::MAX).map(|number| number + 1).find(|number| !taken.contains(number)).unwrap_or(u32::MAX)
 }
 
 /// Says of an owner that can't be read what to do about it.
@@ -133,12 +147,14 @@ fn unknown(error: RepositoryError) -> RepositoryError {
 }
 
 /// The newest owner and its number, if an older master key has sealed it.
-async fn behind(vault: &Vault) -> Result<Option<(u32, Owner)>, RepositoryError> {
-    match newest(vault).await? {
-        Some((number, Ok((owner, key_id)))) if key_id < vault.keys.newest_key_id() => Ok(Some((number, owner))),
-        Some((_, Err(error))) if error.damage().is_none() => Err(error),
-        Some(_) | None => Ok(None),
-    }
+async fn behind(vault: &Vault) -> Result<(Option<(u32, Owner)>, Taken), RepositoryError> {
+    let (newest, taken) = newest(vault).await?;
+    let behind = match newest {
+        Some((number, Ok((owner, key_id)))) if key_id < vault.keys.newest_key_id() => Some((number, owner)),
+        Some((_, Err(error))) if error.damage().is_none() => return Err(error),
+        Some(_) | None => None,
+    };
+    Ok((behind, taken))
 }
 
 /// With the id of the master that sealed it.
@@ -154,16 +170,16 @@ pub(crate) fn decode(object: &str, body: &[u8]) -> Result<Owner, RepositoryError
     if is_job(&owner.cluster) { Ok(owner) } else { Err(RepositoryError::damaged(object, "it names no cluster")) }
 }
 
-/// Writes the owner that follows the one of this number, and removes those before; says whether it was the first to do so.
+/// Writes the owner of this number, and removes those before; says whether it was the first to do so.
 async fn write(vault: &Vault, number: u32, cluster: &str, since: DateTime) -> Result<bool, RepositoryError> {
     let owner = Owner { format: FORMAT, cluster: cluster.into(), since };
     let body = serialize_to_vec(&owner);
     let body = body.map_err(|error| RepositoryError::Internal { what: "claim", reason: error.to_string() })?;
-    let object = owner_name(number.saturating_add(1));
-    let Some(number) = parse_owner(&object) else {
+    let object = owner_name(number);
+    if parse_owner(&object).is_none() {
         let problem = "it has the highest number there is, which this program didn't write: remove it";
-        return Err(RepositoryError::damaged(owner_name(number), problem));
-    };
+        return Err(RepositoryError::damaged(owner_name(number.saturating_sub(1)), problem));
+    }
     let sealer = Arc::new(Sealer::new(vault.keys.clone(), vault.domain)?);
     let sealed = vault.seal_record(&sealer, RecordType::Owner, vault.name_id(&object), body).await?;
     let created = vault.store.create(&object, std::slice::from_ref(&sealed)).await?;

@@ -105,14 +105,15 @@ impl Repository {
 impl Run<'_> {
     /// Closes what is open, and removes what is doomed and not needed after all.
     async fn finish_earlier(&mut self) -> Result<(), RepositoryError> {
-        let before = self.repository.generations().await?;
+        let vaults: Vec<Arc<Vault>> = self.repository.vaults().cloned().collect();
+        let before = self.repository.generations().await?.unblocked(&vaults[0]).await?;
+        self.repository.remove_outdated_pins().await?;
         if before.objects.is_empty() {
-            return Ok(());
+            return before.tidy(&vaults[0]).await;
         }
         let all = self.repository.read_all_manifests(|_| true).await?;
         let counting: Vec<ManifestEntry> = all.iter().filter(|entry| !is_void(&before, entry)).cloned().collect();
         refuse_damaged(&counting)?;
-        let vaults: Vec<Arc<Vault>> = self.repository.vaults().cloned().collect();
         // All that may fail on damage comes before the generation is closed.
         let mut found = Vec::new();
         for vault in &vaults {

@@ -31,6 +31,8 @@ pub(crate) enum RecordType {
     Master = 10,
     /// Which cluster prunes.
     Owner = 11,
+    /// What counted when a master key was replaced.
+    Inventory = 12,
 }
 
 impl RecordType {
@@ -48,6 +50,7 @@ impl RecordType {
             Self::Distrust => "record of distrust",
             Self::Master => "master key's mark",
             Self::Owner => "owner",
+            Self::Inventory => "inventory",
         }
     }
 }
@@ -168,6 +171,7 @@ fn record_type(number: u8) -> Result<RecordType, String> {
         9 => RecordType::Distrust,
         10 => RecordType::Master,
         11 => RecordType::Owner,
+        12 => RecordType::Inventory,
         other => return Err(format!("record type {other} is unknown")),
     })
 }

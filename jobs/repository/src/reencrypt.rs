@@ -82,6 +82,7 @@ impl Repository {
         self.remove_replaced().await?;
         self.renew_generations().await?;
         self.renew_owner().await?;
+        self.renew_pins().await?;
         report.needs_older = self.needs_older_masters().await?;
         Ok(report)
     }
@@ -139,9 +140,9 @@ impl Repository {
                     .into(),
             ));
         }
-        let is_behind = generations.is_behind || self.owner_is_behind().await?;
+        let is_behind = generations.is_behind || self.owner_is_behind().await? || !self.pins_behind().await?.is_empty();
         Ok(is_behind.then(|| {
-            "an older master key has sealed what the last prune said, or who prunes: encrypt anew first".into()
+            "an older master key has sealed what the last prune said, who prunes, or a pin: encrypt anew first".into()
         }))
     }
 
@@ -161,7 +162,7 @@ impl Repository {
 
     /// Closes the newest generation, if it is open, honouring all manifests that count.
     async fn close_generation(&self, vault: &Vault) -> Result<(), RepositoryError> {
-        let generations = self.generations().await?;
+        let generations = self.generations().await?.unblocked(vault).await?;
         if !generations.is_open() {
             return Ok(());
         }

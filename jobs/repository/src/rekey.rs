@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::keys::KeyRing;
 use crate::pool::Pool;
 use crate::slot::{SlotSecret, StoredSlot};
-use crate::{Domain, PassphraseCost, Repository, RepositoryError, SlotInfo, Unlock, init, masters};
+use crate::{Domain, PassphraseCost, Repository, RepositoryError, SlotInfo, Unlock, init, inventory, masters};
 
 /// What a change of the key ring came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,8 +41,7 @@ impl Repository {
     /// `Slot` where there are slots that none of these keys opens, where one of them opens none, or no key is given; `KeyRotated` where
     /// another rotation was first. Nothing has changed then.
     pub async fn rotate_key(&self, kept: &[Unlock], drop_others: bool) -> Result<Rekeyed, RepositoryError> {
-        let ring = self.ring()?.rotated()?;
-        self.rekey(kept, drop_others, &ring).await
+        self.rekey(kept, drop_others, self.ring()?.rotated()?).await
     }
 
     /// Gives up all masters but the newest, once nothing that counts needs them: see [`Self::reencrypt`]. From then on what somebody
@@ -55,14 +54,14 @@ impl Repository {
         if let Some(reason) = self.needs_older_masters().await? {
             return Err(refused(reason));
         }
-        self.rekey(kept, drop_others, &ring.newest_alone()).await
+        self.rekey(kept, drop_others, ring.newest_alone()).await
     }
 
     fn ring(&self) -> Result<&KeyRing, RepositoryError> {
         self.keys().ring().ok_or_else(|| refused("this repository isn't encrypted"))
     }
 
-    async fn rekey(&self, kept: &[Unlock], drop_others: bool, ring: &KeyRing) -> Result<Rekeyed, RepositoryError> {
+    async fn rekey(&self, kept: &[Unlock], drop_others: bool, mut ring: KeyRing) -> Result<Rekeyed, RepositoryError> {
         masters::check_current(&*self.vault(Domain::Sealed)?).await?;
         let before = self.slots_before(kept).await?;
         if !drop_others && !before.others.is_empty() {
@@ -73,14 +72,18 @@ impl Repository {
             )));
         }
         let mut written = Vec::new();
-        if let Err(error) = self.put_in_force(&before, ring, &mut written).await {
+        if let Err(error) = self.put_in_force(&before, &mut ring, &mut written).await {
             // Nobody can tell whether a mark that failed is there: then the new slots must stay.
             if matches!(error, RepositoryError::KeyRotated { .. } | RepositoryError::Slot { .. }) {
                 self.remove(written.iter().map(SlotInfo::object)).await?;
+                if let Some(hash) = &ring.inventory {
+                    inventory::undo(self.store(), ring.newest(), hash).await?;
+                }
             }
             return Err(error);
         }
         self.remove(before.all.iter().map(|slot| slot.slot().name())).await?;
+        inventory::tidy(self.store(), ring.newest(), ring.inventory.as_ref()).await?;
         Ok(Rekeyed { key_id: ring.newest(), slots: written, dropped: before.others })
     }
 
@@ -112,13 +115,23 @@ impl Repository {
         Ok(Slots { others: others.collect(), kept: secrets, all })
     }
 
-    /// Writes the new slots, and the mark if the ring has a new master.
+    /// Writes the new slots, and the mark if the ring has a new master. What counts is noted before the mark, which vouches for that, and
+    /// once more after it: backups may end in between, and must not be lost.
     async fn put_in_force(
         &self,
         before: &Slots,
-        ring: &KeyRing,
+        ring: &mut KeyRing,
         written: &mut Vec<SlotInfo>,
     ) -> Result<(), RepositoryError> {
+        let vault = masters::vault_of(self.store(), self.id(), ring, self.keys().inventory());
+        let is_new = ring.newest() > self.keys().newest_key_id();
+        let met = if is_new {
+            let (met, hash) = inventory::take(&vault).await?;
+            ring.inventory = Some(hash);
+            Some(met)
+        } else {
+            None
+        };
         for (secret, label) in &before.kept {
             let (store, cost) = (self.store(), PassphraseCost::default());
             let slot = init::add_slot(store, self.id(), ring, secret.clone(), label, cost).await?;
@@ -133,11 +146,11 @@ impl Repository {
         if self.slots().await?.iter().any(|slot| !known.contains(&slot.id)) {
             return Err(refused("somebody else has added a slot meanwhile: try again"));
         }
-        let is_new = ring.newest() > self.keys().newest_key_id();
-        if is_new && !masters::mark(self.store(), self.id(), ring).await? {
+        let Some(met) = met else { return Ok(()) };
+        if !masters::mark(self.store(), self.id(), ring).await? {
             return Err(RepositoryError::KeyRotated { location: self.location().to_string() });
         }
-        Ok(())
+        inventory::complete(&vault, &met).await
     }
 
     async fn remove(&self, objects: impl Iterator<Item = String>) -> Result<(), RepositoryError> {

@@ -16,8 +16,8 @@ use crate::seal::Opener;
 use crate::store::Store;
 use crate::vault::Vault;
 use crate::{
-    BackupReader, BackupWriter, Compression, ContentHasher, ContentOrder, Domain, InitOptions, Location, Manifest,
-    ManifestEntry, ManifestRef, RepositoryError, RepositoryId, Unlock,
+    BackupReader, BackupWriter, Compression, ContentHasher, ContentOrder, Damage, Domain, InitOptions, Location,
+    Manifest, ManifestEntry, ManifestRef, RepositoryError, RepositoryId, Unlock,
 };
 
 /// Manifests read at once.
@@ -155,6 +155,18 @@ impl Repository {
         }
         entries.sort_by(|a, b| (&a.job, a.epoch, &a.object).cmp(&(&b.job, b.epoch, &b.object)));
         Ok(entries)
+    }
+
+    /// The manifests that an older master key has sealed and that don't count, as what is wrong with them.
+    pub(crate) async fn manifests_not_counted(&self) -> Result<Vec<Damage>, RepositoryError> {
+        let all = self.read_all_manifests(|_| true).await?.into_iter();
+        Ok(all.filter(|entry| entry.retired).filter_map(|entry| entry.manifest.err()).collect())
+    }
+
+    /// Whether it is known what of older master keys counts: it isn't where an older program has replaced the last one.
+    pub fn knows_what_counts(&self) -> bool {
+        let has_older = self.inner.keys.ring().is_some_and(|ring| ring.masters.len() > 1);
+        !has_older || self.inner.keys.inventory().is_some()
     }
 
     /// The manifest of the newest backup of this database, as far as it can be told from the jobs' names, which begin with the
@@ -319,11 +331,11 @@ async fn list_manifest(
         Err(RepositoryError::Missing { .. }) => return Ok(None),
         Err(error) => match (error.damage(), error) {
             (Some(damage), error) => {
-                retired = matches!(error, RepositoryError::RetiredKey { .. });
+                retired = error.is_outdated();
                 Err(damage)
             }
             (None, error @ RepositoryError::UnsupportedVersion { .. }) => {
-                Err(crate::Damage { object: object.clone(), problem: error.to_string() })
+                Err(Damage { object: object.clone(), problem: error.to_string() })
             }
             (None, error) => return Err(error),
         },

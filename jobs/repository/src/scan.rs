@@ -12,6 +12,7 @@ use crate::config::{CONFIG, StoredConfig};
 use crate::generation::Generations;
 use crate::index::Index;
 use crate::init::read_slot;
+use crate::inventory::parse_inventory;
 use crate::limits::{RECORD_OBJECT_BYTES, UNSEALED_BYTES};
 use crate::list::list_id;
 use crate::masters::parse_mark;
@@ -34,6 +35,8 @@ pub enum OddityKind {
     Damaged,
     /// It is as it should be, and nobody needs it: left by a backup that was broken off or removed, or part of one that runs.
     Orphan,
+    /// It is sealed with an older master key, and wasn't there when that was replaced, or the key was given up: it isn't believed.
+    NotCounted,
     /// Its name is none that this program gives.
     Unknown,
 }
@@ -79,6 +82,9 @@ impl Repository {
         }
         for (object, bytes) in store.list("").await? {
             look.name(&object, bytes);
+        }
+        for Damage { object, problem } in self.manifests_not_counted().await? {
+            look.odd(OddityKind::NotCounted, &object, problem);
         }
         look.unsealed().await?;
         for vault in self.vaults().cloned().collect::<Vec<_>>() {
@@ -143,6 +149,7 @@ impl Look<'_> {
             None if object.starts_with(&format!("{GENERATIONS}/")) => Some("generations"),
             None if parse_mark(object).is_some() => Some("marks of master keys"),
             None if parse_owner(object).is_some() => Some("owners"),
+            None if parse_inventory(object).is_some() => Some("inventories"),
             None => None,
         };
         let counted = self.scan.objects.entry(known.unwrap_or("unknown").into()).or_default();

@@ -39,6 +39,9 @@ pub(crate) struct Slot {
     /// Of the newest master in its ring.
     #[serde(default = "first", skip_serializing_if = "is_first")]
     key_id: u32,
+    /// The hash of that master's inventory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    inventory: Option<Binary>,
 }
 
 fn first() -> u32 {
@@ -78,7 +81,7 @@ impl Slot {
     pub(crate) fn new(
         repository: &RepositoryId,
         secret: &SlotSecret,
-        (label, key_id): (&str, u32),
+        (label, ring): (&str, &KeyRing),
         cost: PassphraseCost,
     ) -> Result<Self, RepositoryError> {
         if let SlotSecret::Passphrase(passphrase) = secret
@@ -97,7 +100,8 @@ impl Slot {
             created_at: DateTime::now(),
             salt: binary(&random::<32>()?),
             argon2id: (secret.kind() == SlotKind::Passphrase).then_some(cost),
-            key_id,
+            key_id: ring.newest(),
+            inventory: ring.inventory.map(|hash| binary(&hash)),
         })
     }
 
@@ -191,10 +195,12 @@ impl StoredSlot {
         if Cipher::new(&key).open(&NONCE, &associated(&self.covered), &mut plain, tag).is_err() {
             return Ok(None);
         }
-        KeyRing::decode(&plain).map(Some).ok_or_else(|| RepositoryError::UnsupportedVersion {
+        let ring = KeyRing::decode(&plain).ok_or_else(|| RepositoryError::UnsupportedVersion {
             object: self.name.clone(),
             needs: "another kind of key ring".into(),
-        })
+        })?;
+        let inventory = self.slot.inventory.as_ref().and_then(|hash| hash.bytes.as_slice().try_into().ok());
+        Ok(Some(KeyRing { inventory, ..ring }))
     }
 }
 
@@ -215,7 +221,7 @@ mod tests {
         let repository = RepositoryId::from_bytes([3; 16]);
         let ring = KeyRing::generate().expect("randomness");
         let right = SlotSecret::Passphrase(Secret::new("correct horse"));
-        let slot = Slot::new(&repository, &right, ("people", 1), cheap()).expect("made");
+        let slot = Slot::new(&repository, &right, ("people", &ring), cheap()).expect("made");
         let bytes = slot.seal(&right, &ring).expect("sealed");
         let stored = StoredSlot::read(&slot.name(), &bytes).expect("read");
         assert!(stored.is_of(&repository));
@@ -231,8 +237,9 @@ mod tests {
         let repository = RepositoryId::from_bytes([3; 16]);
         let secret = SlotSecret::Passphrase(Secret::new("x"));
         let cost = PassphraseCost { memory_kib: u32::MAX, iterations: 1, lanes: 1 };
-        let slot = Slot::new(&repository, &secret, ("", 1), cost).expect("made");
-        assert!(slot.seal(&secret, &KeyRing::generate().expect("randomness")).is_err());
-        assert!(Slot::new(&repository, &SlotSecret::Passphrase(Secret::new("")), ("", 1), cheap()).is_err());
+        let ring = KeyRing::generate().expect("randomness");
+        let slot = Slot::new(&repository, &secret, ("", &ring), cost).expect("made");
+        assert!(slot.seal(&secret, &ring).is_err());
+        assert!(Slot::new(&repository, &SlotSecret::Passphrase(Secret::new("")), ("", &ring), cheap()).is_err());
     }
 }

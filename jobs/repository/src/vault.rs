@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::inventory::is_believed;
 use crate::keys::{DomainKeys, Keys};
 use crate::limits::RECORD_OBJECT_BYTES;
 use crate::list::{self, ListEntry};
@@ -101,7 +102,8 @@ impl Vault {
         RepositoryError::RetiredKey { object: object.into(), key_id: key_id_of(record) }
     }
 
-    /// The body of an object that is one record, with the bytes as stored.
+    /// The body of an object that is one record, with the bytes as stored. Of what older masters have sealed, only what counted when
+    /// the newest came.
     pub(crate) async fn read_named(
         &self,
         object: &str,
@@ -109,6 +111,12 @@ impl Vault {
     ) -> Result<(Vec<u8>, Bytes), RepositoryError> {
         let stored = self.store.read(object, RECORD_OBJECT_BYTES).await?;
         let raw = self.open_record(object, stored.clone(), record_type, self.name_id(object)).await?;
+        if let Some(inventory) = self.keys.inventory()
+            && self.domain == Domain::Sealed
+            && is_believed(record_type)
+        {
+            inventory.check(self, object, &stored).await?;
+        }
         Ok((raw, stored))
     }
 

@@ -1,4 +1,4 @@
-//! Bodies that are BSON: manifests, generations, pins, owners.
+//! Bodies that are BSON: manifests, generations, pins, owners, inventories.
 
 use std::collections::BTreeSet;
 
@@ -7,20 +7,21 @@ use bson::{DateTime, RawDocument, RawDocumentBuf, doc, rawdoc, serialize_to_vec}
 use super::chosen;
 use crate::generation::{self, Close, Doom, Numbered};
 use crate::limits::{MANIFEST_DEPTH, is_shallow};
-use crate::ownership;
 use crate::prune::pins::reason_of;
 use crate::{
     Candidate, CollectionContent, CollectionEntry, CollectionKind, ContentOrder, Domain, ListRef, MANIFEST_FORMAT,
     Manifest, ReadOrder, RetentionPolicy, judge,
 };
+use crate::{inventory, ownership};
 
 pub(super) fn run(input: &[u8]) {
     let Some((choice, bytes)) = input.split_first() else { return };
-    match choice % 4 {
+    match choice % 5 {
         0 => manifest(bytes),
         1 => generation(bytes),
         2 => pin(bytes),
-        _ => owner(bytes),
+        3 => owner(bytes),
+        _ => inventory(bytes),
     }
 }
 
@@ -71,6 +72,12 @@ pub(super) fn owner(body: &[u8]) {
     let Ok(owner) = ownership::decode("fuzzed", body) else { return };
     let again = serialize_to_vec(&owner).expect("what was read can be written");
     assert_eq!(ownership::decode("again", &again).expect("what was written can be read"), owner);
+}
+
+pub(super) fn inventory(body: &[u8]) {
+    let Ok(objects) = inventory::decode("fuzzed", body) else { return };
+    let again = inventory::encode(&objects).expect("what was read can be written");
+    assert_eq!(inventory::decode("again", &again).expect("what was written can be read"), objects);
 }
 
 pub(super) fn some_manifest() -> Vec<u8> {
@@ -127,6 +134,11 @@ pub(super) fn some_owner() -> Vec<u8> {
     serialize_to_vec(&doc! { "format": 1, "cluster": "a-1", "since": DateTime::from_millis(1) }).expect("BSON")
 }
 
+pub(super) fn some_inventory() -> Vec<u8> {
+    let objects = [("sealed/manifests/a".to_owned(), Some([7; 32])), ("sealed/manifests/b".to_owned(), None)];
+    inventory::encode(&objects.into()).expect("small")
+}
+
 pub(super) fn some_pin() -> Vec<u8> {
     serialize_to_vec(&doc! { "reason": "before the upgrade", "pinned_at": DateTime::from_millis(1) }).expect("BSON")
 }
@@ -154,7 +166,8 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         chosen(1, &some_generation("honoured", &["sealed/manifests/a"])),
         chosen(2, &some_pin()),
         chosen(3, &some_owner()),
+        chosen(4, &some_inventory()),
     ];
-    seeds.extend((0..4).map(|choice| chosen(choice, deep.as_bytes())));
+    seeds.extend((0..5).map(|choice| chosen(choice, deep.as_bytes())));
     seeds
 }

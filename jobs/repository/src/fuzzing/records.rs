@@ -71,6 +71,7 @@ fn body_of(record_type: RecordType, raw: &[u8]) {
         // That it opens is all that it says.
         RecordType::Master => {}
         RecordType::Owner => bodies::owner(raw),
+        RecordType::Inventory => bodies::inventory(raw),
     }
 }
 
@@ -88,6 +89,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         (RecordType::Generation, bodies::some_doom()),
         (RecordType::Pin, bodies::some_pin()),
         (RecordType::Owner, bodies::some_owner()),
+        (RecordType::Inventory, bodies::some_inventory()),
     ] {
         records.extend([seal(record_type, &raw, None), seal(record_type, &raw, Some(3))]);
     }

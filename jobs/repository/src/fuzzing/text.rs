@@ -1,6 +1,7 @@
 //! Names of objects, ids, locations, key files and settings of storages.
 
 use super::chosen;
+use crate::inventory::{INVENTORIES, parse_inventory};
 use crate::names::{hex, unhex};
 use crate::object_name::{
     Folder, GENERATIONS, ManifestName, Stage, WriterNames, generation_name, is_writers_own, job_of, owner_name,
@@ -70,6 +71,9 @@ fn names(text: &str) {
     if let Some(number) = parse_owner(text) {
         assert!(owner_name(number) == text && number > 0, "{number}");
     }
+    if let Some(key_id) = parse_inventory(text) {
+        assert!(text.starts_with(&format!("{INVENTORIES}/{key_id:010}.")), "{text}");
+    }
     if is_writers_own(text) {
         assert!(job_of(text).is_some());
     }
@@ -87,7 +91,12 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     }
     let objects = [names.manifest(), names.index(1), Folder::Packs.object(Domain::Plain, &names.pack(1_234_567))];
     let generations = [Stage::Doom, Stage::Close].map(|stage| generation_name(stage, 7));
-    let others = ["keys/0123456789abcdef".to_owned(), format!("{GENERATIONS}/x"), owner_name(7)];
+    let others = [
+        "keys/0123456789abcdef".to_owned(),
+        format!("{GENERATIONS}/x"),
+        owner_name(7),
+        format!("{INVENTORIES}/0000000002.late"),
+    ];
     seeds.extend(objects.iter().chain(&generations).chain(&others).map(|name| chosen(3, name.as_bytes())));
     seeds
 }

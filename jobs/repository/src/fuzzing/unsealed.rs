@@ -85,8 +85,10 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     let inner: RawDocumentBuf = body.get_document("config").expect("a config").to_owned();
     seeds.push(chosen(3, inner.as_bytes()));
     for secret in [SlotSecret::KeyFile(Zeroizing::new([5; 32])), SlotSecret::Passphrase(Secret::new("correct horse"))] {
-        let slot = Slot::new(&RepositoryId::from_bytes([3; 16]), &secret, ("seed", 1), CHEAP).expect("a slot");
-        let object = slot.seal(&secret, keys().ring().expect("a ring")).expect("sealed");
+        let (keys, id) = (keys(), RepositoryId::from_bytes([3; 16]));
+        let ring = keys.ring().expect("a ring");
+        let slot = Slot::new(&id, &secret, ("seed", ring), CHEAP).expect("a slot");
+        let object = slot.seal(&secret, ring).expect("sealed");
         let body = envelope::unwrap(CONFIG, EnvelopeType::Slot, &object).expect("a body");
         seeds.extend([chosen(0, &object), chosen(2, body.as_bytes())]);
     }

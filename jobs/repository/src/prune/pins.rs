@@ -9,9 +9,18 @@ use std::sync::Arc;
 use bson::{DateTime, RawDocument, doc};
 
 use crate::object_name::{Folder, ManifestName};
-use crate::record::RecordType;
+use crate::record::{RecordType, key_id_of};
 use crate::seal::Sealer;
 use crate::{Candidate, Manifest, Repository, RepositoryError};
+
+/// A pin.
+struct Pin {
+    /// Key of the manifest that it pins.
+    manifest: String,
+    reason: String,
+    /// Of the master that sealed it; 0 in the plain domain, and where it can't be read.
+    key_id: u32,
+}
 
 impl Repository {
     /// All backups that count, for [`crate::judge`]; pinned ones are held. Damaged manifests are left out: they stay.
@@ -43,6 +52,30 @@ impl Repository {
         }
     }
 
+    /// Seals anew all pins of backups that there are which an older master key has sealed.
+    pub(crate) async fn renew_pins(&self) -> Result<(), RepositoryError> {
+        for key in self.pins_behind().await? {
+            self.repin(&key).await?;
+        }
+        Ok(())
+    }
+
+    /// Pinned backups whose pins an older master key has sealed.
+    pub(crate) async fn pins_behind(&self) -> Result<Vec<String>, RepositoryError> {
+        let (newest, manifests) = (self.keys().newest_key_id(), self.manifests().await?);
+        let (pins, _) = self.read_pins().await?;
+        let behind = pins.into_iter().filter(|pin| (1..newest).contains(&pin.key_id)).map(|pin| pin.manifest);
+        Ok(behind.filter(|key| manifests.iter().any(|entry| entry.key == *key && entry.manifest.is_ok())).collect())
+    }
+
+    /// Removes pins that an older master key has sealed and that pin nothing.
+    pub(super) async fn remove_outdated_pins(&self) -> Result<(), RepositoryError> {
+        for object in self.read_pins().await?.1 {
+            self.store().delete(&object).await?;
+        }
+        Ok(())
+    }
+
     /// Takes a pin away; succeeds where there is none.
     pub async fn unpin(&self, key: &str) -> Result<(), RepositoryError> {
         let vault = self.vault(ManifestName::parse(key)?.domain)?;
@@ -51,25 +84,37 @@ impl Repository {
 
     /// Keys of pinned manifests, and why they are pinned.
     pub async fn pins(&self) -> Result<BTreeMap<String, String>, RepositoryError> {
-        let mut pins = BTreeMap::new();
+        Ok(self.read_pins().await?.0.into_iter().map(|pin| (pin.manifest, pin.reason)).collect())
+    }
+
+    /// All pins, and the names of objects that look like ones, but are sealed with an older master key and don't count.
+    async fn read_pins(&self) -> Result<(Vec<Pin>, Vec<String>), RepositoryError> {
+        let (mut pins, mut outdated) = (Vec::new(), Vec::new());
         for vault in self.vaults() {
             for (object, _) in vault.store.list(&Folder::Pins.of(vault.domain)).await? {
                 let name = object.rsplit('/').next().unwrap_or_default();
-                let key = Folder::Manifests.object(vault.domain, name);
-                if !ManifestName::parse(&key).is_ok_and(|name| name.resealed.is_none()) {
+                let manifest = Folder::Manifests.object(vault.domain, name);
+                if !ManifestName::parse(&manifest).is_ok_and(|name| name.resealed.is_none()) {
                     tracing::warn!(object, "not the name of a pin; ignored");
                     continue;
                 }
-                let reason = match vault.read_named(&object, RecordType::Pin).await {
-                    Ok((body, _)) => reason_of(&body),
+                match vault.read_named(&object, RecordType::Pin).await {
+                    Ok((body, stored)) => {
+                        pins.push(Pin { manifest, reason: reason_of(&body), key_id: key_id_of(&stored) });
+                    }
+                    Err(error) if error.is_outdated() => {
+                        tracing::warn!(%error, "it pins nothing");
+                        outdated.push(object);
+                    }
                     // It holds nevertheless.
-                    Err(error) if error.damage().is_some() => error.to_string(),
+                    Err(error) if error.damage().is_some() => {
+                        pins.push(Pin { manifest, reason: error.to_string(), key_id: 0 });
+                    }
                     Err(error) => return Err(error),
-                };
-                pins.insert(key, reason);
+                }
             }
         }
-        Ok(pins)
+        Ok((pins, outdated))
     }
 }
 

@@ -61,6 +61,8 @@ impl Repository {
             };
             out.backups.push(BackupFindings { key, job, findings });
         }
+        let not_counted = self.manifests_not_counted().await?.into_iter();
+        out.repository.extend(not_counted.map(|damage| Finding::from(damage).unneeded()));
         for vault in self.vaults() {
             let ours: Vec<_> = sound.iter().filter(|(_, manifest)| manifest.domain == vault.domain).collect();
             let mut rest = ours.as_slice();

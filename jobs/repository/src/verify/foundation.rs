@@ -55,7 +55,8 @@ async fn check_manifest(vault: &Vault, manifest: &Manifest) -> Result<(String, V
         match read_manifest_in(vault, &name).await {
             Ok((read, _)) if read == *manifest => key = Some(name),
             // Also one that came too late to count, which the next prune removes.
-            Ok(_) | Err(RepositoryError::RetiredKey { .. }) => {}
+            Ok(_) => {}
+            Err(error) if error.is_outdated() => {}
             Err(error) => {
                 findings.push(finding(error)?);
                 nearest = name;

@@ -11,6 +11,10 @@ use lucid_repository::{Rekeyed, Repository, SlotInfo, SlotKind, Unlock};
 use serde_json::json;
 use std::fmt::Write;
 
+/// Said where an older program has rotated the key.
+const UNKNOWN: &str = "an older program has rotated this key, so what the keys before it seal is still believed: \
+     encrypt anew and retire them, or rotate once more\n";
+
 /// Runs the verb.
 pub async fn run(command: KeyCommand) -> Result<(), Exit> {
     match command {
@@ -18,6 +22,9 @@ pub async fn run(command: KeyCommand) -> Result<(), Exit> {
             for (name, repository) in repositories::open(&repositories::read(&repo.repository)?).await? {
                 let slots = repository.slots().await.map_err(|error| refused(&name, &error))?;
                 show(&repo, &name, &slots).await?;
+                if !repo.json && !repository.knows_what_counts() {
+                    output::text(UNKNOWN).await?;
+                }
             }
             Ok(())
         }

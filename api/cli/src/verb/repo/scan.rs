@@ -40,6 +40,10 @@ fn as_text(name: &str, scan: &Scan) -> String {
     for (kind, heading) in [
         (OddityKind::Damaged, "damaged (lucid-ops repo verify --all says which backups are hurt):"),
         (OddityKind::Orphan, "of no use to any backup, unless one is running:"),
+        (
+            OddityKind::NotCounted,
+            "not believed (an older key has sealed it since it was replaced; a prune removes it):",
+        ),
         (OddityKind::Unknown, "unknown:"),
     ] {
         let oddities: Vec<_> = scan.oddities.iter().filter(|oddity| oddity.kind == kind).collect();
