@@ -126,6 +126,8 @@ pub(crate) struct DomainKeys {
     pub(crate) name: Key,
     pub(crate) cut: Key,
     pub(crate) content: Key,
+    /// Draws how much records are padded.
+    pub(crate) pad: Key,
 }
 
 impl DomainKeys {
@@ -141,6 +143,7 @@ impl DomainKeys {
             name: key(b"name"),
             cut: key(b"cut"),
             content: key(b"content"),
+            pad: key(b"pad"),
         }
     }
 }
@@ -238,7 +241,7 @@ mod tests {
         all.push(*keys.writer_key(1, &[1; 32]).expect("known"));
         for domain in [Domain::Sealed, Domain::Plain] {
             let of = keys.domain(domain).expect("both are there");
-            all.extend([*of.chunk_id, *of.list_id, *of.name, *of.cut, *of.content]);
+            all.extend([*of.chunk_id, *of.list_id, *of.name, *of.cut, *of.content, *of.pad]);
         }
         let count = all.len();
         all.sort_unstable();

@@ -60,6 +60,7 @@ mod options;
 mod ownership;
 mod pack_listing;
 mod packer;
+mod padding;
 mod partial;
 mod pool;
 mod predecessor;

@@ -13,12 +13,12 @@ use crate::record::{OVERHEAD_BYTES, RecordType};
 pub(crate) const UNSEALED_BYTES: u64 = 4 << 10;
 /// A key slot's label: with it, a slot stays far below [`UNSEALED_BYTES`].
 pub(crate) const LABEL_BYTES: usize = 256;
-/// An object that is one record: index, chunk list, manifest.
-pub(crate) const RECORD_OBJECT_BYTES: u64 = (256 << 20) + OVERHEAD_BYTES as u64;
+/// An object that is one record: index, chunk list, manifest. With padding, which takes up to two steps.
+pub(crate) const RECORD_OBJECT_BYTES: u64 = ((256 + 16) << 20) + OVERHEAD_BYTES as u64;
 /// The footer record of a pack.
 pub(crate) const FOOTER_RECORD_BYTES: u32 = 64 << 20;
-/// A chunk record; the largest document of a server is half as large.
-pub(crate) const CHUNK_RECORD_BYTES: u64 = (32 << 20) + OVERHEAD_BYTES as u64;
+/// A chunk record, with padding; the largest document of a server is half as large.
+pub(crate) const CHUNK_RECORD_BYTES: u64 = ((32 + 2) << 20) + OVERHEAD_BYTES as u64;
 /// Levels of documents in a config or slot.
 pub(crate) const UNSEALED_DEPTH: usize = 8;
 /// Levels of documents in a manifest: a server takes fewer than 200 in what it stores, and a few more are around that.

@@ -73,12 +73,17 @@ pub(crate) enum BodyCompression {
     ZstdPrefix = 2,
 }
 
+/// Set in the number of the compression where the body ends with padding.
+const PADDED: u8 = 0x80;
+
 /// The header of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) record_type: RecordType,
     pub(crate) suite: Suite,
     pub(crate) compression: BodyCompression,
+    /// Whether the body ends with padding.
+    pub(crate) padded: bool,
     pub(crate) key_id: u32,
     pub(crate) body_bytes: u32,
     pub(crate) raw_bytes: u32,
@@ -94,7 +99,7 @@ impl Header {
         out[4] = VERSION;
         out[5] = self.record_type as u8;
         out[6] = self.suite as u8;
-        out[7] = self.compression as u8;
+        out[7] = self.compression as u8 | if self.padded { PADDED } else { 0 };
         out[8..12].copy_from_slice(&self.key_id.to_le_bytes());
         out[12..16].copy_from_slice(&self.body_bytes.to_le_bytes());
         out[16..20].copy_from_slice(&self.raw_bytes.to_le_bytes());
@@ -120,12 +125,13 @@ impl Header {
                 1 => Suite::Aes256Gcm,
                 other => return Err(format!("suite {other} is unknown")),
             },
-            compression: match bytes[7] {
+            compression: match bytes[7] & !PADDED {
                 0 => BodyCompression::None,
                 1 => BodyCompression::Zstd,
                 2 => BodyCompression::ZstdPrefix,
                 other => return Err(format!("compression {other} is unknown")),
             },
+            padded: bytes[7] & PADDED != 0,
             key_id: u32_at(bytes, 8),
             body_bytes: u32_at(bytes, 12),
             raw_bytes: u32_at(bytes, 16),
@@ -194,6 +200,7 @@ mod tests {
             record_type: RecordType::List,
             suite: Suite::Aes256Gcm,
             compression: BodyCompression::Zstd,
+            padded: false,
             key_id: 1,
             body_bytes: 2,
             raw_bytes: 3,
@@ -205,7 +212,7 @@ mod tests {
         assert_eq!(Header::decode(&bytes), Ok(header));
         for at in [0, 4, 5, 6, 7] {
             let mut bad = bytes;
-            bad[at] ^= 0x80;
+            bad[at] ^= 0x40;
             assert!(Header::decode(&bad).is_err(), "byte {at}");
         }
         assert!(Header::decode(&bytes[..95]).is_err());

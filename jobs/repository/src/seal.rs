@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 use crate::compression::{compress, decompress};
 use crate::keys::{Keys, random};
 use crate::record::{BodyCompression, HEADER_BYTES, Header, OVERHEAD_BYTES, RecordType, Suite, TAG_BYTES};
-use crate::{Domain, RepositoryError, limits};
+use crate::{Domain, RepositoryError, limits, padding};
 
 /// Records per writer key.
 const LIMIT: u64 = 1 << 32;
@@ -105,11 +105,17 @@ impl Sealer {
         raw_bytes: u32,
         (compression, parts): (BodyCompression, &[&[u8]]),
     ) -> Result<Vec<u8>, RepositoryError> {
-        let body_bytes: usize = parts.iter().map(|part| part.len()).sum();
+        let content_bytes: usize = parts.iter().map(|part| part.len()).sum();
+        // In the plain domain all is in clear.
+        let pad =
+            self.cipher.as_ref().and(self.keys.domain(Domain::Sealed)).filter(|_| padding::is_padded(record_type));
+        let padding_bytes = pad.map(|keys| padding::bytes(&keys.pad, id, content_bytes));
+        let body_bytes = content_bytes + padding_bytes.unwrap_or(0);
         let header = Header {
             record_type,
             suite: if self.cipher.is_some() { Suite::Aes256Gcm } else { Suite::Checked },
             compression,
+            padded: padding_bytes.is_some(),
             key_id: self.key_id,
             body_bytes: u32::try_from(body_bytes).expect("hardly larger than raw"),
             raw_bytes,
@@ -122,6 +128,9 @@ impl Sealer {
         out.extend_from_slice(&encoded);
         for part in parts {
             out.extend_from_slice(part);
+        }
+        if let Some(bytes) = padding_bytes {
+            padding::append(&mut out, bytes);
         }
         let associated = associated(&self.keys, &encoded);
         let tag: [u8; TAG_BYTES] = match &self.cipher {
@@ -216,6 +225,9 @@ impl Opener {
                 }
             }
             _ => return Err(format!("it isn't protected as the {} domain demands", self.domain)),
+        }
+        if header.padded {
+            padding::strip(&mut body)?;
         }
         Ok((header, body))
     }

@@ -33,6 +33,7 @@ fn forged(input: &[u8]) {
         record_type: RecordType::Chunk,
         suite: Suite::Checked,
         compression: BodyCompression::None,
+        padded: false,
         key_id: 0,
         body_bytes: u32::try_from(body.len()).expect("inputs are small"),
         raw_bytes: u32::from_le_bytes(raw_bytes),
