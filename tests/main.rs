@@ -11,6 +11,7 @@ mod floors;
 mod full_disk;
 mod history;
 mod motor;
+mod neighbour;
 mod offsite;
 mod prune;
 mod refusals;

@@ -2,12 +2,15 @@
 
 use crate::support::{Api, World, data, process::run};
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, process::Output};
 
 fn told(arguments: &[&str]) -> String {
-    let output = run(arguments, &[]);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("text")
+    said(&run(arguments, &[]))
+}
+
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 async fn backup(api: &Api) -> String {
@@ -47,10 +50,10 @@ async fn backups_go_to_another_repository_as_jobs_and_by_a_schedule() {
     let after = api.accepted("/copy", &json!({ "backup": second, "to": "far" }));
     assert_eq!(api.succeeded(&after).await.result.expect("a result")["backups_copied"], 1);
     backup(&api).await;
-    let address = api.url.clone();
-    told(&["schedules", "set", "offsite", "--cron", "0 4 * * *", "--copy-to", "far", "--api", &address]);
-    told(&["schedules", "run", "offsite", "--api", &address]);
-    let said = told(&["copy", "--all", "--to", "far", "--api", &address, "--json"]);
+    let verb = |arguments: &[&str]| said(&api.verb(arguments));
+    verb(&["schedules", "set", "offsite", "--cron", "0 4 * * *", "--copy-to", "far"]);
+    verb(&["schedules", "run", "offsite"]);
+    let said = verb(&["copy", "--all", "--to", "far", "--json"]);
     let ended: Value = serde_json::from_str(said.trim()).expect("JSON");
     let result = &ended["result"];
     let there = result["backups_copied"].as_i64().unwrap_or(0) + result["backups_there"].as_i64().unwrap_or(0);

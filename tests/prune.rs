@@ -1,9 +1,6 @@
 //! Retention through the whole product: what no rule keeps goes, what somebody needs stays, and every reason is told.
 
-use crate::support::{
-    Api, World, data,
-    process::{Process, run},
-};
+use crate::support::{Api, World, data, process::run};
 use bson::{Document, doc};
 use serde_json::{Value, json};
 use std::{fs, path::Path, time::Duration};
@@ -48,8 +45,7 @@ async fn what_no_rule_keeps_goes_and_what_a_job_needs_stays() {
     let (status, refused) = api.call("POST", "/prune", Some(&json!({ "keep": {} })));
     assert_eq!((status, refused["errors"][0]["field"].as_str()), (422, Some("keep")), "{refused}");
     assert_eq!(prune(&api, json!({})).await["backups_removed"], 0, "30 days of the newest");
-    let address = api.url.clone();
-    let said = run(&["prune", "--keep-last", "1", "--dry-run", "--api", &address], &[]);
+    let said = api.verb(&["prune", "--keep-last", "1", "--dry-run"]);
     let text = String::from_utf8_lossy(&said.stdout).into_owned();
     assert!(said.status.success() && text.contains("remove  no rule keeps it"), "{text}");
     assert!(text.contains("1 backup would be removed") && text.contains("nothing was changed"), "{text}");
@@ -96,9 +92,7 @@ async fn another_cluster_prunes_only_what_it_was_told_to_take_over() {
         backup(&api).await;
     }
     // An engine with a history of its own is another cluster; this one has a copy of the first one's settings, and keeps less.
-    let mut other_process =
-        Process::start(&["api", "--listen", "127.0.0.1:0", "--ops-database", "staging"], &world.uri());
-    let other = Api { url: other_process.await_line("listening on ") };
+    let (_other_process, other) = world.api_with(&["--listen", "127.0.0.1:0", "--ops-database", "staging"]);
     let (_other_worker, _) = world.worker(&["--ops-database", "staging"]);
     let manifests = || fs::read_dir(world.repository_path().join("sealed/manifests")).expect("manifests").count();
     let body = json!({ "keep": { "last": 1 }, "grace_hours": 0 });
@@ -121,9 +115,7 @@ async fn another_cluster_prunes_only_what_it_was_told_to_take_over() {
     };
     let first = owner();
     assert!(message.contains(&first), "{message}");
-    let address = other.url.clone();
-    let taken = ["prune", "--keep-last", "1", "--grace-hours", "0", "--take-ownership", "--api", &address];
-    let taken = run(&taken, &[]);
+    let taken = other.verb(&["prune", "--keep-last", "1", "--grace-hours", "0", "--take-ownership"]);
     assert!(taken.status.success() && manifests() == 1, "{}", String::from_utf8_lossy(&taken.stderr));
     assert_ne!(owner(), first);
     let late = api.accepted("/prune", &body);

@@ -1,7 +1,7 @@
 //! The history, seen live and as a whole: nothing is missing from it and nothing is told twice, whatever restarts in
 //! between; and what was changed behind its back is found.
 
-use crate::support::{Api, World, data, process::run};
+use crate::support::{Api, World, data};
 use bson::{Document, doc};
 use lucid_client::sse::{Message, Messages};
 use lucid_embedded::Signal;
@@ -22,11 +22,11 @@ fn address(api: &Api) -> String {
 
 /// Runs a verb on a thread of its own.
 fn verb(arguments: &[&str], api: &Api) -> tokio::task::JoinHandle<Output> {
-    let url = api.url.clone();
+    let api = api.clone();
     let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
     tokio::task::spawn_blocking(move || {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        run(&arguments, &[("LUCID_API", &url)])
+        api.verb(&arguments)
     })
 }
 

@@ -75,7 +75,7 @@ async fn a_person_keeps_schedules_at_the_command_line() {
     let (_api_process, api) = world.api();
     let (_worker, _) = world.worker(&[]);
     let verb = |arguments: &[&str]| {
-        let output = run(&[&["schedules"], arguments].concat(), &[("LUCID_API", &api.url)]);
+        let output = api.verb(&[&["schedules"], arguments].concat());
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code(), text(&output.stdout), text(&output.stderr))
     };
@@ -111,10 +111,10 @@ async fn a_person_keeps_schedules_at_the_command_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_missions_variable_is_a_schedule() {
     let world = World::start(1).await;
+    let (uri, token_file) = (world.uri(), world.token_file());
     let start = |value: &str| {
-        let uri = world.uri();
         let environment = [("MONGODB_URI", uri.as_str()), ("BACKUP_SCHEDULE", value)];
-        Process::start_with(&["api", "--listen", "127.0.0.1:0"], &environment)
+        Process::start_with(&["api", "--listen", "127.0.0.1:0", "--token-file", &token_file], &environment)
     };
     let refused =
         run(&["api", "--listen", "127.0.0.1:0"], &[("MONGODB_URI", &world.uri()), ("BACKUP_SCHEDULE", "every night")]);
@@ -123,7 +123,7 @@ async fn the_missions_variable_is_a_schedule() {
     assert!(said.contains("BACKUP_SCHEDULE has 2 fields; expected five"), "{said}");
     let mut first = start("0 2 * * *");
     let url = first.await_line("listening on ");
-    let api = Api { url };
+    let api = Api::new(url, &token_file);
     let made = schedule(&api, "BACKUP_SCHEDULE");
     assert_eq!(
         (&made["cron"], &made["spec"]["database"], &made["version"]),

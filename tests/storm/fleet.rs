@@ -36,6 +36,7 @@ struct Post {
 /// All of them.
 pub struct Fleet {
     uri: String,
+    token_file: String,
     logs: PathBuf,
     island: Option<Island>,
     workers: Vec<Mutex<Post>>,
@@ -62,11 +63,12 @@ impl Fleet {
             }
         }
         workers[3].is_on_island = island.is_some();
-        let apis = (0..APIS).map(|number| Mutex::new(api(number))).collect();
-        let addresses = Addresses::new(RwLock::new(vec![Api { url: String::new() }; APIS]));
+        let apis = (0..APIS).map(|number| Mutex::new(api(world, number))).collect();
+        let addresses = Addresses::new(RwLock::new(vec![Api::default(); APIS]));
         let workers = workers.into_iter().map(Mutex::new).collect();
         let broken = Mutex::new(Vec::new());
-        let fleet = Self { uri: world.uri(), logs, island, workers, apis, addresses, left_out, broken };
+        let (uri, token_file) = (world.uri(), world.token_file());
+        let fleet = Self { uri, token_file, logs, island, workers, apis, addresses, left_out, broken };
         fleet.mend();
         fleet
     }
@@ -166,7 +168,7 @@ impl Fleet {
             let mut process = self.spawn(post);
             if let Ok(said) = process.line_within(post.ready, READY_WITHIN) {
                 if let Some(number) = post.name.strip_prefix("api-").and_then(|number| number.parse::<usize>().ok()) {
-                    self.addresses.write().expect("no panic while locked")[number] = Api { url: said };
+                    self.addresses.write().expect("no panic while locked")[number] = Api::new(said, &self.token_file);
                 }
                 post.process = Some(process);
             }
@@ -198,9 +200,9 @@ fn send(post: &Mutex<Post>, signal: Signal) {
     }
 }
 
-fn api(number: usize) -> Post {
-    let arguments = ["api", "--listen", "127.0.0.1:0"].map(str::to_owned).to_vec();
-    post(format!("api-{number}"), arguments, "listening on ")
+fn api(world: &World, number: usize) -> Post {
+    let arguments = ["api", "--listen", "127.0.0.1:0", "--token-file", &world.token_file()];
+    post(format!("api-{number}"), arguments.map(str::to_owned).to_vec(), "listening on ")
 }
 
 fn worker(world: &World, number: usize) -> Post {

@@ -7,6 +7,7 @@ use mongodb::Client;
 use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
+    process::Output,
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -66,6 +67,11 @@ impl World {
         self.dir.path().join("key").display().to_string()
     }
 
+    /// Where the APIs of this world keep their token.
+    pub fn token_file(&self) -> String {
+        self.dir.path().join("token").display().to_string()
+    }
+
     /// An API process on any free port, and its address.
     pub fn api(&self) -> (Process, Api) {
         self.api_at("127.0.0.1:0")
@@ -73,9 +79,15 @@ impl World {
 
     /// An API process at this address.
     pub fn api_at(&self, address: &str) -> (Process, Api) {
-        let mut process = Process::start(&["api", "--listen", address], &self.uri());
+        self.api_with(&["--listen", address])
+    }
+
+    /// An API process with these arguments.
+    pub fn api_with(&self, more: &[&str]) -> (Process, Api) {
+        let token_file = self.token_file();
+        let mut process = Process::start(&[&["api", "--token-file", &token_file], more].concat(), &self.uri());
         let url = process.await_line("listening on ");
-        (process, Api { url })
+        (process, Api::new(url, &token_file))
     }
 
     /// A worker process with a short lease, ready, and its name.
@@ -106,13 +118,31 @@ pub fn scratch() -> TempDir {
     tempfile::Builder::new().prefix("world-").tempdir_in(base).expect("a folder")
 }
 
-/// An API as a client sees it: status and JSON.
-#[derive(Clone)]
+/// An API as a client sees it: status and JSON. He has the token, and shows it where something is to be done.
+#[derive(Clone, Default)]
 pub struct Api {
     pub url: String,
+    token_file: String,
+    token: Option<String>,
 }
 
 impl Api {
+    /// The API at this address, which keeps its token there.
+    pub fn new(url: String, token_file: &str) -> Self {
+        let token = std::fs::read_to_string(token_file).expect("an API that listens has a token");
+        Self { url, token_file: token_file.to_owned(), token: Some(token.trim().to_owned()) }
+    }
+
+    /// Runs a verb of the command line that calls it.
+    pub fn verb(&self, arguments: &[&str]) -> Output {
+        run(arguments, &[("LUCID_API", &self.url), ("LUCID_TOKEN_FILE", &self.token_file)])
+    }
+
+    /// The same for somebody who has no token.
+    pub fn anonymous(&self) -> Self {
+        Self { token: None, ..self.clone() }
+    }
+
     /// One request; any status is an answer.
     pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         self.call_with(method, path, body, &[])
@@ -135,6 +165,8 @@ impl Api {
         let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(patience);
         let agent: ureq::Agent = config.build().into();
         let request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
+        let shown = self.token.iter().filter(|_| method != "GET").map(|token| format!("Bearer {token}"));
+        let request = shown.fold(request, |request, token| request.header("authorization", token));
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let answer = match body {
             Some(body) => {

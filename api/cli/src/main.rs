@@ -9,6 +9,7 @@ mod repositories;
 mod role;
 mod secrets;
 mod shutdown;
+mod token;
 mod verb;
 
 use args::{Cli, Command};

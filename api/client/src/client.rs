@@ -1,7 +1,7 @@
 //! One method per endpoint; blocking, since a verb has nothing else to do meanwhile.
 
 use crate::{
-    ClientError, JobQuery,
+    ClientError, JobQuery, agent,
     sse::{Message, Messages},
 };
 use lucid_schemas::{
@@ -16,6 +16,7 @@ use lucid_schemas::{
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     io::{BufRead, BufReader, Read},
+    net::IpAddr,
     str::FromStr,
     time::Duration,
 };
@@ -24,8 +25,7 @@ use ureq::{
     http::{Response, Uri},
 };
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-const ANSWER_WITHIN: Duration = Duration::from_mins(1);
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_mins(1);
 /// A stream older than this is opened anew, so that a dead connection isn't listened to for long.
 const STREAM_WITHIN: Duration = Duration::from_mins(1);
 const EXPORT_WITHIN: Duration = Duration::from_hours(24);
@@ -59,18 +59,16 @@ impl Client {
         if uri.query().is_some() {
             return Err(bad("it must not have a query"));
         }
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            // The API is close by; a proxy meant for the internet doesn't reach it.
-            .proxy(None)
-            .timeout_connect(Some(CONNECT_WITHIN))
-            .timeout_global(Some(ANSWER_WITHIN))
-            .user_agent(concat!("lucid-ops/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .into();
-        Ok(Self { url: api_url.trim_end_matches('/').to_owned(), agent, idempotency_key: None })
+        Ok(Self { url: api_url.trim_end_matches('/').to_owned(), agent: agent::open(None), idempotency_key: None })
+    }
+
+    /// Shows this token with every request that asks for something; reading needs none, and shows none.
+    ///
+    /// # Errors
+    /// Where it can't be a token.
+    pub fn with_token(mut self, token: &str) -> Result<Self, ClientError> {
+        self.agent = agent::open(Some(agent::bearer(token)?));
+        Ok(self)
     }
 
     /// Sends this key with every request for a job, so that however often it is sent, there is one.
@@ -83,6 +81,15 @@ impl Client {
     /// The API's address.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Whether what is sent there stays on this machine.
+    pub fn is_on_this_machine(&self) -> bool {
+        let uri: Option<Uri> = self.url.parse().ok();
+        uri.as_ref().and_then(Uri::host).is_some_and(|host| {
+            let host = host.trim_matches(['[', ']']);
+            host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+        })
     }
 
     /// `GET /health`; a service that is down answers, too.
@@ -343,6 +350,16 @@ mod tests {
         }
         let client = Client::new("http://127.0.0.1:8089/").expect("a client");
         assert_eq!(client.address("/health"), "http://127.0.0.1:8089/health");
+        for (url, is_here) in [
+            ("http://127.0.0.1:8089", true),
+            ("http://[::1]:8089", true),
+            ("http://LOCALHOST", true),
+            ("http://pi-1:8089", false),
+            ("http://localhost.evil.example", false),
+            ("http://10.0.0.1:8089", false),
+        ] {
+            assert_eq!(Client::new(url).expect("a client").is_on_this_machine(), is_here, "{url}");
+        }
     }
 
     #[test]

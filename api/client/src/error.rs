@@ -21,6 +21,8 @@ pub enum ClientError {
         /// What is wrong with it.
         problem: String,
     },
+    /// This can't be the token of an API.
+    BadToken,
     /// Nobody answers there.
     NotReachable {
         /// The address.
@@ -45,14 +47,14 @@ impl ClientError {
         match self {
             Self::NotReachable { .. } => true,
             Self::Refused(problem) => problem.status == 503,
-            Self::BadUrl { .. } | Self::BadId { .. } | Self::NotTheApi { .. } => false,
+            Self::BadUrl { .. } | Self::BadId { .. } | Self::BadToken | Self::NotTheApi { .. } => false,
         }
     }
 
     /// Whether the request itself is at fault, so that asking again won't help.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::BadUrl { .. } | Self::BadId { .. } => true,
+            Self::BadUrl { .. } | Self::BadId { .. } | Self::BadToken => true,
             Self::Refused(problem) => (400..500).contains(&problem.status),
             Self::NotReachable { .. } | Self::NotTheApi { .. } => false,
         }
@@ -64,6 +66,7 @@ impl fmt::Display for ClientError {
         match self {
             Self::BadUrl { url, problem } => write!(f, "'{}' is no address of the API: {problem}", clean(url)),
             Self::BadId { id, problem } => write!(f, "'{}' {problem}", clean(id)),
+            Self::BadToken => f.write_str("the token can't be one: it has characters that no header takes"),
             Self::NotReachable { url, reason } => write!(
                 f,
                 "no API answers at {} ({}): is `lucid-ops api` running? Set --api or LUCID_API",

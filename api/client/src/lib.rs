@@ -6,6 +6,7 @@
 //! | room | what it is for |
 //! |---|---|
 //! | [`client`], `schedules` | one method per endpoint |
+//! | `agent` | how requests are sent |
 //! | [`error`] | why a call failed, for people |
 //! | [`query`] | what can be asked of a list |
 //! | [`live`](mod@live), [`sse`] | following a job by its stream of events |
@@ -13,6 +14,7 @@
 //! | [`watch`](mod@watch), [`progress`] | following a job to its end |
 //! | [`render`] | tables, timelines, single jobs |
 
+mod agent;
 pub mod client;
 pub mod error;
 pub mod live;

@@ -7,6 +7,7 @@ use crate::{
     lookup,
     lookup::PathId,
     request,
+    rights::Caller,
     state::write_token,
     view,
 };
@@ -21,27 +22,27 @@ const TRIES: usize = 20;
 type State = web::Data<ApiState>;
 
 /// `DELETE /backup/{job_id}`.
-pub(crate) async fn cancel_backup(state: State, id: PathId) -> Answer {
+pub(crate) async fn cancel_backup(state: State, caller: Caller, id: PathId) -> Answer {
     let job = lookup::job(&state, &id.0, Some(Kind::Backup)).await?;
-    cancel_job(&state, job).await
+    cancel_job(&state, &caller, job).await
 }
 
 /// `DELETE /jobs/{job_id}`.
-pub(crate) async fn cancel(state: State, id: PathId) -> Answer {
+pub(crate) async fn cancel(state: State, caller: Caller, id: PathId) -> Answer {
     let job = lookup::job(&state, &id.0, None).await?;
-    cancel_job(&state, job).await
+    cancel_job(&state, &caller, job).await
 }
 
 /// `POST /jobs/{job_id}/resume`.
-pub(crate) async fn resume(state: State, id: PathId) -> Answer {
+pub(crate) async fn resume(state: State, caller: Caller, id: PathId) -> Answer {
     let job = lookup::job(&state, &id.0, None).await?;
-    let job = command(&state, job, &Command::Resume).await?;
+    let job = command(&state, &caller, job, &Command::Resume).await?;
     accepted(&state, &job).await
 }
 
 /// `POST /jobs/{job_id}/retry`: asks for the same again, as a new job; what has ended stays as it is.
-pub(crate) async fn retry(state: State, request: HttpRequest, id: PathId) -> Answer {
-    let key = Key::read(&request, &id.0)?;
+pub(crate) async fn retry(state: State, caller: Caller, request: HttpRequest, id: PathId) -> Answer {
+    let key = Key::read(&request, &caller, &id.0)?;
     if let Some(job) = key.made(&state).await? {
         return request::accepted(&state, &job).await;
     }
@@ -54,14 +55,14 @@ pub(crate) async fn retry(state: State, request: HttpRequest, id: PathId) -> Ans
     let again = |id| Request {
         id,
         schema: JOB_SCHEMA,
-        requested_by: state.options.actor(),
+        requested_by: caller.name.clone(),
         keys: spec.keys(old.request.requires.repository.as_ref()),
         spec,
         after,
         retry_of: Some(old.id().clone()),
         ..old.request.clone()
     };
-    request::enqueue(&state, key, old.kind(), 0, again).await
+    request::enqueue(&state, &caller, key, &old.request.spec, 0, again).await
 }
 
 /// What a repeated job does, and after what. What the first one waited for has mostly ended, whichever way; only the backup
@@ -78,8 +79,9 @@ async fn what_again(state: &ApiState, old: &Job) -> Result<(Spec, Option<After>)
     })
 }
 
-async fn cancel_job(state: &ApiState, job: Job) -> Answer {
-    let job = command(state, job, &Command::RequestCancel).await?;
+async fn cancel_job(state: &ApiState, caller: &Caller, job: Job) -> Answer {
+    caller.may_cancel(state, &job)?;
+    let job = command(state, caller, job, &Command::RequestCancel).await?;
     accepted(state, &job).await
 }
 
@@ -90,10 +92,9 @@ async fn accepted(state: &ApiState, job: &Job) -> Answer {
 }
 
 /// Makes `command` true; where somebody was faster, decides again on what is there now.
-async fn command(state: &ApiState, mut job: Job, command: &Command) -> Result<Job, ApiError> {
-    let by = state.options.actor();
+async fn command(state: &ApiState, caller: &Caller, mut job: Job, command: &Command) -> Result<Job, ApiError> {
     for _ in 0..TRIES {
-        let next = match transition(&job, command, &by, &write_token()) {
+        let next = match transition(&job, command, &caller.name, &write_token()) {
             Ok(next) => next,
             // Asking twice is the same as asking once.
             Err(Refusal::AlreadyCanceling) => return Ok(job),

@@ -1,4 +1,4 @@
-//! Who may speak to a service without authentication: programs, but no web page that a browser shows.
+//! Who may speak to the API at all: programs, but no web page that a browser shows.
 //!
 //! A page of another site can have its own name resolve to this machine, so the name that a request is addressed to
 //! must be one of ours; and a browser says which site a request comes from, so it must be this one.

@@ -3,7 +3,7 @@
 //! The key is bound to the job's id and to the name of the write that makes it, before the job is made: whoever comes with
 //! the key makes that very job, or finds it made. A crash in between leaves a key whose next user makes the job.
 
-use crate::{ApiError, ApiState, state::write_token};
+use crate::{ApiError, ApiState, rights::Caller, state::write_token};
 use actix_web::HttpRequest;
 use lucid_ports::BoundKey;
 use lucid_schemas::{Job, JobId};
@@ -25,7 +25,7 @@ pub(crate) struct Birth {
 
 impl Key {
     /// Reads the key; its fingerprint is of the path and of the body as it was understood.
-    pub(crate) fn read(request: &HttpRequest, body: &impl Serialize) -> Result<Self, ApiError> {
+    pub(crate) fn read(request: &HttpRequest, caller: &Caller, body: &impl Serialize) -> Result<Self, ApiError> {
         let mut headers = request.headers().get_all(HEADER);
         let Some(header) = headers.next() else {
             return Ok(Self(None));
@@ -49,7 +49,7 @@ impl Key {
             let _ = write!(hex, "{byte:02x}");
             hex
         });
-        Ok(Self(Some((key.to_owned(), fingerprint))))
+        Ok(Self(Some((format!("{}{key}", caller.key_prefix()), fingerprint))))
     }
 
     /// The job that an earlier request with this key made.

@@ -9,6 +9,7 @@
 //! | `routes` | which path leads where; serving |
 //! | [`problem`] | how the API says no |
 //! | `guard`, `body`, `query` | which requests are turned away unread, and what is read from the others |
+//! | `rights`, [`Token`] | who may do what |
 //! | `lookup` | from what a person typed to one job |
 //! | `request`, `check` | asking for a job; what is checked before there is one |
 //! | `jobs`, `change`, `health` | showing jobs, ending them, and how the service is |
@@ -33,19 +34,23 @@ pub mod problem;
 mod query;
 mod queues;
 mod request;
+mod rights;
 mod routes;
 mod run;
 mod schedules;
 mod state;
 mod stream;
+mod token;
 mod view;
 mod waiting;
 mod whole;
 
 pub use problem::ApiError;
-pub use routes::{ServeError, configure, serve};
+pub use rights::Right;
+pub use routes::{ServeError, configure, serve, table};
 pub use state::{ApiOptions, ApiState};
 pub use stream::Streams;
+pub use token::Token;
 
 /// The answer of a request handler.
 type Answer = Result<actix_web::HttpResponse, ApiError>;

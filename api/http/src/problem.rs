@@ -24,10 +24,12 @@ pub enum ApiError {
     Invalid(Vec<FieldError>),
     /// There is no such job, schedule, or path.
     NotFound(String),
+    /// The token is missing, or isn't ours; says where it is.
+    Unauthorized(String),
     /// The path doesn't take this method.
     Method {
         /// The methods that it takes, for the `Allow` header.
-        allowed: &'static str,
+        allowed: String,
     },
     /// The prefix of an id fits several jobs.
     Ambiguous {
@@ -87,6 +89,7 @@ impl ApiError {
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed-body", "The body is not JSON"),
             Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-request", "The request has wrong fields"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not-found", "There is no such thing"),
+            Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "no-token", "This needs the token of the API"),
             Self::Method { .. } => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The path does not take this method")
             }
@@ -154,6 +157,7 @@ impl fmt::Display for ApiError {
         match self {
             Self::Malformed(detail)
             | Self::NotFound(detail)
+            | Self::Unauthorized(detail)
             | Self::Excluded(detail)
             | Self::Crowded(detail)
             | Self::Unavailable(detail)
@@ -209,7 +213,10 @@ impl ResponseError for ApiError {
         let mut answer = HttpResponse::build(self.status_code());
         match self {
             Self::Method { allowed } => {
-                answer.insert_header((header::ALLOW, *allowed));
+                answer.insert_header((header::ALLOW, allowed.as_str()));
+            }
+            Self::Unauthorized(_) => {
+                answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
             }
             Self::Crowded(_) | Self::Unavailable(_) | Self::Busy(_) => {
                 answer.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS.to_string()));

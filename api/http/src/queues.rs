@@ -1,6 +1,6 @@
 //! Pausing and resuming kinds of jobs on every node, and the workers.
 
-use crate::{Answer, ApiError, ApiState, around, body::Body, json, query};
+use crate::{Answer, ApiError, ApiState, around, body::Body, json, query, rights::Caller};
 use actix_web::{HttpRequest, HttpResponse, web};
 use lucid_ports::Pause;
 use lucid_schemas::{
@@ -21,14 +21,14 @@ pub(crate) async fn list(state: State, request: HttpRequest) -> Answer {
 }
 
 /// `POST /queues/{kind}/pause`: jobs of the kind aren't begun; those that run go on.
-pub(crate) async fn pause(state: State, request: HttpRequest, body: Body<PauseBody>) -> Answer {
+pub(crate) async fn pause(state: State, caller: Caller, request: HttpRequest, body: Body<PauseBody>) -> Answer {
     let kind = kind(&request)?;
     let reason = body.0.reason.unwrap_or_default();
     if reason.chars().count() > REASON_CHARACTERS_MAX || reason.chars().any(char::is_control) {
         let problem = format!("must be at most {REASON_CHARACTERS_MAX} characters on one line");
         return Err(ApiError::field("reason", problem));
     }
-    state.store.pause(&Pause { kind, by: state.options.actor(), reason, at: None }).await?;
+    state.store.pause(&Pause { kind, by: caller.name, reason, at: None }).await?;
     tracing::info!(%kind, "paused");
     let paused = state.store.paused().await?;
     Ok(HttpResponse::Ok().json(view(kind, paused.iter().find(|pause| pause.kind == kind))))

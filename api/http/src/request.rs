@@ -6,6 +6,7 @@ use crate::{
     body::{Body, shortened},
     check::{self, Found, Source},
     idempotency::{Birth, Key},
+    rights::Caller,
     run::Run,
     view,
 };
@@ -23,8 +24,8 @@ use serde::Serialize;
 type State = web::Data<ApiState>;
 
 /// `POST /backup`.
-pub(crate) async fn backup(state: State, request: HttpRequest, body: Body<BackupBody>) -> Answer {
-    ask(state, request, body, backup_asked).await
+pub(crate) async fn backup(state: State, caller: Caller, request: HttpRequest, body: Body<BackupBody>) -> Answer {
+    ask(state, caller, request, body, backup_asked).await
 }
 
 /// What a backup that is asked for comes to, checked.
@@ -43,8 +44,8 @@ pub(crate) async fn backup_asked(state: &ApiState, asked: BackupBody) -> Result<
 }
 
 /// `POST /restore`.
-pub(crate) async fn restore(state: State, request: HttpRequest, body: Body<RestoreBody>) -> Answer {
-    ask(state, request, body, restore_asked).await
+pub(crate) async fn restore(state: State, caller: Caller, request: HttpRequest, body: Body<RestoreBody>) -> Answer {
+    ask(state, caller, request, body, restore_asked).await
 }
 
 async fn restore_asked(state: &ApiState, asked: RestoreBody) -> Result<Asked, ApiError> {
@@ -63,8 +64,8 @@ async fn restore_asked(state: &ApiState, asked: RestoreBody) -> Result<Asked, Ap
 }
 
 /// `POST /verify`. One of a backup that isn't finished yet waits for it.
-pub(crate) async fn verify(state: State, request: HttpRequest, body: Body<VerifyBody>) -> Answer {
-    ask(state, request, body, verify_asked).await
+pub(crate) async fn verify(state: State, caller: Caller, request: HttpRequest, body: Body<VerifyBody>) -> Answer {
+    ask(state, caller, request, body, verify_asked).await
 }
 
 /// What a verification that is asked for comes to, checked.
@@ -91,8 +92,8 @@ pub(crate) async fn verify_asked(state: &ApiState, asked: VerifyBody) -> Result<
 }
 
 /// `POST /prune`.
-pub(crate) async fn prune(state: State, request: HttpRequest, body: Body<PruneBody>) -> Answer {
-    ask(state, request, body, prune_asked).await
+pub(crate) async fn prune(state: State, caller: Caller, request: HttpRequest, body: Body<PruneBody>) -> Answer {
+    ask(state, caller, request, body, prune_asked).await
 }
 
 /// What a prune that is asked for comes to, checked.
@@ -112,8 +113,8 @@ pub(crate) async fn prune_asked(state: &ApiState, asked: PruneBody) -> Result<As
 }
 
 /// `POST /copy`. One of a backup that isn't finished yet waits for it.
-pub(crate) async fn copy(state: State, request: HttpRequest, body: Body<CopyBody>) -> Answer {
-    ask(state, request, body, copy_asked).await
+pub(crate) async fn copy(state: State, caller: Caller, request: HttpRequest, body: Body<CopyBody>) -> Answer {
+    ask(state, caller, request, body, copy_asked).await
 }
 
 /// What a copy that is asked for comes to, checked.
@@ -141,8 +142,8 @@ pub(crate) async fn copy_asked(state: &ApiState, asked: CopyBody) -> Result<Aske
 }
 
 /// `POST /reencrypt`.
-pub(crate) async fn reencrypt(state: State, request: HttpRequest, body: Body<ReencryptBody>) -> Answer {
-    ask(state, request, body, reencrypt_asked).await
+pub(crate) async fn reencrypt(state: State, caller: Caller, request: HttpRequest, body: Body<ReencryptBody>) -> Answer {
+    ask(state, caller, request, body, reencrypt_asked).await
 }
 
 async fn reencrypt_asked(state: &ApiState, asked: ReencryptBody) -> Result<Asked, ApiError> {
@@ -162,25 +163,26 @@ pub(crate) struct Asked {
 /// The job that a body asks for; the one that was made already, where the same request came before.
 async fn ask<T: Serialize>(
     state: State,
+    caller: Caller,
     request: HttpRequest,
     Body(asked): Body<T>,
     check: impl AsyncFnOnce(&ApiState, T) -> Result<Asked, ApiError>,
 ) -> Answer {
-    let key = Key::read(&request, &asked)?;
+    let key = Key::read(&request, &caller, &asked)?;
     if let Some(job) = key.made(&state).await? {
         return accepted(&state, &job).await;
     }
-    accept(&state, key, check(&state, asked).await?).await
+    accept(&state, &caller, key, check(&state, asked).await?).await
 }
 
-async fn accept(state: &ApiState, key: Key, asked: Asked) -> Answer {
+async fn accept(state: &ApiState, caller: &Caller, key: Key, asked: Asked) -> Answer {
     let Asked { spec, repository, run } = asked;
     let request = |id| {
         let max_attempts = state.options.max_attempts;
-        Request { max_attempts, ..Request::new(id, spec.clone(), state.options.actor(), Some(repository.clone())) }
+        Request { max_attempts, ..Request::new(id, spec.clone(), &caller.name, Some(repository.clone())) }
     };
     let delay_ms = run.delay_ms();
-    enqueue(state, key, spec.kind(), delay_ms, |id| run.apply(request(id))).await
+    enqueue(state, caller, key, &spec, delay_ms, |id| run.apply(request(id))).await
 }
 
 /// The id of a job that is asked for now.
@@ -188,15 +190,17 @@ pub(crate) fn fresh_id(kind: Kind) -> JobId {
     JobId::compose(kind, DateTime::now(), uuid::Uuid::new_v4().as_u64_pair().0)
 }
 
-/// Makes the job, under the id and the write that the key is bound to.
+/// Makes the job that does this, under the id and the write that the key is bound to, where the caller may ask for it.
 pub(crate) async fn enqueue(
     state: &ApiState,
+    caller: &Caller,
     key: Key,
-    kind: Kind,
+    spec: &Spec,
     delay_ms: i64,
     request: impl FnOnce(JobId) -> Request,
 ) -> Answer {
-    let Birth { id, write } = key.bind(state, fresh_id(kind)).await?;
+    caller.may_ask_for(state, spec)?;
+    let Birth { id, write } = key.bind(state, fresh_id(spec.kind())).await?;
     let enqueue = Enqueue { request: request(id.clone()), delay_ms, write };
     let job = state.store.enqueue(&enqueue).await.map_err(|error| unsure(&id, error))?;
     tracing::info!(job = %job.id(), "accepted");

@@ -1,9 +1,12 @@
 //! Which path leads where, and serving them.
 
-use crate::{ApiError, ApiState, change, guard, health, jobs, queues, request, schedules, stream, whole};
+use crate::{
+    ApiError, ApiState, Right, change, guard, health, jobs, queues, request, rights, schedules, stream, whole,
+};
 use actix_web::{
-    App, HttpRequest, HttpServer, Resource, Route,
-    guard::{Any, Get, Guard, Head},
+    App, FromRequest, Handler, HttpRequest, HttpServer, Resource, Responder, Route, Scope,
+    guard::{Any, Get, Head},
+    http::Method,
     middleware::from_fn,
     web::{self, ServiceConfig},
 };
@@ -19,77 +22,112 @@ const STOP_WITHIN_SECONDS: u64 = 5;
 #[error("the API can't be served: {0}")]
 pub struct ServeError(#[from] std::io::Error);
 
+/// A route: where it leads, and what it needs.
+struct Entry {
+    method: Method,
+    path: &'static str,
+    right: Right,
+    route: Route,
+}
+
+/// Every route there is, and what it needs: there is no way to make one that doesn't say.
+fn entries() -> Vec<Entry> {
+    use Right::{Operate, Read, Request};
+    vec![
+        look("/health", health::health),
+        on(Method::POST, "/backup", Request, request::backup),
+        on(Method::POST, "/restore", Operate, request::restore),
+        on(Method::POST, "/verify", Request, request::verify),
+        on(Method::POST, "/prune", Operate, request::prune),
+        on(Method::POST, "/copy", Operate, request::copy),
+        on(Method::POST, "/reencrypt", Operate, request::reencrypt),
+        look("/backups", jobs::list_backups),
+        look("/backup/{job_id}", jobs::show_backup),
+        on(Method::DELETE, "/backup/{job_id}", Request, change::cancel_backup),
+        look("/jobs", jobs::list),
+        on(Method::GET, "/jobs/audit", Read, whole::audit),
+        on(Method::GET, "/jobs/export", Read, whole::export),
+        on(Method::GET, "/events", Read, stream::events),
+        look("/jobs/{job_id}", jobs::show),
+        on(Method::DELETE, "/jobs/{job_id}", Request, change::cancel),
+        look("/jobs/{job_id}/events", stream::job_events),
+        on(Method::POST, "/jobs/{job_id}/resume", Operate, change::resume),
+        on(Method::POST, "/jobs/{job_id}/retry", Request, change::retry),
+        look("/queues", queues::list),
+        on(Method::POST, "/queues/{kind}/pause", Operate, queues::pause),
+        on(Method::POST, "/queues/{kind}/resume", Operate, queues::resume),
+        look("/workers", queues::workers),
+        look("/schedules", schedules::list),
+        on(Method::POST, "/schedules", Operate, schedules::create),
+        look("/schedules/{name}", schedules::show),
+        on(Method::PUT, "/schedules/{name}", Operate, schedules::replace),
+        on(Method::DELETE, "/schedules/{name}", Operate, schedules::remove),
+        on(Method::POST, "/schedules/{name}/pause", Operate, schedules::pause),
+        on(Method::POST, "/schedules/{name}/resume", Operate, schedules::resume),
+        on(Method::POST, "/schedules/{name}/run", Operate, schedules::run),
+    ]
+}
+
+/// Method, path and right of every route.
+pub fn table() -> Vec<(String, &'static str, Right)> {
+    entries().iter().map(|entry| (entry.method.to_string(), entry.path, entry.right)).collect()
+}
+
+/// A route that shows something, also to `HEAD` as every reader of `GET` may expect.
+fn look<F, Args>(path: &'static str, handler: F) -> Entry
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    entry(Method::GET, path, Right::Read, web::route().guard(Any(Get()).or(Head())).to(handler))
+}
+
+/// A route of this one method.
+fn on<F, Args>(method: Method, path: &'static str, right: Right, handler: F) -> Entry
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let route = web::method(method.clone()).to(handler);
+    entry(method, path, right, route)
+}
+
+fn entry(method: Method, path: &'static str, right: Right, route: Route) -> Entry {
+    let admit = from_fn(move |request, next| rights::admit(right, request, next));
+    Entry { method, path, right, route: route.wrap(admit) }
+}
+
 /// Puts the routes into an application.
 pub fn configure(state: ApiState) -> impl Fn(&mut ServiceConfig) + Clone {
     let state = web::Data::new(state);
     move |config| {
-        let routes = web::scope("")
-            .app_data(state.clone())
-            .wrap(from_fn(guard::guard))
-            .service(resource("/health", "GET", [get().to(health::health)]))
-            .service(resource("/backup", "POST", [web::post().to(request::backup)]))
-            .service(resource("/restore", "POST", [web::post().to(request::restore)]))
-            .service(resource("/verify", "POST", [web::post().to(request::verify)]))
-            .service(resource("/prune", "POST", [web::post().to(request::prune)]))
-            .service(resource("/copy", "POST", [web::post().to(request::copy)]))
-            .service(resource("/reencrypt", "POST", [web::post().to(request::reencrypt)]))
-            .service(resource("/backups", "GET", [get().to(jobs::list_backups)]))
-            .service(resource(
-                "/backup/{job_id}",
-                "GET, DELETE",
-                [get().to(jobs::show_backup), web::delete().to(change::cancel_backup)],
-            ))
-            .service(resource("/jobs", "GET", [get().to(jobs::list)]))
-            .service(resource("/jobs/audit", "GET", [web::get().to(whole::audit)]))
-            .service(resource("/jobs/export", "GET", [web::get().to(whole::export)]))
-            .service(resource("/events", "GET", [web::get().to(stream::events)]))
-            .service(resource(
-                "/jobs/{job_id}",
-                "GET, DELETE",
-                [get().to(jobs::show), web::delete().to(change::cancel)],
-            ))
-            .service(resource("/jobs/{job_id}/events", "GET", [get().to(stream::job_events)]))
-            .service(resource("/jobs/{job_id}/resume", "POST", [web::post().to(change::resume)]))
-            .service(resource("/jobs/{job_id}/retry", "POST", [web::post().to(change::retry)]))
-            .service(resource("/queues", "GET", [get().to(queues::list)]))
-            .service(resource("/queues/{kind}/pause", "POST", [web::post().to(queues::pause)]))
-            .service(resource("/queues/{kind}/resume", "POST", [web::post().to(queues::resume)]))
-            .service(resource("/workers", "GET", [get().to(queues::workers)]))
-            .configure(schedule_routes)
-            .default_service(web::to(unknown));
-        config.service(routes);
+        let scope = web::scope("").app_data(state.clone()).wrap(from_fn(guard::guard));
+        let scope = resources().into_iter().fold(scope, Scope::service);
+        config.service(scope.default_service(web::to(unknown)));
     }
 }
 
-fn schedule_routes(config: &mut ServiceConfig) {
-    config
-        .service(resource("/schedules", "GET, POST", [get().to(schedules::list), web::post().to(schedules::create)]))
-        .service(resource(
-            "/schedules/{name}",
-            "GET, PUT, DELETE",
-            [get().to(schedules::show), web::put().to(schedules::replace), web::delete().to(schedules::remove)],
-        ))
-        .service(resource("/schedules/{name}/pause", "POST", [web::post().to(schedules::pause)]))
-        .service(resource("/schedules/{name}/resume", "POST", [web::post().to(schedules::resume)]))
-        .service(resource("/schedules/{name}/run", "POST", [web::post().to(schedules::run)]));
-}
-
-/// `GET`, and `HEAD` as every reader of `GET` may expect.
-fn get() -> Route {
-    struct Reading;
-    impl Guard for Reading {
-        fn check(&self, context: &actix_web::guard::GuardContext<'_>) -> bool {
-            Any(Get()).or(Head()).check(context)
+/// One for each path, in the order of the table; other methods are refused with those that it takes.
+fn resources() -> Vec<Resource> {
+    let mut paths: Vec<(&str, Vec<Entry>)> = Vec::new();
+    for entry in entries() {
+        match paths.iter_mut().find(|(path, _)| *path == entry.path) {
+            Some((_, entries)) => entries.push(entry),
+            None => paths.push((entry.path, vec![entry])),
         }
     }
-    web::route().guard(Reading)
-}
-
-fn resource<const N: usize>(path: &str, allowed: &'static str, routes: [Route; N]) -> Resource {
-    routes
-        .into_iter()
-        .fold(web::resource(path.to_owned()), Resource::route)
-        .default_service(web::to(move || async move { Err::<String, _>(ApiError::Method { allowed }) }))
+    let resource = |(path, entries): (&str, Vec<Entry>)| {
+        let allowed = entries.iter().map(|entry| entry.method.as_str()).collect::<Vec<_>>().join(", ");
+        let refuse = move || {
+            let allowed = allowed.clone();
+            async move { Err::<String, _>(ApiError::Method { allowed }) }
+        };
+        let resource = entries.into_iter().fold(web::resource(path), |resource, entry| resource.route(entry.route));
+        resource.default_service(web::to(refuse))
+    };
+    paths.into_iter().map(resource).collect()
 }
 
 async fn unknown(request: HttpRequest) -> Result<String, ApiError> {

@@ -9,6 +9,7 @@ use crate::{
     check::unknown_repository,
     idempotency::Key,
     query, request,
+    rights::Caller,
     state::write_token,
 };
 use actix_web::{
@@ -78,20 +79,20 @@ pub(crate) async fn show(state: State, named: Named) -> Answer {
 }
 
 /// `POST /schedules`.
-pub(crate) async fn create(state: State, request: HttpRequest, body: RawBody) -> Answer {
+pub(crate) async fn create(state: State, caller: Caller, request: HttpRequest, body: RawBody) -> Answer {
     query::none(&request)?;
     let asked = Asked::read(&state, &body.0, None).await?;
     if asked.version.is_some() {
         return Err(ApiError::field("version", "is for edits: a new schedule has none"));
     }
-    match make(&state, &asked).await? {
+    match make(&state, &caller, &asked).await? {
         Some(schedule) => Ok(created(&schedule)),
         None => Err(ApiError::Taken(asked.name)),
     }
 }
 
 /// `PUT /schedules/{name}`: replaces it, or makes it where there is none and no version is asked for.
-pub(crate) async fn replace(state: State, named: Named, body: RawBody) -> Answer {
+pub(crate) async fn replace(state: State, caller: Caller, named: Named, body: RawBody) -> Answer {
     let asked = Asked::read(&state, &body.0, Some(&named.name)).await?;
     let wanted = match (named.if_match, asked.version) {
         (Some(one), Some(other)) if one != other => {
@@ -104,7 +105,7 @@ pub(crate) async fn replace(state: State, named: Named, body: RawBody) -> Answer
             if wanted.is_some() {
                 return Err(ApiError::Stale { name: asked.name, version: None });
             }
-            match make(&state, &asked).await? {
+            match make(&state, &caller, &asked).await? {
                 Some(schedule) => return Ok(created(&schedule)),
                 None => continue,
             }
@@ -115,7 +116,7 @@ pub(crate) async fn replace(state: State, named: Named, body: RawBody) -> Answer
         }
         let terms = asked.terms(current.terms.paused);
         let mark = asked.high_water.map_or_else(|| Mark::after(&current.terms, &terms), Mark::Set);
-        if let Some(done) = edit(&state, &current, terms, mark).await? {
+        if let Some(done) = edit(&state, &caller, &current, terms, mark).await? {
             return answer(&state, done).await;
         }
     }
@@ -136,18 +137,18 @@ pub(crate) async fn remove(state: State, named: Named) -> Answer {
 }
 
 /// `POST /schedules/{name}/pause`.
-pub(crate) async fn pause(state: State, named: Named) -> Answer {
-    set_paused(&state, named, true).await
+pub(crate) async fn pause(state: State, caller: Caller, named: Named) -> Answer {
+    set_paused(&state, &caller, named, true).await
 }
 
 /// `POST /schedules/{name}/resume`: goes on with what is planned from now on.
-pub(crate) async fn resume(state: State, named: Named) -> Answer {
-    set_paused(&state, named, false).await
+pub(crate) async fn resume(state: State, caller: Caller, named: Named) -> Answer {
+    set_paused(&state, &caller, named, false).await
 }
 
 /// `POST /schedules/{name}/run`: an ordinary job, now, whether the schedule is paused or not.
-pub(crate) async fn run(state: State, asking: HttpRequest, named: Named) -> Answer {
-    let key = Key::read(&asking, &named.name)?;
+pub(crate) async fn run(state: State, caller: Caller, asking: HttpRequest, named: Named) -> Answer {
+    let key = Key::read(&asking, &caller, &named.name)?;
     if let Some(job) = key.made(&state).await? {
         return request::accepted(&state, &job).await;
     }
@@ -157,17 +158,17 @@ pub(crate) async fn run(state: State, asking: HttpRequest, named: Named) -> Answ
     let Some(repository) = known.iter().find(|known| known.name == *wanted) else {
         return Err(ApiError::field("spec.repository", unknown_repository(wanted, &known)));
     };
-    let by = format!("{} for {}", state.options.actor(), schedule.signature());
-    let kind = schedule.terms.spec.kind();
-    request::enqueue(&state, key, kind, 0, |id| schedule.request(id, by, repository.clone())).await
+    let by = format!("{} for {}", caller.name, schedule.signature());
+    let spec = &schedule.terms.spec;
+    request::enqueue(&state, &caller, key, spec, 0, |id| schedule.request(id, by, repository.clone())).await
 }
 
-async fn set_paused(state: &ApiState, named: Named, paused: bool) -> Answer {
+async fn set_paused(state: &ApiState, caller: &Caller, named: Named, paused: bool) -> Answer {
     for _ in 0..TRIES {
         let current = existing(state, &named).await?;
         let terms = Terms { paused, ..current.terms.clone() };
         let mark = Mark::after(&current.terms, &terms);
-        if let Some(done) = edit(state, &current, terms, mark).await? {
+        if let Some(done) = edit(state, caller, &current, terms, mark).await? {
             return answer(state, done).await;
         }
     }
@@ -184,12 +185,12 @@ async fn existing(state: &ApiState, named: &Named) -> Result<Schedule, ApiError>
     }
 }
 
-async fn make(state: &ApiState, asked: &Asked) -> Result<Option<Schedule>, ApiError> {
+async fn make(state: &ApiState, caller: &Caller, asked: &Asked) -> Result<Option<Schedule>, ApiError> {
     let new = NewSchedule {
         name: asked.name.clone(),
         terms: asked.terms(false),
         high_water: asked.high_water,
-        by: state.options.actor(),
+        by: caller.name.clone(),
         write: write_token(),
     };
     let made = state.schedules.create_schedule(&new).await?;
@@ -200,13 +201,19 @@ async fn make(state: &ApiState, asked: &Asked) -> Result<Option<Schedule>, ApiEr
 }
 
 /// Edits where there is something to edit; `None` where somebody else was faster.
-async fn edit(state: &ApiState, current: &Schedule, terms: Terms, mark: Mark) -> Result<Option<Schedule>, ApiError> {
+async fn edit(
+    state: &ApiState,
+    caller: &Caller,
+    current: &Schedule,
+    terms: Terms,
+    mark: Mark,
+) -> Result<Option<Schedule>, ApiError> {
     let sets_mark = matches!(mark, Mark::Set(at) if at != current.high_water);
     if terms == current.terms && !sets_mark {
         return Ok(Some(current.clone()));
     }
     let Schedule { name, version, .. } = current.clone();
-    let edit = Edit { name, version, terms, mark, by: state.options.actor(), write: write_token() };
+    let edit = Edit { name, version, terms, mark, by: caller.name.clone(), write: write_token() };
     match state.schedules.edit_schedule(&edit).await? {
         Edited::Done(done) => {
             tracing::info!(schedule = done.name, version = done.version, "schedule edited");

@@ -1,6 +1,6 @@
 //! What every request handler is given.
 
-use crate::{ApiError, Streams, around::Around};
+use crate::{ApiError, Streams, Token, around::Around};
 use lucid_ports::{Archive, Catalog, History, ScheduleStore, Store};
 use std::{sync::Arc, time::Duration};
 
@@ -8,9 +8,9 @@ use std::{sync::Arc, time::Duration};
 const ALIVE_WITHIN: Duration = Duration::from_secs(30);
 
 /// How this API behaves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ApiOptions {
-    /// This node's name; requests are signed with `api:<node>`.
+    /// This node's name; what is done is signed with it.
     pub node: String,
     /// The engine's own database, which no job may touch.
     pub ops_database: String,
@@ -26,11 +26,13 @@ pub struct ApiOptions {
     pub max_attempts: i32,
     /// Host names under which the API is called, besides addresses, `localhost` and the node's name.
     pub hosts: Vec<String>,
+    /// What opens all that isn't anybody's.
+    pub token: Token,
 }
 
 impl ApiOptions {
     /// The defaults: repository `main`, compressed and encrypted, 5 attempts.
-    pub fn new(node: String, ops_database: String) -> Self {
+    pub fn new(node: String, ops_database: String, token: Token) -> Self {
         Self {
             node,
             ops_database,
@@ -40,12 +42,8 @@ impl ApiOptions {
             retention_days: 30,
             max_attempts: 5,
             hosts: Vec::new(),
+            token,
         }
-    }
-
-    /// Who acts, in events.
-    pub(crate) fn actor(&self) -> String {
-        format!("api:{}", self.node)
     }
 
     /// The host names that are ours.

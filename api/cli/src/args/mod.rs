@@ -17,12 +17,13 @@ pub use repo::{
     BackupHereArgs, CatArgs, DiffArgs, KeyCommand, PinArgs, RekeyArgs, RepairArgs, RepoArgs, RepoCommand, RepoCopyArgs,
     RepoRestoreArgs, RepoVerifyArgs,
 };
-pub use roles::{ApiArgs, DevArgs, Member, MongoArgs, RepositoryArgs, WorkerArgs};
+pub use roles::{ApiArgs, DEV_DIR, DevArgs, Member, MongoArgs, RepositoryArgs, WorkerArgs};
 pub use schedules::{BackupScheduleArgs, SchedulesCommand, SetArgs};
 pub use verify::{Level, ShareArgs, VerifyArgs};
 
 use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
 use lucid_schemas::Kind;
+use std::path::PathBuf;
 
 /// Durable backup jobs for MongoDB: encrypted, verified, restorable.
 #[derive(Debug, Parser)]
@@ -88,6 +89,10 @@ pub struct ClientArgs {
     /// Address of the API.
     #[arg(long, env = "LUCID_API", default_value = API_DEFAULT)]
     pub api: String,
+    /// File with the token of the API, for what changes something; where neither it nor the variable LUCID_TOKEN is given, that of the API
+    /// of this account or of `lucid-ops dev` in this folder.
+    #[arg(long, env = "LUCID_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// Print JSON for programs.
     #[arg(long)]
     pub json: bool,

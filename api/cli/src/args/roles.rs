@@ -21,9 +21,13 @@ pub struct MongoArgs {
 /// `lucid-ops api`.
 #[derive(Debug, Args)]
 pub struct ApiArgs {
-    /// Address to listen on; only loopback until the API has authentication.
+    /// Address to listen on; only loopback, since the API speaks plain HTTP.
     #[arg(long, env = "LUCID_LISTEN", default_value = "127.0.0.1:8089")]
     pub listen: SocketAddr,
+    /// File that the API keeps its token in, which all that changes something needs; else $XDG_RUNTIME_DIR/lucid-ops/token or, for root,
+    /// /run/lucid-ops/token.
+    #[arg(long, env = "LUCID_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// A name under which clients reach the API through a proxy, besides addresses, localhost and this node's name; may
     /// be repeated. Requests to any other name are refused, since a web page could have sent them.
     #[arg(long = "host", env = "LUCID_HOSTS", value_delimiter = ',', value_name = "NAME")]
@@ -102,11 +106,14 @@ pub struct WorkerArgs {
     pub mongo: MongoArgs,
 }
 
+/// Where `lucid-ops dev` keeps everything, unless told otherwise.
+pub const DEV_DIR: &str = ".lucid";
+
 /// `lucid-ops dev`.
 #[derive(Debug, Args)]
 pub struct DevArgs {
     /// Folder for all state.
-    #[arg(long, default_value = ".lucid")]
+    #[arg(long, default_value = DEV_DIR)]
     pub dir: PathBuf,
     /// Members of the private replica set.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=7))]

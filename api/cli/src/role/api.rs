@@ -1,7 +1,7 @@
 //! `lucid-ops api`: the HTTP API over the store.
 
 use super::{backup_schedule, check_listen, connect, node};
-use crate::{args::ApiArgs, exit::Exit, output, secrets::mongodb_uri, shutdown::Shutdown};
+use crate::{args::ApiArgs, exit::Exit, output, secrets::mongodb_uri, shutdown::Shutdown, token};
 use lucid_http::{ApiOptions, ApiState, Streams};
 use lucid_mongo::Connection;
 use std::net::{SocketAddr, TcpListener};
@@ -19,12 +19,13 @@ pub async fn run(args: ApiArgs) -> Result<(), Exit> {
     let ops_database = &args.mongo.ops_database;
     let connection = connect(&uri, ops_database, args.mongo.replica_set.as_deref()).await?;
     wanted.keep(&*connection.store(), &node()).await?;
+    let token = token::keep(&token::place(args.token_file.as_deref()))?;
     let options = ApiOptions {
         compression_default: args.backups.compression,
         encryption_default: args.backups.encryption,
         retention_days: args.backups.backup_retention_days,
         hosts: args.hosts,
-        ..ApiOptions::new(node(), ops_database.clone())
+        ..ApiOptions::new(node(), ops_database.clone(), token)
     };
     let listener = listen(args.listen)?;
     // For scripts that let the system choose the port.
@@ -72,7 +73,7 @@ pub(super) async fn serve(
         options,
     };
     let address = listener.local_addr().map_err(Exit::failed)?;
-    tracing::info!(%address, "API listens");
+    tracing::info!(%address, token = ?state.options.token, "API listens");
     let served = lucid_http::serve(listener, state, stop).await.map_err(Exit::failed);
     history.stop().await;
     served

@@ -10,6 +10,7 @@ use crate::{
     output,
     repositories::{Named, refused},
     shutdown::Shutdown,
+    token,
 };
 use lucid_embedded::{Deployment, Options};
 use lucid_http::ApiOptions;
@@ -39,6 +40,8 @@ struct Card {
     mongodb_version: String,
     repository: String,
     key_file: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_file: Option<PathBuf>,
 }
 
 /// Runs everything until Ctrl-C.
@@ -77,6 +80,7 @@ async fn serve(
         mongodb_version: deployment.version().to_owned(),
         repository: named.places[0].1.to_string(),
         key_file: key_file(dir),
+        token_file: None,
     };
     if args.mongod_only {
         announce(&card, card_path, deployment)?;
@@ -88,6 +92,8 @@ async fn serve(
     wanted.keep(&*connection.store(), &node()).await?;
     let options = WorkerOptions::new(format!("{}/{}", node(), std::process::id())).with_lease_ms(args.lease_ms);
     let scheduling = SchedulerOptions::new(&options.name);
+    let token = dir.join("token");
+    let secret = token::keep(&token)?;
     // The port first: a worker that has just claimed is not to be stopped because it is taken.
     let listener = api::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, args.api_port)))?;
     let (labels, manners) = (Vec::new(), Manners::default());
@@ -98,10 +104,11 @@ async fn serve(
         compression_default: args.backups.compression,
         encryption_default: args.backups.encryption,
         retention_days: args.backups.backup_retention_days,
-        ..ApiOptions::new(node(), DEFAULT_OPS_DATABASE.to_owned())
+        ..ApiOptions::new(node(), DEFAULT_OPS_DATABASE.to_owned(), secret)
     };
     let mut served = tokio::spawn(api::serve(connection, api_options, listener, stop.clone()));
     card.api_url = Some(format!("http://{address}"));
+    card.token_file = Some(token);
     announce(&card, card_path, deployment)?;
     let early = tokio::select! {
         () = shutdown.came() => None,
@@ -123,9 +130,11 @@ fn announce(card: &Card, path: &Path, deployment: &Deployment) -> Result<(), Exi
         .map_err(|error| Exit::failed(format!("{} can't be written: {error}", path.display())))?;
     let mut lines = vec![format!("MongoDB {} runs as replica set rs0, on loopback only.", card.mongodb_version)];
     lines.extend(deployment.mongod().caution());
-    if let Some(url) = &card.api_url {
+    if let (Some(url), Some(token)) = (&card.api_url, &card.token_file) {
         lines.push(format!("API         {url}"));
-        lines.push(format!("try         LUCID_API={url} lucid-ops health"));
+        lines.push(format!("token       {} (for what changes something)", token.display()));
+        lines
+            .push(format!("try         export LUCID_API={url} LUCID_TOKEN_FILE={}; lucid-ops health", token.display()));
     }
     lines.push(format!("repository  {} (key: {})", card.repository, card.key_file.display()));
     lines.push(format!("details     {} (holds the administrator's connection string)", path.display()));

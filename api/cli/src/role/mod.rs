@@ -57,13 +57,13 @@ async fn bind(store: &Arc<dyn Store>, repositories: &[RepositoryName]) -> Result
     Ok(())
 }
 
-/// Refuses addresses that others can reach: the API has no authentication yet.
+/// Refuses addresses that others can reach: reading needs no authentication yet, and the token would travel in clear.
 fn check_listen(address: IpAddr) -> Result<(), Exit> {
     if address.is_loopback() {
         return Ok(());
     }
     Err(Exit::usage(format!(
-        "the API has no authentication yet, so it doesn't listen on {address}, which others can reach: use 127.0.0.1, \
-         and a reverse proxy with authentication in front of it"
+        "the API has no authentication for readers yet, so it doesn't listen on {address}, which others can reach: use 127.0.0.1, \
+         and a reverse proxy with authentication and TLS in front of it"
     )))
 }

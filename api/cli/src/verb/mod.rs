@@ -10,7 +10,7 @@ pub mod whole;
 use crate::{
     args::ClientArgs,
     exit::{Exit, FAILED, UNREACHABLE, USAGE},
-    output,
+    output, token,
 };
 use lucid_client::{Client, ClientError, render, sink_for_stderr, watch};
 use lucid_schemas::http::JobView;
@@ -20,7 +20,7 @@ use serde::Serialize;
 const INTERRUPTED: i32 = 130;
 
 fn client(args: &ClientArgs) -> Result<Client, Exit> {
-    Client::new(&args.api).map_err(|error| failed(&error))
+    token::client(Client::new(&args.api).map_err(|error| failed(&error))?, args)
 }
 
 /// The exit for a call that failed.

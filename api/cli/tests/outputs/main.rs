@@ -9,7 +9,7 @@ mod args;
 mod service;
 mod tree;
 
-use service::Service;
+use service::{Service, TOKEN};
 use std::{
     ffi::{OsStr, OsString},
     fs::OpenOptions,
@@ -37,7 +37,8 @@ fn closed() -> Stdio {
 
 fn run(service: &Service, arguments: &[OsString], out: Stdio, err: Stdio) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lucid-ops"));
-    command.args(arguments).env("LUCID_API", service.url()).env_remove("MONGODB_URI").current_dir(service.folder());
+    command.args(arguments).env("LUCID_API", service.url()).env("LUCID_TOKEN", TOKEN);
+    command.env_remove("MONGODB_URI").current_dir(service.folder());
     command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().expect("it runs").wait_with_output().expect("it ends")
 }
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use lucid_client::Client;
-use lucid_http::{ApiOptions, ApiState, Streams, serve};
+use lucid_http::{ApiOptions, ApiState, Streams, Token, serve};
 use lucid_ports::{Catalog, Store, StoreError, memory::MemoryStore};
 use lucid_schemas::{
     RepositoryName,
@@ -21,8 +21,12 @@ use std::{
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../jobs/repository/tests/golden/v1_sealed");
+
+/// What opens the API.
+pub const TOKEN: &str = "a-secret-of-the-tests";
 
 /// The API, the repository, and everything else that verbs are given.
 pub struct Service {
@@ -53,7 +57,7 @@ impl Service {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         runtime.block_on(begin(listener));
-        let client = Client::new(&url).expect("a client");
+        let client = Client::new(&url).and_then(|client| client.with_token(TOKEN)).expect("a client");
         let body = BackupBody { database: "lucid".into(), ..BackupBody::default() };
         let [finished, open] = [(); 2].map(|()| client.backup(&body).expect("accepted").job_id);
         client.cancel(&finished).expect("canceled");
@@ -106,6 +110,7 @@ async fn begin(listener: TcpListener) {
     let store = Arc::new(MemoryStore::new());
     let name = RepositoryName { name: "main".into(), id: "id-of-main".into() };
     store.bind_repository(&name).await.expect("bound");
+    let token = Token::new(Zeroizing::new(TOKEN.into()), "token".into());
     let state = ApiState {
         store: store.clone(),
         archive: store.clone(),
@@ -113,7 +118,7 @@ async fn begin(listener: TcpListener) {
         history: store,
         catalog: Arc::new(OneDatabase),
         streams: Streams::default(),
-        options: ApiOptions::new("here".into(), "lucid_ops".into()),
+        options: ApiOptions::new("here".into(), "lucid_ops".into(), token),
     };
     listener.set_nonblocking(true).expect("as servers want it");
     tokio::spawn(serve(listener, state, CancellationToken::new()));

@@ -22,7 +22,7 @@ async fn the_missions_own_request_makes_a_job() {
     assert_eq!(reply.header("location"), format!("/backup/{id}"));
     assert!(id.as_str().starts_with("backup_20"), "{id}");
     assert_eq!(reply.body["state"], "queued");
-    assert_eq!(reply.body["requested_by"], "api:pi-1");
+    assert_eq!(reply.body["requested_by"], "token:local@pi-1");
     let job = world.store.load(&id).await.expect("read").expect("the job");
     let Spec::Backup(spec) = &job.request.spec else { panic!("another kind") };
     assert_eq!(spec.collections.as_deref(), Some(["sessions", "authentication"].map(String::from).as_slice()));

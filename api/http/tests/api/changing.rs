@@ -31,7 +31,7 @@ async fn a_running_job_is_canceled_through_another_node_and_asking_twice_is_aski
     assert_eq!((second.status, &second.body), (202, &first.body));
     let events = world.get(&format!("/jobs/{id}/events")).await.body;
     assert_eq!(events["events"][2]["type"], "cancel_requested");
-    assert_eq!(events["events"][2]["by"], "api:pi-2");
+    assert_eq!(events["events"][2]["by"], "token:local@pi-2");
     assert_eq!(events["events"].as_array().map(Vec::len), Some(3));
 }
 

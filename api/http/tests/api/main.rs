@@ -6,6 +6,7 @@ mod changing;
 mod end_to_end;
 mod errors;
 mod health;
+mod rights;
 mod schedules;
 mod served;
 mod showing;

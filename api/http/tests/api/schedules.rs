@@ -58,8 +58,8 @@ async fn a_schedule_lives_through_the_api() {
         "paused": false, "missed": "once", "missed_limit": 24, "overlap": "skip",
         "high_water": "2026-11-24T10:00:00.000Z",
         "next": ["2026-11-25T01:00:00.000Z", "2026-11-26T01:00:00.000Z", "2026-11-27T01:00:00.000Z"],
-        "created_by": "api:pi-1", "created_at": "2026-11-24T10:00:00.000Z",
-        "updated_by": "api:pi-1", "updated_at": "2026-11-24T10:00:00.000Z",
+        "created_by": "token:local@pi-1", "created_at": "2026-11-24T10:00:00.000Z",
+        "updated_by": "token:local@pi-1", "updated_at": "2026-11-24T10:00:00.000Z",
     });
     assert_eq!(shown.body, expected);
     let taken = world.post("/schedules", &nightly()).await;
@@ -141,7 +141,7 @@ async fn run_now_is_an_ordinary_job() {
     let run = act(&world, "/schedules/nightly/run").await;
     assert_eq!(run.status, 202, "{}", run.body);
     assert_eq!(run.header("location"), format!("/backup/{}", run.id()));
-    assert_eq!(run.body["requested_by"], "api:pi-1 for schedule:nightly");
+    assert_eq!(run.body["requested_by"], "token:local@pi-1 for schedule:nightly");
     assert_eq!(run.body["spec"]["collections"], json!(["sessions"]));
     let again = act(&world, "/schedules/nightly/run").await;
     is_problem(&again, 409, "its last job is open");

@@ -1,6 +1,6 @@
 //! The API on a port of its own.
 
-use crate::world::World;
+use crate::world::{TOKEN, World};
 use lucid_client::Client;
 use lucid_http::serve;
 use std::{
@@ -30,7 +30,7 @@ impl Served {
     /// Calls the API from a thread of its own, as a verb does.
     pub async fn call<T: Send + 'static>(&self, verb: impl FnOnce(Client) -> T + Send + 'static) -> T {
         let url = format!("http://{}", self.address);
-        let call = move || verb(Client::new(&url).expect("a client"));
+        let call = move || verb(Client::new(&url).and_then(|client| client.with_token(TOKEN)).expect("a client"));
         spawn_blocking(call).await.expect("no panic")
     }
 

@@ -95,7 +95,10 @@ async fn a_job_is_told_from_its_birth_to_its_end() {
     let id = served.world.backup().await;
     let stream = Stream::open(&served, &format!("/jobs/{id}/events"), None).await;
     let (born, place) = stream.expect("enqueued");
-    assert_eq!((born["seq"].as_i64(), born["by"].as_str(), place.as_deref()), (Some(1), Some("api:pi-1"), Some("1")));
+    assert_eq!(
+        (born["seq"].as_i64(), born["by"].as_str(), place.as_deref()),
+        (Some(1), Some("token:local@pi-1"), Some("1"))
+    );
     let epoch = served.world.claim(&id).await;
     stream.expect("claimed");
     renew(&served, &id, 7).await;

@@ -7,11 +7,15 @@ use actix_web::{
     test,
 };
 use lucid_core::Command;
-use lucid_http::{ApiOptions, ApiState, Streams, configure};
+use lucid_http::{ApiOptions, ApiState, Streams, Token, configure};
 use lucid_ports::{JobFilter, Reach, Store, WorkerCard};
 use lucid_schemas::{EventBody, JobId, Kind, RepositoryName};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// What opens the API of these tests.
+pub const TOKEN: &str = "a-secret-of-the-tests";
 
 pub struct World {
     pub store: Arc<TestStore>,
@@ -58,6 +62,7 @@ impl World {
             ]
             .into(),
         );
+        let token = Token::new(Zeroizing::new(TOKEN.into()), "/run/lucid-ops/token".into());
         let state = ApiState {
             store: store.clone(),
             archive: store.clone(),
@@ -65,13 +70,19 @@ impl World {
             history: Arc::clone(&store.twin) as _,
             streams: Streams::default(),
             catalog: Arc::new(catalog),
-            options: ApiOptions::new("pi-1".into(), "lucid_ops".into()),
+            options: ApiOptions::new("pi-1".into(), "lucid_ops".into(), token),
         };
         Self { store, state }
     }
 
-    /// One request with exactly these headers.
+    /// One request with these headers, and the token.
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        let shown = format!("Bearer {TOKEN}");
+        self.anonymous(method, path, &[headers, &[("authorization", &shown)]].concat(), body).await
+    }
+
+    /// One request with exactly these headers.
+    pub async fn anonymous(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         let app = test::init_service(App::new().configure(configure(self.state.clone()))).await;
         let request = headers
             .iter()

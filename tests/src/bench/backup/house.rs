@@ -81,10 +81,13 @@ impl House {
         let dir = tempfile::Builder::new().prefix("lucid-bench-").tempdir()?;
         let location = Location::parse(&format!("file://{}", folder(&dir).display()))?;
         make(location, Unlock::KeyFile(key_file(&dir))).await?;
-        let mut api = command(stage, ops)?.args(["api", "--listen", "127.0.0.1:0"]).spawn()?;
+        let token_file = dir.path().join("token");
+        let mut api =
+            command(stage, ops)?.args(["api", "--listen", "127.0.0.1:0", "--token-file"]).arg(&token_file).spawn()?;
         let url = line(&mut api, "listening on ").await?;
+        let client = Client::new(&url)?.with_token(std::fs::read_to_string(&token_file)?.trim())?;
         let worker = worker(stage, ops, &dir, &[]).await?;
-        Ok(Self { dir, client: Client::new(&url)?, ops: ops.to_owned(), worker, _api: api })
+        Ok(Self { dir, client, ops: ops.to_owned(), worker, _api: api })
     }
 
     /// The same with a worker that reads from such a member of the set.

@@ -1,0 +1,173 @@
+//! The file with the API's token: the service makes it, the verbs find it.
+//!
+//! Invariants: a service only ever uses a secret that it made itself, or that its own account did, in a file that nobody else could read
+//! or exchange; a verb sends nothing but a token, and unasked only to this machine.
+
+use crate::{args::ClientArgs, exit::Exit};
+use lucid_client::Client;
+use lucid_http::Token;
+use nix::{
+    fcntl::OFlag,
+    unistd::{Uid, geteuid},
+};
+use serde::Deserialize;
+use std::{
+    env, fmt,
+    fs::{self, DirBuilder, File},
+    io::{self, ErrorKind, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+use zeroize::Zeroizing;
+
+/// The variable that holds a token.
+const VARIABLE: &str = "LUCID_TOKEN";
+/// What tells a token from a key: nobody is to send one of those because he named the wrong file.
+const PREFIX: &str = "lucid-token-";
+const SECRET_BYTES: usize = 32;
+const SYSTEM_PLACE: &str = "/run/lucid-ops/token";
+/// The permission bits of everyone but the owner; and those that let others change something.
+const OTHERS: u32 = 0o077;
+const OTHERS_WRITE: u32 = 0o022;
+/// Others may add to such a folder, but exchange nothing of ours.
+const STICKY: u32 = 0o1000;
+
+type Secret = Zeroizing<String>;
+
+/// The token of a service: the one of its last start where it is sound, else a new one.
+///
+/// # Errors
+/// Where the file can't be made, or can't be trusted.
+pub fn keep(place: &Path) -> Result<Token, Exit> {
+    let refused = |problem: &dyn fmt::Display| {
+        let place = place.display();
+        Exit::failed(format!(
+            "the token of the API can't be kept in {place}: {problem}; name another file with --token-file"
+        ))
+    };
+    let place = folder(place).map_err(|problem| refused(&problem))?;
+    loop {
+        match File::options().read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(&place) {
+            Ok(file) => return own(&file).map(|secret| Token::new(secret, place)).map_err(|problem| refused(&problem)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(refused(&error)),
+        }
+        match make(&place) {
+            Ok(()) => {}
+            // Another API of this account was faster: the token is common to both.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(refused(&error)),
+        }
+    }
+}
+
+/// Where a service keeps it, and verbs look for it, unless told otherwise.
+pub fn place(asked: Option<&Path>) -> PathBuf {
+    let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    match (asked, runtime) {
+        (Some(asked), _) => asked.to_owned(),
+        (None, Some(runtime)) if !geteuid().is_root() => runtime.join("lucid-ops/token"),
+        (None, _) => SYSTEM_PLACE.into(),
+    }
+}
+
+/// The client of a verb, with the token where one can be found.
+///
+/// # Errors
+/// Where a file that was named holds none.
+pub fn client(client: Client, args: &ClientArgs) -> Result<Client, Exit> {
+    let secret =
+        match &args.token_file {
+            Some(file) => Some(read(file).map_err(|problem| {
+                Exit::usage(format!("the token can't be read from {}: {problem}", file.display()))
+            })?),
+            None => env::var(VARIABLE).ok().filter(|token| !token.is_empty()).map(Zeroizing::new),
+        };
+    let found = secret.or_else(|| if client.is_on_this_machine() { find(client.url()) } else { None });
+    match found {
+        Some(secret) => client.with_token(secret.trim()).map_err(Exit::usage),
+        None => Ok(client),
+    }
+}
+
+/// The token of the API at this address, where it is in one of the usual places and this account may read it.
+fn find(url: &str) -> Option<Secret> {
+    #[derive(Deserialize)]
+    struct Card {
+        api_url: Option<String>,
+    }
+    let dev = Path::new(crate::args::DEV_DIR);
+    let card = fs::read(dev.join("dev.json")).ok().and_then(|bytes| serde_json::from_slice::<Card>(&bytes).ok());
+    let of_dev = card.is_some_and(|card| card.api_url.as_deref() == Some(url)).then(|| dev.join("token"));
+    let places = of_dev.into_iter().chain([place(None), SYSTEM_PLACE.into()]);
+    places.into_iter().find_map(|place| read(&place).ok())
+}
+
+/// Makes the folder where there is none; the file's place by its real name.
+fn folder(place: &Path) -> Result<PathBuf, String> {
+    let told = |error: io::Error| error.to_string();
+    let name = place.file_name().ok_or("it names no file")?;
+    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(told)?;
+    let folder = folder.canonicalize().map_err(told)?;
+    let about = folder.metadata().map_err(told)?;
+    let (uid, mode) = (Uid::from_raw(about.uid()), about.mode());
+    if uid != geteuid() && !uid.is_root() {
+        return Err(format!("the folder {} belongs to user {uid}, who could exchange it", folder.display()));
+    }
+    if mode & OTHERS_WRITE != 0 && mode & STICKY == 0 {
+        return Err(format!("others may write into the folder {0}: chmod go-w {0}", folder.display()));
+    }
+    Ok(folder.join(name))
+}
+
+/// The secret of a file that nobody else can have read or written.
+fn own(file: &File) -> Result<Secret, String> {
+    let again = "remove it, and a new one is made";
+    let about = file.metadata().map_err(|error| error.to_string())?;
+    if !about.is_file() {
+        return Err("it is there, and isn't a file".into());
+    }
+    let uid = Uid::from_raw(about.uid());
+    if uid != geteuid() {
+        return Err(format!("it belongs to user {uid}, who knows what it holds: {again}"));
+    }
+    if about.mode() & OTHERS != 0 {
+        return Err(format!("others can read it (mode {:04o}): {again}", about.mode() & 0o7777));
+    }
+    secret(file).map_err(|problem| format!("{problem}: {again}"))
+}
+
+fn read(path: &Path) -> Result<Secret, String> {
+    let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
+    secret(&file.map_err(|error| error.to_string())?)
+}
+
+fn secret(file: &File) -> Result<Secret, String> {
+    let length = PREFIX.len() + 2 * SECRET_BYTES;
+    let mut text = Zeroizing::new(String::with_capacity(length + 2));
+    file.take(length as u64 + 2).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    let digits = text.trim_end().strip_prefix(PREFIX);
+    let is_one = digits
+        .is_some_and(|digits| digits.len() == 2 * SECRET_BYTES && digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    if is_one { Ok(Zeroizing::new(text.trim_end().to_owned())) } else { Err("it holds no token".into()) }
+}
+
+/// Whole, durable, and never readable by others; `AlreadyExists` where somebody was faster.
+fn make(place: &Path) -> io::Result<()> {
+    let mut bytes = Zeroizing::new([0; SECRET_BYTES]);
+    getrandom::fill(bytes.as_mut()).map_err(io::Error::other)?;
+    let folder = place.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().permissions(PermissionsExt::from_mode(0o600)).tempfile_in(folder)?;
+    file.write_all(PREFIX.as_bytes())?;
+    for byte in bytes.iter() {
+        write!(file, "{byte:02x}")?;
+    }
+    file.write_all(b"\n")?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(place).map_err(|error| error.error)?;
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests;

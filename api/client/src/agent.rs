@@ -1,0 +1,39 @@
+//! How requests are sent: to nobody but the API, and with the token where something is asked for.
+
+use crate::{ClientError, client::ANSWER_WITHIN};
+use std::time::Duration;
+use ureq::{
+    Agent, SendBody,
+    http::{HeaderValue, Method, Request, header::AUTHORIZATION},
+    middleware::MiddlewareNext,
+};
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// The header of a token.
+pub(crate) fn bearer(token: &str) -> Result<HeaderValue, ClientError> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| ClientError::BadToken)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// What sends requests; reading needs no token, and shows none.
+pub(crate) fn open(token: Option<HeaderValue>) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        // The API is close by; a proxy meant for the internet doesn't reach it.
+        .proxy(None)
+        .timeout_connect(Some(CONNECT_WITHIN))
+        .timeout_global(Some(ANSWER_WITHIN))
+        .user_agent(concat!("lucid-ops/", env!("CARGO_PKG_VERSION")));
+    let Some(token) = token else { return config.build().into() };
+    let show = move |mut request: Request<SendBody>, next: MiddlewareNext| {
+        if request.method() != Method::GET {
+            request.headers_mut().insert(AUTHORIZATION, token.clone());
+        }
+        next.handle(request)
+    };
+    config.middleware(show).build().into()
+}

@@ -1,0 +1,143 @@
+//! The neighbour: an account on the machine that isn't the service's. What he can do over the loopback API and the files beside it.
+
+use crate::support::{
+    Api, World,
+    process::{Process, binary},
+};
+use bson::{Document, doc};
+use lucid_schemas::http::JobView;
+use serde_json::{Value, json};
+use std::{
+    fs::{self, File},
+    os::unix::fs::{PermissionsExt, chown},
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+/// Who has no rights anywhere.
+const NOBODY: &str = "65534";
+
+/// Another account on this machine.
+struct Neighbour {
+    url: String,
+    token_file: String,
+}
+
+impl Neighbour {
+    /// `None` where only root could become somebody else, and this isn't root.
+    fn of(world: &World, url: &str) -> Option<Self> {
+        let may_be_him = nix::unistd::geteuid().is_root();
+        may_be_him.then(|| Self { url: url.to_owned(), token_file: world.token_file() })
+    }
+
+    fn verb(&self, arguments: &[&str], token_file: Option<&str>) -> Output {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]);
+        // The folders on the way to the program may be closed to him; what is open already isn't.
+        command.arg("/proc/self/fd/0").stdin(File::open(binary("lucid-ops")).expect("it is built")).args(arguments);
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("LUCID_API", &self.url).current_dir("/");
+        command.envs(token_file.map(|file| ("LUCID_TOKEN_FILE", file)));
+        command.output().expect("setpriv runs")
+    }
+
+    fn refused(&self, arguments: &[&str]) {
+        let output = self.verb(arguments, None);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains("needs the token") && said.contains(&self.token_file), "{arguments:?}: {said}");
+    }
+}
+
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn tomorrow() -> String {
+    let at = bson::DateTime::from_millis(bson::DateTime::now().timestamp_millis() + 86_400_000);
+    at.try_to_rfc3339_string().expect("a date of these years")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_neighbour_puts_nothing_over_what_is_there_and_forgets_no_backup() {
+    let world = World::start(1).await;
+    let users = world.client().database("lucid").collection::<Document>("users");
+    users.insert_one(doc! { "_id": 1, "of": "last week" }).await.expect("inserted");
+    let (_api_process, api) = world.api();
+    let (_worker, _) = world.worker(&[]);
+    let backup = api.accepted("/backup", &json!({ "database": "lucid" }));
+    api.succeeded(&backup).await;
+    users.update_one(doc! { "_id": 1 }, doc! { "$set": { "of": "today" } }).await.expect("updated");
+    let Some(neighbour) = Neighbour::of(&world, &api.url) else {
+        eprintln!("left out: only root can become another account");
+        return;
+    };
+
+    neighbour.refused(&["restore", &backup, "--to", "lucid", "--replace"]);
+    neighbour.refused(&["restore", &backup, "--to", "beside"]);
+    neighbour.refused(&["prune", "--keep-last", "1", "--grace-hours", "0"]);
+    neighbour.refused(&["verify", &backup, "--level", "drill"]);
+    neighbour.refused(&["backup", "lucid", "--no-encryption"]);
+    neighbour.refused(&["queues", "pause", "backup"]);
+    neighbour.refused(&["schedules", "set", "mine", "--cron", "0 2 * * *", "--prune", "--keep-last", "1"]);
+    let named = neighbour.verb(&["jobs", "list"], Some(&neighbour.token_file));
+    assert!(String::from_utf8_lossy(&named.stderr).contains("Permission denied"), "he can't read it: {named:?}");
+
+    // Looking, asking for a backup and a verification, and taking that back, are free.
+    assert!(said(&neighbour.verb(&["jobs", "list"], None)).contains(&backup));
+    let own: JobView =
+        serde_json::from_str(&said(&neighbour.verb(&["backup", "lucid", "--json"], None))).expect("a job");
+    assert_eq!(own.state, "succeeded");
+    assert!(own.requested_by.starts_with("anonymous:"), "{}", own.requested_by);
+    said(&neighbour.verb(&["verify", &own.job_id], None));
+    let tomorrow = tomorrow();
+    let later = ["backup", "lucid", "--run-at", &tomorrow, "--detach", "--json"];
+    let later: Value = serde_json::from_str(&said(&neighbour.verb(&later, None))).expect("JSON");
+    said(&neighbour.verb(&["jobs", "cancel", later["job_id"].as_str().expect("an id")], None));
+    let body = json!({ "database": "lucid", "job": { "run_at": tomorrow } });
+    let other = api.accepted("/backup", &body);
+    neighbour.refused(&["jobs", "cancel", &other]);
+    assert_eq!(api.job(&other).state, "queued");
+
+    let today = users.find_one(doc! { "_id": 1 }).await.expect("read").expect("there");
+    assert_eq!(today.get_str("of").ok(), Some("today"));
+    // Whoever has the token may all of it.
+    said(&api.verb(&["jobs", "cancel", &other]));
+    said(&api.verb(&["restore", &backup, "--to", "lucid", "--replace"]));
+    let last_week = users.find_one(doc! { "_id": 1 }).await.expect("read").expect("there");
+    assert_eq!(last_week.get_str("of").ok(), Some("last week"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_takes_no_token_that_somebody_else_has_prepared_and_keeps_its_own() {
+    let world = World::start(1).await;
+    let (first, api) = world.api();
+    let token = fs::read_to_string(world.token_file()).expect("a token");
+    assert!(first.stop().success());
+    let (_second, again) = world.api();
+    assert_eq!(fs::read_to_string(world.token_file()).expect("a token"), token, "it is kept");
+    let pause = |api: &Api| api.call("POST", "/queues/backup/pause", Some(&json!({}))).0;
+    assert_eq!((pause(&again), pause(&again.anonymous())), (200, 401));
+    drop(api);
+
+    let planted = world.dir().join("planted");
+    fs::write(&planted, &token).expect("written");
+    fs::set_permissions(&planted, PermissionsExt::from_mode(0o600)).expect("mode");
+    let start = |file: &Path| {
+        let file = file.display().to_string();
+        Process::command(&["api", "--listen", "127.0.0.1:0", "--token-file", &file], &[("MONGODB_URI", &world.uri())])
+            .stdin(Stdio::null())
+            .output()
+            .expect("it runs")
+    };
+    if nix::unistd::geteuid().is_root() {
+        chown(&planted, NOBODY.parse().ok(), None).expect("given away");
+    } else {
+        fs::set_permissions(&planted, PermissionsExt::from_mode(0o644)).expect("mode");
+    }
+    let refused = start(&planted);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains(&planted.display().to_string()) && said.contains("remove it"), "{said}");
+    assert!(!said.contains(token.trim()), "the token is shown");
+}
