@@ -101,7 +101,7 @@ const GOLDEN_IDS: [&str; 10] = [
     "fd7721abad72ce18fff44fcde97ab486",
 ];
 /// The first one with padding; what was sealed without is opened below.
-const GOLDEN_RECORDS: [&str; 2] = ["078f6e7182680069", "044be06d626adbc5"];
+const GOLDEN_RECORDS: [&str; 2] = ["fd4d524217c00dea", "044be06d626adbc5"];
 const GOLDEN_SLOT_NAME: &str = "keys/2016a365307d2de4";
 const GOLDEN_SLOT: &str = "\
     4c55434f010200000c0100000c01000003736c6f74009b000000057265706f7369746f7279001000000000333333333333333333 \

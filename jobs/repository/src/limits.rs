@@ -13,7 +13,7 @@ use crate::record::{OVERHEAD_BYTES, RecordType};
 pub(crate) const UNSEALED_BYTES: u64 = 4 << 10;
 /// A key slot's label: with it, a slot stays far below [`UNSEALED_BYTES`].
 pub(crate) const LABEL_BYTES: usize = 256;
-/// An object that is one record: index, chunk list, manifest. With padding, which takes up to two steps.
+/// An object that is one record: index, chunk list, manifest. With padding.
 pub(crate) const RECORD_OBJECT_BYTES: u64 = ((256 + 16) << 20) + OVERHEAD_BYTES as u64;
 /// The footer record of a pack.
 pub(crate) const FOOTER_RECORD_BYTES: u32 = 64 << 20;

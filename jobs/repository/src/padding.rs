@@ -8,6 +8,8 @@ use crate::record::RecordType;
 
 /// The least that content and padding together have.
 const LEAST_BYTES: usize = 512;
+/// Lengths are told in parts of a step, so that none is told to the byte.
+const PARTS: usize = 8;
 /// The end of the padding says how long it is.
 const LENGTH_BYTES: usize = 4;
 
@@ -26,20 +28,26 @@ pub(crate) fn is_padded(record_type: RecordType) -> bool {
     }
 }
 
-/// How many bytes follow a content of this length in the record of this id: up to the next step (Padmé's, 1.6 to 6.3 % apart), from a
-/// point that is drawn below one step ahead. So nobody can tune a length to the edge of a step.
+/// How many bytes follow a content of this length in the record of this id: a number that is drawn below one step (Padmé's, 1.6 to
+/// 6.3 % of the length), then up to the next eighth of a step. Where a step ends can't be known, so nobody can tune a length to that.
 pub(crate) fn bytes(key: &Key, id: &[u8; 32], content_bytes: usize) -> usize {
     let least = (content_bytes + LENGTH_BYTES).max(LEAST_BYTES);
     let step = step(least);
     let drawn = u64::from_le_bytes(*blake3::keyed_hash(key, id).as_bytes().first_chunk().expect("a hash is longer"));
     let ahead = usize::try_from(drawn % step as u64).expect("less than a step");
-    (least + ahead).next_multiple_of(step) - content_bytes
+    (least + ahead).next_multiple_of(step / PARTS) - content_bytes
 }
 
 /// What is a power of two below this length, and leaves as many digits of it as the number of its digits has.
 fn step(length: usize) -> usize {
     let exponent = length.ilog2();
     1 << (exponent - exponent.ilog2() - 1)
+}
+
+/// A sum of stored bytes as it is told to people who can't read the repository: up to the next step, as lengths are.
+pub fn rounded(bytes: u64) -> u64 {
+    let step = usize::try_from(bytes).map_or(1, |bytes| step(bytes.max(LEAST_BYTES)));
+    bytes.checked_next_multiple_of(step as u64).unwrap_or(bytes)
 }
 
 /// Adds so many bytes to a body.
@@ -75,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_padded_is_longer_by_less_than_two_steps_and_comes_back() {
+    fn what_is_padded_is_longer_by_hardly_more_than_a_step_and_comes_back() {
         let key = key();
         for length in (0..2_000).chain([4_095, 65_536, 300_000, 16 << 20, 32 << 20]) {
             let id = random().expect("randomness");
@@ -84,16 +92,20 @@ mod tests {
             append(&mut body, bytes(&key, &id, length));
             assert_eq!(body.len(), padded(&key, &id, length), "always as long");
             let least = (length + 4).max(512);
-            assert!(
-                (least..least + 2 * step(least)).contains(&body.len()) && body.len() % step(least) == 0,
-                "{length}"
-            );
+            let part = step(least) / PARTS;
+            assert!((least..least + step(least) + part).contains(&body.len()) && body.len() % part == 0, "{length}");
             strip(&mut body).expect("its own");
             assert_eq!(body, content);
         }
         // The largest record that may be.
         assert!((32 << 20) + bytes(&key, &[0; 32], 32 << 20) <= 34 << 20);
         assert_eq!([512, 1_000, 4_096, 300_000, 1 << 20].map(step), [32, 32, 256, 8_192, 32_768]);
+    }
+
+    #[test]
+    fn sums_are_told_in_steps() {
+        let told = [0, 1, 32, 33, 1_000_000, u64::MAX].map(rounded);
+        assert_eq!(told, [0, 32, 32, 64, 1_015_808, u64::MAX]);
     }
 
     #[test]
