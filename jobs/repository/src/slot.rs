@@ -1,10 +1,10 @@
 //! Key slots: the key ring, wrapped by a key file or a passphrase (format, section 3).
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use bson::{Binary, DateTime, RawDocument, rawdoc};
 use lucid_cipher::{Cipher, NONCE_BYTES, TAG_BYTES};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::config::binary;
 use crate::envelope::{self, EnvelopeType};
@@ -147,13 +147,21 @@ impl Slot {
             return Err(format!("a passphrase cost of {cost:?} is out of bounds"));
         }
         let params = Params::new(cost.memory_kib, cost.iterations, cost.lanes, Some(32));
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.map_err(|error| error.to_string())?);
-        let mut out = Zeroizing::new([0; 32]);
-        argon2
-            .hash_password_into(passphrase.reveal().as_bytes(), &self.salt.bytes, out.as_mut())
-            .map_err(|error| error.to_string())?;
-        Ok(out)
+        let params = params.map_err(|error| error.to_string())?;
+        let mut blocks = Vec::new();
+        blocks.try_reserve_exact(params.block_count()).map_err(|error| error.to_string())?;
+        blocks.resize(params.block_count(), Block::new());
+        stretch_in(&mut blocks, params, passphrase.reveal().as_bytes(), &self.salt.bytes)
     }
+}
+
+/// Stretches a passphrase in this memory, which tells nothing of it afterwards: the last blocks are as good as the key.
+fn stretch_in(blocks: &mut [Block], params: Params, passphrase: &[u8], salt: &[u8]) -> Result<Key, String> {
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let mut out = Zeroizing::new([0; 32]);
+    let stretched = argon2.hash_password_into_with_memory(passphrase, salt, out.as_mut(), &mut *blocks);
+    blocks.iter_mut().zeroize();
+    stretched.map(|()| out).map_err(|error| error.to_string())
 }
 
 impl StoredSlot {
@@ -230,6 +238,24 @@ mod tests {
         assert!(stored.open(&wrong).expect("no damage").is_none());
         assert!(stored.open(&SlotSecret::KeyFile(Zeroizing::new([0; 32]))).expect("no damage").is_none());
         assert!(matches!(StoredSlot::read("keys/0000000000000000", &bytes), Err(RepositoryError::Damaged { .. })));
+    }
+
+    #[test]
+    fn what_a_passphrase_was_stretched_in_is_wiped() {
+        let params = || Params::new(64, 1, 1, Some(32)).expect("good");
+        let is_wiped = |blocks: &[Block]| blocks.iter().all(|block| block.as_ref().iter().all(|word| *word == 0));
+        let mut filled = vec![Block::new(); 64];
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params());
+        argon2.fill_memory(b"correct horse", &[7; 32], &mut *filled).expect("good");
+        assert!(!is_wiped(&filled), "so there is something to wipe");
+        let key = stretch_in(&mut filled, params(), b"correct horse", &[7; 32]).expect("stretched");
+        assert!(is_wiped(&filled));
+        let mut out = [0; 32];
+        argon2.hash_password_into(b"correct horse", &[7; 32], &mut out).expect("stretched");
+        assert_eq!(*key, out, "the same key as ever");
+        // Also where it comes to nothing.
+        argon2.fill_memory(b"correct horse", &[7; 32], &mut *filled).expect("good");
+        assert!(stretch_in(&mut filled, params(), b"correct horse", b"short").is_err() && is_wiped(&filled));
     }
 
     #[test]
