@@ -56,6 +56,9 @@ pub fn read(args: &RepositoryArgs) -> Result<Named, Exit> {
             *location = location.clone().with_cache(cache.clone());
         }
     }
+    if args.no_deltas {
+        places = places.into_iter().map(|(name, location)| (name, location.without_deltas())).collect();
+    }
     let (mut unlock, mut own) = (Unlock::None, BTreeMap::new());
     for given in &args.key_files {
         match named_file(given, &places) {

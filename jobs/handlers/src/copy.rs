@@ -12,7 +12,7 @@ use crate::{
 use async_trait::async_trait;
 use bson::{Bson, Document, doc};
 use lucid_ports::{Ending, Handler, JobContext, JobError};
-use lucid_repository::{Compression, Manifest, Repository};
+use lucid_repository::{Compression, Manifest, Repository, rounded};
 use lucid_schemas::{CopySpec, Kind, Spec};
 use std::sync::Arc;
 
@@ -134,7 +134,7 @@ impl Run<'_> {
         let is_stopped = move || stop.is_cancelled();
         let copied = self.source.copy_backup(manifest, self.target, Compression::default(), &progress, &is_stopped);
         let report = copied.await?;
-        let stored_bytes = whole(report.stats.stored_bytes);
+        let stored_bytes = whole(rounded(report.stats.stored_bytes));
         done.stored_bytes = done.stored_bytes.saturating_add(stored_bytes);
         if report.was_there {
             done.were_there += 1;

@@ -12,7 +12,7 @@ use crate::{
 use async_trait::async_trait;
 use bson::{Bson, Document, doc};
 use lucid_ports::{Ending, Handler, JobContext, JobError, JobFilter, Store, StoreError};
-use lucid_repository::{Candidate, PruneOptions, PruneReport, Repository, RetentionPolicy, Verdict, judge};
+use lucid_repository::{Candidate, PruneOptions, PruneReport, Repository, RetentionPolicy, Verdict, judge, rounded};
 use lucid_schemas::{Job, Keep, Kind, PruneSpec, Spec, State};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -208,13 +208,13 @@ fn result(repository: &str, spec: &PruneSpec, verdicts: &[Verdict], report: &Pru
         "backups_kept": whole(kept as u64),
         "backups_removed": whole((verdicts.len() - kept) as u64),
         "objects_deleted": whole(report.objects_deleted),
-        "deleted_bytes": whole(report.deleted_bytes),
+        "deleted_bytes": whole(rounded(report.deleted_bytes)),
         "objects_doomed": whole(report.objects_doomed),
-        "doomed_bytes": whole(report.doomed_bytes),
+        "doomed_bytes": whole(rounded(report.doomed_bytes)),
         "objects_young": whole(report.objects_young),
         "packs_repacked": whole(report.packs_repacked),
-        "repacked_bytes": whole(report.repacked_bytes),
-        "kept_bytes": whole(report.kept_bytes),
+        "repacked_bytes": whole(rounded(report.repacked_bytes)),
+        "kept_bytes": whole(rounded(report.kept_bytes)),
         "chunks_lost": whole(report.chunks_lost),
         "manifests_void": whole(report.manifests_void),
     };

@@ -10,7 +10,7 @@ use crate::{
 use async_trait::async_trait;
 use bson::{Bson, Document, doc};
 use lucid_ports::{Ending, Handler, JobContext, JobError};
-use lucid_repository::{ReencryptReport, Reencrypted};
+use lucid_repository::{ReencryptReport, Reencrypted, rounded};
 use lucid_schemas::{Kind, Spec};
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ fn result(name: &str, report: &ReencryptReport) -> Document {
         "repository": name,
         "backups_sealed": whole(done.len() as u64),
         "backups_left": whole(left.len() as u64),
-        "stored_bytes": whole(stored),
+        "stored_bytes": whole(rounded(stored)),
         "left": told,
         "needs_older": &report.needs_older,
     }

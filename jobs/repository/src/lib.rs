@@ -104,6 +104,7 @@ pub use manifest::{
 pub use names::{Domain, RepositoryId};
 pub use options::{ChunkSizes, Compression, InitOptions, PassphraseCost, SlotInfo, SlotKind, Unlock};
 pub use ownership::Owner;
+pub use padding::rounded;
 pub use prune::{PruneOptions, PruneProgress, PruneReport};
 pub use reader::BackupReader;
 pub use reencrypt::{ReencryptReport, Reencrypted};

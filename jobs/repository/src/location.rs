@@ -15,6 +15,7 @@ pub struct Location {
     place: Place,
     settings: Option<StorageSettings>,
     cache: Option<CacheOptions>,
+    whole_chunks: bool,
 }
 
 /// A folder, or a part of a bucket.
@@ -64,7 +65,7 @@ impl Location {
             None if scheme == "file" => folder(rest),
             None => Err("only file, s3, gs and az are known"),
         };
-        Ok(Self { place: place.map_err(bad)?, settings: None, cache: None })
+        Ok(Self { place: place.map_err(bad)?, settings: None, cache: None, whole_chunks: false })
     }
 
     /// The location of a local folder; the path must be absolute.
@@ -82,6 +83,16 @@ impl Location {
     #[must_use]
     pub fn with_cache(self, cache: CacheOptions) -> Self {
         Self { cache: Some(cache), ..self }
+    }
+
+    /// The same place; chunks are stored whole there, never as differences from others. Their lengths tell less of what changed.
+    #[must_use]
+    pub fn without_deltas(self) -> Self {
+        Self { whole_chunks: true, ..self }
+    }
+
+    pub(crate) fn takes_deltas(&self) -> bool {
+        !self.whole_chunks
     }
 
     pub(crate) fn cache(&self) -> Option<&CacheOptions> {

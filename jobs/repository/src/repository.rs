@@ -72,11 +72,11 @@ impl Repository {
         let Opened { store, config, keys } = from;
         let (keys, pool) = (Arc::new(keys), Pool::new());
         // Where reading what to build on is dear, chunks are stored whole.
-        let store_is_near = store.is_near();
+        let takes_deltas = config.takes_deltas() && location.takes_deltas() && store.is_near();
         let vault = |domain| {
             let opener = Arc::new(Opener::new(keys.clone(), domain));
             let (store, keys, pool, chunk) = (store.clone(), keys.clone(), pool.clone(), config.chunk);
-            let (deltas, sums) = (config.takes_deltas() && store_is_near, config.takes_sums());
+            let (deltas, sums) = (takes_deltas, config.takes_sums());
             Arc::new(Vault { domain, store, keys, opener, pool, chunk, deltas, sums })
         };
         let sealed = config.encrypted.then(|| vault(Domain::Sealed));

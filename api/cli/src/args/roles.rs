@@ -64,6 +64,10 @@ pub struct RepositoryArgs {
     /// How much of that disk each bucket may take, such as 20GB; best is what one full backup of everything takes.
     #[arg(long, env = "LUCID_CACHE_SIZE", value_name = "BYTES", default_value = "10GB")]
     pub cache_size: Rate,
+    /// Store every chunk whole, never as its difference from another one: for collections in which people who mustn't read each other's
+    /// documents write (see schemas/threat-model.md). Nightly backups take more room.
+    #[arg(long, env = "LUCID_NO_DELTAS")]
+    pub no_deltas: bool,
 }
 
 /// `lucid-ops worker`.

@@ -11,7 +11,7 @@ use bson::{DateTime, Document, Timestamp, doc};
 use lucid_ports::JobContext;
 use lucid_repository::{
     BackupWriter, CollectionEntry, CollectionKind, Compression, Domain, MANIFEST_FORMAT, Manifest, ManifestRef,
-    Repository, VerifyLevel, WriteStats,
+    Repository, VerifyLevel, WriteStats, rounded,
 };
 use lucid_schemas::{Job, Spec};
 
@@ -173,9 +173,9 @@ fn result(repository: &str, compression: Compression, manifest: &Manifest, refer
 
 fn stats(stats: &WriteStats) -> Document {
     doc! {
-        "stored_bytes": whole(stats.stored_bytes),
+        "stored_bytes": whole(rounded(stats.stored_bytes)),
         "new_chunk_raw_bytes": whole(stats.new_chunk_raw_bytes),
-        "new_chunk_stored_bytes": whole(stats.new_chunk_stored_bytes),
+        "new_chunk_stored_bytes": whole(rounded(stats.new_chunk_stored_bytes)),
         "chunks_new": whole(stats.chunks_new),
         "chunks_delta": whole(stats.chunks_delta),
         "chunks_known": whole(stats.chunks_known),

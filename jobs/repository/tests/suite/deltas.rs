@@ -91,6 +91,18 @@ async fn thirty_nights_cost_less_than_another_full_backup() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_it_is_asked_for_chunks_are_stored_whole() {
+    let scratch = Scratch::at(super::PLACE).await;
+    let mut people = documents(0..6_000, 400, "a");
+    let (before, _) = first(&scratch, &people).await;
+    update(&mut people, 1);
+    let whole = Repository::open(&scratch.location().without_deltas(), &scratch.key()).await.expect("opens");
+    let (after, stats) = back_up_after(&whole, "night_01", &before, &people).await;
+    assert!(stats.chunks_new > 0 && stats.chunks_delta == 0, "{stats:?}");
+    assert_eq!(read(&whole, &after, "people").await.expect("sound"), people);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn damage_to_a_base_costs_those_on_it_and_is_mended_by_the_next_backup() {
     for deleted in [true, false] {
         let scratch = Scratch::at(super::PLACE).await;
