@@ -6,6 +6,7 @@
 use crate::{
     gate::Gate,
     metrics::Metrics,
+    moment::Moment,
     options::WorkerOptions,
     seats::Seat,
     slots::Ready,
@@ -25,7 +26,7 @@ const AFTER_FAILURE: Duration = Duration::from_millis(100);
 /// What came of a try.
 pub enum Tried {
     /// The job is this worker's, since a moment after `claimed_from`.
-    Won { job: Box<Job>, claimed_from: Instant, seat: Seat },
+    Won { job: Box<Job>, claimed_from: Moment, seat: Seat },
     /// Another worker was faster, or it isn't there to be claimed; whether that took an attempt.
     Lost { attempted: bool },
     /// It is due later: in so long, where that is known.
@@ -140,9 +141,9 @@ async fn claim(
     };
     let takes_slots = !slots.is_empty();
     let command = Command::Claim { worker: options.name.clone(), lease_ms: options.lease_ms, slots };
-    let claimed_from = Instant::now();
+    let claimed_from = Moment::now();
     // A claim whose outcome is unknown is asked about again: given up, it would cost a lease and an attempt.
-    let patience = claimed_from + options.working_lease();
+    let patience = claimed_from.timers() + options.working_lease();
     let write = uuid::Uuid::new_v4().to_string();
     metrics.claim_attempts.count();
     let tried = try_step(store, &job, &command, &options.name, &write, patience).await;

@@ -1,6 +1,7 @@
 //! The handler's view of its claim.
 
 use crate::{
+    moment::Moment,
     options::WorkerOptions,
     step::{StepError, step},
 };
@@ -43,7 +44,7 @@ pub struct Claim {
     pub poke: Notify,
     job: Mutex<Job>,
     progress: Mutex<Option<Progress>>,
-    work_until: Mutex<Instant>,
+    work_until: Mutex<Moment>,
     stop: CancellationToken,
     stop_reason: Mutex<Option<StopReason>>,
     /// One transition at a time, so that a claim never races itself.
@@ -61,7 +62,7 @@ impl Claim {
         store: Arc<dyn Store>,
         options: Arc<WorkerOptions>,
         job: Job,
-        claimed_from: Instant,
+        claimed_from: Moment,
         stop: CancellationToken,
     ) -> Arc<Self> {
         let token = job.lease.as_ref().map(|lease| lease.token.clone()).unwrap_or_default();
@@ -71,7 +72,7 @@ impl Claim {
             token,
             poke: Notify::new(),
             progress: Mutex::new(None),
-            work_until: Mutex::new(claimed_from + options.working_lease()),
+            work_until: Mutex::new(claimed_from.after(options.working_lease())),
             stop,
             stop_reason: Mutex::new(None),
             transitions: tokio::sync::Mutex::new(()),
@@ -98,12 +99,13 @@ impl Claim {
     }
 
     /// The lease was renewed by a call sent at `sent`.
-    pub fn renewed(&self, sent: Instant) {
-        *lock(&self.work_until) = sent + self.options.working_lease();
+    pub fn renewed(&self, sent: Moment) {
+        *lock(&self.work_until) = sent.after(self.options.working_lease());
     }
 
+    /// For timers; whether it has come, [`JobContext::lease_left`] knows better.
     pub fn work_until(&self) -> Instant {
-        *lock(&self.work_until)
+        lock(&self.work_until).timers()
     }
 
     pub fn take_progress(&self) -> Option<Progress> {
@@ -154,7 +156,7 @@ impl JobContext for Claim {
     }
 
     fn lease_left(&self) -> Duration {
-        self.work_until().saturating_duration_since(Instant::now())
+        lock(&self.work_until).left(Moment::now())
     }
 
     fn report(&self, progress: Progress) {

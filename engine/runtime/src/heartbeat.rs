@@ -1,7 +1,10 @@
 //! Keeps a claim's lease alive, writes its progress, and sees a cancel even where the feed is deaf.
 
-use crate::context::{Claim, StopReason};
-use lucid_ports::Renewal;
+use crate::{
+    context::{Claim, StopReason},
+    moment::Moment,
+};
+use lucid_ports::{JobContext, Renewal};
 use lucid_schemas::{Progress, State};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
@@ -21,15 +24,15 @@ pub async fn beat(claim: Arc<Claim>, ended: CancellationToken) {
             () = claim.poke.notified() => true,
             () = sleep_until(last_try + progress_every) => false,
         };
-        if Instant::now() >= claim.work_until() {
+        if claim.lease_left().is_zero() {
             tracing::warn!(job = %claim.id, epoch = claim.epoch, "lease over: stopping");
             claim.stop_because(StopReason::Lost);
             return;
         }
         unwritten = claim.take_progress().or(unwritten);
-        let sent = Instant::now();
-        let due = sent >= claim.work_until() - claim.options.working_lease() + renew_every;
-        last_try = sent;
+        let sent = Moment::now();
+        let due = sent.timers() >= claim.work_until() - claim.options.working_lease() + renew_every;
+        last_try = sent.timers();
         if !(poked || due || unwritten.is_some()) {
             continue;
         }

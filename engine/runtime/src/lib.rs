@@ -20,6 +20,7 @@ mod gate;
 mod heartbeat;
 mod look;
 mod metrics;
+mod moment;
 mod options;
 mod rank;
 mod redact;

@@ -6,18 +6,16 @@ use crate::{
     claims::{claimable_at_once, put_off},
     context::Claim,
     look::AFTER_DUE,
+    moment::Moment,
     seats::Seat,
 };
 use lucid_ports::JobContext;
 use lucid_schemas::Job;
 use std::sync::Arc;
-use tokio::{
-    task::{Id, JoinError},
-    time::Instant,
-};
+use tokio::task::{Id, JoinError};
 
 impl Worker {
-    pub(super) fn hold(&mut self, job: Job, claimed_from: Instant, seat: Seat) {
+    pub(super) fn hold(&mut self, job: Job, claimed_from: Moment, seat: Seat) {
         self.promising = true;
         let Some(handler) = self.handlers.get(&job.kind()).map(Arc::clone) else {
             return;
@@ -29,7 +27,7 @@ impl Worker {
         self.jobs.insert(task.id(), id);
     }
 
-    pub(super) fn claim_of(&self, job: Job, claimed_from: Instant) -> Arc<Claim> {
+    pub(super) fn claim_of(&self, job: Job, claimed_from: Moment) -> Arc<Claim> {
         let (store, options) = (Arc::clone(&self.store), Arc::clone(&self.options));
         // Handlers are told to stop the moment that the worker is, whatever it is waiting for itself.
         Claim::new(store, options, job, claimed_from, self.stop.child_token())

@@ -6,6 +6,7 @@ use crate::{
     backoff::spread,
     claims::{Known, SLOTS_FREED},
     look::{Look, Seen},
+    moment::Moment,
 };
 use lucid_ports::Ending;
 use std::{sync::Arc, time::Duration};
@@ -69,7 +70,7 @@ impl Worker {
         });
         for job in seen.swept {
             if let Some(handler) = self.handlers.get(&job.kind()).map(Arc::clone) {
-                let claim = self.claim_of(job, Instant::now());
+                let claim = self.claim_of(job, Moment::now());
                 tokio::spawn(async move { abandon(&claim, &handler, Ending::Fenced).await });
             }
         }
