@@ -1,7 +1,7 @@
 //! Storage that fails, lies or dies: what is there afterwards is complete or absent, and a successor finishes the work.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     DeadAfter(usize),
     /// The n-th write or delete waits until [`Gate::open`].
     PauseAt(usize),
+    /// The first write or delete of an object whose name has this in it waits until [`Gate::open`].
+    PauseAtName(&'static str),
     /// Writes of packs fail for good.
     NoPacks,
     /// `create` replaces what is there.
@@ -41,6 +43,11 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
+    async fn pause(&self) {
+        self.reached.notify_one();
+        self.opened.notified().await;
+    }
+
     /// Waits until the operation is reached that is paused.
     pub(crate) async fn reached(&self) {
         self.reached.notified().await;
@@ -57,6 +64,7 @@ struct Faulty {
     inner: LocalStorage,
     fault: Fault,
     writes: AtomicUsize,
+    paused: AtomicBool,
     synced: Mutex<Vec<String>>,
     gate: Arc<Gate>,
 }
@@ -67,9 +75,9 @@ impl Faulty {
         let number = self.writes.fetch_add(1, Ordering::SeqCst);
         match self.fault {
             Fault::DeadAfter(limit) if number >= limit => return Err(refused(name)),
-            Fault::PauseAt(paused) if number == paused => {
-                self.gate.reached.notify_one();
-                self.gate.opened.notified().await;
+            Fault::PauseAt(paused) if number == paused => self.gate.pause().await,
+            Fault::PauseAtName(part) if name.contains(part) && !self.paused.swap(true, Ordering::SeqCst) => {
+                self.gate.pause().await;
             }
             _ => {}
         }
@@ -198,8 +206,9 @@ impl Bench {
 
     fn storage(&self, fault: Fault) -> Arc<Faulty> {
         let inner = LocalStorage::open(&self.folder.path().join("repo")).expect("there");
-        let (writes, synced, gate) = (AtomicUsize::new(0), Mutex::default(), Arc::default());
-        Arc::new(Faulty { inner, fault, writes, synced, gate })
+        let (writes, paused, synced, gate) =
+            (AtomicUsize::new(0), AtomicBool::new(false), Mutex::default(), Arc::default());
+        Arc::new(Faulty { inner, fault, writes, paused, synced, gate })
     }
 
     pub(crate) async fn init(&self, fault: Fault) -> Result<(), RepositoryError> {

@@ -1,7 +1,8 @@
 //! Generations: what prunes have doomed, and which backups they honoured (format, section 9).
 //!
 //! Invariant: what is doomed goes only after its generation is closed, and a closed generation names every backup of an earlier
-//! one that counts. So neither a writer nor a pruner that wakes up late can make a backup that lacks something.
+//! one that counts; what was doomed once stays doomed while it is there; and nobody acts on a doom or a close of his that others have
+//! gone past. So neither a writer nor a pruner that wakes up late can make a backup that lacks something.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -164,6 +165,7 @@ impl Generations {
         })?;
         let doom = Doom { format: FORMAT, generation, created_at: DateTime::now(), objects };
         write(vault, Stage::Doom, generation, &doom).await?;
+        check_newest(vault, generation).await?;
         Ok(generation)
     }
 
@@ -172,7 +174,8 @@ impl Generations {
         let Some(generation) = self.newest_number(Stage::Doom) else { return Ok(()) };
         let honoured = counting.iter().map(|entry| entry.object.clone()).collect();
         let close = Close { format: FORMAT, generation, created_at: DateTime::now(), honoured };
-        write(vault, Stage::Close, generation, &close).await
+        write(vault, Stage::Close, generation, &close).await?;
+        check_newest(vault, generation).await
     }
 
     /// Removes those that newer ones have replaced, and those that never counted.
@@ -203,6 +206,13 @@ async fn list(vault: &Vault) -> Result<Vec<(Stage, i64, String)>, RepositoryErro
         }
     }
     Ok(objects)
+}
+
+/// Whether what was just written of a generation is in force. One that others have gone past may have been closed by them before, with
+/// other backups, and its names be free again: then this came too late. The newest ones are never removed, so it can't be overlooked.
+async fn check_newest(vault: &Vault, generation: i64) -> Result<(), RepositoryError> {
+    let newest = Generations::load(vault).await?.newest();
+    if newest > generation { Err(RepositoryError::Pruned { generation: newest }) } else { Ok(()) }
 }
 
 /// A part of a generation, which knows its number.

@@ -138,5 +138,7 @@ mod matrix_tests;
 #[cfg(test)]
 mod rotation_tests;
 #[cfg(test)]
+mod sleeper_tests;
+#[cfg(test)]
 #[path = "../tests/suite/support/mod.rs"]
 mod support;

@@ -126,6 +126,7 @@ impl List {
         let inline = (chunks <= INLINE_ENTRIES).then(|| binary(&body));
         let reference = ListRef {
             id: hex(&id),
+            writer: None,
             chunks,
             documents: entries.iter().map(|entry| u64::from(entry.documents)).sum(),
             raw_bytes: entries.iter().map(|entry| u64::from(entry.raw_bytes)).sum(),

@@ -162,6 +162,10 @@ pub struct CollectionContent {
 pub struct ListRef {
     /// Its id, 64 hex digits: a keyed hash of its entries.
     pub id: String,
+    /// Who wrote its object, as 32 hex digits, which are part of its name. Absent where it is inline, or as programs wrote it that
+    /// named lists by their content alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writer: Option<String>,
     /// Number of chunks that it names.
     pub chunks: u32,
     /// Number of documents in them.

@@ -1,4 +1,4 @@
-//! Names of objects (format, section 2). No two writers ever name the same object, except for chunk lists.
+//! Names of objects (format, section 2). No two writers ever name the same object: so what is removed late was never stored again.
 
 use crate::keys::FIRST_KEY_ID;
 use crate::names::{hex, is_hex};
@@ -101,20 +101,42 @@ pub(crate) fn resealed_manifest(key: &str, key_id: u32, writer: &[u8; 32]) -> St
     format!("{key}{RESEALED}{key_id}.{}", hex(&writer[..16]))
 }
 
-/// The object of a chunk list: what is sealed with a later master than the first says so.
-pub(crate) fn list_name(domain: Domain, id: &str, key_id: u32) -> String {
-    let list = Folder::Lists.object(domain, id);
-    if key_id > FIRST_KEY_ID { format!("{list}{RESEALED}{key_id}") } else { list }
+/// What the name of a chunk list says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ListName<'a> {
+    /// 64 hex digits.
+    pub(crate) id: &'a str,
+    /// 32 hex digits; none: a program from before named it, by its content alone.
+    pub(crate) writer: Option<&'a str>,
+    /// The master that it is sealed with: later ones than the first are named.
+    pub(crate) key_id: u32,
 }
 
-/// The id of a chunk list, 64 hex digits, and the master's that its name says.
-pub(crate) fn parse_list(domain: Domain, object: &str) -> Option<(&str, u32)> {
-    let name = object.strip_prefix(&Folder::Lists.of(domain))?.strip_prefix('/')?;
-    let (id, key_id) = match name.split_once(RESEALED) {
-        Some((id, key_id)) => (id, key_id.parse().ok()?),
-        None => (name, FIRST_KEY_ID),
-    };
-    (is_hex::<32>(id) && list_name(domain, id, key_id) == object).then_some((id, key_id))
+impl<'a> ListName<'a> {
+    /// The full name.
+    pub(crate) fn object(&self, domain: Domain) -> String {
+        let mut name = Folder::Lists.object(domain, self.id);
+        if let Some(writer) = self.writer {
+            name.extend([".", writer]);
+        }
+        if self.key_id > FIRST_KEY_ID { format!("{name}{RESEALED}{}", self.key_id) } else { name }
+    }
+
+    /// Reads a full name; none where it isn't that of a chunk list.
+    pub(crate) fn parse(domain: Domain, object: &'a str) -> Option<Self> {
+        let name = object.strip_prefix(&Folder::Lists.of(domain))?.strip_prefix('/')?;
+        let (stem, key_id) = match name.split_once(RESEALED) {
+            Some((stem, key_id)) => (stem, key_id.parse().ok()?),
+            None => (name, FIRST_KEY_ID),
+        };
+        let (id, writer) = match stem.split_once('.') {
+            Some((id, writer)) => (id, Some(writer)),
+            None => (stem, None),
+        };
+        let named = Self { id, writer, key_id };
+        let is_plausible = is_hex::<32>(id) && writer.is_none_or(is_hex::<16>);
+        (is_plausible && named.object(domain) == object).then_some(named)
+    }
 }
 
 /// Which master key an object must be sealed with by its name; none: the name doesn't say.
@@ -122,8 +144,7 @@ pub(crate) fn resealed_with(object: &str) -> Option<u32> {
     if let Ok(name) = ManifestName::parse(object) {
         return name.resealed;
     }
-    let (_, key_id) = parse_list(Domain::Sealed, object)?;
-    Some(key_id)
+    ListName::parse(Domain::Sealed, object).map(|list| list.key_id)
 }
 
 impl ManifestName {
@@ -265,13 +286,15 @@ mod tests {
         {
             assert!(ManifestName::parse(&bad).is_err(), "{bad}");
         }
-        let id = "ab".repeat(32);
-        for key_id in [1, 2, 77] {
-            let list = list_name(Domain::Sealed, &id, key_id);
-            assert_eq!((parse_list(Domain::Sealed, &list), resealed_with(&list)), (Some((&*id, key_id)), Some(key_id)));
+        let (id, by) = ("ab".repeat(32), "cd".repeat(16));
+        for (key_id, writer) in [(1, None), (2, None), (1, Some(&*by)), (77, Some(&*by))] {
+            let list = ListName { id: &id, writer, key_id };
+            let object = list.object(Domain::Sealed);
+            assert_eq!((ListName::parse(Domain::Sealed, &object), resealed_with(&object)), (Some(list), Some(key_id)));
         }
-        for bad in ["sealed/lists/x", "sealed/lists/x.k2", &format!("{}.k01", list_name(Domain::Sealed, &id, 1))] {
-            assert_eq!(parse_list(Domain::Sealed, bad), None, "{bad}");
+        let first = ListName { id: &id, writer: None, key_id: 1 }.object(Domain::Sealed);
+        for bad in ["sealed/lists/x", "sealed/lists/x.k2", &format!("{first}.k01"), &format!("{first}.{by}.{by}")] {
+            assert_eq!(ListName::parse(Domain::Sealed, bad), None, "{bad}");
         }
     }
 

@@ -162,9 +162,11 @@ impl Run<'_> {
             };
             doomed.extend(self.unneeded(vault, &entries, now_ms).await?);
         }
+        let is_new = doomed.iter().any(|object| !generations.dooms(object));
+        doomed.extend(still_doomed(&vaults, &generations).await?);
         self.check_stop()?;
         // A new generation takes the place of a damaged one, and of one from before the newest master key.
-        let none = doomed.is_empty() && generations.damage.is_empty() && !generations.is_behind;
+        let none = !is_new && generations.damage.is_empty() && !generations.is_behind;
         if none || self.options.dry_run.is_some() {
             return Ok(false);
         }
@@ -297,6 +299,19 @@ pub(crate) async fn needs_older_copies(
     }
     let lists = vault.store.list(&Folder::Lists.of(vault.domain)).await?;
     Ok(live.needs_outdated(index) || live.needs_older_list(vault, &lists))
+}
+
+/// What the newest doom names and is there yet: it stays doomed, whatever needs it, since whoever read that doom may remove it however
+/// late.
+async fn still_doomed(vaults: &[Arc<Vault>], generations: &Generations) -> Result<Vec<String>, RepositoryError> {
+    let mut still = Vec::new();
+    for vault in vaults {
+        for folder in [Folder::Packs, Folder::Lists] {
+            let there = vault.store.list(&folder.of(vault.domain)).await?.into_iter().map(|(object, _)| object);
+            still.extend(there.filter(|object| generations.dooms(object)));
+        }
+    }
+    Ok(still)
 }
 
 fn is_void(generations: &Generations, entry: &ManifestEntry) -> bool {

@@ -17,7 +17,7 @@ use crate::limits::{RECORD_OBJECT_BYTES, UNSEALED_BYTES};
 use crate::list::list_id;
 use crate::masters::parse_mark;
 use crate::names::unhex;
-use crate::object_name::{Folder, GENERATIONS, ManifestName, is_writers_own, parse_list, parse_owner};
+use crate::object_name::{Folder, GENERATIONS, ListName, ManifestName, is_writers_own, parse_owner};
 use crate::record::RecordType;
 use crate::slot::is_slot_name;
 use crate::vault::Vault;
@@ -208,7 +208,7 @@ impl Look<'_> {
         let lists: Vec<&ListRef> = all.flat_map(|entry| &entry.content.chunk_lists).collect();
         let (mut seen, mut ids) = (HashSet::new(), Vec::new());
         for list in lists {
-            if !seen.insert(list.id.clone()) {
+            if !seen.insert((list.id.as_str(), list.writer.as_deref())) {
                 continue;
             }
             match vault.read_list(list).await {
@@ -221,7 +221,9 @@ impl Look<'_> {
         }
         let folder = format!("{}/", Folder::Lists.of(vault.domain));
         let mut others: Vec<String> = self.sizes.keys().filter(|name| name.starts_with(&folder)).cloned().collect();
-        others.retain(|name| parse_list(vault.domain, name).is_some_and(|(id, _)| !seen.contains(id)));
+        others.retain(|name| {
+            ListName::parse(vault.domain, name).is_some_and(|list| !seen.contains(&(list.id, list.writer)))
+        });
         for name in others {
             if self.check(check_list(vault, &name).await)?.is_some() {
                 self.odd(OddityKind::Orphan, &name, "no manifest names this chunk list");
@@ -282,7 +284,7 @@ fn sealed_kind(vault: &Vault, object: &str) -> Option<&'static str> {
     if within(Folder::Index).is_some_and(is_writers_own) {
         return Some("index objects");
     }
-    if parse_list(vault.domain, object).is_some() {
+    if ListName::parse(vault.domain, object).is_some() {
         return Some("chunk lists");
     }
     if within(Folder::Distrust).is_some_and(|id| unhex::<32>(id).is_some()) {
@@ -295,7 +297,7 @@ fn sealed_kind(vault: &Vault, object: &str) -> Option<&'static str> {
 }
 
 async fn check_list(vault: &Vault, object: &str) -> Result<(), RepositoryError> {
-    let id = parse_list(vault.domain, object).and_then(|(id, _)| unhex(id));
+    let id = ListName::parse(vault.domain, object).and_then(|list| unhex(list.id));
     let id: [u8; 32] = id.ok_or_else(|| RepositoryError::damaged(object, "that is no list id"))?;
     let stored = vault.store.read(object, RECORD_OBJECT_BYTES).await?;
     let body = vault.open_record(object, stored, RecordType::List, id).await?;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::inventory::is_believed;
-use crate::keys::{DomainKeys, Keys};
+use crate::keys::{DomainKeys, FIRST_KEY_ID, Keys};
 use crate::limits::RECORD_OBJECT_BYTES;
 use crate::list::{self, ListEntry};
-use crate::names::unhex;
-use crate::object_name::{Folder, list_name, resealed_with};
+use crate::names::{is_hex, unhex};
+use crate::object_name::{Folder, ListName, resealed_with};
 use crate::pool::Pool;
 use crate::record::{RecordType, key_id_of, with_key_id};
 use crate::seal::{Opener, Sealer};
@@ -122,26 +122,47 @@ impl Vault {
 
     /// The name under which this repository's writers store a chunk list now: it says which master the list is sealed with, so that
     /// nothing new refers to what an older one has sealed.
-    pub(crate) fn list_name(&self, id: &str) -> String {
-        let key_id = if self.domain == Domain::Sealed { self.keys.newest_key_id() } else { 0 };
-        list_name(self.domain, id, key_id)
+    pub(crate) fn list_name(&self, id: &str, writer: Option<&str>) -> String {
+        ListName { id, writer, key_id: self.list_key_id() }.object(self.domain)
     }
 
-    /// The entries of a chunk list, from within its reference or from any object of it that is sound, the newest master's first.
+    /// The master that the names of new chunk lists say.
+    pub(crate) fn list_key_id(&self) -> u32 {
+        if self.domain == Domain::Sealed { self.keys.newest_key_id() } else { FIRST_KEY_ID }
+    }
+
+    /// The entries of a chunk list, from within its reference or from any object of it that is sound.
     pub(crate) async fn read_list(&self, reference: &ListRef) -> Result<Vec<ListEntry>, RepositoryError> {
-        let Some(inline) = &reference.inline else {
-            let mut failed = None;
-            for object in self.list_names(&reference.id) {
+        Ok(self.find_list(reference).await?.0)
+    }
+
+    /// The entries of a chunk list, and whether they are another object's than the one that is referred to: what is of the same content
+    /// will do as well. The newest master's comes first.
+    pub(crate) async fn find_list(&self, reference: &ListRef) -> Result<(Vec<ListEntry>, bool), RepositoryError> {
+        if let Some(inline) = &reference.inline {
+            let object = Folder::Lists.object(self.domain, &reference.id);
+            return Ok((self.decode_list(&object, reference, &inline.bytes)?, false));
+        }
+        let named = self.list_names(reference);
+        let mut failed = None;
+        for object in &named {
+            match self.read_list_at(object, reference).await {
+                // Of two troubles, that a list is missing under one name tells less than that it is damaged under another.
+                Err(RepositoryError::Missing { .. }) if failed.is_some() => {}
+                Err(error) if error.damage().is_some() => failed = Some(error),
+                read => return Ok((read?, false)),
+            }
+        }
+        for (object, _) in self.store.list(&Folder::Lists.of(self.domain)).await? {
+            let is_same = ListName::parse(self.domain, &object).is_some_and(|list| list.id == reference.id);
+            if is_same && !named.contains(&object) {
                 match self.read_list_at(&object, reference).await {
-                    // Of two troubles, that a list is missing under one name tells less than that it is damaged under another.
-                    Err(RepositoryError::Missing { .. }) if failed.is_some() => {}
-                    Err(error) if error.damage().is_some() => failed = Some(error),
-                    read => return read,
+                    Err(error) if error.damage().is_some() => {}
+                    read => return Ok((read?, true)),
                 }
             }
-            return Err(failed.expect("there is a name for each master"));
-        };
-        self.decode_list(&Folder::Lists.object(self.domain, &reference.id), reference, &inline.bytes)
+        }
+        Err(failed.expect("there is a name for each master"))
     }
 
     /// The entries of a chunk list that is an object of this name.
@@ -150,23 +171,25 @@ impl Vault {
         object: &str,
         reference: &ListRef,
     ) -> Result<Vec<ListEntry>, RepositoryError> {
-        let id = list_id_of(object, &reference.id)?;
+        let id = list_id_of(object, reference)?;
         let stored = self.store.read(object, RECORD_OBJECT_BYTES).await?;
         let body = self.open_record(object, stored, RecordType::List, id).await?;
         self.decode_list(object, reference, &body)
     }
 
-    /// The names that a list may have, the newest master's first.
-    fn list_names(&self, id: &str) -> Vec<String> {
+    /// The names that the object of a reference may have, the newest master's first.
+    fn list_names(&self, ListRef { id, writer, .. }: &ListRef) -> Vec<String> {
         let ring = self.keys.ring().filter(|_| self.domain == Domain::Sealed);
-        let mut key_ids: Vec<u32> = ring.map_or(vec![0], |ring| ring.masters.iter().map(|(id, _)| *id).collect());
+        let mut key_ids: Vec<u32> =
+            ring.map_or(vec![FIRST_KEY_ID], |ring| ring.masters.iter().map(|(id, _)| *id).collect());
         key_ids.sort_unstable_by_key(|key_id| std::cmp::Reverse(*key_id));
-        key_ids.into_iter().map(|key_id| list_name(self.domain, id, key_id)).collect()
+        let named = |key_id| ListName { id, writer: writer.as_deref(), key_id }.object(self.domain);
+        key_ids.into_iter().map(named).collect()
     }
 
     fn decode_list(&self, object: &str, reference: &ListRef, body: &[u8]) -> Result<Vec<ListEntry>, RepositoryError> {
         let damaged = |problem: &str| RepositoryError::damaged(object, problem);
-        let id = list_id_of(object, &reference.id)?;
+        let id = list_id_of(object, reference)?;
         if list::list_id(&self.domain_keys().list_id, body) != id {
             return Err(damaged("its content isn't what its name says"));
         }
@@ -174,6 +197,9 @@ impl Vault {
     }
 }
 
-fn list_id_of(object: &str, id: &str) -> Result<[u8; 32], RepositoryError> {
+fn list_id_of(object: &str, ListRef { id, writer, .. }: &ListRef) -> Result<[u8; 32], RepositoryError> {
+    if writer.as_deref().is_some_and(|writer| !is_hex::<16>(writer)) {
+        return Err(RepositoryError::damaged(object, "that is no writer of a list"));
+    }
     unhex(id).ok_or_else(|| RepositoryError::damaged(object, "that is no list id"))
 }

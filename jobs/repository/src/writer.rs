@@ -2,7 +2,7 @@
 //!
 //! Invariant: a manifest is written only if every chunk that it names is in a durable pack that an index object lists.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use bson::RawDocument;
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
-use crate::config::binary;
 use crate::content::Sum;
 use crate::fetch::Fetcher;
 use crate::generation::Generations;
 use crate::index::{Index, Pack};
 use crate::ledger::WriteStats;
 use crate::list::List;
-use crate::object_name::{Folder, WriterNames, resealed_manifest};
+use crate::names::hex;
+use crate::object_name::{Folder, ListName, WriterNames, resealed_manifest};
 use crate::pack_listing;
 use crate::packer::Packer;
 use crate::predecessor::Predecessor;
@@ -48,6 +48,8 @@ struct Inner {
     replacing: Option<String>,
     /// As they were before anything was looked up.
     generations: Generations,
+    /// The chunk lists that were there then and may be shared: who wrote those of an id.
+    lists: HashMap<String, Vec<Option<String>>>,
     commit: Mutex<Commit>,
 }
 
@@ -86,6 +88,7 @@ impl BackupWriter {
         let sealer = Arc::new(Sealer::new(vault.keys.clone(), vault.domain)?);
         let names = WriterNames::new(vault.domain, job, epoch, sealer.writer())?;
         let generations = Generations::load(&vault).await?;
+        let lists = lists_to_share(&vault, &generations).await?;
         let (mut index, mut found) = Index::load(&vault).await?;
         let is_left_out = |pack: &Pack| !pack.is_trusted() || generations.may_doom(&pack.object);
         let out: BTreeSet<String> =
@@ -101,7 +104,8 @@ impl BackupWriter {
         packer.ledger().unlisted = found;
         let (job, level) = (job.to_owned(), compression.level);
         let commit = Mutex::default();
-        Ok(Self { inner: Arc::new(Inner { packer, fetcher, job, epoch, level, replacing, generations, commit }) })
+        let inner = Inner { packer, fetcher, job, epoch, level, replacing, generations, lists, commit };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Starts a collection. Several may be written at once; their chunks share packs.
@@ -264,33 +268,42 @@ impl BackupWriter {
         new
     }
 
-    /// Stores a chunk list that isn't inline. One of the same content may be there already; if it is damaged, it is replaced, and
-    /// if it is doomed, this one is kept inline: a list of the same name would go with it.
+    /// Stores a chunk list that isn't inline, unless one of the same content was there that is sound and not doomed.
     pub(crate) async fn store_list(&self, list: List) -> Result<ListRef, RepositoryError> {
         let List { mut reference, id, body } = list;
         let Some(body) = body else { return Ok(reference) };
-        let object = self.vault().list_name(&reference.id);
-        if self.inner.generations.may_doom(&object) {
-            reference.inline = Some(binary(&body));
-            return Ok(reference);
-        }
-        let sealed = [self.seal(RecordType::List, id, body).await?];
-        if self.vault().store.create(&object, &sealed).await? == Created::Exists {
-            match self.vault().read_list_at(&object, &reference).await {
-                // Whoever wrote it may have died before it was durable.
-                Ok(_) => {
-                    self.vault().store.sync(&[object]).await?;
-                    return Ok(reference);
-                }
-                Err(error) if error.damage().is_some() => {
-                    tracing::warn!(object, %error, "writing a damaged chunk list again");
-                    self.vault().store.replace(&object, &sealed).await?;
-                }
-                Err(error) => return Err(error),
+        for writer in self.inner.lists.get(&reference.id).into_iter().flatten() {
+            reference.writer.clone_from(writer);
+            match self.share_list(&reference).await {
+                Err(error) if error.damage().is_some() => tracing::warn!(%error, "storing a chunk list again"),
+                shared => return shared.map(|()| reference),
             }
         }
-        self.packer().ledger().stats.stored_bytes += sealed[0].len() as u64;
+        reference.writer = Some(self.own_lists());
+        let object = self.list_object(&reference);
+        let sealed = [self.seal(RecordType::List, id, body).await?];
+        match self.vault().store.create(&object, &sealed).await? {
+            Created::New => self.packer().ledger().stats.stored_bytes += sealed[0].len() as u64,
+            // Of another collection with the same documents, or the answer to a first attempt was lost.
+            Created::Exists => self.share_list(&reference).await?,
+        }
         Ok(reference)
+    }
+
+    /// Fails with damage where a list isn't sound. Whoever wrote it may have died before it was durable.
+    async fn share_list(&self, reference: &ListRef) -> Result<(), RepositoryError> {
+        let object = self.list_object(reference);
+        self.vault().read_list_at(&object, reference).await?;
+        self.vault().store.sync(&[object]).await
+    }
+
+    /// Who the lists that it writes are of.
+    fn own_lists(&self) -> String {
+        hex(&self.packer().sealer.writer()[..16])
+    }
+
+    fn list_object(&self, reference: &ListRef) -> String {
+        self.vault().list_name(&reference.id, reference.writer.as_deref())
     }
 
     async fn check_manifest(&self, manifest: &Manifest) -> Result<(), RepositoryError> {
@@ -316,10 +329,10 @@ impl BackupWriter {
     async fn why_not_held(&self, content: &CollectionContent) -> Result<Option<String>, RepositoryError> {
         let (mut documents, mut raw_bytes, mut sum) = (0, 0, Some(Sum::default()));
         for list in &content.chunk_lists {
-            let object = self.vault().list_name(&list.id);
+            let object = self.list_object(list);
             let entries = if list.inline.is_some() {
                 self.vault().read_list(list).await?
-            } else if self.inner.generations.may_doom(&object) {
+            } else if list.writer.as_ref() != Some(&self.own_lists()) && self.inner.generations.may_doom(&object) {
                 return Ok(Some("a chunk list is doomed".into()));
             } else {
                 // What an older master key has sealed isn't built on.
@@ -355,6 +368,21 @@ impl fmt::Debug for BackupWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "BackupWriter({} epoch {})", self.inner.job, self.inner.epoch)
     }
+}
+
+/// The chunk lists that new backups may refer to, by their ids: what isn't doomed, sealed with the newest master.
+async fn lists_to_share(
+    vault: &Vault,
+    generations: &Generations,
+) -> Result<HashMap<String, Vec<Option<String>>>, RepositoryError> {
+    let mut lists: HashMap<String, Vec<Option<String>>> = HashMap::new();
+    for (object, _) in vault.store.list(&Folder::Lists.of(vault.domain)).await? {
+        let Some(ListName { id, writer, key_id }) = ListName::parse(vault.domain, &object) else { continue };
+        if key_id == vault.list_key_id() && !generations.may_doom(&object) {
+            lists.entry(id.to_owned()).or_default().push(writer.map(str::to_owned));
+        }
+    }
+    Ok(lists)
 }
 
 fn bad_manifest(reason: String) -> RepositoryError {

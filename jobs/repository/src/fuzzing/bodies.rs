@@ -81,8 +81,9 @@ pub(super) fn inventory(body: &[u8]) {
 }
 
 pub(super) fn some_manifest() -> Vec<u8> {
-    let list = |inline| ListRef { id: "ab".repeat(32), chunks: 1, documents: 2, raw_bytes: 3, inline };
-    let lists = vec![list(None), list(Some(crate::config::binary(&[1, 2, 3])))];
+    let list = |writer, inline| ListRef { id: "ab".repeat(32), writer, chunks: 1, documents: 2, raw_bytes: 3, inline };
+    let lists =
+        vec![list(None, None), list(Some("cd".repeat(16)), None), list(None, Some(crate::config::binary(&[1, 2, 3])))];
     let content = CollectionContent { documents: 4, raw_bytes: 6, content_hash: "any:4:00".into(), chunk_lists: lists };
     let entry = CollectionEntry {
         name: "people".into(),

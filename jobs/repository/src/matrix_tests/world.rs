@@ -133,8 +133,8 @@ impl World {
         let index = |pack: &str| pack.replace("/packs/", "/index/");
         let list = |backup: usize| {
             let people = self.backups[backup].0.collections.iter().find(|entry| entry.name == "people").expect("there");
-            assert!(people.content.chunk_lists[0].inline.is_none(), "it is an object");
-            format!("sealed/lists/{}", people.content.chunk_lists[0].id)
+            let ListRef { id, writer, .. } = &people.content.chunk_lists[0];
+            format!("sealed/lists/{id}.{}", writer.as_ref().expect("it is an object"))
         };
         let [hit, other] = match target {
             Target::Config => ["config".into(), self.slots[0].clone()],

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::footer::MAX_DEPTH;
 use crate::index::{Copy, Index};
-use crate::object_name::parse_list;
+use crate::object_name::ListName;
 use crate::vault::Vault;
 use crate::{ListRef, RepositoryError};
 
@@ -26,8 +26,10 @@ pub(super) struct Live {
     pack_bytes: Vec<u64>,
     /// Bytes of all records of each pack.
     all_bytes: Vec<u64>,
-    /// Ids of needed chunk lists that aren't inline.
-    lists: HashSet<String>,
+    /// Needed chunk lists that are objects: their ids, and who wrote them.
+    lists: HashSet<(String, Option<String>)>,
+    /// Ids of those that could be read only from another object of the same content: which one helps isn't known here.
+    saved: HashSet<String>,
     /// Chunks that aren't whole anywhere.
     pub(super) lost: u64,
 }
@@ -39,7 +41,7 @@ impl Live {
         for copy in (0..index.copy_count()).map(|place| index.copy(place)) {
             all_bytes[copy.pack as usize] += u64::from(copy.record_bytes);
         }
-        Self { needed, pack_bytes, all_bytes, lists: HashSet::new(), lost: 0 }
+        Self { needed, pack_bytes, all_bytes, lists: HashSet::new(), saved: HashSet::new(), lost: 0 }
     }
 
     /// Adds what a chunk list names. A list that can't be read is an error. Where a chunk can be read from packs that are `spared`
@@ -51,10 +53,14 @@ impl Live {
         list: &ListRef,
         spared: &(dyn Fn(&str) -> bool + Send + Sync),
     ) -> Result<(), RepositoryError> {
-        if list.inline.is_none() && !self.lists.insert(list.id.clone()) {
+        if list.inline.is_none() && !self.lists.insert((list.id.clone(), list.writer.clone())) {
             return Ok(());
         }
-        for entry in vault.read_list(list).await? {
+        let (entries, from_other) = vault.find_list(list).await?;
+        if from_other {
+            self.saved.insert(list.id.clone());
+        }
+        for entry in entries {
             let trusted = |copy: &Copy| index.pack(copy).is_whole() && index.pack(copy).is_trusted();
             let there = |copy: &Copy| trusted(copy) && spared(&index.pack(copy).object);
             if index.resolvable(&entry.id, MAX_DEPTH + 1, &there).is_none() {
@@ -71,9 +77,10 @@ impl Live {
     pub(super) fn unneeded_lists(&self, vault: &Vault, all: Vec<(String, u64)>) -> Vec<(String, u64)> {
         let names: HashSet<String> = all.iter().map(|(object, _)| object.clone()).collect();
         let is_needed = |object: &str| {
-            let Some((id, _)) = parse_list(vault.domain, object) else { return false };
-            let newest = vault.list_name(id);
-            self.lists.contains(id) && (newest == object || !names.contains(&newest))
+            let Some(ListName { id, writer, .. }) = ListName::parse(vault.domain, object) else { return false };
+            let newest = vault.list_name(id, writer);
+            let is_named = self.lists.contains(&(id.to_owned(), writer.map(str::to_owned)));
+            self.saved.contains(id) || (is_named && (newest == object || !names.contains(&newest)))
         };
         all.into_iter().filter(|(object, _)| !is_needed(object)).collect()
     }
@@ -85,8 +92,10 @@ impl Live {
 
     /// Whether a list is needed that the newest master key hasn't sealed.
     pub(super) fn needs_older_list(&self, vault: &Vault, all: &[(String, u64)]) -> bool {
-        let names: HashSet<&str> = all.iter().map(|(object, _)| object.as_str()).collect();
-        self.lists.iter().any(|id| !names.contains(vault.list_name(id).as_str()))
+        let parsed = all.iter().filter_map(|(object, _)| ListName::parse(vault.domain, object));
+        let newest: HashSet<&str> =
+            parsed.filter(|list| list.key_id == vault.list_key_id()).map(|list| list.id).collect();
+        self.lists.iter().any(|(id, _)| !newest.contains(id.as_str()))
     }
 
     /// Needed bytes of a pack.

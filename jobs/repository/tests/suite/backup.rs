@@ -210,7 +210,8 @@ async fn long_collections_have_lists_of_their_own() {
     }
     let (_, _, stats) =
         back_up(&scratch.repository, "two", Domain::Sealed, &[("people", ContentOrder::Any, &people)]).await;
-    assert_eq!((stats.chunks_new, scratch.objects("sealed/lists")), (0, lists));
+    // Under a name of its own; and as it has the same content, it helps the first one, too.
+    assert_eq!((stats.chunks_new, scratch.objects("sealed/lists").len()), (0, lists.len() + 1));
     assert_eq!(scratch.verify(&manifest, VerifyLevel::Data).await, []);
 }
 

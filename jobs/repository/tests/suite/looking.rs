@@ -86,13 +86,18 @@ async fn every_object_is_looked_at() {
     assert_eq!(scan.needless_bytes, None);
 
     std::fs::write(scratch.path().join(&key), manifest).expect("written");
-    let list = &second.collections[0].content.chunk_lists[0];
-    burn(&scratch.path().join(format!("sealed/lists/{}", list.id)), 150);
+    burn(&scratch.path().join(list_object(&second)), 150);
     burn(&scratch.path().join("config"), 20);
     std::fs::remove_file(scratch.path().join(&first_pack)).expect("removed");
     let scan = scratch.repository.scan().await.expect("scanned");
     let damaged: Vec<_> = kinds(&scan).into_iter().filter(|(kind, _)| *kind == OddityKind::Damaged).collect();
     assert_eq!(damaged.len(), 3, "config, list and pack: {scan:?}");
+}
+
+/// The first chunk list of the first collection.
+fn list_object(manifest: &Manifest) -> String {
+    let list = &manifest.collections[0].content.chunk_lists[0];
+    format!("sealed/lists/{}.{}", list.id, list.writer.as_ref().expect("it is an object"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,8 +130,7 @@ async fn every_whole_document_is_salvaged_and_no_other() {
     assert_eq!(kept.collections[1], manifest.collections[1]);
 
     // A list that is gone takes its collection with it.
-    let list = &manifest.collections[0].content.chunk_lists[0].id;
-    std::fs::remove_file(scratch.path().join(format!("sealed/lists/{list}"))).expect("removed");
+    std::fs::remove_file(scratch.path().join(list_object(&manifest))).expect("removed");
     let Salvaged { manifest: kept, losses } = salvage(None).await;
     assert_eq!((losses[0].lost, losses[0].kept, kept.collections[0].content.documents), (12_000, 0, 0));
     assert!(salvage(Some(&["log".to_owned()])).await.losses.is_empty());
