@@ -293,7 +293,14 @@ async fn what_counted_is_known_though_a_copy_or_the_mark_is_lost() {
         fs::remove_file(bench.folder().join(lost)).expect("lost");
         let without_mark = fs::read(&mark).expect("read");
         fs::remove_file(&mark).expect("lost");
-        assert_eq!(jobs(&bench.open(Fault::None).await.expect("opens")).await, ["kept", "part"], "{kept} is left");
+        let repository = bench.open(Fault::None).await.expect("opens");
+        assert_eq!(jobs(&repository).await, ["kept", "part"], "{kept} is left");
+        let scan = repository.scan().await.expect("scanned");
+        assert!(scan.oddities.iter().any(|oddity| oddity.object == *lost), "{scan:?}");
+        let part = repository.manifests_of("part").await.expect("lists").remove(0).manifest.expect("sound");
+        let reader = repository.open_backup(&part).await.expect("opens");
+        let found = reader.verify(VerifyLevel::Structure, &|_| (), &|| false).await.expect("verifies");
+        assert!(found.len() == 1 && found[0].object == *lost && !found[0].needed, "{found:?}");
         fs::write(&mark, without_mark).expect("put back");
         fs::write(bench.folder().join(lost), bytes).expect("put back");
     }

@@ -19,7 +19,7 @@ use crate::record::{RecordType, key_id_of};
 use crate::seal::Sealer;
 use crate::store::Store;
 use crate::vault::Vault;
-use crate::{Domain, RepositoryError};
+use crate::{Damage, Domain, RepositoryError};
 
 /// Folder of the inventories.
 pub(crate) const INVENTORIES: &str = "inventories";
@@ -39,6 +39,7 @@ pub(crate) type Objects = BTreeMap<String, Option<[u8; 32]>>;
 pub(crate) struct Inventory {
     /// Of that master.
     key_id: u32,
+    hash: [u8; 32],
     /// What was there before the mark, or why that isn't known.
     met: Result<Objects, String>,
     /// What had come by the time of the mark. Not there yet for a moment, and for good where the rotation was broken off then.
@@ -98,7 +99,7 @@ impl Inventory {
         let mut problem = String::new();
         for object in copies(key_id, hash) {
             match read(vault, &object, &stem(key_id), Some(hash)).await {
-                Ok(met) => return Ok(Self { key_id, met: Ok(met), late: OnceCell::new() }),
+                Ok(met) => return Ok(Self { key_id, hash: *hash, met: Ok(met), late: OnceCell::new() }),
                 Err(error) => {
                     let damage = error.damage().ok_or(error)?;
                     tracing::warn!(%damage, "going on without it");
@@ -109,7 +110,19 @@ impl Inventory {
                 }
             }
         }
-        Ok(Self { key_id, met: Err(problem), late: OnceCell::new() })
+        Ok(Self { key_id, hash: *hash, met: Err(problem), late: OnceCell::new() })
+    }
+
+    /// What is wrong with its objects.
+    pub(crate) async fn damage(&self, vault: &Vault) -> Result<Vec<Damage>, RepositoryError> {
+        let (stem, late, mut found) = (stem(self.key_id), late(self.key_id), Vec::new());
+        let copies = copies(self.key_id, &self.hash).map(|object| (object, &stem, Some(&self.hash)));
+        for (object, name, hash) in copies.into_iter().chain([(late.clone(), &late, None)]) {
+            if let Err(error) = read(vault, &object, name, hash).await {
+                found.push(error.damage().ok_or(error)?);
+            }
+        }
+        Ok(found)
     }
 
     /// Fails with `NotCounted` where an older master has sealed what the rotation didn't meet, and with `Damaged` where that can't be

@@ -71,6 +71,7 @@ pub(crate) fn strip(body: &mut Vec<u8>) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compression::compress;
     use crate::delta;
     use crate::keys::random;
 
@@ -191,5 +192,57 @@ mod tests {
         );
         assert!(won * 5 < trials, "{won} of {trials}, where chance gives 1 of 16");
         assert!(median > 200, "{median} nights");
+    }
+
+    /// A document of words and numbers, as most are.
+    fn document(random: &mut impl FnMut() -> u64) -> String {
+        let words: Vec<String> = (0..24).map(|_| format!("word{}", random() % 700)).collect();
+        format!(
+            "{{_id: {}, at: {}, text: '{}', price: {}}}",
+            random() % 1_000_000,
+            random() % 90_000,
+            words.join(" "),
+            random() % 5_000
+        )
+    }
+
+    #[test]
+    fn padding_costs_at_most_three_percent_of_a_full_backup_and_little_of_a_night() {
+        let (key, mut state) = (key(), 7u64);
+        let mut random = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state >> 11
+        };
+        let (mut full, mut night) = ((0, 0), (0, 0));
+        for number in 0..120u8 {
+            let mut documents: Vec<String> = (0..1_200).map(|_| document(&mut random)).collect();
+            let before = documents.concat().into_bytes();
+            for place in (usize::from(number) % 100..1_200).step_by(100) {
+                documents[place] = document(&mut random);
+            }
+            let after = documents.concat().into_bytes();
+            let add = |(content, padded): &mut (usize, usize), bytes: usize| {
+                // With header and tag, which are there either way.
+                *content += bytes + 112;
+                *padded += padded_at(&key, number, bytes) + 112;
+            };
+            add(&mut full, compress(&before, Some(3)).expect("compressed").expect("smaller").len());
+            add(&mut night, 32 + delta::diff(&before, &after).expect("made").len());
+        }
+        // Hundredths of a per cent.
+        let more = |(content, padded): (usize, usize)| (padded - content) * 10_000 / content;
+        let (full_bytes, night_bytes) = (full.0 / 120, night.0 / 120);
+        println!(
+            "in hundredths of a per cent: chunks of {full_bytes} bytes {}, deltas of {night_bytes} {}",
+            more(full),
+            more(night)
+        );
+        assert!(more(full) <= 300 && more(night) <= 500, "{full:?}, {night:?}");
+    }
+
+    fn padded_at(key: &Key, number: u8, content_bytes: usize) -> usize {
+        padded(key, blake3::hash(&[number]).as_bytes(), content_bytes)
     }
 }

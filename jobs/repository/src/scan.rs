@@ -166,7 +166,7 @@ impl Look<'_> {
         }
     }
 
-    /// Config, key slots, generations and the owner.
+    /// Config, key slots, generations, the inventory and the owner.
     async fn unsealed(&mut self) -> Result<(), RepositoryError> {
         let Some(vault) = self.repository.vaults().next().cloned() else { return Ok(()) };
         let config = async {
@@ -180,6 +180,11 @@ impl Look<'_> {
         }
         for damage in Generations::load(&vault).await?.damage {
             self.damage(damage);
+        }
+        if let Some(inventory) = vault.keys.inventory() {
+            for damage in inventory.damage(&vault.of_whole_repository()).await? {
+                self.damage(damage);
+            }
         }
         self.check(self.repository.owner().await).map(drop)
     }

@@ -11,7 +11,7 @@ use bson::{DateTime, RawDocument, doc};
 use crate::object_name::{Folder, ManifestName};
 use crate::record::{RecordType, key_id_of};
 use crate::seal::Sealer;
-use crate::{Candidate, Manifest, Repository, RepositoryError};
+use crate::{Candidate, Manifest, Repository, RepositoryError, masters};
 
 /// A pin.
 struct Pin {
@@ -41,7 +41,9 @@ impl Repository {
         let body = body.map_err(|error| RepositoryError::Internal { what: "pinning", reason: error.to_string() })?;
         let sealer = Arc::new(Sealer::new(vault.keys.clone(), vault.domain)?);
         let sealed = vault.seal_record(&sealer, RecordType::Pin, vault.name_id(&object), body).await?;
-        vault.store.replace(&object, &[sealed]).await
+        vault.store.replace(&object, &[sealed]).await?;
+        // A rotation that came between knows nothing of it, and it would pin nothing.
+        masters::check_current(&vault).await
     }
 
     /// Seals the pin of a backup with the newest master key, if it is pinned. A pin that can't be read holds nevertheless.

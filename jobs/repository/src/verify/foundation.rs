@@ -27,6 +27,10 @@ pub(super) async fn check(vault: &Vault, manifest: &Manifest) -> Result<(String,
     }
     let damage = Generations::load(vault).await?.damage.into_iter();
     findings.extend(damage.map(Finding::from).map(Finding::unneeded));
+    if let Some(inventory) = vault.keys.inventory() {
+        let damage = inventory.damage(&vault.of_whole_repository()).await?.into_iter();
+        findings.extend(damage.map(Finding::from).map(Finding::unneeded));
+    }
     let (key, of_manifest) = check_manifest(vault, manifest).await?;
     findings.extend(of_manifest);
     Ok((key, findings))
