@@ -3,8 +3,10 @@
 use crate::support::{
     Api, World,
     process::{Process, binary},
+    world::scratch,
 };
 use bson::{Document, doc};
+use lucid_embedded::Options;
 use lucid_schemas::http::JobView;
 use serde_json::{Value, json};
 use std::{
@@ -12,6 +14,7 @@ use std::{
     os::unix::fs::{PermissionsExt, chown},
     path::Path,
     process::{Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 /// Who has no rights anywhere.
@@ -140,4 +143,111 @@ async fn an_api_takes_no_token_that_somebody_else_has_prepared_and_keeps_its_own
     assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(said.contains(&planted.display().to_string()) && said.contains("remove it"), "{said}");
     assert!(!said.contains(token.trim()), "the token is shown");
+}
+
+#[test]
+fn dev_runs_nothing_that_was_put_where_accounts_share_a_folder() {
+    let scratch = scratch();
+    let (shared, ran) = (scratch.path().join("tmp"), scratch.path().join("ran"));
+    let planted = shared.join("lucid-ops/mongod-6.0.5-x86_64");
+    fs::create_dir_all(planted.parent().expect("a folder")).expect("a folder");
+    let script = format!("#!/bin/sh\necho ran >{}\necho 'db version v6.0.5'\n", ran.display());
+    fs::write(&planted, script).expect("written");
+    // The very length of the program that it stands for.
+    File::options().write(true).open(&planted).and_then(|file| file.set_len(140_783_984)).expect("as long");
+    fs::set_permissions(&planted, PermissionsExt::from_mode(0o755)).expect("mode");
+    let dev = |dir: &Path| {
+        let dir = dir.display().to_string();
+        let mut command = Process::command(&["dev", "--dir", &dir, "--api-port", "0"], &[]);
+        command.env_clear().env("TMPDIR", &shared).env("PATH", scratch.path()).stdin(Stdio::null());
+        let output = command.output().expect("it runs");
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let said = dev(&scratch.path().join("own"));
+    assert!(said.contains("set HOME, XDG_CACHE_HOME or LUCID_CACHE"), "{said}");
+    assert!(!ran.exists(), "it was run");
+    // Nor does it take a state folder whose secrets somebody else knows.
+    let prepared = scratch.path().join("prepared");
+    fs::create_dir(&prepared).expect("a folder");
+    fs::set_permissions(&prepared, PermissionsExt::from_mode(0o777)).expect("mode");
+    let said = dev(&prepared);
+    assert!(said.contains("others can prepare and exchange"), "{said}");
+    assert_eq!(fs::read_dir(&prepared).expect("listed").count(), 0);
+}
+
+/// Everything below that others than its owner could read or write.
+fn reachable(path: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(path).expect("listed") {
+        let (path, about) = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?))).expect("an entry");
+        let mode = about.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            found.push(format!("{} {mode:04o}", path.display()));
+        }
+        if about.is_dir() {
+            reachable(&path, found);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_is_for_its_own_account_whatever_the_shell_says() {
+    let world = World::bare(Options::new).await;
+    let rows = world.client().database("lucid").collection::<Document>("rows");
+    rows.insert_many((0..500).map(|number| doc! { "_id": number })).await.expect("inserted");
+    let place = world.dir().join("place");
+    fs::create_dir(&place).expect("a folder");
+    fs::set_permissions(&place, PermissionsExt::from_mode(0o755)).expect("mode");
+    let (key, uri) = (place.join("key").display().to_string(), world.uri());
+    let repository = format!("main=file://{}", place.join("repository").display());
+    fs::create_dir(place.join("repository")).expect("it was there before");
+    fs::set_permissions(place.join("repository"), PermissionsExt::from_mode(0o755)).expect("mode");
+    let token = place.join("run/token").display().to_string();
+    let anybodys = |arguments: &[&str]| {
+        let mut command = Command::new("sh");
+        command.args(["-c", "umask 000; exec \"$@\"", "sh"]).arg(binary("lucid-ops")).args(arguments);
+        command.env("MONGODB_URI", &uri).env("LUCID_TOKEN_FILE", &token).env("LUCID_LOG", "info");
+        command
+    };
+    let with_key = ["--repository", &repository, "--key-file", &key];
+    let init = anybodys(&[&["repo", "init", "--allow-plain"], &with_key[..]].concat()).output().expect("it runs");
+    said(&init);
+    let mut api = Process::spawn(&mut anybodys(&["api", "--listen", "127.0.0.1:0"]));
+    let api = Api::new(api.await_line("listening on "), &token);
+    let mut worker = Process::spawn(&mut anybodys(&[&["worker"], &with_key[..]].concat()));
+    worker.await_line("worker ");
+    for encryption in [true, false] {
+        let id = api.accepted("/backup", &json!({ "database": "lucid", "encryption": encryption }));
+        api.succeeded(&id).await;
+    }
+    let mut found = Vec::new();
+    reachable(&place, &mut found);
+    // Their own folder is what it was made as.
+    found.retain(|entry| !entry.ends_with("/place/repository 0755"));
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_others_can_reach_shows_in_health() {
+    let world = World::start(1).await;
+    let (_api_process, api) = world.api();
+    let uri_file = world.dir().join("uri");
+    fs::write(&uri_file, world.uri()).expect("written");
+    for (path, mode) in [(uri_file.as_path(), 0o644), (Path::new(&world.key_file()), 0o640)] {
+        fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("mode");
+    }
+    let uri_file = uri_file.display().to_string();
+    let (_worker, name) = world.worker(&["--mongodb-uri-file", &uri_file]);
+    let told = |path: &str, mode: &str| {
+        let (_, health) = api.get("/health");
+        let problems = health["problems"].as_array().cloned().unwrap_or_default();
+        problems.iter().filter_map(Value::as_str).any(|problem| {
+            problem.contains(&name) && problem.contains(mode) && problem.contains(&format!("`chmod 600 {path}`"))
+        })
+    };
+    let begun = Instant::now();
+    while !(told(&uri_file, "0644") && told(&world.key_file(), "0640")) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", api.get("/health").1);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }

@@ -15,6 +15,7 @@ mod verb;
 use args::{Cli, Command};
 use clap::Parser;
 use exit::Exit;
+use nix::sys::stat::{Mode, umask};
 use std::{ffi::OsString, process::ExitCode};
 
 fn main() -> ExitCode {
@@ -43,6 +44,10 @@ fn parsed(arguments: &[String]) -> Result<(), Exit> {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error),
     };
+    if matches!(cli.command, Command::Api(_) | Command::Worker(_) | Command::Dev(_) | Command::Repo(_)) {
+        // Before the first thread, and whatever the shell says: what these write is for their own account.
+        umask(Mode::from_bits_truncate(0o077));
+    }
     if matches!(cli.command, Command::Worker(_) | Command::Dev(_) | Command::Repo(_)) {
         memory::bound();
     }

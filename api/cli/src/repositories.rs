@@ -12,6 +12,8 @@ pub struct Named {
     pub unlock: Unlock,
     /// Keys of single ones.
     pub own: BTreeMap<String, Unlock>,
+    /// The files of keys and settings, which nobody else is to read.
+    pub secrets: Vec<PathBuf>,
 }
 
 impl Named {
@@ -42,10 +44,12 @@ pub fn read(args: &RepositoryArgs) -> Result<Named, Exit> {
         let location = Location::parse(url).map_err(|error| Exit::usage(format!("repository '{name}': {error}")))?;
         places.push((name.to_owned(), location));
     }
+    let mut secrets = Vec::new();
     for given in &args.storage_files {
         let (name, path) = named_file(given, &places)
             .ok_or_else(|| Exit::usage(format!("--storage-file '{given}' is not NAME=FILE of a repository above")))?;
         let settings = StorageSettings::read(&path).map_err(Exit::failed)?;
+        secrets.push(path);
         for (_, location) in places.iter_mut().filter(|(of, _)| *of == name) {
             *location = location.clone().with_settings(settings.clone());
         }
@@ -61,12 +65,15 @@ pub fn read(args: &RepositoryArgs) -> Result<Named, Exit> {
     }
     let (mut unlock, mut own) = (Unlock::None, BTreeMap::new());
     for given in &args.key_files {
-        match named_file(given, &places) {
-            Some((name, path)) => drop(own.insert(name, Unlock::KeyFile(path))),
-            None => unlock = Unlock::KeyFile(given.into()),
+        let (name, path) = named_file(given, &places).unzip();
+        let path = path.unwrap_or_else(|| given.into());
+        secrets.push(path.clone());
+        match name {
+            Some(name) => drop(own.insert(name, Unlock::KeyFile(path))),
+            None => unlock = Unlock::KeyFile(path),
         }
     }
-    Ok(Named { places, unlock, own })
+    Ok(Named { places, unlock, own, secrets })
 }
 
 /// `NAME=FILE`, where the name is that of a repository; anything else is a path that happens to hold a `=`.

@@ -1,11 +1,18 @@
-//! The connection string: from a file or a variable, never from the command line, where every user of the machine reads it.
+//! Secrets: from a file or a variable, never from the command line, where every user of the machine reads them; and who else can reach
+//! their files.
 
 use crate::{args::MongoArgs, exit::Exit};
+use lucid_ports::Problems;
+use lucid_repository::exposed;
 use std::{
     env::{self, VarError},
-    fs,
-    path::Path,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
 };
+
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 
 /// The variable that holds the connection string.
 pub const URI_VARIABLE: &str = "MONGODB_URI";
@@ -52,7 +59,26 @@ pub fn mongodb_uri(mongo: &MongoArgs) -> Result<String, Exit> {
 }
 
 fn read_secret(path: &Path) -> Result<String, Exit> {
-    fs::read_to_string(path).map_err(|error| Exit::usage(format!("the file {} can't be read: {error}", path.display())))
+    let failed = |error| Exit::usage(format!("the file {} can't be read: {error}", path.display()));
+    let file = File::open(path).map_err(failed)?;
+    if let Some(exposed) = exposed(path, &file.metadata().map_err(failed)?) {
+        tracing::warn!("{exposed}");
+    }
+    io::read_to_string(file).map_err(failed)
+}
+
+/// Tells of files with secrets that others can reach, as long as they can; looks again every minute.
+pub async fn watch(files: Vec<PathBuf>, problems: Problems) {
+    loop {
+        for path in &files {
+            let subject = format!("secret {}", path.display());
+            match tokio::fs::metadata(path).await.ok().and_then(|about| exposed(path, &about)) {
+                Some(exposed) => problems.set(&subject, exposed),
+                None => drop(problems.clear(&subject)),
+            }
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 #[cfg(test)]

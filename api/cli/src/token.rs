@@ -3,9 +3,11 @@
 //! Invariants: a service only ever uses a secret that it made itself, or that its own account did, in a file that nobody else could read
 //! or exchange; a verb sends nothing but a token, and unasked only to this machine.
 
-use crate::{args::ClientArgs, exit::Exit};
+use crate::{args::ClientArgs, exit::Exit, output};
 use lucid_client::Client;
+use lucid_embedded::trusted_folder;
 use lucid_http::Token;
+use lucid_repository::exposed;
 use nix::{
     fcntl::OFlag,
     unistd::{Uid, geteuid},
@@ -13,9 +15,9 @@ use nix::{
 use serde::Deserialize;
 use std::{
     env, fmt,
-    fs::{self, DirBuilder, File},
+    fs::{self, File},
     io::{self, ErrorKind, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 use zeroize::Zeroizing;
@@ -26,11 +28,8 @@ const VARIABLE: &str = "LUCID_TOKEN";
 const PREFIX: &str = "lucid-token-";
 const SECRET_BYTES: usize = 32;
 const SYSTEM_PLACE: &str = "/run/lucid-ops/token";
-/// The permission bits of everyone but the owner; and those that let others change something.
+/// The permission bits of everyone but the owner.
 const OTHERS: u32 = 0o077;
-const OTHERS_WRITE: u32 = 0o022;
-/// Others may add to such a folder, but exchange nothing of ours.
-const STICKY: u32 = 0o1000;
 
 type Secret = Zeroizing<String>;
 
@@ -103,22 +102,11 @@ fn find(url: &str) -> Option<Secret> {
     places.into_iter().find_map(|place| read(&place).ok())
 }
 
-/// Makes the folder where there is none; the file's place by its real name.
+/// The file's place by its real name, in a folder that nobody else can exchange it in; made where there is none.
 fn folder(place: &Path) -> Result<PathBuf, String> {
-    let told = |error: io::Error| error.to_string();
     let name = place.file_name().ok_or("it names no file")?;
     let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(told)?;
-    let folder = folder.canonicalize().map_err(told)?;
-    let about = folder.metadata().map_err(told)?;
-    let (uid, mode) = (Uid::from_raw(about.uid()), about.mode());
-    if uid != geteuid() && !uid.is_root() {
-        return Err(format!("the folder {} belongs to user {uid}, who could exchange it", folder.display()));
-    }
-    if mode & OTHERS_WRITE != 0 && mode & STICKY == 0 {
-        return Err(format!("others may write into the folder {0}: chmod go-w {0}", folder.display()));
-    }
-    Ok(folder.join(name))
+    trusted_folder(folder).map(|folder| folder.join(name)).map_err(|error| error.to_string())
 }
 
 /// The secret of a file that nobody else can have read or written.
@@ -139,8 +127,13 @@ fn own(file: &File) -> Result<Secret, String> {
 }
 
 fn read(path: &Path) -> Result<Secret, String> {
-    let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
-    secret(&file.map_err(|error| error.to_string())?)
+    let told = |error: io::Error| error.to_string();
+    let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).map_err(told)?;
+    let secret = secret(&file)?;
+    if let Some(exposed) = exposed(path, &file.metadata().map_err(told)?) {
+        output::say(exposed);
+    }
+    Ok(secret)
 }
 
 fn secret(file: &File) -> Result<Secret, String> {

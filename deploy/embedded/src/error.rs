@@ -53,6 +53,15 @@ pub enum Error {
         /// The checksum found.
         found: String,
     },
+    /// There is no folder of this account to keep a fetched program in.
+    #[error(
+        "no mongod was found, and there is no folder of your own to keep one in: set HOME, XDG_CACHE_HOME or LUCID_CACHE to one, or install \
+         MongoDB 7.0 and put mongod into PATH or its path into LUCID_MONGOD"
+    )]
+    NoCache,
+    /// A folder, or what is in it, can have been prepared by somebody else.
+    #[error(transparent)]
+    Untrusted(#[from] crate::Untrusted),
     /// A file or folder could not be read or written.
     #[error("{path}: {source}")]
     Io {

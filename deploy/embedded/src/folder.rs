@@ -4,11 +4,12 @@
 //! only ever removed of a set whose first start did not end (its connection string was never handed out).
 
 use crate::{Error, Options, Result};
+use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::Write,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -143,8 +144,12 @@ fn prepare(dir: &Path) -> Result<()> {
     if !dir.exists() {
         return DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(Error::io(dir));
     }
-    let mode = dir.metadata().map_err(Error::io(dir))?.permissions().mode();
-    if mode & OTHERS == 0 {
+    let about = dir.metadata().map_err(Error::io(dir))?;
+    if about.uid() != geteuid().as_raw() {
+        let reason = "belongs to somebody else, who knows its secrets";
+        return Err(Error::Folder { path: dir.to_owned(), reason });
+    }
+    if about.mode() & OTHERS == 0 {
         return Ok(());
     }
     if fs::read_dir(dir).map_err(Error::io(dir))?.next().is_some() {
@@ -233,6 +238,11 @@ mod tests {
         assert!(matches!(Folder::open(&dir).await, Err(Error::Folder { .. })));
         fs::remove_file(dir.join("letter")).expect("remove");
         Folder::open(&dir).await.expect("empty, so it is closed to others and taken");
+        if geteuid().is_root() {
+            std::os::unix::fs::chown(&dir, Some(65_534), None).expect("given away");
+            assert!(matches!(Folder::open(&dir).await, Err(Error::Folder { .. })), "its owner may have prepared it");
+            std::os::unix::fs::chown(&dir, Some(0), None).expect("taken back");
+        }
         assert_eq!(dir.metadata().expect("metadata").permissions().mode() & 0o077, 0);
     }
 }

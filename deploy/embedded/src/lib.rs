@@ -15,6 +15,7 @@ mod options;
 mod ports;
 mod process;
 mod replica;
+mod trust;
 
 pub use binary::{Mongod, Source};
 pub use deployment::{Deployment, Member};
@@ -22,6 +23,7 @@ pub use error::Error;
 pub use fetch::rclone;
 pub use nix::sys::signal::Signal;
 pub use options::Options;
+pub use trust::{Untrusted, trusted_folder};
 
 /// The result of everything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -1,6 +1,6 @@
 //! Key files: 32 random bytes as text, readable by their owner only.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -79,17 +79,30 @@ fn owner_only() -> OpenOptions {
     options
 }
 
-#[cfg(unix)]
 fn warn_if_exposed(path: &Path, file: &File) {
-    use std::os::unix::fs::MetadataExt;
-    let exposed = file.metadata().is_ok_and(|metadata| metadata.mode() & 0o007 != 0);
-    if exposed {
-        tracing::warn!(path = %path.display(), "every user of this machine can reach this secret; chmod it to 0600");
+    if let Some(exposed) = file.metadata().ok().and_then(|about| exposed(path, &about)) {
+        tracing::warn!("{exposed}");
     }
 }
 
+/// One sentence on a file that holds a secret and that others than its owner can read or write; `None` where they can't.
+#[cfg(unix)]
+pub fn exposed(path: &Path, about: &Metadata) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let (path, mode) = (path.display(), about.mode() & 0o7777);
+    let whom = match (mode & 0o070, mode & 0o007) {
+        (0, 0) => return None,
+        (_, 0) => "its group",
+        _ => "every user of this machine",
+    };
+    Some(format!("{path} holds a secret and has mode {mode:04o}, so {whom} can reach it: run `chmod 600 {path}`"))
+}
+
+/// There are no such modes here.
 #[cfg(not(unix))]
-fn warn_if_exposed(_: &Path, _: &File) {}
+pub fn exposed(_: &Path, _: &Metadata) -> Option<String> {
+    None
+}
 
 fn unreadable(path: &Path, reason: &str) -> RepositoryError {
     RepositoryError::KeyFileUnreadable { path: PathBuf::from(path), reason: reason.into() }
@@ -110,6 +123,25 @@ mod tests {
         {
             use std::os::unix::fs::MetadataExt;
             assert_eq!(path.metadata().expect("there").mode() & 0o777, 0o600);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_secret_that_others_reach_is_told_with_what_to_run() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("scratch");
+        let path = folder.path().join("key");
+        read_or_create(&path).expect("made");
+        let told = |mode| {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("mode");
+            exposed(&path, &path.metadata().expect("there"))
+        };
+        assert_eq!((told(0o600), told(0o400)), (None, None));
+        for (mode, whom) in [(0o640, "its group"), (0o620, "its group"), (0o604, "every user"), (0o644, "every user")] {
+            let said = told(mode).expect("told");
+            assert!(said.contains(whom) && said.contains(&format!("mode {mode:04o}")), "{said}");
+            assert!(said.contains(&format!("`chmod 600 {}`", path.display())), "{said}");
         }
     }
 

@@ -95,6 +95,7 @@ pub use content::{ContentHasher, ContentOrder};
 pub use copy::CopyReport;
 pub use diff::{Change, CollectionDiff, IndexDiff, ToldDocument};
 pub use error::{Damage, RepositoryError};
+pub use key_file::exposed;
 pub use ledger::WriteStats;
 pub use location::Location;
 pub use manifest::{

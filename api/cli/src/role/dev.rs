@@ -12,7 +12,7 @@ use crate::{
     shutdown::Shutdown,
     token,
 };
-use lucid_embedded::{Deployment, Options};
+use lucid_embedded::{Deployment, Options, trusted_folder};
 use lucid_http::ApiOptions;
 use lucid_repository::{InitOptions, Location, Repository, RepositoryError, Unlock};
 use lucid_runtime::{SchedulerOptions, WorkerOptions};
@@ -20,10 +20,10 @@ use lucid_schemas::names::DEFAULT_OPS_DATABASE;
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
-    fs::{self, DirBuilder, OpenOptions},
+    fs::{self, OpenOptions},
     io::Write,
     net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,7 @@ struct Card {
 pub async fn run(args: DevArgs) -> Result<(), Exit> {
     let mut shutdown = Shutdown::listen()?;
     backup_schedule::read(&args.backups, DEFAULT_OPS_DATABASE)?;
-    let dir = private_folder(&args.dir)?;
+    let dir = trusted_folder(&args.dir).map_err(Exit::failed)?;
     output::say(format_args!("starting a private mongod in {} ...", dir.display()));
     let deployment = Deployment::start(Options {
         members: usize::from(args.members),
@@ -143,13 +143,6 @@ fn announce(card: &Card, path: &Path, deployment: &Deployment) -> Result<(), Exi
     Ok(())
 }
 
-/// The folder, readable by its owner only.
-fn private_folder(dir: &Path) -> Result<PathBuf, Exit> {
-    let failed = |error: std::io::Error| Exit::failed(format!("the folder {} can't be used: {error}", dir.display()));
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
-    dir.canonicalize().map_err(failed)
-}
-
 /// The repository in the folder; made on the first run, only opened later.
 async fn repository(dir: &Path) -> Result<Named, Exit> {
     let url = format!("file://{}", dir.join("repository").display());
@@ -163,7 +156,7 @@ async fn repository(dir: &Path) -> Result<Named, Exit> {
         }
         Err(error) => return Err(refused(REPOSITORY, &error)),
     }
-    Ok(Named { places: vec![(REPOSITORY.to_owned(), location)], unlock, own: BTreeMap::new() })
+    Ok(Named { places: vec![(REPOSITORY.to_owned(), location)], unlock, own: BTreeMap::new(), secrets: Vec::new() })
 }
 
 fn key_file(dir: &Path) -> PathBuf {

@@ -6,7 +6,7 @@ use crate::{
     exit::Exit,
     output,
     repositories::{self, Named},
-    secrets::mongodb_uri,
+    secrets::{self, mongodb_uri},
     shutdown::Shutdown,
 };
 use lucid_handlers::{Environment, HandlerOptions, Pace, ReadFrom, registry};
@@ -45,6 +45,8 @@ pub async fn run(args: WorkerArgs) -> Result<(), Exit> {
         options: HandlerOptions { read_from, ..HandlerOptions::default() },
     };
     let ops = args.mongo.ops_database;
+    let secrets = named.secrets.iter().chain(&args.mongo.mongodb_uri_file).cloned().collect();
+    tokio::spawn(secrets::watch(secrets, options.problems.clone()));
     let mut worker = start(&connection, &ops, &named, args.labels, manners, options, scheduling).await?;
     output::announce(format_args!("worker {name} is ready"));
     tokio::select! {

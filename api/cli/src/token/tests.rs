@@ -66,7 +66,7 @@ fn what_others_can_have_prepared_or_read_is_no_token() {
     let open = scratch.path().join("open");
     fs::create_dir(&open).expect("a folder");
     fs::set_permissions(&open, PermissionsExt::from_mode(0o777)).expect("mode");
-    refused(&open.join("token"), "others may write");
+    refused(&open.join("token"), "others can prepare");
     if geteuid().is_root() {
         std::os::unix::fs::chown(&place, Some(65_534), None).expect("given away");
         refused(&place, "belongs to user 65534");
