@@ -25,6 +25,16 @@ impl Kind {
     /// Every kind, in the order of this enum.
     pub const ALL: [Self; 6] = [Self::Backup, Self::Restore, Self::Verify, Self::Prune, Self::Copy, Self::Reencrypt];
 
+    /// How long failures that trying again may mend are tried again, in milliseconds: a night for what runs at night, an hour
+    /// for what somebody waits for.
+    pub const fn retry_ms(self) -> i64 {
+        const HOUR_MS: i64 = 3_600_000;
+        match self {
+            Self::Backup | Self::Prune | Self::Copy | Self::Reencrypt => 6 * HOUR_MS,
+            Self::Restore | Self::Verify => HOUR_MS,
+        }
+    }
+
     /// The stored and spoken word.
     pub const fn as_str(self) -> &'static str {
         match self {

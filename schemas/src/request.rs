@@ -49,7 +49,8 @@ pub struct Request {
     pub unique_key: Option<String>,
     /// Higher runs sooner: each step is as if the job had been due for ten minutes longer.
     pub priority: i32,
-    /// How many attempts may fail before the job does.
+    /// How many attempts may fail before the job does. With the default the job also has its kind's time, see
+    /// [`Self::retry_ms`].
     pub max_attempts: i32,
     /// How long one attempt may take, in milliseconds; `None`: as long as it takes.
     pub timeout_ms: Option<i64>,
@@ -62,6 +63,9 @@ pub struct Request {
     /// The job whose request this one repeats.
     pub retry_of: Option<JobId>,
 }
+
+/// How many attempts may fail where nobody says how many.
+pub const DEFAULT_ATTEMPTS: i32 = 5;
 
 #[derive(Deserialize)]
 struct Stored {
@@ -97,12 +101,18 @@ impl Request {
             requested_by: requested_by.into(),
             unique_key: None,
             priority: 0,
-            max_attempts: 5,
+            max_attempts: DEFAULT_ATTEMPTS,
             timeout_ms: None,
             requires: Requires { repository, labels: Vec::new() },
             after: None,
             retry_of: None,
         }
+    }
+
+    /// How long after its first failure the job is tried again, however often it failed: a storage that is away for minutes
+    /// must not cost a night's backup. `None` where a number of attempts was asked for: that alone counts.
+    pub fn retry_ms(&self) -> Option<i64> {
+        (self.max_attempts == DEFAULT_ATTEMPTS).then(|| self.spec.kind().retry_ms())
     }
 
     /// SHA-256 (hex) over the canonical form of every field.

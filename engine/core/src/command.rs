@@ -68,6 +68,8 @@ pub enum Command {
         error: Failure,
         /// Delay before the next attempt, where there is one.
         retry_in_ms: i64,
+        /// Whether the time for further attempts is said to be over; the store judges. Asked first without it.
+        out_of_time: bool,
     },
     /// The holder has cleaned up after a request to cancel.
     ConfirmCancel {

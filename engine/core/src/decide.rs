@@ -8,7 +8,10 @@ mod end;
 mod hold;
 mod wait;
 
+pub use claim::losses;
+
 use crate::{Command, Refusal};
+use bson::DateTime;
 use lucid_schemas::{EventBody, Job, State};
 
 /// A stream is bounded: a job with so many events gets no further attempt. Short of the validator's 1,000, so that there
@@ -20,15 +23,23 @@ const EVENTS_MAX_RESUMED: i64 = 980;
 /// How long a job may keep slots that it reserves, before it gives others a turn.
 pub const RESERVATION_MS: i64 = 600_000;
 
+/// No lease is longer. One that ends later than so long from now was given before the primary's clock was put back.
+pub const LEASE_LONGEST_MS: i64 = 600_000;
+
 /// A condition on time that the store judges by `$$NOW` in the write's own filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guard {
     /// `run_at` has come.
     Due,
-    /// Nobody holds a lease that is still running.
+    /// Nobody holds a lease that is still running; one that ends later than [`LEASE_LONGEST_MS`] from now doesn't count.
     LeaseOver,
-    /// The job has been reserving slots for longer than [`RESERVATION_MS`].
+    /// The job has been reserving slots for longer than [`RESERVATION_MS`], or, by a clock that was put back, since later than
+    /// so long from now.
     ReservationOver,
+    /// This moment, taken from the job's events, is still to come.
+    Before(DateTime),
+    /// It has passed.
+    NotBefore(DateTime),
 }
 
 /// What becomes of the lease with the transition.
@@ -91,9 +102,9 @@ pub fn decide(job: &Job, command: &Command) -> Result<Decision, Refusal> {
             held_by(job, *epoch, command)?;
             end::succeed(job, result)
         }
-        Command::Fail { epoch, error, retry_in_ms } => {
+        Command::Fail { epoch, error, retry_in_ms, out_of_time } => {
             held_by(job, *epoch, command)?;
-            end::fail(job, error, *retry_in_ms)
+            end::fail(job, error, *retry_in_ms, *out_of_time)
         }
         Command::ConfirmCancel { epoch } => {
             held_by(job, *epoch, command)?;

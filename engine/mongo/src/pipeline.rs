@@ -2,7 +2,7 @@
 //! expression otherwise.
 
 use bson::{Bson, Document, doc};
-use lucid_core::{Guard, LeaseChange, RESERVATION_MS, Transition, birth};
+use lucid_core::{Guard, LEASE_LONGEST_MS, LeaseChange, RESERVATION_MS, Transition, birth};
 use lucid_ports::{Enqueue, StoreError};
 use lucid_schemas::{Event, EventBody, Head, Progress, Stamp, job::FieldValue};
 
@@ -108,12 +108,22 @@ pub fn guard_expression(guard: Guard) -> Bson {
     match guard {
         Guard::Due => doc! { "$lte": ["$run_at", "$$NOW"] }.into(),
         // True without a lease, too: what is missing sorts below every date. So an index serves.
-        Guard::LeaseOver => doc! { "$lte": ["$lease.expires_at", "$$NOW"] }.into(),
+        Guard::LeaseOver => outside("$lease.expires_at".into(), 0, LEASE_LONGEST_MS),
         Guard::ReservationOver => {
-            doc! { "$lte": [{ "$ifNull": ["$reserved_at", "$$NOW"] }, { "$subtract": ["$$NOW", RESERVATION_MS] }] }
-                .into()
+            let since = doc! { "$ifNull": ["$reserved_at", "$$NOW"] };
+            outside(since.into(), -RESERVATION_MS, RESERVATION_MS)
         }
+        Guard::Before(at) => doc! { "$lt": ["$$NOW", literal(at)] }.into(),
+        Guard::NotBefore(at) => doc! { "$gte": ["$$NOW", literal(at)] }.into(),
     }
+}
+
+/// Whether a time is as early as `from_ms` from now, or later than `to_ms`.
+fn outside(time: Bson, from_ms: i64, to_ms: i64) -> Bson {
+    let now_plus = |ms: i64| doc! { "$add": ["$$NOW", ms] };
+    let early = doc! { "$lte": [&time, now_plus(from_ms)] };
+    let far = doc! { "$gt": [time, now_plus(to_ms)] };
+    doc! { "$or": [early, far] }.into()
 }
 
 fn head_expressions(head: &Head) -> Document {

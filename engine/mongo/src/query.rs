@@ -2,15 +2,16 @@
 
 use crate::pipeline::{guard_expression, literal};
 use bson::{Bson, DateTime, Document, doc};
-use lucid_core::{EVENTS_MAX, Guard};
+use lucid_core::{Command, EVENTS_MAX, Guard, decide};
 use lucid_ports::{JobFilter, Reach};
 use lucid_schemas::{
-    JOB_SCHEMA, JobId, Kind, State,
+    JOB_SCHEMA, Job, JobId, Kind, State,
     collections::{
         CLAIMED_BY_LEASE_END, ENDED, HOLDS, OPS, QUEUED_BY_RANK, QUEUED_BY_TIME, UNDER_WAY, UNIQUE_KEY, WAITING_FOR,
         WAITING_SINCE,
     },
     job::{AGING_MS, PRIORITY_LOWEST},
+    request::DEFAULT_ATTEMPTS,
 };
 
 /// How much later than it is due the rank of a job of the lowest priority is.
@@ -71,19 +72,36 @@ fn first_lease_end(filter: Document) -> Search {
     Search { filter, sort: doc! { "lease.expires_at": 1 }, index: CLAIMED_BY_LEASE_END }
 }
 
-/// Held jobs in reach that may be taken over; the longest lost first.
+/// Held jobs in reach that may be taken over, and a few that may not, see [`may_be_taken`]; the longest lost first.
 pub fn lost(reach: &Reach) -> Search {
     let attempts_left = doc! { "$or": [
         { "$ne": ["$state", State::Running.as_str()] },
         { "$lt": ["$attempt", "$max_attempts"] },
+        // How many of them were losses, the events tell: whoever reads them judges.
+        { "$eq": ["$max_attempts", DEFAULT_ATTEMPTS] },
+    ] };
+    // A commit that was put off has no lease. What has one is judged by that alone.
+    let held_or_due = doc! { "$or": [
+        { "$ne": ["$state", State::Committing.as_str()] },
+        { "$gt": ["$lease", Bson::Null] },
+        guard_expression(Guard::Due),
     ] };
     let mut filter = held_in_reach(reach);
-    let lease_over = guard_expression(Guard::LeaseOver);
-    filter.insert("$expr", doc! { "$and": [guard_expression(Guard::Due), lease_over, attempts_left] });
+    filter.insert("$expr", doc! { "$and": [held_or_due, guard_expression(Guard::LeaseOver), attempts_left] });
     first_lease_end(filter)
 }
 
-/// Held jobs that no claim may take over any more, and whose lease is over.
+/// What the law says of a held job that was found.
+pub fn may_be_taken(job: &Job) -> bool {
+    decide(job, &Command::Claim { worker: String::new(), lease_ms: 0, slots: Vec::new() }).is_ok()
+}
+
+/// The same of one that no claim may take over any more.
+pub fn may_expire(job: &Job) -> bool {
+    decide(job, &Command::Expire).is_ok()
+}
+
+/// Held jobs that no claim may take over any more, with a few that one may, see [`may_expire`], and whose lease is over.
 pub fn expired() -> Search {
     let attempts_used_up = doc! { "$and": [
         { "$eq": ["$state", State::Running.as_str()] },

@@ -121,7 +121,9 @@ pub async fn workers(ops: &Database, within: Duration) -> Result<Vec<WorkerCard>
         seen_at: DateTime,
     }
     let within_ms = i64::try_from(within.as_millis()).unwrap_or(i64::MAX);
-    let filter = doc! { "$expr": { "$gte": ["$seen_at", { "$subtract": ["$$NOW", within_ms] }] } };
+    // One from before the clock was put back says nothing of now.
+    let heard = doc! { "$gte": ["$seen_at", { "$subtract": ["$$NOW", within_ms] }] };
+    let filter = doc! { "$expr": { "$and": [heard, { "$lte": ["$seen_at", { "$add": ["$$NOW", within_ms] }] }] } };
     let mut cards = Vec::new();
     for document in all(ops, WORKERS, filter).await? {
         let stored: Stored = parse(document, "a worker's card")?;

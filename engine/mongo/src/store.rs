@@ -176,10 +176,12 @@ impl Store for MongoStore {
 
     async fn claimable(&self, reach: &Reach, limit: u32) -> Result<Vec<Job>, StoreError> {
         // Lost ones first: somebody has been waiting for them longer.
-        let mut found = self.search(query::lost(reach), limit).await?;
+        let lost = self.search(query::lost(reach), limit).await?;
+        let mut found = read::readable_jobs(&lost);
+        found.retain(query::may_be_taken);
         let left = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(limit));
-        found.extend(self.search(query::due(reach), left).await?);
-        Ok(read::readable_jobs(&found))
+        found.extend(read::readable_jobs(&self.search(query::due(reach), left).await?));
+        Ok(found)
     }
 
     async fn next_due_in(&self, reach: &Reach) -> Result<Option<Duration>, StoreError> {
@@ -239,8 +241,9 @@ impl Store for MongoStore {
     }
 
     async fn expired(&self, limit: u32) -> Result<Vec<Job>, StoreError> {
-        let found = self.search(query::expired(), limit).await?;
-        Ok(read::readable_jobs(&found))
+        let mut found = read::readable_jobs(&self.search(query::expired(), limit).await?);
+        found.retain(query::may_expire);
+        Ok(found)
     }
 
     async fn list(&self, filter: &JobFilter) -> Result<ListPage, StoreError> {

@@ -331,8 +331,10 @@ impl Store for MemoryStore {
     async fn workers(&self, within: Duration) -> Result<Vec<WorkerCard>, StoreError> {
         let held = self.held();
         let within_ms = i64::try_from(within.as_millis()).unwrap_or(i64::MAX);
-        let since = DateTime::from_millis(held.clock.now().timestamp_millis().saturating_sub(within_ms));
-        let heard = |card: &&WorkerCard| card.seen_at.is_some_and(|seen_at| seen_at >= since);
+        let now_ms = held.clock.now().timestamp_millis();
+        let around = now_ms.saturating_sub(within_ms)..=now_ms.saturating_add(within_ms);
+        let heard =
+            |card: &&WorkerCard| card.seen_at.is_some_and(|seen_at| around.contains(&seen_at.timestamp_millis()));
         Ok(held.workers.values().filter(heard).cloned().collect())
     }
 

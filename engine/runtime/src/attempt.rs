@@ -152,10 +152,14 @@ async fn fail(claim: &Arc<Claim>, handler: &Arc<dyn Handler>, error: Failure) ->
     let job = refresh(claim).await?;
     let seed = format!("{}/{epoch}", claim.id);
     let retry_in_ms = retry_delay_ms(job.kind(), job.head.attempt, &seed);
-    let command = Command::Fail { epoch, error, retry_in_ms };
+    let failed = |out_of_time| Command::Fail { epoch, error: error.clone(), retry_in_ms, out_of_time };
     // First the transition: it settles whether a commit that was under way came through. What it leaves behind is this
     // epoch's, which no successor uses.
-    let job = claim.step(&command, deadline()).await?;
+    let job = match claim.step(&failed(false), deadline()).await {
+        // The time for further attempts is over.
+        Err(StepError::NotNow) => claim.step(&failed(true), deadline()).await?,
+        other => other?,
+    };
     if matches!(job.head.state, State::Queued | State::Failed | State::Canceled) {
         abandon(claim, handler, Ending::Failed).await;
     }

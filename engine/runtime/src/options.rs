@@ -1,6 +1,7 @@
 //! How a worker behaves; every default with its reason.
 
 use bson::DateTime;
+use lucid_core::LEASE_LONGEST_MS;
 use lucid_ports::Problems;
 use std::time::Duration;
 
@@ -73,6 +74,9 @@ impl WorkerOptions {
         if lease_ms < 1_000 {
             return Err(OptionsError("a lease must last at least 1,000 ms"));
         }
+        if self.lease_ms > LEASE_LONGEST_MS {
+            return Err(OptionsError("a lease may last ten minutes at most: a longer one isn't believed"));
+        }
         if self.renew_ms + self.margin_ms >= lease_ms {
             return Err(OptionsError("renewal interval plus margin must be shorter than the lease"));
         }
@@ -100,6 +104,8 @@ mod tests {
             let options = WorkerOptions::new("pi-1/1").with_lease_ms(lease_ms);
             assert_eq!(options.check(), Ok(()), "{lease_ms}");
         }
-        assert!(WorkerOptions::new("pi-1/1").with_lease_ms(10).check().is_err());
+        for lease_ms in [10, 600_001] {
+            assert!(WorkerOptions::new("pi-1/1").with_lease_ms(lease_ms).check().is_err(), "{lease_ms}");
+        }
     }
 }

@@ -86,7 +86,7 @@ async fn a_blocked_job_goes_on_when_an_operator_says_so() {
     let reply = world.post_text(&resume, "").await;
     assert_eq!((reply.status, reply.body["type"].as_str()), (409, Some("wrong-state")));
     let epoch = world.commit(&id).await;
-    let fail = Command::Fail { epoch, error: failure(false), retry_in_ms: 0 };
+    let fail = Command::Fail { epoch, error: failure(false), retry_in_ms: 0, out_of_time: false };
     world.store.act(&id, &fail).await;
     let blocked = world.get(&format!("/jobs/{id}")).await.body;
     assert_eq!(blocked["state"], "blocked");

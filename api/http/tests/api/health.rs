@@ -30,7 +30,7 @@ async fn what_somebody_should_look_at_is_named() {
     world.worker(&["offsite"]).await;
     let blocked = world.backup().await;
     let epoch = world.commit(&blocked).await;
-    let fail = Command::Fail { epoch, error: failure(false), retry_in_ms: 0 };
+    let fail = Command::Fail { epoch, error: failure(false), retry_in_ms: 0, out_of_time: false };
     world.store.act(&blocked, &fail).await;
     world.backup().await;
     world.backup().await;

@@ -106,7 +106,7 @@ async fn a_job_is_told_from_its_birth_to_its_end() {
     assert_eq!((progress["documents"].as_i64(), place.as_deref()), (Some(7), Some("2")), "progress has no place");
     renew(&served, &id, 8).await;
     assert_eq!(stream.expect("progress").0["documents"], 8);
-    let fails = Command::Fail { epoch, error: failure(false), retry_in_ms: 0 };
+    let fails = Command::Fail { epoch, error: failure(false), retry_in_ms: 0, out_of_time: false };
     served.world.store.act(&id, &fails).await;
     assert_eq!(stream.expect("failed").0["data"]["error"]["message"], "the disk is full");
     assert_eq!(stream.expect("end").0["state"], "failed");

@@ -8,9 +8,10 @@ pub(super) fn claim(job: &Job, worker: &str, lease_ms: i64, slots: &[String]) ->
     let head = &job.head;
     let guards = match head.state {
         State::Queued => vec![Guard::Due],
-        // A holder that lives renews its lease; where it has ended, the holder is lost.
-        State::Running => vec![Guard::LeaseOver],
-        State::Canceling | State::Committing => vec![Guard::Due, Guard::LeaseOver],
+        // A holder that lives renews its lease; where it has ended, the holder is lost, whatever else a clock says.
+        State::Running | State::Canceling => vec![Guard::LeaseOver],
+        State::Committing if job.lease.is_some() => vec![Guard::LeaseOver],
+        State::Committing => vec![Guard::Due],
         State::Waiting | State::Blocked => return Err(wrong_state(head.state, "claim")),
         State::Succeeded | State::Failed | State::Canceled => {
             return Err(Refusal::AlreadyEnded { state: head.state });
@@ -76,6 +77,37 @@ fn lost(job: &Job) -> Failure {
     }
 }
 
+/// Whether no attempt is left to a job whose worker was lost. Attempts that failed, and that time allowed beyond the number,
+/// don't count against it.
 fn attempts_used_up(job: &Job) -> bool {
-    job.head.attempt >= job.request.max_attempts
+    let max_attempts = job.request.max_attempts;
+    job.head.attempt >= max_attempts && (job.request.retry_ms().is_none() || losses(job) + 1 >= max_attempts)
+}
+
+/// How many workers in a row were lost under the job, up to the last claim: a job that kills its worker shows by this.
+pub fn losses(job: &Job) -> i32 {
+    let mut lost = 0;
+    for event in job.events.iter().rev() {
+        match &event.body {
+            EventBody::Claimed { takeover: true, .. } => lost += 1,
+            EventBody::Enqueued { .. }
+            | EventBody::DependencyMet { .. }
+            | EventBody::DependencyFailed { .. }
+            | EventBody::SlotsReserved { .. }
+            | EventBody::SlotsReturned { .. }
+            | EventBody::Claimed { takeover: false, .. }
+            | EventBody::Released { .. }
+            | EventBody::AttemptFailed { .. }
+            | EventBody::Resumed {}
+            | EventBody::Blocked { .. } => break,
+            EventBody::SnapshotTaken { .. }
+            | EventBody::CommitStarted {}
+            | EventBody::SwapStarted { .. }
+            | EventBody::CancelRequested {}
+            | EventBody::Canceled {}
+            | EventBody::Succeeded { .. }
+            | EventBody::Failed { .. } => {}
+        }
+    }
+    lost
 }

@@ -1,9 +1,9 @@
 //! The ways a job ends: well, badly, or because somebody asked for it.
 
-use super::{Decision, EVENTS_MAX, LeaseChange, wrong_state};
+use super::{Decision, EVENTS_MAX, Guard, LeaseChange, wrong_state};
 use crate::Refusal;
-use bson::Document;
-use lucid_schemas::{EventBody, Failure, Job, Kind, State};
+use bson::{DateTime, Document};
+use lucid_schemas::{Event, EventBody, Failure, Job, Kind, State};
 
 pub(super) fn succeed(job: &Job, result: &Document) -> Result<Decision, Refusal> {
     match job.head.state {
@@ -17,13 +17,29 @@ pub(super) fn succeed(job: &Job, result: &Document) -> Result<Decision, Refusal>
     }
 }
 
-/// Before the point of no return a job is tried again, or fails. After it, it is tried again without limit, or
+/// Before the point of no return a job is tried again, or fails: by the number of its attempts, and where the number is the
+/// default one, only once the time of its kind is over, too. After it, it is tried again without limit, or
 /// stays open as blocked: what was begun is never left half-done without saying so.
-pub(super) fn fail(job: &Job, error: &Failure, retry_in_ms: i64) -> Result<Decision, Refusal> {
+pub(super) fn fail(job: &Job, error: &Failure, retry_in_ms: i64, out_of_time: bool) -> Result<Decision, Refusal> {
     let again = EventBody::AttemptFailed { error: error.clone(), retry_in_ms };
     let attempts_left = job.head.attempt < job.request.max_attempts;
     // A stream is bounded: a job that has failed for so long needs a person.
     let stream_left = job.head.version < EVENTS_MAX;
+    if job.head.state == State::Running
+        && error.retryable
+        && stream_left
+        && !attempts_left
+        && let Some(retry_ms) = job.request.retry_ms()
+    {
+        let (guards, event) = match failing_since(job) {
+            None => (Vec::new(), again),
+            Some(since) if out_of_time => {
+                (vec![Guard::NotBefore(plus(since, retry_ms))], EventBody::Failed { error: error.clone() })
+            }
+            Some(since) => (vec![Guard::Before(plus(since, retry_ms))], again),
+        };
+        return Ok(Decision { guards, events: vec![event], lease: LeaseChange::Drop });
+    }
     let event = match job.head.state {
         State::Running if error.retryable && attempts_left && stream_left => again,
         State::Running => EventBody::Failed { error: error.clone() },
@@ -36,6 +52,16 @@ pub(super) fn fail(job: &Job, error: &Failure, retry_in_ms: i64) -> Result<Decis
         }
     };
     Ok(Decision::of(event, LeaseChange::Drop))
+}
+
+/// When an attempt failed for the first time.
+fn failing_since(job: &Job) -> Option<DateTime> {
+    let failed = |event: &&Event| matches!(event.body, EventBody::AttemptFailed { .. });
+    job.events.iter().find(failed).and_then(|first| first.at.stored())
+}
+
+fn plus(at: DateTime, ms: i64) -> DateTime {
+    DateTime::from_millis(at.timestamp_millis().saturating_add(ms))
 }
 
 pub(super) fn request_cancel(job: &Job) -> Result<Decision, Refusal> {

@@ -111,8 +111,8 @@ fn commands(epoch: i64) -> Vec<Command> {
         Command::Commit { epoch, fact: EventBody::CommitStarted {} },
         Command::Commit { epoch, fact: swap },
         Command::Succeed { epoch, result: doc! { "documents": 1 } },
-        Command::Fail { epoch, error: failure(true), retry_in_ms: 10 },
-        Command::Fail { epoch, error: failure(false), retry_in_ms: 10 },
+        Command::Fail { epoch, error: failure(true), retry_in_ms: 10, out_of_time: false },
+        Command::Fail { epoch, error: failure(false), retry_in_ms: 10, out_of_time: false },
         Command::ConfirmCancel { epoch },
         Command::RequestCancel,
         Command::Resume,
@@ -243,6 +243,46 @@ fn a_full_stream_always_has_room_for_an_end() {
         let ended = perform(job, &Command::Expire, "w").expect("a sweeper may end it").head.state;
         assert!(ended.is_terminal() || ended == State::Blocked);
     }
+}
+
+fn fail(epoch: i64, out_of_time: bool) -> Command {
+    Command::Fail { epoch, error: failure(true), retry_in_ms: 10, out_of_time }
+}
+
+#[test]
+fn failures_have_a_number_or_the_time_of_their_kind() {
+    let patient = Request { max_attempts: lucid_schemas::request::DEFAULT_ATTEMPTS, ..request() };
+    for (asked, last) in [(request(), MAX_ATTEMPTS), (patient, 40)] {
+        let patient = asked.retry_ms().is_some();
+        let mut job = born(asked);
+        for attempt in 1..=last {
+            job = perform(&job, &commands_on(&job, 0)[0], "w").expect("claimed");
+            let over = transition(&job, &fail(attempt.into(), true), "w", "write").expect("lawful");
+            let late = patient && attempt > 5;
+            assert_eq!(over.head.state == State::Failed, late || attempt == MAX_ATTEMPTS && !patient, "{attempt}");
+            let more = transition(&job, &fail(attempt.into(), false), "w", "write").expect("lawful");
+            assert_eq!(late, matches!(more.guards[..], [crate::Guard::Before(_)]), "{attempt}");
+            assert_eq!(late, matches!(over.guards[..], [crate::Guard::NotBefore(_)]), "{attempt}");
+            job = perform(&job, &fail(attempt.into(), false), "w").expect("failed");
+        }
+        assert_eq!(job.head.state, if patient { State::Queued } else { State::Failed });
+    }
+}
+
+#[test]
+fn losses_in_a_row_end_a_job_whatever_time_is_left() {
+    let mut job = born(Request { max_attempts: lucid_schemas::request::DEFAULT_ATTEMPTS, ..request() });
+    for attempt in 1..=8 {
+        job = perform(&job, &commands_on(&job, 0)[0], "w").expect("claimed");
+        job = perform(&job, &fail(attempt, false), "w").expect("failed");
+    }
+    for lost in 0..5 {
+        job = perform(&job, &commands_on(&job, 0)[0], "w").expect("claimed, or taken over");
+        assert_eq!(crate::losses(&job), lost);
+    }
+    let again = perform(&job, &commands_on(&job, 0)[0], "w");
+    assert!(matches!(again, Err(Refusal::AttemptsExhausted { .. })), "{again:?}");
+    assert_eq!(perform(&job, &Command::Expire, "w").expect("ended").head.state, State::Failed);
 }
 
 proptest! {

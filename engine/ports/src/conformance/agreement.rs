@@ -1,6 +1,6 @@
 //! Two stores, the same random life: after every step their documents are the same, byte for byte.
 //!
-//! Times are compared by their distance from the job's birth, in half hours: all times in here are whole hours apart.
+//! Times are compared by their distance from the job's birth, in halves of the time that all times in here are apart.
 
 use super::{
     chance::Chance,
@@ -8,14 +8,14 @@ use super::{
     kit::{Bench, LONG_MS, OVER_MS, bytes, enqueue, request},
 };
 use crate::{Enqueue, Outcome};
-use bson::{Bson, Document, Timestamp};
+use bson::{Bson, DateTime, Document, Timestamp};
 use lucid_core::{Command, Guard, LeaseChange, Transition, transition};
 use lucid_schemas::{Event, EventBody, Failure, Job, JobId, Kind, Progress, Stamp, State};
 
 const JOBS: usize = 4;
 const TIMES_MS: [i64; 2] = [OVER_MS, LONG_MS];
 const WORDS: [&str; 5] = ["w", "v", "$$NOW", "a.b", "$lease.token"];
-const HALF_HOUR_MS: i64 = 1_800_000;
+const HALF_MS: i64 = LONG_MS / 2;
 
 /// Leads the same random life on both benches, for so many steps; panics where they part. Both begin empty.
 pub async fn agree(one: &Bench, other: &Bench, seed: u64, steps: u32) {
@@ -95,7 +95,7 @@ fn lawful(job: &Job, chance: &mut Chance, write: &str) -> Result<Transition, Str
         5 => Command::Record { epoch, fact: fact(chance) },
         6 => Command::Commit { epoch, fact: fact(chance) },
         7 => Command::Succeed { epoch, result: chance.of(&documents()) },
-        8 => Command::Fail { epoch, error: error(chance), retry_in_ms: chance.of(&TIMES_MS) },
+        8 => Command::Fail { epoch, error: error(chance), retry_in_ms: chance.of(&TIMES_MS), out_of_time: false },
         9 => Command::ConfirmCancel { epoch },
         10 => chance.of(&[Command::RequestCancel, Command::Expire]),
         _ => Command::Resume,
@@ -121,7 +121,7 @@ fn crafted(job: &Job, chance: &mut Chance, write: &str) -> Transition {
         .zip(bodies.into_iter().take(count))
         .map(|(seq, body)| Event { seq, at: Stamp::NOW, by: chance.of(&WORDS).into(), write: write.into(), body })
         .collect();
-    let times = [None, Some(Stamp::NOW), Some(Stamp::NOW.plus(LONG_MS)), Some(Stamp::NOW.plus(OVER_MS))];
+    let times = [None, Some(Stamp::NOW), Some(Stamp::NOW.plus(LONG_MS)), Some(Stamp::NOW.plus(3 * OVER_MS))];
     head.version = events.last().map_or(0, |event| event.seq);
     head.epoch += i64::from(chance.one_in(2));
     head.state = chance.of(&State::ALL);
@@ -150,6 +150,8 @@ fn crafted(job: &Job, chance: &mut Chance, write: &str) -> Transition {
             vec![Guard::LeaseOver],
             vec![Guard::Due, Guard::LeaseOver],
             vec![Guard::ReservationOver],
+            vec![Guard::Before(distant(OVER_MS)), Guard::NotBefore(distant(OVER_MS))],
+            vec![Guard::NotBefore(distant(OVER_MS)), Guard::Before(distant(LONG_MS))],
         ]),
         events,
         head,
@@ -171,11 +173,16 @@ fn relate(value: &mut Bson, born_ms: i64) {
     match value {
         Bson::DateTime(at) => {
             let since_ms = at.timestamp_millis().saturating_sub(born_ms);
-            let half_hours = since_ms.saturating_add(HALF_HOUR_MS / 2).div_euclid(HALF_HOUR_MS);
-            *value = Bson::String(format!("birth {half_hours:+} half hours"));
+            let halves = since_ms.saturating_add(HALF_MS / 2).div_euclid(HALF_MS);
+            *value = Bson::String(format!("birth {halves:+} halves"));
         }
         Bson::Document(inner) => inner.iter_mut().for_each(|(_, value)| relate(value, born_ms)),
         Bson::Array(items) => items.iter_mut().for_each(|item| relate(item, born_ms)),
         _ => {}
     }
+}
+
+/// A moment so far from now that all clocks agree on which side it is.
+fn distant(ms: i64) -> DateTime {
+    DateTime::from_millis(DateTime::now().timestamp_millis().saturating_add(ms))
 }

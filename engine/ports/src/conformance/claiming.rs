@@ -106,11 +106,11 @@ pub(super) async fn claimable_has_lost_jobs_with_attempts_left(bench: Bench) {
     commit(&bench, &committing).await;
     let waiting = commit(&bench, &bench.running(LONG_MS).await).await;
     let error = super::transitions::failure("broken", true);
-    let failed = Command::Fail { epoch: 1, error: error.clone(), retry_in_ms: LONG_MS };
+    let failed = Command::Fail { epoch: 1, error: error.clone(), retry_in_ms: LONG_MS, out_of_time: false };
     bench.make(&waiting, &failed, "w").await;
     let blocked = commit(&bench, &bench.running(OVER_MS).await).await;
     let error = super::transitions::failure("broken", false);
-    bench.make(&blocked, &Command::Fail { epoch: 1, error, retry_in_ms: OVER_MS }, "w").await;
+    bench.make(&blocked, &Command::Fail { epoch: 1, error, retry_in_ms: OVER_MS, out_of_time: false }, "w").await;
     let found: BTreeSet<_> = claimable(&bench, &reach()).await.into_iter().collect();
     let expected = [&lost, &held, &committing].map(|job| job.id().clone());
     assert_eq!(found, expected.into_iter().collect());
@@ -150,16 +150,16 @@ pub(super) async fn the_next_due_time_is_the_soonest_to_come(bench: Bench) {
     bench.running(OVER_MS).await;
     assert_eq!(minutes(&reach()).await, None, "what could be claimed now is not to come");
     put(&bench, 3 * LONG_MS, |_| ()).await;
-    assert_eq!(minutes(&reach()).await, Some(180));
+    assert_eq!(minutes(&reach()).await, Some(15));
     bench.running(2 * LONG_MS).await;
-    assert_eq!(minutes(&reach()).await, Some(120), "a lease's end");
+    assert_eq!(minutes(&reach()).await, Some(10), "a lease's end");
     let held = bench.running(5 * LONG_MS).await;
     let error = super::transitions::failure("broken", true);
-    let failed = Command::Fail { epoch: 1, error, retry_in_ms: LONG_MS };
+    let failed = Command::Fail { epoch: 1, error, retry_in_ms: LONG_MS, out_of_time: false };
     bench.make(&commit(&bench, &held).await, &failed, "w").await;
-    assert_eq!(minutes(&reach()).await, Some(60), "the next try of a commit");
+    assert_eq!(minutes(&reach()).await, Some(5), "the next try of a commit");
     put(&bench, LONG_MS / 2, |asked| asked.requires.labels = vec!["nvme".into()]).await;
-    assert_eq!(minutes(&reach()).await, Some(60), "out of reach");
+    assert_eq!(minutes(&reach()).await, Some(5), "out of reach");
     let labelled = Reach { labels: vec!["nvme".into()], ..reach() };
-    assert_eq!(minutes(&labelled).await, Some(30));
+    assert_eq!(minutes(&labelled).await, Some(2));
 }

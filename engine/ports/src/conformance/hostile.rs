@@ -61,7 +61,7 @@ pub(super) async fn events_are_stored_literally(bench: Bench) {
         let job = bench.make(&job, &claim("w", LONG_MS), "w").await;
         let mut error = failure(word, true);
         error.message = word.into();
-        let failed = Command::Fail { epoch: 2, error: error.clone(), retry_in_ms: OVER_MS };
+        let failed = Command::Fail { epoch: 2, error: error.clone(), retry_in_ms: OVER_MS, out_of_time: false };
         let job = bench.make(&job, &failed, "w").await;
         assert_eq!(job.head.error, Some(error));
         let job = bench.make(&job, &claim("w", LONG_MS), "w").await;

@@ -10,8 +10,8 @@ use lucid_schemas::{
 };
 use std::sync::Arc;
 
-/// An hour, and an hour ago: further than any test runs.
-pub(super) const LONG_MS: i64 = 3_600_000;
+/// Five minutes, and five minutes ago: further than any test runs, and a lease may last as long twice.
+pub(super) const LONG_MS: i64 = 300_000;
 pub(super) const OVER_MS: i64 = -LONG_MS;
 
 /// Reads the stored document of a job as it is.

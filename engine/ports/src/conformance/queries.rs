@@ -118,7 +118,8 @@ pub(super) async fn lists_are_filtered_by_time_label_and_text(bench: Bench) {
     let second = bench.put(&labelled("zone", "token:$ci(.*)")).await;
     let failing = bench.running(LONG_MS).await;
     let error = Failure { code: "x".into(), message: "The DISK is full: 100 %".into(), retryable: false };
-    let failed = bench.make(&failing, &Command::Fail { epoch: 1, error, retry_in_ms: 0 }, "w").await;
+    let failed =
+        bench.make(&failing, &Command::Fail { epoch: 1, error, retry_in_ms: 0, out_of_time: false }, "w").await;
     let restore = bench.put(&enqueue(request(Kind::Restore))).await;
     // Some are born in the same millisecond, so that their order is chance.
     let some = |jobs: &[&Job]| jobs.iter().map(|job| job.id().clone()).collect::<BTreeSet<_>>();

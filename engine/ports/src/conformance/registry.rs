@@ -7,7 +7,7 @@ use futures::future::join_all;
 use lucid_schemas::{Kind, RepositoryName};
 use std::time::Duration;
 
-const AN_HOUR: Duration = Duration::from_millis(LONG_MS.unsigned_abs());
+const A_WHILE: Duration = Duration::from_millis(LONG_MS.unsigned_abs());
 
 pub(super) async fn details_are_kept_and_replaced(bench: Bench) {
     let job = id(Kind::Restore);
@@ -45,16 +45,16 @@ pub(super) async fn workers_come_and_go(bench: Bench) {
         cards.sort_by(|one, other| one.name.cmp(&other.name));
         cards.into_iter().map(|card| WorkerCard { seen_at: None, ..card }).collect::<Vec<_>>()
     };
-    assert_eq!(seen(AN_HOUR).await, []);
+    assert_eq!(seen(A_WHILE).await, []);
     let mut hostile = card("$$NOW", 1);
     hostile.reach.labels = vec!["$name".into()];
     for announced in [card("a/1", 0), hostile.clone(), card("a/1", 3)] {
         bench.store.announce(&announced).await.expect("announced");
     }
-    assert_eq!(seen(AN_HOUR).await, [hostile, card("a/1", 3)], "the latest card of each");
+    assert_eq!(seen(A_WHILE).await, [hostile, card("a/1", 3)], "the latest card of each");
     bench.store.depart("$$NOW").await.expect("departed");
     bench.store.depart("nobody").await.expect("no error");
-    assert_eq!(seen(AN_HOUR).await, [card("a/1", 3)]);
+    assert_eq!(seen(A_WHILE).await, [card("a/1", 3)]);
 }
 
 pub(super) async fn a_name_is_bound_to_one_repository_for_good(bench: Bench) {

@@ -18,7 +18,7 @@ pub(super) async fn old_jobs_are_forgotten_unless_somebody_waits_for_them(bench:
     bench.store.put_detail(&detail).await.expect("kept");
     let forget =
         async |kind, state, older_ms, limit| bench.store.forget(kind, state, older_ms, limit).await.expect("done");
-    assert_eq!(forget(Kind::Backup, State::Canceled, -OVER_MS, 9).await, 0, "not an hour old");
+    assert_eq!(forget(Kind::Backup, State::Canceled, -OVER_MS, 9).await, 0, "not so old");
     assert_eq!(forget(Kind::Verify, State::Canceled, OVER_MS, 9).await, 0, "another kind");
     assert_eq!(forget(Kind::Backup, State::Succeeded, OVER_MS, 9).await, 0, "another end");
     assert_eq!(forget(Kind::Backup, State::Canceled, OVER_MS, 0).await, 0);

@@ -31,7 +31,12 @@ pub(super) async fn a_slot_is_held_by_one_job_until_it_goes_back_or_ends(bench: 
     let all: Vec<String> = first.request.keys[0].slots().collect();
     let ends = [
         Command::Release { epoch: 1, reason: "stops".into() },
-        Command::Fail { epoch: 2, error: super::transitions::failure("broken", true), retry_in_ms: OVER_MS },
+        Command::Fail {
+            epoch: 2,
+            error: super::transitions::failure("broken", true),
+            retry_in_ms: OVER_MS,
+            out_of_time: false,
+        },
         Command::Succeed { epoch: 3, result: bson::doc! {} },
     ];
     let mut job = first;
@@ -91,8 +96,8 @@ pub(super) async fn reserved_and_returned(bench: &Bench) -> Vec<Job> {
     let reserve = Command::Reserve { slots: slots.clone() };
     let mut next = prepared(&job, &reserve, "w");
     // Ten minutes go by.
-    next.head.reserved_at = Some(Stamp::NOW.plus(OVER_MS));
-    next.events[0].at = Stamp::NOW.plus(OVER_MS);
+    next.head.reserved_at = Some(Stamp::NOW.plus(3 * OVER_MS));
+    next.events[0].at = Stamp::NOW.plus(3 * OVER_MS);
     let Outcome::Won(job) = bench.store.apply(&next).await.expect("applied") else { panic!("slots are free") };
     assert_eq!((job.head.state, &job.head.holds), (State::Queued, &slots));
     let job = bench.make(&job, &Command::ReturnSlots { retry_in_ms: LONG_MS }, "w").await;

@@ -12,7 +12,7 @@ pub(super) fn failure(code: &str, retryable: bool) -> Failure {
 }
 
 fn fail(epoch: i64, retryable: bool) -> Command {
-    Command::Fail { epoch, error: failure("broken", retryable), retry_in_ms: OVER_MS }
+    Command::Fail { epoch, error: failure("broken", retryable), retry_in_ms: OVER_MS, out_of_time: false }
 }
 
 fn snapshot(epoch: i64) -> Command {

@@ -2,7 +2,7 @@
 
 use crate::{Enqueue, StoreError};
 use bson::{Bson, DateTime, Document, doc};
-use lucid_core::{Guard, LeaseChange, RESERVATION_MS, Transition, birth};
+use lucid_core::{Guard, LEASE_LONGEST_MS, LeaseChange, RESERVATION_MS, Transition, birth};
 use lucid_schemas::{Event, EventBody, Head, Progress, Stamp, job::FieldValue};
 
 /// A new job's document.
@@ -36,11 +36,24 @@ pub(super) fn holds(document: &Document, transition: &Transition, now: DateTime)
         && document.get_i64("epoch").ok() == Some(transition.epoch())
         && transition.guards.iter().all(|guard| match guard {
             Guard::Due => document.get_datetime("run_at").is_ok_and(|run_at| *run_at <= now),
-            Guard::LeaseOver => lease_end(document).is_none_or(|expires_at| expires_at <= now),
-            Guard::ReservationOver => document
-                .get_datetime("reserved_at")
-                .is_ok_and(|at| at.timestamp_millis() + RESERVATION_MS <= now.timestamp_millis()),
+            Guard::LeaseOver => lease_end(document).is_none_or(|expires_at| lease_is_over(expires_at, now)),
+            Guard::ReservationOver => {
+                document.get_datetime("reserved_at").is_ok_and(|at| outside(*at, now, -RESERVATION_MS, RESERVATION_MS))
+            }
+            Guard::Before(at) => now < *at,
+            Guard::NotBefore(at) => now >= *at,
         })
+}
+
+/// Whether a lease that ends at this time doesn't count any more.
+pub(super) fn lease_is_over(expires_at: DateTime, now: DateTime) -> bool {
+    outside(expires_at, now, 0, LEASE_LONGEST_MS)
+}
+
+/// Whether a time is as early as `from_ms` from now, or later than `to_ms`.
+fn outside(at: DateTime, now: DateTime, from_ms: i64, to_ms: i64) -> bool {
+    let from_now_ms = at.timestamp_millis().saturating_sub(now.timestamp_millis());
+    from_now_ms <= from_ms || from_now_ms > to_ms
 }
 
 /// Makes a transition that [`holds`].

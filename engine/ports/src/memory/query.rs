@@ -1,5 +1,6 @@
 //! What is looked for, over all jobs: the same as the queries on MongoDB.
 
+use super::document;
 use crate::{JobFilter, ListPage, Reach};
 use bson::DateTime;
 use lucid_core::{Command, decide, slots::Occupied};
@@ -15,11 +16,15 @@ pub(super) fn holder_of(jobs: Vec<Job>, key: &str) -> Option<JobId> {
 
 /// Lost jobs by the end of their leases, then due ones, best first.
 pub(super) fn claimable(jobs: Vec<Job>, reach: &Reach, now: DateTime, limit: u32) -> Vec<Job> {
-    let in_reach = jobs.into_iter().filter(|job| reach.covers(&job.request) && is_due(job, now));
+    let in_reach = jobs.into_iter().filter(|job| reach.covers(&job.request));
     let (mut lost, queued): (Vec<_>, Vec<_>) = in_reach
-        .filter(|job| job.head.state == State::Queued || (is_held(job) && lease_is_over(job, now)))
+        .filter(|job| match job.head.state {
+            State::Queued => is_due(job, now),
+            State::Committing if job.lease.is_none() => is_due(job, now),
+            _ => is_held(job) && lease_is_over(job, now),
+        })
         .partition(is_held);
-    lost.retain(|job| job.head.state != State::Running || attempts_left(job));
+    lost.retain(|job| decide(job, &taking()).is_ok());
     lost.sort_by_key(lease_end);
     let mut due = queued;
     due.retain(|job| !reach.parks(job));
@@ -135,13 +140,14 @@ fn is_due(job: &Job, now: DateTime) -> bool {
 }
 
 fn lease_is_over(job: &Job, now: DateTime) -> bool {
-    lease_end(job).is_none_or(|expires_at| expires_at <= now)
+    lease_end(job).is_none_or(|expires_at| document::lease_is_over(expires_at, now))
 }
 
 fn lease_end(job: &Job) -> Option<DateTime> {
     job.lease.as_ref().map(|lease| lease.expires_at).and_then(Stamp::stored)
 }
 
-const fn attempts_left(job: &Job) -> bool {
-    job.head.attempt < job.request.max_attempts
+/// A claim of what is held has its slots already.
+const fn taking() -> Command {
+    Command::Claim { worker: String::new(), lease_ms: 0, slots: Vec::new() }
 }

@@ -45,8 +45,8 @@ impl Order {
             }
             Self::Commit => Command::Commit { epoch, fact: EventBody::CommitStarted {} },
             Self::Succeed => Command::Succeed { epoch, result: bson::doc! { "epoch": epoch } },
-            Self::FailOnce => Command::Fail { epoch, error: error(true), retry_in_ms: 1 },
-            Self::FailForGood => Command::Fail { epoch, error: error(false), retry_in_ms: 1 },
+            Self::FailOnce => Command::Fail { epoch, error: error(true), retry_in_ms: 1, out_of_time: false },
+            Self::FailForGood => Command::Fail { epoch, error: error(false), retry_in_ms: 1, out_of_time: false },
             Self::ConfirmCancel => Command::ConfirmCancel { epoch },
             Self::Release => Command::Release { epoch, reason: String::new() },
         }

@@ -75,8 +75,8 @@ impl World {
         let guarded = next.guards.iter().all(|guard| match guard {
             Guard::Due => self.due_in == 0,
             Guard::LeaseOver => over || own_clock,
-            // The job has no keys.
-            Guard::ReservationOver => false,
+            // The job has no keys, and a number of attempts that alone counts.
+            Guard::ReservationOver | Guard::Before(_) | Guard::NotBefore(_) => false,
         });
         let version = job.head.version == next.version() || mutant == Some(Mutant::NoVersion);
         let epoch = job.head.epoch == next.epoch() || (mutant == Some(Mutant::NoFence) && next.epoch() > 0);
