@@ -92,7 +92,7 @@ fn backup(number: u64) -> Enqueue {
     let id = JobId::compose(Kind::Backup, bson::DateTime::now(), uuid::Uuid::new_v4().as_u64_pair().0);
     Enqueue {
         request: Request {
-            unique_key: (number > 0).then(|| format!("key-{number}")),
+            unique_key: (number > 0).then(|| format!("user/key-{number}")),
             max_attempts: 3,
             keys: Vec::new(),
             ..Request::new(

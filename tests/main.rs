@@ -5,6 +5,7 @@
 mod chaos;
 mod damage;
 mod doors;
+mod dropped;
 mod exactly_once;
 mod failover;
 mod floors;

@@ -8,7 +8,7 @@ use lucid_embedded::Options;
 use lucid_mongo::{Connection, MongoFeed};
 use lucid_ports::{Ending, Enqueue, Handler, JobContext, JobError, Outcome, Reach, Store};
 use lucid_runtime::{Worker, WorkerHandle, WorkerOptions};
-use lucid_schemas::{BackupSpec, EventBody, Job, JobId, Kind, Request, Spec, State};
+use lucid_schemas::{After, BackupSpec, EventBody, Job, JobId, Kind, Request, Spec, State};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
@@ -86,7 +86,7 @@ struct Stage {
     feed: Arc<MongoFeed>,
     heard: mpsc::UnboundedReceiver<Said>,
     say: mpsc::UnboundedSender<Said>,
-    _world: World,
+    world: World,
 }
 
 impl Stage {
@@ -96,7 +96,7 @@ impl Stage {
         connection.set_up().await.expect("set up");
         connection.set_up().await.expect("set up once more");
         let (say, heard) = mpsc::unbounded_channel();
-        Self { store: connection.store(), feed: connection.feed().await.expect("a feed"), heard, say, _world: world }
+        Self { store: connection.store(), feed: connection.feed().await.expect("a feed"), heard, say, world }
     }
 
     fn worker(&self, name: &str, acts: &[Act]) -> WorkerHandle {
@@ -107,6 +107,10 @@ impl Stage {
     }
 
     async fn enqueue(&self, max_attempts: i32) -> JobId {
+        self.enqueue_after(max_attempts, None).await
+    }
+
+    async fn enqueue_after(&self, max_attempts: i32, after: Option<After>) -> JobId {
         let (chance, _) = uuid::Uuid::new_v4().as_u64_pair();
         let spec = Spec::Backup(BackupSpec {
             database: "$lucid".into(),
@@ -116,7 +120,7 @@ impl Stage {
             require_consistent: false,
         });
         let id = JobId::compose(Kind::Backup, DateTime::now(), chance);
-        let request = Request { max_attempts, keys: Vec::new(), ..Request::new(id, spec, "api:test", None) };
+        let request = Request { max_attempts, after, keys: Vec::new(), ..Request::new(id, spec, "api:test", None) };
         let write = uuid::Uuid::new_v4().to_string();
         let enqueue = Enqueue { request, delay_ms: 0, write };
         let first = self.store.enqueue(&enqueue).await.expect("enqueued");
@@ -248,4 +252,30 @@ async fn a_job_whose_worker_was_lost_on_its_last_attempt_fails() {
     let job = stage.until(&id, State::Failed).await;
     assert_eq!(job.head.error.expect("an error").code, "worker_lost");
     worker.stop().await.expect("stopped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_waiting_job_that_a_hand_has_changed_keeps_no_other_waiting() {
+    let stage = Stage::set().await;
+    let first = stage.enqueue(1).await;
+    let after = After { job: first.clone(), state: State::Succeeded };
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        let id = stage.enqueue_after(1, Some(after.clone())).await;
+        assert_eq!(stage.load(&id).await.head.state, State::Waiting);
+        waiting.push(id);
+    }
+    let jobs = stage.world.client().database("lucid_ops").collection::<Document>("ops");
+    let hand = doc! { "$set": { "priority": 7, "requested_by": "a hand" } };
+    jobs.update_one(doc! { "_id": waiting[0].as_str() }, hand).await.expect("changed");
+    let foreign = doc! { "_id": "compact_20250109_020000_7k3fq2m8ab", "schema": 2, "kind": "compact", "spec": {}, "state": "waiting",
+    "open": true, "version": 1_i64, "epoch": 0_i64, "attempt": 0, "run_at": DateTime::now(), "created_at": DateTime::now(),
+    "after": { "job": first.as_str(), "state": "succeeded" },
+    "events": [{ "seq": 1_i64, "at": DateTime::now(), "type": "enqueued", "by": "later", "write": "w" }] };
+    jobs.insert_one(foreign).await.expect("inserted");
+    let worker = stage.worker("w/1", &[Act::Succeed, Act::Succeed, Act::Succeed, Act::Succeed]);
+    for id in [&first, &waiting[1], &waiting[2]] {
+        stage.until(id, State::Succeeded).await;
+    }
+    worker.stop().await.expect("nothing broke off");
 }

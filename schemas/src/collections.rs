@@ -26,6 +26,10 @@ pub const IDEMPOTENCY: &str = "idempotency";
 /// One document per part of this database that has a shape: its number, so that an older program keeps away.
 pub const MIGRATIONS: &str = "migrations";
 
+/// Number of these definitions (validators, indexes, the view): it rises with every change of them, so that an older
+/// program leaves alone what a later one has made.
+pub const DEFINITIONS: i32 = 1;
+
 /// An index as `createIndexes` takes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IndexDefinition {
@@ -100,6 +104,10 @@ fn ops_schema() -> Document {
             "kind": { "bsonType": "string", "description": "what the job does" },
             "spec": { "bsonType": "object", "description": "what it was asked to do; never changes" },
             "state": { "enum": states, "description": "fold of the events" },
+            "unique_key": {
+                "bsonType": "string", "pattern": "^(user|schedule|alert|monitor|notify)/",
+                "description": "whose key it is, and the key: at most one open job has it",
+            },
             "open": { "bsonType": "bool", "description": "whether the job has yet to end" },
             "version": whole.clone(),
             "epoch": whole,

@@ -36,6 +36,7 @@ pub mod share;
 pub mod spec;
 pub mod stamp;
 pub mod state;
+pub mod unique_key;
 mod upcast;
 
 pub use copy::{CopySpec, ReencryptSpec};

@@ -70,7 +70,7 @@ pub struct QueueList {
 /// A worker in `GET /workers` and `GET /health`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerView {
-    /// Its name: host and process id.
+    /// Its name: host, process id, and what chance has added.
     pub name: String,
     /// Version of its program.
     #[serde(default)]

@@ -4,7 +4,7 @@
 //! alone, so that any number of schedulers make one job of it; and `high_water` says up to which planned time
 //! occurrences have been dealt with, so that none comes back when its job has been forgotten.
 
-use crate::{FieldError, JobId, Kind, RepositoryName, Request, Spec, cron::Calendar};
+use crate::{FieldError, JobId, Kind, RepositoryName, Request, Spec, cron::Calendar, unique_key};
 use bson::{DateTime, Document, doc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -236,7 +236,7 @@ impl Schedule {
     pub fn request(&self, id: JobId, requested_by: String, repository: RepositoryName) -> Request {
         Request {
             unique_key: match self.terms.overlap {
-                Overlap::Skip => Some(self.signature()),
+                Overlap::Skip => Some(unique_key::of_schedule(&self.name)),
                 Overlap::Allow => None,
             },
             max_attempts: self.terms.max_attempts,
@@ -261,7 +261,7 @@ impl Schedule {
         })
     }
 
-    /// Who asks, in the events of its occurrences; and the key that keeps them apart.
+    /// Who asks, in the events of its occurrences.
     pub fn signature(&self) -> String {
         format!("schedule:{}", self.name)
     }

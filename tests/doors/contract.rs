@@ -119,7 +119,7 @@ async fn a_job_of_a_later_program_hides_no_other() {
             let mut later = jobs.find_one(doc! { "_id": lost.id().as_str() }).await.expect("read").expect("there");
             later.extend(doc! {
                 "_id": format!("zz_{state}_{number}"), "schema": lucid_schemas::JOB_SCHEMA + 1, "state": state, "rank_at": bson::DateTime::MIN,
-                "unique_key": format!("later-{state}-{number}"), "created_at": bson::DateTime::MAX,
+                "unique_key": format!("user/later-{state}-{number}"), "created_at": bson::DateTime::MAX,
                 "lease": { "worker": "w", "token": "t", "expires_at": bson::DateTime::from_millis(0) },
             });
             jobs.insert_one(later).await.expect("inserted");

@@ -17,6 +17,12 @@ pub const USAGE: u8 = 2;
 /// API or MongoDB can't be reached.
 pub const UNREACHABLE: u8 = 3;
 
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 impl Exit {
     /// An end with this code and message.
     pub fn new(code: u8, message: impl fmt::Display) -> Self {

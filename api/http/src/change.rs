@@ -14,7 +14,7 @@ use crate::{
 use actix_web::{HttpRequest, HttpResponse, web};
 use lucid_core::{Command, Refusal, transition};
 use lucid_ports::Outcome;
-use lucid_schemas::{After, JOB_SCHEMA, Job, Kind, Request, Spec, State as JobState, VerifySpec};
+use lucid_schemas::{After, CopySpec, JOB_SCHEMA, Job, Kind, Request, Spec, State as JobState, VerifySpec, unique_key};
 
 /// Somebody else wins a race at most once per event, and a job has few; this many losses in a row are a fault.
 const TRIES: usize = 20;
@@ -52,6 +52,7 @@ pub(crate) async fn retry(state: State, caller: Caller, request: HttpRequest, id
         return Err(ApiError::Law { job: old.id().clone(), refusal });
     }
     let (spec, after) = what_again(&state, &old).await?;
+    let unique_key = old.request.unique_key.as_ref().map(|key| unique_key::renewed(key, &old.request.requested_by));
     let again = |id| Request {
         id,
         schema: JOB_SCHEMA,
@@ -59,24 +60,38 @@ pub(crate) async fn retry(state: State, caller: Caller, request: HttpRequest, id
         keys: spec.keys(old.request.requires.repository.as_ref()),
         spec,
         after,
+        unique_key,
         retry_of: Some(old.id().clone()),
         ..old.request.clone()
     };
     request::enqueue(&state, &caller, key, &old.request.spec, 0, again).await
 }
 
-/// What a repeated job does, and after what. What the first one waited for has mostly ended, whichever way; only the backup
-/// of a verification that was asked for too early may still be open.
+/// What a repeated job does, and after what: as it would be asked for now. What the first one waited for has mostly ended,
+/// whichever way; what it would have been given by that is looked for here.
 async fn what_again(state: &ApiState, old: &Job) -> Result<(Spec, Option<After>), ApiError> {
-    let Spec::Verify(spec @ VerifySpec { manifest: None, .. }) = &old.request.spec else {
-        return Ok((old.request.spec.clone(), None));
-    };
-    Ok(match Source::find_or_open(state, spec.backup.as_str()).await? {
-        Found::Made(source) => (Spec::Verify(VerifySpec { manifest: Some(source.manifest), ..spec.clone() }), None),
-        Found::Open(job, _) => {
-            (old.request.spec.clone(), Some(After { job: job.id().clone(), state: JobState::Succeeded }))
+    let spec = old.request.spec.clone();
+    let backup = match &spec {
+        Spec::Verify(VerifySpec { manifest: None, backup, .. })
+        | Spec::Copy(CopySpec { manifest: None, backup: Some(backup), .. }) => backup,
+        // These know from birth what they are about.
+        Spec::Verify(_) | Spec::Copy(_) | Spec::Backup(_) | Spec::Restore(_) | Spec::Prune(_) | Spec::Reencrypt(_) => {
+            return Ok((spec, None));
         }
-    })
+    };
+    let manifest = match Source::find_or_open(state, backup.as_str()).await? {
+        Found::Made(source) => Some(source.manifest),
+        Found::Open(job, _) => {
+            let after = After { job: job.id().clone(), state: JobState::Succeeded };
+            return Ok((spec, Some(after)));
+        }
+    };
+    let spec = match spec {
+        Spec::Verify(spec) => Spec::Verify(VerifySpec { manifest, ..spec }),
+        Spec::Copy(spec) => Spec::Copy(CopySpec { manifest, ..spec }),
+        Spec::Backup(_) | Spec::Restore(_) | Spec::Prune(_) | Spec::Reencrypt(_) => spec,
+    };
+    Ok((spec, None))
 }
 
 async fn cancel_job(state: &ApiState, caller: &Caller, job: Job) -> Answer {

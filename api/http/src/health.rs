@@ -2,13 +2,17 @@
 
 use crate::{Answer, ApiError, ApiState, around, problem::health_status, waiting};
 use actix_web::{HttpResponse, web};
+use bson::DateTime;
 use lucid_ports::{JobFilter, WorkerCard};
-use lucid_schemas::{Job, State, http::Health};
+use lucid_schemas::{EventBody, Job, State, http::Health};
 use std::{collections::BTreeMap, time::Duration};
 
 /// A probe that isn't answered is as good as a failed one.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const JOBS_LOOKED_AT: u32 = 100;
+/// A worker says that it lives as often.
+const ANNOUNCED_WITHIN_MS: i64 = 15_000;
+const HELD: [State; 3] = [State::Running, State::Canceling, State::Committing];
 
 /// `GET /health`: 200 while jobs can be asked for, 503 while the store can't be reached.
 pub(crate) async fn health(state: web::Data<ApiState>) -> Answer {
@@ -40,6 +44,9 @@ async fn look(state: ApiState) -> Result<Health, ApiError> {
     let workers = &around.workers;
     let open = state.store.open_jobs().await?;
     let mut problems = around.problems();
+    // A worker of the same process tells of them with its name.
+    let told = |sentence: &String| workers.iter().any(|worker| worker.problems.contains(sentence));
+    problems.extend(state.problems.sentences().into_iter().filter(|sentence| !told(sentence)));
     if workers.is_empty() {
         problems.push("no worker is alive, so jobs wait: start one with `lucid-ops worker`".into());
     }
@@ -50,6 +57,10 @@ async fn look(state: ApiState) -> Result<Health, ApiError> {
         problems.extend(unreached(&in_state(&state, State::Queued).await?, workers));
     }
     let look = state.schedules.look().await?;
+    if HELD.iter().any(|held| open.contains_key(held)) {
+        let held = in_states(&state, &HELD).await?;
+        problems.extend(held.iter().filter_map(|job| left_alone(job, workers, look.now)));
+    }
     problems.extend(look.schedules.iter().filter_map(|schedule| schedule.problem(look.now)));
     problems.extend(look.unreadable);
     Ok(Health {
@@ -63,8 +74,29 @@ async fn look(state: ApiState) -> Result<Health, ApiError> {
 }
 
 async fn in_state(state: &ApiState, wanted: State) -> Result<Vec<Job>, ApiError> {
-    let filter = JobFilter { states: vec![wanted], limit: JOBS_LOOKED_AT, ..JobFilter::default() };
+    in_states(state, &[wanted]).await
+}
+
+async fn in_states(state: &ApiState, wanted: &[State]) -> Result<Vec<Job>, ApiError> {
+    let filter = JobFilter { states: wanted.to_vec(), limit: JOBS_LOOKED_AT, ..JobFilter::default() };
     Ok(state.store.list(&filter).await?.jobs)
+}
+
+/// A held job whose worker isn't alive. One that has just begun to work may not have said so yet.
+fn left_alone(job: &Job, workers: &[WorkerCard], now: DateTime) -> Option<String> {
+    let lease = job.lease.as_ref()?;
+    let claimed_at =
+        job.events.iter().rev().find(|event| matches!(event.body, EventBody::Claimed { .. }))?.at.stored()?;
+    let since_ms = now.timestamp_millis().saturating_sub(claimed_at.timestamp_millis());
+    let lives = workers.iter().any(|worker| worker.name == lease.worker);
+    (!lives && !(0..ANNOUNCED_WITHIN_MS).contains(&since_ms)).then(|| {
+        format!(
+            "{} is {} and held by {}, which isn't alive: another worker takes it over when its lease ends",
+            job.id(),
+            job.head.state,
+            lease.worker
+        )
+    })
 }
 
 fn blocked(job: &Job) -> String {

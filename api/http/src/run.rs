@@ -5,6 +5,7 @@ use lucid_schemas::{
     After, FieldError, Job, Request, State,
     job::{PRIORITY_HIGHEST, PRIORITY_LOWEST},
     run::RunBody,
+    unique_key,
 };
 
 const ATTEMPTS_MAX: i32 = 100;
@@ -71,7 +72,7 @@ impl Run {
             priority: self.body.priority.unwrap_or(request.priority),
             max_attempts: self.body.max_attempts.unwrap_or(request.max_attempts),
             timeout_ms: self.body.timeout_seconds.map(|seconds| seconds * 1_000).or(request.timeout_ms),
-            unique_key: self.body.unique_key.or(request.unique_key),
+            unique_key: self.body.unique_key.map(|key| unique_key::of_user(&key)).or(request.unique_key),
             after: self.after.or(request.after),
             ..request
         };

@@ -1,7 +1,7 @@
 //! What every request handler is given.
 
 use crate::{ApiError, Streams, Token, around::Around};
-use lucid_ports::{Archive, Catalog, History, ScheduleStore, Store};
+use lucid_ports::{Archive, Catalog, History, Problems, ScheduleStore, Store};
 use std::{sync::Arc, time::Duration};
 
 /// A worker that wasn't heard of for so long doesn't count as alive.
@@ -67,6 +67,8 @@ pub struct ApiState {
     pub catalog: Arc<dyn Catalog>,
     /// The live streams that are open.
     pub streams: Streams,
+    /// What is wrong at this process.
+    pub problems: Problems,
     /// How to behave.
     pub options: ApiOptions,
 }

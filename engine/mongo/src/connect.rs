@@ -6,13 +6,16 @@ use crate::{
     set_up,
 };
 use bson::doc;
-use lucid_ports::StoreError;
+use lucid_ports::{Problems, StoreError};
 use mongodb::{
     Client, Database,
     error::ErrorKind,
     options::{Acknowledgment, ClientOptions, ServerAddress, WriteConcern},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::task::JoinError;
 
 const SELECTION_PATIENCE: Duration = Duration::from_secs(10);
@@ -105,6 +108,8 @@ pub struct Connection {
     client: Client,
     ops: Database,
     replica_set: String,
+    problems: Problems,
+    cluster: Arc<OnceLock<String>>,
 }
 
 /// Connects, and checks what everything else relies on.
@@ -149,7 +154,8 @@ async fn establish(uri: &str, ops_database: &str) -> Result<Connection, ConnectE
     check_version(&admin, &hosts).await?;
     check_window(&client, &hosts).await?;
     check_oplog(&client, &hosts).await?;
-    Ok(Connection { ops: client.database(ops_database), replica_set: replica_set.to_owned(), client })
+    let (ops, replica_set) = (client.database(ops_database), replica_set.to_owned());
+    Ok(Connection { ops, replica_set, client, problems: Problems::default(), cluster: Arc::default() })
 }
 
 impl Connection {
@@ -172,17 +178,23 @@ impl Connection {
         to_its_end(async move { window(&client, "the replica set").await }).await
     }
 
-    /// Makes collections, validators, indexes and the view of the engine's database, or brings them up to date.
+    /// What is wrong at this process, by all who find it.
+    pub fn problems(&self) -> Problems {
+        self.problems.clone()
+    }
+
+    /// Makes collections, validators, indexes and the view of the engine's database where they are missing or differ; what
+    /// can't be made is told among the problems. The id of the collection of schedules, where it was there.
     ///
     /// # Errors
-    /// Where the server refuses.
-    pub async fn set_up(&self) -> Result<(), StoreError> {
-        set_up::set_up(&self.ops).await
+    /// Where the server refuses, and at the first time where a later program has stored jobs in a shape that this one can't read.
+    pub async fn set_up(&self) -> Result<Option<bson::Bson>, StoreError> {
+        set_up::set_up(&self.ops, &self.problems).await
     }
 
     /// The store.
     pub fn store(&self) -> Arc<MongoStore> {
-        Arc::new(MongoStore::new(self.ops.clone()))
+        Arc::new(MongoStore::new(self.ops.clone(), Arc::clone(&self.cluster)))
     }
 
     /// The process's change stream; open when this returns, so that a look at the store afterwards misses nothing.
@@ -190,7 +202,7 @@ impl Connection {
     /// # Errors
     /// Where the stream can't be opened.
     pub async fn feed(&self) -> Result<Arc<MongoFeed>, StoreError> {
-        MongoFeed::start(&self.ops).await.map(Arc::new)
+        MongoFeed::start(&self.ops, self.problems.clone()).await.map(Arc::new)
     }
 
     /// The history of all jobs from now on; holds so many recent changes at most.
@@ -198,7 +210,7 @@ impl Connection {
     /// # Errors
     /// Where the stream can't be opened.
     pub async fn history(&self, changes_max: usize) -> Result<Arc<MongoHistory>, StoreError> {
-        MongoHistory::start(&self.ops, changes_max).await.map(Arc::new)
+        MongoHistory::start(&self.ops, changes_max, self.problems.clone()).await.map(Arc::new)
     }
 
     /// The databases of the replica set.

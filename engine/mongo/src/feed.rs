@@ -9,7 +9,7 @@ use crate::{
     stream::{Watched, open, read, transitions},
 };
 use bson::{Document, RawDocument, RawDocumentBuf, doc};
-use lucid_ports::{Birth, Feed, ResumeToken, StoreError, Wake};
+use lucid_ports::{Birth, Feed, Problems, ResumeToken, StoreError, Wake};
 use lucid_schemas::{State, collections::OPS};
 use mongodb::Database;
 use tokio::sync::broadcast;
@@ -33,12 +33,14 @@ impl Feed for MongoFeed {
 }
 
 impl MongoFeed {
-    pub(crate) async fn start(ops: &Database) -> Result<Self, StoreError> {
+    pub(crate) async fn start(ops: &Database, problems: Problems) -> Result<Self, StoreError> {
         let watched = Watched { jobs: ops.collection::<Document>(OPS), pipeline: pipeline() };
         let (stream, _) = open(&watched, None).await?;
         let (wakes, _) = broadcast::channel(BUFFERED);
-        let listener = Waker(wakes.clone());
-        Ok(Self { wakes, owner: Owner::start("feed", |stop| keep(watched, read(stream), listener, stop)) })
+        let (listener, mut first) = (Waker(wakes.clone()), Some(read(stream)));
+        let owner =
+            Owner::start("feed", problems, move |stop| keep(watched.clone(), first.take(), listener.clone(), stop));
+        Ok(Self { wakes, owner })
     }
 
     /// Closes the stream and waits until it is.
@@ -59,6 +61,7 @@ fn pipeline() -> Vec<Document> {
     vec![transitions(), project]
 }
 
+#[derive(Clone)]
 struct Waker(broadcast::Sender<Wake>);
 
 impl Listener for Waker {

@@ -9,7 +9,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use bson::{Document, RawDocumentBuf};
-use lucid_ports::{CatchUpError, Caught, History, Recent, ResumeToken, StoreError};
+use lucid_ports::{CatchUpError, Caught, History, Problems, Recent, ResumeToken, StoreError};
 use lucid_schemas::collections::OPS;
 use mongodb::Database;
 use std::sync::Arc;
@@ -30,12 +30,14 @@ pub struct MongoHistory {
 }
 
 impl MongoHistory {
-    pub(crate) async fn start(ops: &Database, changes_max: usize) -> Result<Self, StoreError> {
+    pub(crate) async fn start(ops: &Database, changes_max: usize, problems: Problems) -> Result<Self, StoreError> {
         let watched = Watched { jobs: ops.collection::<Document>(OPS), pipeline: change::pipeline() };
         let (stream, position) = open(&watched, None).await?;
         let recent = Arc::new(Recent::new(position, changes_max));
-        let (listener, own_watched) = (Teller(Arc::clone(&recent)), watched.clone());
-        let owner = Owner::start("history", |stop| keep(own_watched, read(stream), listener, stop));
+        let (listener, own_watched, mut first) = (Teller(Arc::clone(&recent)), watched.clone(), Some(read(stream)));
+        let owner = Owner::start("history", problems, move |stop| {
+            keep(own_watched.clone(), first.take(), listener.clone(), stop)
+        });
         Ok(Self { watched, recent, owner, runtime: Handle::current() })
     }
 
@@ -45,6 +47,7 @@ impl MongoHistory {
     }
 }
 
+#[derive(Clone)]
 struct Teller(Arc<Recent>);
 
 impl Listener for Teller {
@@ -52,7 +55,7 @@ impl Listener for Teller {
         if let Some(parsed) = parse(change) {
             self.0.push(parsed, change.as_bytes().len());
         } else {
-            tracing::warn!("a change of no job is passed over");
+            tracing::debug!("a change of no job is passed over");
         }
     }
     fn idle(&mut self, position: ResumeToken) {

@@ -50,8 +50,8 @@ impl Source for Watched {
     }
 }
 
-/// Tells the listener what the stream says, until `stop`.
-pub async fn keep(source: impl Source, first: Reading, listener: impl Listener, stop: CancellationToken) {
+/// Tells the listener what the stream says, until `stop`; without a first stream, of a fresh one.
+pub async fn keep(source: impl Source, first: Option<Reading>, listener: impl Listener, stop: CancellationToken) {
     let mut keeper = Keeper { source, listener, pause: PAUSE_FIRST, rest: REST_FIRST };
     tokio::select! {
         () = stop.cancelled() => {}
@@ -69,7 +69,11 @@ struct Keeper<S, L> {
 }
 
 impl<S: Source, L: Listener> Keeper<S, L> {
-    async fn keep(&mut self, mut reading: Reading) {
+    async fn keep(&mut self, first: Option<Reading>) {
+        let mut reading = match first {
+            Some(first) => first,
+            None => self.reopen().await,
+        };
         loop {
             let reason = match timeout(SILENCE, reading.next()).await {
                 Ok(Some(Read::Change(change))) => {
@@ -208,7 +212,7 @@ mod tests {
     async fn a_stream_that_is_behind_rests_and_its_listener_looks_meanwhile() {
         let (server, heard, stop) = (Server::default(), Heard::default(), CancellationToken::new());
         let (first, _) = server.open().await.expect("open");
-        let kept = tokio::spawn(keep(server.clone(), first, heard.clone(), stop.clone()));
+        let kept = tokio::spawn(keep(server.clone(), Some(first), heard.clone(), stop.clone()));
         sleep(Duration::from_secs(30)).await;
         let (changes, gaps) = heard.take();
         assert!(changes >= 29 && gaps == 0, "{changes} changes, {gaps} gaps");

@@ -13,6 +13,7 @@ mod change;
 mod connect;
 mod control;
 mod detached;
+mod duplicates;
 mod error;
 mod feed;
 mod group;

@@ -1,10 +1,11 @@
 //! The task that owns something until it is stopped.
 
+use lucid_ports::{Problems, watched};
 use std::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// A task, and the way to stop it; dropped, it is told to stop, but isn't waited for.
+/// A task, and the way to stop it; one that breaks off is begun again. Dropped, it is told to stop, but isn't waited for.
 #[derive(Debug)]
 pub struct Owner {
     name: &'static str,
@@ -14,12 +15,17 @@ pub struct Owner {
 
 impl Owner {
     /// Starts the task; it ends soon after its token is canceled.
-    pub fn start<F>(name: &'static str, work: impl FnOnce(CancellationToken) -> F) -> Self
+    pub fn start<F>(
+        name: &'static str,
+        problems: Problems,
+        mut work: impl FnMut(CancellationToken) -> F + Send + 'static,
+    ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let stop = CancellationToken::new();
-        let task = tokio::spawn(work(stop.clone()));
+        let own = stop.clone();
+        let task = tokio::spawn(watched(name, problems, stop.clone(), move || work(own.clone())));
         Self { name, stop, task: Mutex::new(Some(task)) }
     }
 

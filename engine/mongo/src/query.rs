@@ -110,6 +110,7 @@ pub fn expired() -> Search {
     let stream_full = doc! { "$gte": ["$version", EVENTS_MAX] };
     let mut filter = held();
     filter.insert("schema", readable());
+    filter.insert("kind", doc! { "$in": known_kinds() });
     filter.insert(
         "$expr",
         doc! { "$and": [guard_expression(Guard::LeaseOver), { "$or": [attempts_used_up, stream_full] }] },
@@ -124,7 +125,7 @@ pub fn occupied() -> Search {
 
 /// Jobs that wait for another one; the longest waiting first.
 pub fn waiting(on: Option<&JobId>) -> Search {
-    let mut filter = doc! { "state": State::Waiting.as_str(), "schema": readable() };
+    let mut filter = doc! { "state": State::Waiting.as_str(), "schema": readable(), "kind": { "$in": known_kinds() } };
     let index = match on {
         Some(on) => {
             filter.insert("after.job", on.as_str());
@@ -154,6 +155,10 @@ pub fn open_with_key(key: &str) -> Search {
 /// Shapes that this program reads. What a later program wrote is for later programs.
 fn readable() -> Document {
     doc! { "$gte": 1, "$lte": JOB_SCHEMA }
+}
+
+fn known_kinds() -> Vec<&'static str> {
+    Kind::ALL.iter().map(|kind| kind.as_str()).collect()
 }
 
 /// A pipeline, and the index that it begins with.

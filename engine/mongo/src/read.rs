@@ -8,7 +8,7 @@ use crate::{
 use bson::{Document, RawDocument, RawDocumentBuf, Timestamp, doc};
 use futures::TryStreamExt;
 use lucid_ports::StoreError;
-use lucid_schemas::{Job, collections::OPS};
+use lucid_schemas::{Job, Kind, collections::OPS};
 use mongodb::{
     Client, ClientSession, Collection, Database,
     options::{AggregateOptions, CollectionOptions, FindOptions, Hint, ReadConcern, ReadPreference, SelectionCriteria},
@@ -161,10 +161,7 @@ fn lacks_index(error: &mongodb::error::Error, hint: Option<&Hint>) -> bool {
     };
     let lacks = code(error) == Some(BAD_VALUE) && describe(error).contains("hint provided");
     if lacks {
-        tracing::error!(
-            index,
-            "an index of {OPS} is missing, jobs are found slowly: start a node again, which makes it anew"
-        );
+        tracing::error!(index, "an index of {OPS} is missing, jobs are found slowly: it is made anew in a moment");
     }
     lacks
 }
@@ -172,6 +169,11 @@ fn lacks_index(error: &mongodb::error::Error, hint: Option<&Hint>) -> bool {
 /// Reads a stored job.
 pub fn job(document: &RawDocument) -> Result<Job, StoreError> {
     Job::from_raw(document).map_err(|error| StoreError::Unreadable(Arc::new(error)))
+}
+
+/// Whether the document is of a kind that this program knows; what a later one, or a hand, has put beside is none of its business.
+fn is_known(document: &RawDocument) -> bool {
+    document.get_str("kind").is_ok_and(|kind| kind.parse::<Kind>().is_ok())
 }
 
 /// The jobs among these that this program can read: one that a later program wrote must not hide the others.
@@ -183,5 +185,5 @@ pub fn readable_jobs(documents: &[RawDocumentBuf]) -> Vec<Job> {
             None
         }
     };
-    documents.iter().filter_map(read).collect()
+    documents.iter().filter(|document| is_known(document)).filter_map(read).collect()
 }

@@ -166,8 +166,9 @@ pub async fn bind(ops: &Database, repository: &RepositoryName) -> Result<(), Sto
     Err(StoreError::OtherRepository { name: name.clone(), bound: bound.id, found: id.clone() })
 }
 
-pub async fn cluster(ops: &Database) -> Result<String, StoreError> {
-    let made = doc! { "_id": CLUSTER, "schema": CLUSTER_SCHEMA, "id": bson::Uuid::new().to_string() };
+pub async fn cluster(ops: &Database, known: Option<&String>) -> Result<String, StoreError> {
+    let id = known.cloned().unwrap_or_else(|| bson::Uuid::new().to_string());
+    let made = doc! { "_id": CLUSTER, "schema": CLUSTER_SCHEMA, "id": id };
     let Bound { id, .. } = parse(first(ops, MIGRATIONS, CLUSTER, literal(made)).await?, "the cluster's id")?;
     Ok(id)
 }

@@ -22,7 +22,11 @@ use mongodb::{
     Database,
     options::{FindOptions, Hint},
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::time::timeout;
 
 /// A renewal that takes longer than this is tried again by the next heartbeat.
@@ -36,11 +40,13 @@ const PAGE_MAX: u32 = 500;
 pub struct MongoStore {
     ops: Database,
     batcher: Arc<Batcher>,
+    /// This cluster's id, once it was read: where the collection that holds it is dropped, it is made known again.
+    cluster: Arc<OnceLock<String>>,
 }
 
 impl MongoStore {
-    pub(crate) fn new(ops: Database) -> Self {
-        Self { batcher: Batcher::new(ops.clone()), ops }
+    pub(crate) fn new(ops: Database, cluster: Arc<OnceLock<String>>) -> Self {
+        Self { batcher: Batcher::new(ops.clone()), ops, cluster }
     }
 
     pub(crate) const fn ops(&self) -> &Database {
@@ -304,7 +310,8 @@ impl Store for MongoStore {
     }
 
     async fn cluster(&self) -> Result<String, StoreError> {
-        registry::cluster(&self.ops).await
+        let id = registry::cluster(&self.ops, self.cluster.get()).await?;
+        Ok(self.cluster.get_or_init(|| id.clone()).clone())
     }
 
     async fn repositories(&self) -> Result<Vec<RepositoryName>, StoreError> {

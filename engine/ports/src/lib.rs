@@ -25,6 +25,7 @@ pub mod memory;
 pub mod problems;
 pub mod schedules;
 pub mod store;
+pub mod watched;
 
 pub use archive::Archive;
 pub use catalog::Catalog;
@@ -38,3 +39,4 @@ pub use store::{
     BoundKey, Detail, Enqueue, IDEMPOTENCY_MS, JobFilter, ListPage, Outcome, Pause, Reach, Renewal, Store, StoreError,
     WorkerCard,
 };
+pub use watched::watched;

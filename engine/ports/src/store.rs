@@ -19,7 +19,7 @@ pub enum StoreError {
     #[error(transparent)]
     Unreadable(#[from] std::sync::Arc<lucid_schemas::job::UnreadableJob>),
     /// An open job has the same unique key.
-    #[error("job {open} with the same unique key '{key}' is still open")]
+    #[error("job {open} with the same unique key '{}' is still open", lucid_schemas::unique_key::shown(key))]
     NotUnique {
         /// The key.
         key: String,
@@ -241,7 +241,7 @@ pub struct BoundKey {
 /// How a worker presents itself to the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerCard {
-    /// Its name: host and process id.
+    /// Its name: host, process id, and what chance has added.
     pub name: String,
     /// Version of the program.
     pub version: String,

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// How a worker behaves.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
-    /// Its name, unique among live workers: host and process id.
+    /// Its name, unique among live workers: host, process id, and what chance has added.
     pub name: String,
     /// How many jobs it runs at once.
     pub slots: usize,

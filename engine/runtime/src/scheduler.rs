@@ -12,7 +12,7 @@ mod tests;
 
 use crate::backoff::spread;
 use bson::DateTime;
-use lucid_ports::{ScheduleStore, Store};
+use lucid_ports::{Problems, ScheduleStore, Store, watched};
 use pass::{Pass, pass};
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 use tokio::{
@@ -41,6 +41,8 @@ pub struct SchedulerOptions {
     pub plan_age_ms: u64,
     /// This node's clock.
     pub clock: Arc<dyn Fn() -> DateTime + Send + Sync>,
+    /// Where it is told that it can't work.
+    pub problems: Problems,
 }
 
 impl SchedulerOptions {
@@ -53,6 +55,7 @@ impl SchedulerOptions {
             skew_limit_ms: 30_000,
             plan_age_ms: 10_000,
             clock: Arc::new(DateTime::now),
+            problems: Problems::default(),
         }
     }
 }
@@ -101,7 +104,7 @@ pub struct Scheduler {
     store: Arc<dyn Store>,
     schedules: Arc<dyn ScheduleStore>,
     options: Arc<SchedulerOptions>,
-    status: watch::Sender<SchedulerStatus>,
+    status: Arc<watch::Sender<SchedulerStatus>>,
     /// What was said in the log and still holds: it is said once.
     said: BTreeSet<String>,
     looks: u64,
@@ -116,9 +119,13 @@ impl Scheduler {
     ) -> SchedulerHandle {
         let stop = CancellationToken::new();
         let (sender, status) = watch::channel(SchedulerStatus::default());
-        let scheduler =
-            Self { store, schedules, options: Arc::new(options), status: sender, said: BTreeSet::new(), looks: 0 };
-        let done = tokio::spawn(scheduler.work(stop.clone()));
+        let (problems, own, options, sender) =
+            (options.problems.clone(), stop.clone(), Arc::new(options), Arc::new(sender));
+        let done = tokio::spawn(watched("scheduler", problems, stop.clone(), move || {
+            let (store, schedules) = (Arc::clone(&store), Arc::clone(&schedules));
+            let (options, status) = (Arc::clone(&options), Arc::clone(&sender));
+            Self { store, schedules, options, status, said: BTreeSet::new(), looks: 0 }.work(own.clone())
+        }));
         SchedulerHandle { stop, done, status }
     }
 
@@ -143,6 +150,12 @@ impl Scheduler {
 
     /// Says what is to be said about a pass, and how long to sleep.
     fn conclude(&mut self, passed: Result<Pass, JoinError>) -> Duration {
+        match &passed {
+            Ok(_) => drop(self.options.problems.clear("schedules")),
+            Err(_) => {
+                self.options.problems.set("schedules", "a look at the schedules broke off, a defect: see the log");
+            }
+        }
         let passed = passed.unwrap_or_else(|broken| Pass::failed(format!("the pass broke off, a defect: {broken}")));
         for problem in passed.problems.difference(&self.said) {
             tracing::warn!(scheduler = self.options.name, "{problem}");

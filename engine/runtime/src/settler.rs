@@ -4,6 +4,7 @@
 
 use crate::{
     backoff::spread,
+    options::WorkerOptions,
     step::{StepError, step},
 };
 use bson::doc;
@@ -29,7 +30,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 pub struct Settler {
     pub store: Arc<dyn Store>,
     pub wakes: broadcast::Receiver<Wake>,
-    pub name: String,
+    pub options: Arc<WorkerOptions>,
     pub stop: CancellationToken,
     /// Whether a job may be waiting at all; most of the time none is, and then an end of a job costs nothing here.
     any: bool,
@@ -38,8 +39,13 @@ pub struct Settler {
 }
 
 impl Settler {
-    pub fn new(store: Arc<dyn Store>, wakes: broadcast::Receiver<Wake>, name: String, stop: CancellationToken) -> Self {
-        Self { store, wakes, name, stop, any: true, looks: 0, next_look: Instant::now() }
+    pub fn new(
+        store: Arc<dyn Store>,
+        wakes: broadcast::Receiver<Wake>,
+        options: Arc<WorkerOptions>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { store, wakes, options, stop, any: true, looks: 0, next_look: Instant::now() }
     }
 
     /// Settles until it is stopped.
@@ -97,7 +103,7 @@ impl Settler {
 
     async fn look_at_all(&mut self) -> Result<(), StoreError> {
         self.looks += 1;
-        let wait_ms = POLL_MS - spread(&format!("{}/{}", self.name, self.looks)) % (POLL_MS / 5);
+        let wait_ms = POLL_MS - spread(&format!("{}/{}", self.options.name, self.looks)) % (POLL_MS / 5);
         self.next_look = Instant::now() + Duration::from_millis(wait_ms);
         let waiting = self.store.waiting(None, BATCH).await?;
         self.any = !waiting.is_empty();
@@ -126,24 +132,42 @@ impl Settler {
         Ok(())
     }
 
+    /// Settles one job in a task of its own: whatever is wrong with it costs the others nothing.
     async fn settle(&self, job: Job) -> Result<(), StoreError> {
-        let Some(after) = job.request.after.clone().filter(|_| job.head.state == State::Waiting) else {
-            return Ok(());
-        };
-        let found = self.store.load(&after.job).await?;
-        let dependency = found.as_ref().map(|found| found.head.state);
-        if dependency.is_some_and(|state| !state.is_terminal()) {
-            return Ok(());
+        let (id, subject) = (job.id().clone(), format!("waiting job {}", job.id()));
+        let settling = tokio::spawn(settle(Arc::clone(&self.store), Arc::clone(&self.options), job));
+        match settling.await {
+            Ok(settled) => {
+                self.options.problems.clear(&subject);
+                settled
+            }
+            Err(broken) => {
+                tracing::error!(job = %id, %broken, "passed over: settling it broke off");
+                let advice = "look at its document, which a hand may have changed, or cancel it";
+                self.options.problems.set(&subject, format!("{id} can't be settled, and waits: {advice}"));
+                Ok(())
+            }
         }
-        let manifest = found.and_then(|found| found.head.result?.get("manifest").cloned());
-        let result = manifest.map(|manifest| doc! { "manifest": manifest });
-        let id = job.id().clone();
-        match step(&self.store, job, &Command::Settle { dependency, result }, &self.name, Instant::now()).await {
-            Ok(settled) => tracing::info!(job = %id, after = %after.job, state = %settled.head.state, "settled"),
-            Err(StepError::Store(error)) if error.is_retryable() => return Err(error),
-            // Another worker's settler was faster, or it is gone.
-            Err(error) => tracing::debug!(job = %id, %error, "not settled"),
-        }
-        Ok(())
     }
+}
+
+async fn settle(store: Arc<dyn Store>, options: Arc<WorkerOptions>, job: Job) -> Result<(), StoreError> {
+    let Some(after) = job.request.after.clone().filter(|_| job.head.state == State::Waiting) else {
+        return Ok(());
+    };
+    let found = store.load(&after.job).await?;
+    let dependency = found.as_ref().map(|found| found.head.state);
+    if dependency.is_some_and(|state| !state.is_terminal()) {
+        return Ok(());
+    }
+    let manifest = found.and_then(|found| found.head.result?.get("manifest").cloned());
+    let result = manifest.map(|manifest| doc! { "manifest": manifest });
+    let id = job.id().clone();
+    match step(&store, job, &Command::Settle { dependency, result }, &options.name, Instant::now()).await {
+        Ok(settled) => tracing::info!(job = %id, after = %after.job, state = %settled.head.state, "settled"),
+        Err(StepError::Store(error)) if error.is_retryable() => return Err(error),
+        // Another worker's settler was faster, or it is gone.
+        Err(error) => tracing::debug!(job = %id, %error, "not settled"),
+    }
+    Ok(())
 }

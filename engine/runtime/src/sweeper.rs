@@ -21,7 +21,17 @@ pub async fn sweep(store: &Arc<dyn Store>, by: &str) -> Vec<Job> {
     let mut ended = Vec::new();
     for job in lost {
         let id = job.id().clone();
-        match step(store, job, &Command::Expire, by, Instant::now()).await {
+        // A task of its own: whatever is wrong with one job costs the others nothing.
+        let (own, name) = (Arc::clone(store), by.to_owned());
+        let ending = async move { step(&own, job, &Command::Expire, &name, Instant::now()).await };
+        let ended_now = match tokio::spawn(ending).await {
+            Ok(ended_now) => ended_now,
+            Err(broken) => {
+                tracing::error!(job = %id, %broken, "passed over: ending it broke off");
+                continue;
+            }
+        };
+        match ended_now {
             Ok(job) => {
                 tracing::warn!(job = %id, state = %job.head.state, "its worker was lost, and no attempt is left");
                 ended.push(job);

@@ -27,8 +27,9 @@ pub async fn announce(
         problems: options.problems.sentences(),
         seen_at: None,
     };
-    if let Err(error) = store.announce(&card).await {
-        tracing::warn!(%error, "not announced");
+    match store.announce(&card).await {
+        Ok(()) => drop(options.problems.clear("announcement")),
+        Err(error) => tracing::warn!(%error, "not announced"),
     }
     let within = Duration::from_millis(options.announce_ms) * CARDS_KEPT;
     store.workers(within).await.map_err(|error| tracing::warn!(%error, "the registry can't be read")).ok()
@@ -47,12 +48,22 @@ async fn clock_skew_ms(store: &dyn Store, now: fn() -> DateTime) -> Option<i64> 
     Some(asked + (answered - asked) / 2 - theirs)
 }
 
-/// Forgets jobs that ended long ago, where the options say so.
-pub async fn forget(store: Arc<dyn Store>, options: Arc<WorkerOptions>) {
-    if let Some(keep) = options.retention {
-        let forgotten = forget_old(&store, keep).await;
-        if forgotten > 0 {
-            tracing::info!(jobs = forgotten, "old jobs forgotten");
+/// Forgets jobs that ended long ago, where the options say so; beside the worker, which looks again in an hour.
+pub fn forget(store: Arc<dyn Store>, options: Arc<WorkerOptions>) {
+    let Some(keep) = options.retention else { return };
+    let forgetting = tokio::spawn(async move { forget_old(&store, keep).await });
+    tokio::spawn(async move {
+        match forgetting.await {
+            Ok(forgotten) => {
+                options.problems.clear("retention");
+                if forgotten > 0 {
+                    tracing::info!(jobs = forgotten, "old jobs forgotten");
+                }
+            }
+            Err(broken) => {
+                tracing::error!(%broken, "forgetting old jobs broke off, which is a defect: tried again in an hour");
+                options.problems.set("retention", "forgetting old jobs broke off, which is a defect: see the log");
+            }
         }
-    }
+    });
 }

@@ -21,7 +21,7 @@ use crate::{
     upkeep,
     worker::turns::Later,
 };
-use lucid_ports::{Birth, Feed, Handler, Reach, Store, StoreError, Wake, WorkerCard};
+use lucid_ports::{Birth, Feed, Handler, Reach, Store, StoreError, Wake, WorkerCard, watched};
 use lucid_schemas::{JobId, Kind, State};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -134,7 +134,7 @@ impl Worker {
         reach.kinds = Kind::ALL.into_iter().filter(|kind| handlers.contains_key(kind)).collect();
         let (stop, metrics, options) = (CancellationToken::new(), Arc::<Metrics>::default(), Arc::new(options));
         let gate = Gate::new(Arc::clone(&store), Arc::clone(&options), reach);
-        let settler = Settler::new(Arc::clone(&store), feed.subscribe(), options.name.clone(), stop.child_token());
+        let settler = settle(Arc::clone(&store), feed, Arc::clone(&options), stop.child_token());
         let now = Instant::now();
         let worker = Self {
             // Before the first look, so that nothing falls between the two.
@@ -151,7 +151,7 @@ impl Worker {
             looks: JoinSet::new(),
             registry: JoinSet::new(),
             pauses: JoinSet::new(),
-            settler: tokio::spawn(settler.run()),
+            settler,
             left: false,
             asks_due: true,
             promising: true,
@@ -223,7 +223,7 @@ impl Worker {
         }
         if now >= self.next_forget {
             self.next_forget = now + FORGET_EVERY;
-            tokio::spawn(upkeep::forget(Arc::clone(&self.store), Arc::clone(&self.options)));
+            upkeep::forget(Arc::clone(&self.store), Arc::clone(&self.options));
         }
         if now >= self.next_look && self.looks.is_empty() {
             self.metrics.polls.count();
@@ -259,7 +259,7 @@ impl Worker {
             if state.is_some_and(State::is_terminal) {
                 self.slots_freed();
             }
-        } else if kind_of(&id).is_some_and(|kind| !self.handlers.contains_key(&kind)) {
+        } else if kind_of(&id).is_none_or(|kind| !self.handlers.contains_key(&kind)) {
             self.metrics.wakes_of_other_kinds.count();
         } else if self.seats.room() == 0 {
             self.metrics.wakes_without_room.count();
@@ -313,8 +313,13 @@ impl Worker {
     }
 
     fn learn(&mut self, cards: Result<Option<Vec<WorkerCard>>, JoinError>) {
-        if let Ok(Some(cards)) = cards {
-            self.fleet.learn(cards);
+        match cards {
+            Ok(Some(cards)) => self.fleet.learn(cards),
+            Ok(None) => {}
+            Err(broken) => {
+                tracing::error!(%broken, "an announcement broke off, which is a defect: the next one follows");
+                self.options.problems.set("announcement", "its announcement broke off, which is a defect: see the log");
+            }
         }
     }
 
@@ -338,6 +343,19 @@ impl Worker {
             tracing::warn!(%error, "still listed among the workers");
         }
     }
+}
+
+/// The settler, under watch.
+fn settle(
+    store: Arc<dyn Store>,
+    feed: &dyn Feed,
+    options: Arc<WorkerOptions>,
+    stop: CancellationToken,
+) -> JoinHandle<()> {
+    let (wakes, problems, own) = (feed.subscribe(), options.problems.clone(), stop.clone());
+    tokio::spawn(watched("settler", problems, stop, move || {
+        Settler::new(Arc::clone(&store), wakes.resubscribe(), Arc::clone(&options), own.clone()).run()
+    }))
 }
 
 /// The next wake-up; none ever where the feed has ended.

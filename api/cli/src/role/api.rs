@@ -1,6 +1,6 @@
 //! `lucid-ops api`: the HTTP API over the store.
 
-use super::{backup_schedule, check_listen, connect, node};
+use super::{backup_schedule, check_listen, connect, node, upkeep::Upkeep};
 use crate::{args::ApiArgs, exit::Exit, output, secrets::mongodb_uri, shutdown::Shutdown, token};
 use lucid_http::{ApiOptions, ApiState, Streams};
 use lucid_mongo::Connection;
@@ -31,12 +31,14 @@ pub async fn run(args: ApiArgs) -> Result<(), Exit> {
     // For scripts that let the system choose the port.
     output::announce(format_args!("listening on http://{}", listener.local_addr().map_err(Exit::failed)?));
     let stop = CancellationToken::new();
+    let upkeep = Upkeep::start(&connection, Vec::new(), wanted);
     let mut served = tokio::spawn(serve(connection, options, listener, stop.clone()));
     let ended_early = tokio::select! {
         () = shutdown.came() => None,
         ended = &mut served => Some(ended),
     };
     stop.cancel();
+    upkeep.stop().await.map_err(Exit::failed)?;
     match ended_early {
         Some(ended) => ended,
         None => served.await,
@@ -70,6 +72,7 @@ pub(super) async fn serve(
         history: history.clone(),
         catalog: connection.catalog(),
         streams: Streams::default(),
+        problems: connection.problems(),
         options,
     };
     let address = listener.local_addr().map_err(Exit::failed)?;

@@ -100,9 +100,9 @@ impl Wanted {
     ///
     /// # Errors
     /// Where the store can't be reached.
-    pub async fn keep(self, schedules: &dyn ScheduleStore, node: &str) -> Result<(), Exit> {
-        for (name, terms) in self.schedules {
-            keep(schedules, &name, node, |before| match before {
+    pub async fn keep(&self, schedules: &dyn ScheduleStore, node: &str) -> Result<(), Exit> {
+        for (name, terms) in &self.schedules {
+            keep(schedules, name, node, |before| match before {
                 None => Some(terms.clone()),
                 Some(Terms { paused, missed, missed_limit, overlap, max_attempts, .. }) => {
                     let (paused, missed, missed_limit) = (*paused, *missed, *missed_limit);

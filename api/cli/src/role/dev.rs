@@ -2,7 +2,9 @@
 
 use super::{
     api, backup_schedule, node,
+    upkeep::Upkeep,
     worker::{self, Manners},
+    worker_name,
 };
 use crate::{
     args::DevArgs,
@@ -90,14 +92,16 @@ async fn serve(
     let connection = super::connect(&deployment.uri(), DEFAULT_OPS_DATABASE, None).await?;
     let wanted = backup_schedule::read(&args.backups, DEFAULT_OPS_DATABASE)?;
     wanted.keep(&*connection.store(), &node()).await?;
-    let options = WorkerOptions::new(format!("{}/{}", node(), std::process::id())).with_lease_ms(args.lease_ms);
-    let scheduling = SchedulerOptions::new(&options.name);
+    let problems = connection.problems();
+    let options = WorkerOptions { problems, ..WorkerOptions::new(worker_name()).with_lease_ms(args.lease_ms) };
+    let scheduling = SchedulerOptions { problems: connection.problems(), ..SchedulerOptions::new(&options.name) };
     let token = dir.join("token");
     let secret = token::keep(&token)?;
     // The port first: a worker that has just claimed is not to be stopped because it is taken.
     let listener = api::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, args.api_port)))?;
     let (labels, manners) = (Vec::new(), Manners::default());
     let worker = worker::start(&connection, DEFAULT_OPS_DATABASE, &named, labels, manners, options, scheduling).await?;
+    let upkeep = Upkeep::start(&connection, worker.repositories.clone(), wanted);
     let address = listener.local_addr().map_err(Exit::failed)?;
     let stop = CancellationToken::new();
     let api_options = ApiOptions {
@@ -120,6 +124,7 @@ async fn serve(
         None => served.await,
     };
     worker.stop().await?;
+    upkeep.stop().await.map_err(Exit::failed)?;
     api_ended.map_err(Exit::failed)?
 }
 

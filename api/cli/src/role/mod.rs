@@ -4,6 +4,7 @@ pub mod api;
 mod backup_schedule;
 pub mod dev;
 mod priority;
+mod upkeep;
 pub mod worker;
 
 use crate::exit::{Exit, UNREACHABLE};
@@ -21,10 +22,20 @@ pub fn node() -> String {
         .unwrap_or_else(|| "localhost".into())
 }
 
+/// A name for a worker of this process: after the node, and its own even where all hosts and processes are named alike, as in
+/// containers.
+fn worker_name() -> String {
+    let chance = uuid::Uuid::new_v4().simple().to_string();
+    format!("{}/{}-{}", node(), std::process::id(), &chance[..6])
+}
+
 /// Connects and prepares the engine's own database.
 async fn connect(uri: &str, ops_database: &str, replica_set: Option<&str>) -> Result<Connection, Exit> {
     let connection = establish(uri, ops_database, replica_set).await?;
     connection.set_up().await.map_err(Exit::failed)?;
+    for problem in connection.problems().sentences() {
+        tracing::warn!("{problem}");
+    }
     Ok(connection)
 }
 

@@ -1,6 +1,6 @@
 //! `lucid-ops worker`: handlers, repositories and the store, under one worker.
 
-use super::{backup_schedule, bind, connect, node, priority};
+use super::{backup_schedule, bind, connect, node, priority, upkeep::Upkeep, worker_name};
 use crate::{
     args::{Member, WorkerArgs},
     exit::Exit,
@@ -31,10 +31,15 @@ pub async fn run(args: WorkerArgs) -> Result<(), Exit> {
     let options = WorkerOptions {
         slots: usize::from(args.slots),
         retention: retention(args.job_retention_days),
-        ..WorkerOptions::new(format!("{}/{}", node(), std::process::id())).with_lease_ms(args.lease_ms)
+        problems: connection.problems(),
+        ..WorkerOptions::new(worker_name()).with_lease_ms(args.lease_ms)
     };
     let name = options.name.clone();
-    let scheduling = SchedulerOptions { skew_limit_ms: args.skew_limit_ms.into(), ..SchedulerOptions::new(&name) };
+    let scheduling = SchedulerOptions {
+        skew_limit_ms: args.skew_limit_ms.into(),
+        problems: connection.problems(),
+        ..SchedulerOptions::new(&name)
+    };
     let read_from = match args.read_from {
         Member::Primary => ReadFrom::Primary,
         Member::Secondary => ReadFrom::Secondary,
@@ -48,9 +53,13 @@ pub async fn run(args: WorkerArgs) -> Result<(), Exit> {
     let secrets = named.secrets.iter().chain(&args.mongo.mongodb_uri_file).cloned().collect();
     tokio::spawn(secrets::watch(secrets, options.problems.clone()));
     let mut worker = start(&connection, &ops, &named, args.labels, manners, options, scheduling).await?;
+    let upkeep = Upkeep::start(&connection, worker.repositories.clone(), wanted);
     output::announce(format_args!("worker {name} is ready"));
     tokio::select! {
-        () = shutdown.came() => worker.stop().await,
+        () = shutdown.came() => {
+            let stopped = worker.stop().await;
+            upkeep.stop().await.map_err(Exit::failed).and(stopped)
+        }
         broken = worker.worker.ended() => Err(Exit::failed(format!("the worker broke off, which is a defect: {broken:?}"))),
     }
 }
@@ -69,6 +78,8 @@ pub(super) struct Manners {
 /// A worker with all that it holds.
 pub(super) struct Running {
     worker: WorkerHandle,
+    /// Those that it has opened.
+    pub(super) repositories: Vec<RepositoryName>,
     scheduler: SchedulerHandle,
     feed: Arc<lucid_mongo::MongoFeed>,
 }
@@ -109,12 +120,12 @@ pub(super) async fn start(
         pace: manners.pace,
         problems: options.problems.clone(),
     };
-    let reach = Reach { repositories: reached, labels, ..Reach::default() };
+    let reach = Reach { repositories: reached.clone(), labels, ..Reach::default() };
     let feed = connection.feed().await.map_err(Exit::failed)?;
     let handlers = registry(&Arc::new(environment), &store);
     let worker = Worker::start(Arc::clone(&store), &*feed, handlers, reach, options).map_err(Exit::usage)?;
     let scheduler = Scheduler::start(store, connection.store(), scheduling);
-    Ok(Running { worker, scheduler, feed })
+    Ok(Running { worker, repositories: reached, scheduler, feed })
 }
 
 /// Makes this cluster the one that prunes its repositories, where no other one does. Nothing that a worker needs: one that can't say

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use lucid_client::Client;
 use lucid_http::{ApiOptions, ApiState, Streams, Token, serve};
-use lucid_ports::{Catalog, Store, StoreError, memory::MemoryStore};
+use lucid_ports::{Catalog, Problems, Store, StoreError, memory::MemoryStore};
 use lucid_schemas::{
     RepositoryName,
     http::{BackupBody, ScheduleBody},
@@ -118,6 +118,7 @@ async fn begin(listener: TcpListener) {
         history: store,
         catalog: Arc::new(OneDatabase),
         streams: Streams::default(),
+        problems: Problems::default(),
         options: ApiOptions::new("here".into(), "lucid_ops".into(), token),
     };
     listener.set_nonblocking(true).expect("as servers want it");

@@ -3,6 +3,7 @@
 use crate::world::{World, failure};
 use lucid_core::Command;
 use lucid_http::ApiState;
+use lucid_ports::Store;
 use serde_json::json;
 
 fn claim() -> Command {
@@ -93,4 +94,36 @@ async fn a_blocked_job_goes_on_when_an_operator_says_so() {
     assert!(blocked["waiting_for"].as_str().expect("a hint").contains(&format!("jobs resume {id}")));
     let reply = world.post_text(&resume, "").await;
     assert_eq!((reply.status, reply.body["state"].as_str()), (202, Some("committing")));
+}
+
+#[actix_web::test]
+async fn what_waited_for_a_backup_is_asked_for_again_as_it_would_be_now() {
+    let world = World::new().await;
+    world.store.bind_repository(&crate::world::repository("offsite")).await.expect("bound");
+    let asks = [("/verify", json!({})), ("/copy", json!({ "to": "offsite" }))];
+    for (path, mut body) in asks {
+        let backup = world.backup().await;
+        body["backup"] = json!(backup);
+        let waiting = world.post(path, &body).await.id();
+        let ended = world.delete(&format!("/jobs/{waiting}")).await;
+        assert_eq!(ended.body["state"], "canceled", "{}", ended.body);
+        let early = world.post_text(&format!("/jobs/{waiting}/retry"), "").await;
+        assert_eq!((early.status, &early.body["after"]), (202, &json!(backup)), "{}", early.body);
+        world.succeed(&backup).await;
+        let late = world.post_text(&format!("/jobs/{waiting}/retry"), "").await;
+        assert_eq!((late.status, late.body["state"].as_str()), (202, Some("queued")), "{}", late.body);
+        assert!(late.body["spec"]["manifest"]["key"].is_string(), "{}", late.body);
+    }
+}
+
+#[actix_web::test]
+async fn a_key_of_a_request_is_none_of_a_schedule() {
+    let world = World::new().await;
+    let body = json!({ "database": "lucid", "job": { "unique_key": "schedule/nightly" } });
+    let id = world.post("/backup", &body).await.id();
+    let stored = world.store.twin.document(&id).expect("stored");
+    assert_eq!(stored.get_str("unique_key").ok(), Some("user/schedule/nightly"));
+    let twice = world.post("/backup", &body).await;
+    assert_eq!(twice.status, 409);
+    assert!(twice.body["detail"].as_str().is_some_and(|said| said.contains("'schedule/nightly'")), "{}", twice.body);
 }

@@ -58,3 +58,17 @@ async fn a_service_without_its_store_is_down() {
     assert_eq!((reply.status, reply.body["status"].as_str()), (503, Some("down")));
     assert!(problems(&reply.body).contains("no primary"));
 }
+
+#[actix_web::test]
+async fn a_held_job_without_a_live_worker_is_named() {
+    let world = World::new().await;
+    let id = world.backup().await;
+    world.claim(&id).await;
+    assert!(!problems(&world.get("/health").await.body).contains("isn't alive"), "it may not have said so yet");
+    world.store.twin.advance(std::time::Duration::from_secs(20));
+    let body = world.get("/health").await.body;
+    assert!(problems(&body).contains(&format!("{id} is running and held by ")), "{body}");
+    world.state.problems.set("index", "the index 'unique_key' is missing");
+    let body = world.get("/health").await.body;
+    assert!(problems(&body).contains("the index 'unique_key' is missing"), "{body}");
+}

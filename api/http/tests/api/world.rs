@@ -8,7 +8,7 @@ use actix_web::{
 };
 use lucid_core::Command;
 use lucid_http::{ApiOptions, ApiState, Streams, Token, configure};
-use lucid_ports::{JobFilter, Reach, Store, WorkerCard};
+use lucid_ports::{JobFilter, Problems, Reach, Store, WorkerCard};
 use lucid_schemas::{EventBody, JobId, Kind, RepositoryName};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -64,6 +64,7 @@ impl World {
         );
         let token = Token::new(Zeroizing::new(TOKEN.into()), "/run/lucid-ops/token".into());
         let state = ApiState {
+            problems: Problems::default(),
             store: store.clone(),
             archive: store.clone(),
             schedules: store.clone(),

@@ -7,11 +7,10 @@ use lucid_schemas::{EventBody, Failure, Job, State};
 pub(super) fn claim(job: &Job, worker: &str, lease_ms: i64, slots: &[String]) -> Result<Decision, Refusal> {
     let head = &job.head;
     let guards = match head.state {
-        State::Queued => vec![Guard::Due],
+        State::Committing if job.lease.is_some() => vec![Guard::LeaseOver],
         // A holder that lives renews its lease; where it has ended, the holder is lost, whatever else a clock says.
         State::Running | State::Canceling => vec![Guard::LeaseOver],
-        State::Committing if job.lease.is_some() => vec![Guard::LeaseOver],
-        State::Committing => vec![Guard::Due],
+        State::Queued | State::Committing => vec![Guard::Due],
         State::Waiting | State::Blocked => return Err(wrong_state(head.state, "claim")),
         State::Succeeded | State::Failed | State::Canceled => {
             return Err(Refusal::AlreadyEnded { state: head.state });

@@ -258,7 +258,7 @@ fn failures_have_a_number_or_the_time_of_their_kind() {
         for attempt in 1..=last {
             job = perform(&job, &commands_on(&job, 0)[0], "w").expect("claimed");
             let over = transition(&job, &fail(attempt.into(), true), "w", "write").expect("lawful");
-            let late = patient && attempt > 5;
+            let late = patient && attempt >= 5;
             assert_eq!(over.head.state == State::Failed, late || attempt == MAX_ATTEMPTS && !patient, "{attempt}");
             let more = transition(&job, &fail(attempt.into(), false), "w", "write").expect("lawful");
             assert_eq!(late, matches!(more.guards[..], [crate::Guard::Before(_)]), "{attempt}");

@@ -52,7 +52,7 @@ fn birth(chance: &mut Chance, write: &str) -> Enqueue {
     asked.requested_by = chance.of(&WORDS).into();
     asked.max_attempts = chance.of(&[1, 2, 5]);
     asked.requires.labels = if chance.one_in(2) { vec![] } else { vec![chance.of(&WORDS).into()] };
-    asked.unique_key = chance.one_in(3).then(|| format!("{write}-$key"));
+    asked.unique_key = chance.one_in(3).then(|| format!("user/{write}-$key"));
     Enqueue { delay_ms: chance.of(&TIMES_MS), write: write.into(), ..enqueue(asked) }
 }
 

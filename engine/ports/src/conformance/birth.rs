@@ -9,7 +9,7 @@ pub(super) async fn a_job_reads_back_as_it_was_asked_for(bench: Bench) {
     for kind in Kind::ALL {
         let mut asked = request(kind);
         asked.priority = 7;
-        asked.unique_key = Some(name("key"));
+        asked.unique_key = Some(name("user/key"));
         asked.requires.labels = vec!["nvme".into(), "rack-2".into()];
         let enqueue = Enqueue { delay_ms: LONG_MS, ..enqueue(asked.clone()) };
         let job = bench.put(&enqueue).await;
@@ -48,7 +48,7 @@ pub(super) async fn a_taken_id_is_refused(bench: Bench) {
 pub(super) async fn a_unique_key_is_held_by_one_open_job(bench: Bench) {
     let with_key = |key: &str| {
         let mut request = request(Kind::Backup);
-        request.unique_key = Some(key.into());
+        request.unique_key = Some(format!("user/{key}"));
         enqueue(request)
     };
     let first = bench.put(&with_key("backup:lucid")).await;
@@ -59,7 +59,7 @@ pub(super) async fn a_unique_key_is_held_by_one_open_job(bench: Bench) {
         let second = with_key("backup:lucid");
         match bench.store.enqueue(&second).await {
             Err(StoreError::NotUnique { key, open }) => {
-                assert_eq!((key.as_str(), &open), ("backup:lucid", first.id()), "{what}");
+                assert_eq!((key.as_str(), &open), ("user/backup:lucid", first.id()), "{what}");
             }
             answer => panic!("{what}: {answer:?}"),
         }

@@ -35,7 +35,7 @@ pub(super) async fn many_jobs_are_born_as_single_ones_are(bench: Bench) {
 }
 
 pub(super) async fn each_of_many_is_refused_for_itself(bench: Bench) {
-    let key = name("key");
+    let key = name("user/key");
     let keyed = || enqueue(Request { unique_key: Some(key.clone()), ..request(Kind::Backup) });
     let (holder, taken) = (bench.put(&keyed()).await, bench.queued().await);
     let before = bench.make(&taken, &claim("w", LONG_MS), "w").await;

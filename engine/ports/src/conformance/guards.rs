@@ -68,8 +68,9 @@ pub(super) async fn a_released_commit_waits_and_has_no_lease(bench: Bench) {
 pub(super) async fn what_is_held_is_judged_by_its_lease_alone(bench: Bench) {
     let commit = Command::Commit { epoch: 1, fact: EventBody::CommitStarted {} };
     for command in [None, Some(Command::RequestCancel), Some(commit)] {
-        let mut claimed = prepared(&bench.queued().await, &claim("w", OVER_MS), "w");
-        claimed.head.run_at = Stamp::NOW.plus(LONG_MS);
+        let later = Enqueue { delay_ms: LONG_MS, ..enqueue(request(Kind::Backup)) };
+        let mut claimed = prepared(&bench.put(&later).await, &claim("w", OVER_MS), "w");
+        claimed.guards.clear();
         let Ok(Outcome::Won(held)) = bench.store.apply(&claimed).await else { panic!("{claimed:?} lost") };
         let mut held = *held;
         if let Some(command) = command {

@@ -30,7 +30,7 @@ pub(super) async fn requests_are_stored_literally(bench: Bench) {
     for word in WORDS {
         let mut asked = request(Kind::Backup);
         asked.requested_by = word.into();
-        asked.unique_key = Some(word.into());
+        asked.unique_key = Some(format!("user/{word}"));
         asked.requires.repository = Some(repository(word));
         asked.requires.labels = vec![word.into()];
         if let Spec::Backup(spec) = &mut asked.spec {

@@ -78,7 +78,7 @@ pub(super) async fn one_of_many_equal_writes_makes_the_job(bench: Bench) {
 pub(super) async fn one_of_many_equal_keys_makes_the_job(bench: Bench) {
     let tasks = (0..MANY).map(|_| {
         let mut asked = request(Kind::Backup);
-        asked.unique_key = Some("one".into());
+        asked.unique_key = Some("user/one".into());
         let (store, asked) = (bench.store.clone(), enqueue(asked));
         tokio::spawn(async move { store.enqueue(&asked).await })
     });

@@ -7,7 +7,10 @@ use lucid_ports::{
     Enqueue, ScheduleStore, Store, StoreError,
     schedules::{Advance, Look},
 };
-use lucid_schemas::{RepositoryName, Schedule, schedule::Outcome};
+use lucid_schemas::{
+    RepositoryName, Schedule,
+    schedule::{Missed, Outcome},
+};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -26,6 +29,15 @@ impl Pass {
     pub fn failed(problem: String) -> Self {
         Self { status: SchedulerStatus::default(), problems: [problem].into(), due_in: Some(RETRY_AFTER) }
     }
+}
+
+/// How far the due occurrences of a schedule were dealt with.
+enum Settled {
+    All,
+    /// The next one waits until the job of the one before has ended.
+    Waits,
+    /// The schedule was edited, or the plan has grown old.
+    Outdated,
 }
 
 /// A pass under way.
@@ -78,16 +90,16 @@ pub(super) async fn pass(
 impl Work {
     /// Deals with every due occurrence; says when the next one comes.
     async fn deal_with(&mut self, found: &[Schedule]) -> Result<Option<Duration>, StoreError> {
-        let mut soonest: Option<DateTime> = None;
+        let (mut soonest, mut waits): (Option<DateTime>, bool) = (None, false);
         for schedule in found {
             self.problems.extend(schedule.problem(self.now));
             let Ok(calendar) = schedule.terms.calendar() else { continue };
             let Schedule { terms, high_water, .. } = schedule;
             let due = due(&calendar, terms, *high_water, self.now, self.options.grace_ms);
             match self.settle(schedule, &due).await {
-                Ok(true) => {}
-                // Edited or grown old meanwhile.
-                Ok(false) => return Ok(Some(Duration::ZERO)),
+                Ok(Settled::All) => {}
+                Ok(Settled::Waits) => waits = true,
+                Ok(Settled::Outdated) => return Ok(Some(Duration::ZERO)),
                 Err(error) if error.is_retryable() => return Err(error),
                 // What is wrong with one schedule must not hold up the others.
                 Err(error) => drop(self.problems.insert(format!("the schedule '{}': {error}", schedule.name))),
@@ -95,14 +107,15 @@ impl Work {
             let next = next_due(&calendar, terms, *high_water, self.now);
             soonest = soonest.into_iter().chain(next).min();
         }
-        Ok(soonest.map(|next| {
+        let next = soonest.map(|next| {
             let in_ms = next.timestamp_millis() - self.now.timestamp_millis();
             Duration::from_millis(u64::try_from(in_ms).unwrap_or(0)).saturating_sub(self.begun.elapsed())
-        }))
+        });
+        Ok(next.into_iter().chain(waits.then_some(RETRY_AFTER)).min())
     }
 
-    /// Deals with the due occurrences of a schedule; false where the plan doesn't hold any more.
-    async fn settle(&mut self, schedule: &Schedule, due: &[Occurrence]) -> Result<bool, StoreError> {
+    /// Deals with the due occurrences of a schedule.
+    async fn settle(&mut self, schedule: &Schedule, due: &[Occurrence]) -> Result<Settled, StoreError> {
         let mut mark = schedule.high_water;
         for Occurrence { planned_at, verdict, passes_over } in due {
             // Others are at work on the same.
@@ -111,13 +124,17 @@ impl Work {
             }
             // A process that was stopped for an hour must not go by what it knew before.
             if self.begun.elapsed() > Duration::from_millis(self.options.plan_age_ms) {
-                return Ok(false);
+                return Ok(Settled::Outdated);
             }
             if *passes_over {
                 tracing::warn!(schedule = schedule.name, since = text(mark), "missed occurrences are passed over");
             }
             let outcome = match verdict {
-                Verdict::Run => self.run(schedule, *planned_at).await?,
+                Verdict::Run => match self.run(schedule, *planned_at).await? {
+                    Some(outcome) => outcome,
+                    // Those that follow wait, too.
+                    None => return Ok(Settled::Waits),
+                },
                 Verdict::LeaveOut => left_out(*planned_at, "it was missed, and the policy is to skip".into()),
             };
             match &outcome {
@@ -132,25 +149,27 @@ impl Work {
             let advance = Advance { name, created_at, version, from: mark, outcome };
             match self.schedules.advance_schedule(&advance).await? {
                 Some(now) if (now.version, now.created_at) == (version, created_at) => mark = now.high_water,
-                _ => return Ok(false),
+                _ => return Ok(Settled::Outdated),
             }
         }
-        Ok(true)
+        Ok(Settled::All)
     }
 
-    /// Makes the job of an occurrence, whoever else does so, too.
-    async fn run(&mut self, schedule: &Schedule, planned_at: DateTime) -> Result<Outcome, StoreError> {
+    /// Makes the job of an occurrence, whoever else does so, too; `None` where it has to wait for the one before.
+    async fn run(&mut self, schedule: &Schedule, planned_at: DateTime) -> Result<Option<Outcome>, StoreError> {
         let name = &schedule.terms.repository;
         let Some(repository) = self.repository(name).await? else {
-            return Ok(left_out(planned_at, format!("no worker has made the repository '{name}' known yet")));
+            return Ok(Some(left_out(planned_at, format!("no worker has made the repository '{name}' known yet"))));
         };
         let id = schedule.occurrence_id(planned_at);
         let write = format!("{}:{id}", schedule.signature());
         let request = schedule.request(id, schedule.signature(), repository);
         match self.store.enqueue(&Enqueue { request, delay_ms: 0, write }).await {
-            Ok(job) => Ok(Outcome { planned_at, job: Some(job.id().clone()), skipped: None }),
+            Ok(job) => Ok(Some(Outcome { planned_at, job: Some(job.id().clone()), skipped: None })),
+            // Where none is to be left out, it has its turn once that one has ended.
+            Err(StoreError::NotUnique { .. }) if schedule.terms.missed == Missed::All => Ok(None),
             Err(StoreError::NotUnique { open, .. }) => {
-                Ok(left_out(planned_at, format!("the job {open} was still open")))
+                Ok(Some(left_out(planned_at, format!("the job {open} was still open"))))
             }
             Err(error) => Err(error),
         }

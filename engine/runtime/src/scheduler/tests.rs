@@ -3,6 +3,7 @@
 use super::{Scheduler, SchedulerHandle, SchedulerOptions};
 use async_trait::async_trait;
 use bson::DateTime;
+use lucid_core::{Command, transition};
 use lucid_ports::{
     Enqueue, JobFilter, ScheduleStore, Store, StoreError,
     memory::MemoryStore,
@@ -248,6 +249,24 @@ async fn an_open_job_keeps_the_next_one_away_where_that_is_wanted() {
     world.edit(Mark::Keep, |terms| terms.overlap = Overlap::Allow).await;
     sleep(10 * MINUTE).await;
     assert_eq!(world.made().await, ["1010", "1040"]);
+    scheduler.stop().await.expect("stopped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn missed_ones_that_may_not_overlap_wait_for_each_other() {
+    let world = World::new().await;
+    world.schedule(Missed::All, Overlap::Skip).await;
+    sleep(31 * MINUTE).await;
+    let scheduler = world.scheduler("s");
+    for made in 1..=3 {
+        sleep(MINUTE / 2).await;
+        let jobs = world.jobs().await;
+        assert_eq!(jobs.len(), made, "one after the other");
+        let open = jobs.iter().find(|job| !job.head.state.is_terminal()).expect("one is open");
+        let end = transition(open, &Command::RequestCancel, "test", &format!("end {made}")).expect("lawful");
+        world.twin.apply(&end).await.expect("ended");
+    }
+    assert_eq!(world.made().await, ["1410", "1420", "1430"]);
     scheduler.stop().await.expect("stopped");
 }
 
