@@ -24,11 +24,13 @@ async fn claimable(bench: &Bench, reach: &Reach) -> Vec<JobId> {
 }
 
 pub(super) async fn claimable_is_what_is_due_best_first(bench: Bench) {
+    // A step of priority is ten minutes.
+    let an_hour_ago_ms = 12 * OVER_MS;
     let plain = put(&bench, 0, |_| ()).await;
-    let older = put(&bench, OVER_MS, |_| ()).await;
+    let older = put(&bench, an_hour_ago_ms, |_| ()).await;
     let urgent = put(&bench, 0, |asked| asked.priority = 3).await;
     // Lower, but due for so long that it has its turn.
-    let idle = put(&bench, OVER_MS, |asked| asked.priority = -1).await;
+    let idle = put(&bench, an_hour_ago_ms, |asked| asked.priority = -1).await;
     let idler = put(&bench, 0, |asked| asked.priority = -1).await;
     put(&bench, LONG_MS, |asked| asked.priority = 9).await;
     bench.running(LONG_MS).await;
