@@ -266,7 +266,7 @@ async fn missed_ones_that_may_not_overlap_wait_for_each_other() {
         let end = transition(open, &Command::RequestCancel, "test", &format!("end {made}")).expect("lawful");
         world.twin.apply(&end).await.expect("ended");
     }
-    assert_eq!(world.made().await, ["1410", "1420", "1430"]);
+    assert_eq!(world.made().await, ["1010", "1020", "1030"]);
     scheduler.stop().await.expect("stopped");
 }
 
