@@ -5,7 +5,7 @@
 use std::env;
 use std::ops::Range;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,10 +19,12 @@ use object_store::{
     BackoffConfig, Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, RetryConfig, WriteMultipart,
 };
 
+use crate::config::CONFIG;
+use crate::limits::UNSEALED_BYTES;
 use crate::location::Service;
 use crate::partial::PartialConnector;
 use crate::settings::StorageSettings;
-use crate::storage::Storage;
+use crate::storage::{Elsewhere, Storage};
 
 /// Larger objects are written in parts: an index or a list of a large repository, but no ordinary pack.
 const ONE_PUT_BYTES: u64 = 32 << 20;
@@ -35,6 +37,8 @@ const CONNECT: &str = "10 seconds";
 pub(crate) struct BucketStorage {
     bucket: Arc<dyn ObjectStore>,
     prefix: String,
+    /// The config that must lie in it, once it is known.
+    config: OnceLock<Bytes>,
 }
 
 impl BucketStorage {
@@ -67,7 +71,7 @@ impl BucketStorage {
                 Arc::new(builder.build().map_err(said)?)
             }
         };
-        Ok(Self { bucket, prefix: prefix.into() })
+        Ok(Self { bucket, prefix: prefix.into(), config: OnceLock::new() })
     }
 
     /// Names of what lies right under the prefix: objects, and folders as far as a bucket has them.
@@ -146,6 +150,23 @@ fn retries() -> RetryConfig {
 
 #[async_trait]
 impl Storage for BucketStorage {
+    fn anchor(&self, config: &Bytes) {
+        // Whoever was first has opened the same one.
+        let _ = self.config.set(config.clone());
+    }
+
+    async fn ensure_here(&self) -> Result<(), Error> {
+        let Some(expected) = self.config.get() else { return Ok(()) };
+        let found = match self.bucket.get(&self.path(CONFIG)).await {
+            Err(Error::NotFound { .. }) => None,
+            // No config is as large: its bytes aren't asked for.
+            Ok(found) if found.meta.size > UNSEALED_BYTES => Some(Bytes::new()),
+            found => Some(found?.bytes().await?),
+        };
+        Elsewhere::compare(expected, found)
+            .map_err(|elsewhere| Error::Generic { store: "bucket", source: elsewhere.into() })
+    }
+
     async fn create(&self, name: &str, parts: &[Bytes]) -> Result<(), Error> {
         self.put(name, parts, PutMode::Create).await
     }

@@ -158,5 +158,5 @@ impl fmt::Debug for CollectionWriter {
 }
 
 fn interrupted() -> RepositoryError {
-    RepositoryError::WriterFailed { reason: "a push was interrupted or failed".into(), retryable: true }
+    RepositoryError::WriterFailed { reason: "a push was interrupted or failed".into(), retryable: true, away: false }
 }

@@ -37,6 +37,25 @@ pub enum RepositoryError {
         /// Where we looked.
         location: String,
     },
+    /// A repository that is in use isn't where it was opened, and nothing else is: its disk isn't mounted, or its folder was moved.
+    #[error(
+        "{location} isn't there any more: it held a repository, and now there is no config; whatever needs it waits. Mount its disk again, \
+         or put the folder back where it was"
+    )]
+    Away {
+        /// Where it was opened.
+        location: String,
+    },
+    /// Another config lies where a repository is in use.
+    #[error("{location} {}", exchanged(*opened, *found))]
+    Exchanged {
+        /// Where it was opened.
+        location: String,
+        /// Its id.
+        opened: crate::RepositoryId,
+        /// What is there now; none: a repository that only a newer program knows.
+        found: Option<crate::RepositoryId>,
+    },
     /// `init` found a repository.
     #[error("{location} already holds a repository; open it instead")]
     AlreadyInitialised {
@@ -173,6 +192,8 @@ pub enum RepositoryError {
         reason: String,
         /// Whether starting again may help.
         retryable: bool,
+        /// Whether it was because the repository isn't there.
+        away: bool,
     },
     /// A prune has begun while something was under way that it may have overlooked.
     #[error(
@@ -241,6 +262,23 @@ pub enum RepositoryError {
     },
 }
 
+fn exchanged(opened: crate::RepositoryId, found: Option<crate::RepositoryId>) -> String {
+    match found {
+        Some(found) if found == opened => {
+            format!(
+                "has another config than when repository {opened} was opened there: begin again, which reads it anew"
+            )
+        }
+        found => {
+            let found = found.map_or("a newer program's".to_owned(), |found| found.to_string());
+            format!(
+                "holds another repository ({found}) than was opened there ({opened}): nothing is read or written there, and whatever needs \
+                 {opened} waits. Mount the right disk, or start this program anew with the right location"
+            )
+        }
+    }
+}
+
 /// Said of what a master key has sealed that was given up.
 pub(crate) const RETIRED: &str = "it is sealed with a master key that was given up";
 
@@ -250,9 +288,18 @@ impl RepositoryError {
         match self {
             Self::Storage { source, .. } => storage_is_retryable(source),
             Self::WriterFailed { retryable, .. } => *retryable,
-            Self::Internal { .. } | Self::Pruned { .. } | Self::KeyRotated { .. } => true,
+            Self::Internal { .. }
+            | Self::Pruned { .. }
+            | Self::KeyRotated { .. }
+            | Self::Away { .. }
+            | Self::Exchanged { .. } => true,
             _ => false,
         }
+    }
+
+    /// Whether it is that a repository that is in use isn't where it was opened.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Away { .. } | Self::Exchanged { .. } | Self::WriterFailed { away: true, .. })
     }
 
     /// The damage this error tells of, if it does.

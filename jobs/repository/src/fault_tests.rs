@@ -10,7 +10,8 @@ use object_store::Error;
 use tokio::sync::Notify;
 
 use crate::init::{init_on, open_on, secret_of};
-use crate::storage::{LocalStorage, Storage};
+use crate::local::LocalStorage;
+use crate::storage::Storage;
 use crate::support::{back_up, documents, entry, manifest, read, write_collection};
 use crate::{
     ChunkSizes, Compression, ContentOrder, Domain, InitOptions, Location, Repository, RepositoryError, Unlock,
@@ -95,6 +96,14 @@ fn refused(path: &str) -> Error {
 
 #[async_trait]
 impl Storage for Faulty {
+    fn anchor(&self, config: &Bytes) {
+        self.inner.anchor(config);
+    }
+
+    async fn ensure_here(&self) -> Result<(), Error> {
+        self.inner.ensure_here().await
+    }
+
     async fn create(&self, name: &str, parts: &[Bytes]) -> Result<(), Error> {
         self.turn(name).await?;
         match self.fault {

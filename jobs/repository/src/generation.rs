@@ -256,6 +256,7 @@ async fn write(vault: &Vault, stage: Stage, number: i64, body: &impl Serialize) 
     let object = generation_name(stage, number);
     let sealer = Arc::new(Sealer::new(vault.keys.clone(), vault.domain)?);
     let sealed = vault.seal_record(&sealer, RecordType::Generation, vault.name_id(&object), body).await?;
+    vault.store.ensure_here().await?;
     match vault.store.create(&object, std::slice::from_ref(&sealed)).await? {
         Created::New => Ok(()),
         // The reply to our first attempt may have been lost.

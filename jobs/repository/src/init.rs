@@ -15,12 +15,13 @@ use crate::config::{CONFIG, Config, StoredConfig};
 use crate::key_file::{self, sync_folder};
 use crate::keys::{FIRST_KEY_ID, KeyRing, Keys};
 use crate::limits::UNSEALED_BYTES;
+use crate::local::LocalStorage;
 use crate::location::Place;
 use crate::masters::{self, Standing};
 use crate::names::hex;
 use crate::pool::Pool;
 use crate::slot::{SLOTS, Slot, SlotSecret, StoredSlot, is_slot_name};
-use crate::storage::{LocalStorage, Storage};
+use crate::storage::Storage;
 use crate::store::{Created, Store};
 use crate::{InitOptions, Location, PassphraseCost, RepositoryError, RepositoryId, Unlock};
 
@@ -104,12 +105,14 @@ pub(crate) async fn open_on(
     unlock: &Unlock,
 ) -> Result<Opened, RepositoryError> {
     let store = Store::new(storage, true);
-    let stored = match store.read(CONFIG, UNSEALED_BYTES).await {
+    let config = match store.read(CONFIG, UNSEALED_BYTES).await {
         Err(RepositoryError::Missing { .. }) => {
             return Err(RepositoryError::NotInitialised { location: location.to_string() });
         }
-        read => StoredConfig::read(&read?)?,
+        read => read?,
     };
+    let stored = StoredConfig::read(&config)?;
+    let store = store.anchored(location.to_string(), stored.repository, &config);
     let ring = match (stored.config.encrypted, secret_of(unlock, false)?) {
         (false, None) => None,
         (false, Some(_)) => {

@@ -26,6 +26,14 @@ pub struct WriteStats {
     pub stored_bytes: u64,
 }
 
+/// The first failure of a writer.
+#[derive(Clone, Debug)]
+struct Failure {
+    reason: String,
+    retryable: bool,
+    away: bool,
+}
+
 /// Bookkeeping of one writer.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -34,7 +42,7 @@ pub(crate) struct Ledger {
     pub(crate) stats: WriteStats,
     /// Packs that are durable and in no index object yet.
     pub(crate) unlisted: Vec<PackListing>,
-    failure: Option<(String, bool)>,
+    failure: Option<Failure>,
 }
 
 impl Ledger {
@@ -64,18 +72,15 @@ impl Ledger {
 
     /// Ends this writer: what it claimed may never be stored.
     pub(crate) fn fail(&mut self, error: &RepositoryError) {
-        if self.failure.is_none() {
-            self.failure = Some((error.to_string(), error.is_retryable()));
-        }
+        let (retryable, away) = (error.is_retryable(), error.is_away());
+        self.failure.get_or_insert_with(|| Failure { reason: error.to_string(), retryable, away });
     }
 
     /// Fails if this writer has failed.
     pub(crate) fn check(&self) -> Result<(), RepositoryError> {
-        match &self.failure {
+        match self.failure.clone() {
             None => Ok(()),
-            Some((reason, retryable)) => {
-                Err(RepositoryError::WriterFailed { reason: reason.clone(), retryable: *retryable })
-            }
+            Some(Failure { reason, retryable, away }) => Err(RepositoryError::WriterFailed { reason, retryable, away }),
         }
     }
 }

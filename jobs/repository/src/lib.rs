@@ -51,6 +51,7 @@ mod keys;
 mod ledger;
 mod limits;
 mod list;
+mod local;
 mod location;
 mod manifest;
 mod masters;

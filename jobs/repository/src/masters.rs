@@ -92,8 +92,10 @@ pub(crate) async fn inventory(
     }
 }
 
-/// Fails with `KeyRotated` if a newer master is in force than the newest at hand: nothing may be begun, or committed, any more.
+/// Fails with `Away` or `Exchanged` if the repository isn't where it was opened, and with `KeyRotated` if a newer master is in force than
+/// the newest at hand: nothing may be begun, or committed, any more.
 pub(crate) async fn check_current(vault: &Vault) -> Result<(), RepositoryError> {
+    vault.store.ensure_here().await?;
     if vault.keys.ring().is_some() && newest(&vault.store).await? > vault.keys.newest_key_id() {
         return Err(RepositoryError::KeyRotated { location: format!("repository {}", vault.keys.repository) });
     }

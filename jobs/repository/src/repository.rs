@@ -58,14 +58,35 @@ impl Repository {
     }
 
     /// The repository with the keys that are in force: this one, or opened again where its key was rotated meanwhile. For programs
-    /// that keep a repository open; what others began with the old keys fails with `KeyRotated`.
+    /// that keep a repository open; what others began with the old keys fails with `KeyRotated`. Fails with `Away` or `Exchanged` where
+    /// it isn't where it was opened: it may be again.
     pub async fn current(&self) -> Result<Self, RepositoryError> {
-        match self.vaults().next() {
-            Some(vault) if masters::check_current(vault).await.is_err() => {
-                Self::open(self.location(), &self.inner.unlock).await
-            }
-            _ => Ok(self.clone()),
+        let Some(vault) = self.vaults().next() else { return Ok(self.clone()) };
+        match masters::check_current(vault).await {
+            Ok(()) => Ok(self.clone()),
+            Err(RepositoryError::Exchanged { found, .. }) if found == Some(*self.id()) => self.open_again().await,
+            Err(error) if error.is_away() => Err(error),
+            Err(_) => self.open_again().await,
         }
+    }
+
+    /// Opens it with what opened it before; never another one in its place.
+    async fn open_again(&self) -> Result<Self, RepositoryError> {
+        let location = self.location();
+        let opened = match Self::open(location, &self.inner.unlock).await {
+            Err(RepositoryError::NotInitialised { location }) => return Err(RepositoryError::Away { location }),
+            opened => opened?,
+        };
+        if opened.id() == self.id() {
+            return Ok(opened);
+        }
+        let (location, opened, found) = (location.to_string(), *self.id(), Some(*opened.id()));
+        Err(RepositoryError::Exchanged { location, opened, found })
+    }
+
+    /// Fails, as [`RepositoryError::is_away`] says, where it isn't where it was opened.
+    pub async fn ensure_here(&self) -> Result<(), RepositoryError> {
+        self.inner.store.ensure_here().await
     }
 
     pub(crate) fn new(location: &Location, unlock: &Unlock, from: Opened) -> Self {
@@ -217,6 +238,7 @@ impl Repository {
     /// Removes a manifest; its chunks stay until a prune. Succeeds if it is already gone.
     pub async fn delete_manifest(&self, key: &str) -> Result<(), RepositoryError> {
         let vault = self.vault(ManifestName::parse(key)?.domain)?;
+        self.ensure_here().await?;
         for object in manifest_objects(&vault, key).await? {
             self.inner.store.delete(&object).await?;
         }

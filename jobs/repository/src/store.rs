@@ -9,12 +9,13 @@ use bytes::Bytes;
 use object_store::Error;
 use tokio::task::spawn_blocking;
 
-use crate::RepositoryError;
 use crate::cache::Cache;
+use crate::config::{CONFIG, StoredConfig};
 use crate::error::storage_is_retryable;
 use crate::keys::random;
 use crate::names::hex;
-use crate::storage::Storage;
+use crate::storage::{Elsewhere, Storage};
+use crate::{RepositoryError, RepositoryId};
 
 /// Pauses before further attempts.
 const PAUSES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(250), Duration::from_secs(1)];
@@ -36,11 +37,38 @@ pub(crate) struct Store {
     create_only: bool,
     /// For packs of a storage that is far.
     cache: Option<Arc<Cache>>,
+    /// Which repository it is, once that is known, and where.
+    home: Option<Arc<(RepositoryId, String)>>,
 }
 
 impl Store {
     pub(crate) fn new(storage: Arc<dyn Storage>, create_only: bool) -> Self {
-        Self { storage, create_only, cache: None }
+        Self { storage, create_only, cache: None, home: None }
+    }
+
+    /// The same storage, on which nothing is done any more unless this config lies on it.
+    pub(crate) fn anchored(self, location: String, repository: RepositoryId, config: &Bytes) -> Self {
+        self.storage.anchor(config);
+        Self { home: Some(Arc::new((repository, location))), ..self }
+    }
+
+    /// Fails with `Away` or `Exchanged` where the repository isn't where it was opened. A folder is looked at in each operation; a bucket
+    /// only here: so this comes before and after whatever must not be done elsewhere.
+    pub(crate) async fn ensure_here(&self) -> Result<(), RepositoryError> {
+        if self.home.is_none() {
+            return Ok(());
+        }
+        retry(|| self.storage.ensure_here()).await.map_err(|source| self.failed("look for", CONFIG, source))
+    }
+
+    fn failed(&self, operation: &'static str, object: &str, source: Error) -> RepositoryError {
+        if let (Some(elsewhere), Some(home)) = (Elsewhere::told_by(&source), &self.home) {
+            return away(elsewhere, home.0, &home.1);
+        }
+        match source {
+            Error::NotFound { .. } => RepositoryError::Missing { object: object.into() },
+            source => RepositoryError::Storage { operation, object: object.into(), source },
+        }
     }
 
     /// The same storage, used as the config says.
@@ -133,24 +161,29 @@ impl Store {
         match retry(attempt).await {
             Ok(()) => Ok(Created::New),
             Err(Error::AlreadyExists { .. }) => Ok(Created::Exists),
-            Err(source) => Err(failed("write", name, source)),
+            Err(source) => Err(self.failed("write", name, source)),
         }
     }
 
     /// Writes an object, whatever was there.
     pub(crate) async fn replace(&self, name: &str, parts: &[Bytes]) -> Result<(), RepositoryError> {
-        retry(|| self.storage.replace(name, parts)).await.map_err(|source| failed("write", name, source))
+        retry(|| self.storage.replace(name, parts)).await.map_err(|source| self.failed("write", name, source))
     }
 
     /// A whole object; `Damaged`, and not read, if it is larger than anything of its kind can be.
     pub(crate) async fn read(&self, name: &str, limit_bytes: u64) -> Result<Bytes, RepositoryError> {
-        let size = self.size(name).await?;
-        let size = size.ok_or_else(|| RepositoryError::Missing { object: name.into() })?;
+        let Some(size) = self.size(name).await? else { return Err(self.missing(name).await) };
         if size > limit_bytes {
             let problem = format!("it has {size} bytes; {limit_bytes} are the most that are possible");
             return Err(RepositoryError::damaged(name, problem));
         }
-        retry(|| self.storage.read(name)).await.map_err(|source| failed("read", name, source))
+        retry(|| self.storage.read(name)).await.map_err(|source| self.failed("read", name, source))
+    }
+
+    /// Why an object isn't there: perhaps because nothing is.
+    async fn missing(&self, name: &str) -> RepositoryError {
+        let missing = RepositoryError::Missing { object: name.into() };
+        self.ensure_here().await.err().unwrap_or(missing)
     }
 
     /// A part of an object; `Damaged` if the object is too short for it.
@@ -164,7 +197,8 @@ impl Store {
         }
         match read {
             Ok(bytes) if bytes.len() as u64 == wanted => Ok(bytes),
-            Err(source) if !self.is_shorter(name, end).await? => Err(failed("read", name, source)),
+            Err(Error::NotFound { .. }) => Err(self.missing(name).await),
+            Err(source) if !self.is_shorter(name, end).await? => Err(self.failed("read", name, source)),
             _ => Err(RepositoryError::damaged(name, "it is truncated")),
         }
     }
@@ -178,7 +212,7 @@ impl Store {
         match retry(|| self.storage.size(name)).await {
             Ok(size) => Ok(Some(size)),
             Err(Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(failed("look for", name, source)),
+            Err(source) => Err(self.failed("look for", name, source)),
         }
     }
 
@@ -187,7 +221,7 @@ impl Store {
         match retry(|| self.storage.modified_ms(name)).await {
             Ok(modified_ms) => Ok(Some(modified_ms)),
             Err(Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(failed("look at", name, source)),
+            Err(source) => Err(self.failed("look at", name, source)),
         }
     }
 
@@ -202,20 +236,25 @@ impl Store {
 
     /// Names and sizes of the objects of a folder, by name.
     pub(crate) async fn list(&self, folder: &str) -> Result<Vec<(String, u64)>, RepositoryError> {
-        let mut found = retry(|| self.storage.list(folder)).await.map_err(|source| failed("list", folder, source))?;
+        let mut found =
+            retry(|| self.storage.list(folder)).await.map_err(|source| self.failed("list", folder, source))?;
+        if found.is_empty() && self.storage.is_far() {
+            // Perhaps because nothing is there any more.
+            self.ensure_here().await?;
+        }
         found.sort();
         Ok(found)
     }
 
     /// Makes objects durable that another writer wrote, perhaps one that died before it could.
     pub(crate) async fn sync(&self, names: &[String]) -> Result<(), RepositoryError> {
-        let failed = |source| failed("sync", names.first().map_or("", String::as_str), source);
+        let failed = |source| self.failed("sync", names.first().map_or("", String::as_str), source);
         retry(|| self.storage.sync(names)).await.map_err(failed)
     }
 
     /// Removes what dead writers have left unfinished before this time; comes back with number and bytes.
     pub(crate) async fn remove_unfinished(&self, before_ms: i64) -> Result<(u64, u64), RepositoryError> {
-        let failed = |source| failed("clear", "what is unfinished", source);
+        let failed = |source| self.failed("clear", "what is unfinished", source);
         retry(|| self.storage.remove_unfinished(before_ms)).await.map_err(failed)
     }
 
@@ -223,7 +262,7 @@ impl Store {
     pub(crate) async fn delete(&self, name: &str) -> Result<(), RepositoryError> {
         match retry(|| self.storage.delete(name)).await {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
-            Err(source) => Err(failed("delete", name, source)),
+            Err(source) => Err(self.failed("delete", name, source)),
         }
     }
 
@@ -237,7 +276,7 @@ impl Store {
         if let Err(source) = first
             && !matches!(source, Error::Generic { .. } | Error::NotSupported { .. } | Error::NotImplemented { .. })
         {
-            return Err(failed("write", name, source));
+            return Err(self.failed("write", name, source));
         }
         Ok(refused)
     }
@@ -246,7 +285,7 @@ impl Store {
 async fn retry<T, F: Future<Output = Result<T, Error>>>(attempt: impl Fn() -> F) -> Result<T, Error> {
     for pause in PAUSES {
         match attempt().await {
-            Err(error) if storage_is_retryable(&error) => {
+            Err(error) if storage_is_retryable(&error) && Elsewhere::told_by(&error).is_none() => {
                 tracing::warn!(%error, "the storage failed; trying again");
                 tokio::time::sleep(pause).await;
             }
@@ -256,9 +295,14 @@ async fn retry<T, F: Future<Output = Result<T, Error>>>(attempt: impl Fn() -> F)
     attempt().await
 }
 
-fn failed(operation: &'static str, object: &str, source: Error) -> RepositoryError {
-    match source {
-        Error::NotFound { .. } => RepositoryError::Missing { object: object.into() },
-        source => RepositoryError::Storage { operation, object: object.into(), source },
+/// What is in the place of a repository.
+fn away(elsewhere: &Elsewhere, opened: RepositoryId, location: &str) -> RepositoryError {
+    let location = location.to_owned();
+    let Elsewhere::Another(config) = elsewhere else { return RepositoryError::Away { location } };
+    match StoredConfig::read(config) {
+        Ok(StoredConfig { repository, .. }) => RepositoryError::Exchanged { location, opened, found: Some(repository) },
+        // That of a newer program: its id is in a place that this one doesn't know.
+        Err(RepositoryError::UnsupportedVersion { .. }) => RepositoryError::Exchanged { location, opened, found: None },
+        Err(damaged) => damaged,
     }
 }

@@ -203,12 +203,19 @@ impl BackupWriter {
             return Err(bad_manifest("another writer has prepared it".into()));
         }
         let _commit = self.inner.commit.lock().await;
-        self.vault().store.create_own(&object, std::slice::from_ref(&sealed)).await?;
+        let store = &self.vault().store;
+        store.ensure_here().await?;
+        store.create_own(&object, std::slice::from_ref(&sealed)).await?;
         // A prune that began before this may have listed the manifests before it was there. It isn't removed: if it was seen, a
         // successor adopts it.
         let now = Generations::load(self.vault()).await?;
         if !now.settles(&object, self.generation()) {
             return Err(RepositoryError::Pruned { generation: now.newest() });
+        }
+        // What those generations were read beside is the repository: so it is there that the manifest must lie.
+        if store.size(&object).await? != Some(reference.stored_bytes) {
+            let reason = format!("{object} isn't there right after it was written");
+            return Err(RepositoryError::Internal { what: "commit", reason });
         }
         self.packer().ledger().stats.stored_bytes += reference.stored_bytes;
         Ok(reference)

@@ -41,6 +41,7 @@ impl Repository {
         let body = body.map_err(|error| RepositoryError::Internal { what: "pinning", reason: error.to_string() })?;
         let sealer = Arc::new(Sealer::new(vault.keys.clone(), vault.domain)?);
         let sealed = vault.seal_record(&sealer, RecordType::Pin, vault.name_id(&object), body).await?;
+        vault.store.ensure_here().await?;
         vault.store.replace(&object, &[sealed]).await?;
         // A rotation that came between knows nothing of it, and it would pin nothing.
         masters::check_current(&vault).await
@@ -81,6 +82,7 @@ impl Repository {
     /// Takes a pin away; succeeds where there is none.
     pub async fn unpin(&self, key: &str) -> Result<(), RepositoryError> {
         let vault = self.vault(ManifestName::parse(key)?.domain)?;
+        vault.store.ensure_here().await?;
         vault.store.delete(&pin_of(key)?).await
     }
 

@@ -12,6 +12,9 @@ use crate::pack_listing::{self, PackListing};
 use crate::record::RecordType;
 use crate::vault::Vault;
 
+/// After so many deletions it is made sure again that it is still this repository.
+const BATCH: usize = 64;
+
 impl Run<'_> {
     /// Removes objects of a domain, with their sizes.
     pub(super) async fn sweep(&mut self, vault: &Arc<Vault>, gone: Vec<(String, u64)>) -> Result<(), RepositoryError> {
@@ -24,6 +27,9 @@ impl Run<'_> {
         let (packs, lists): (Vec<_>, Vec<_>) = gone.iter().partition(|(object, _)| is_pack(object));
         for (done, (object, bytes)) in lists.into_iter().chain(packs).enumerate() {
             self.check_stop()?;
+            if done % BATCH == 0 {
+                vault.store.ensure_here().await?;
+            }
             (self.progress)("sweep", done as u64, gone.len() as u64);
             vault.store.delete(object).await?;
             self.report.objects_deleted += 1;
@@ -62,6 +68,7 @@ impl Run<'_> {
         for (key_id, listings) in kept {
             self.write_index(vault, key_id, &listings).await?;
         }
+        vault.store.ensure_here().await?;
         for object in stale {
             vault.store.delete(&object).await?;
         }

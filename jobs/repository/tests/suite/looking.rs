@@ -87,11 +87,16 @@ async fn every_object_is_looked_at() {
 
     std::fs::write(scratch.path().join(&key), manifest).expect("written");
     burn(&scratch.path().join(list_object(&second)), 150);
-    burn(&scratch.path().join("config"), 20);
+    burn(&scratch.path().join(scratch.objects("keys").remove(0)), 20);
     std::fs::remove_file(scratch.path().join(&first_pack)).expect("removed");
     let scan = scratch.repository.scan().await.expect("scanned");
     let damaged: Vec<_> = kinds(&scan).into_iter().filter(|(kind, _)| *kind == OddityKind::Damaged).collect();
-    assert_eq!(damaged.len(), 3, "config, list and pack: {scan:?}");
+    assert_eq!(damaged.len(), 3, "key slot, list and pack: {scan:?}");
+
+    // Without its config nobody knows whether it is the repository at all.
+    burn(&scratch.path().join("config"), 20);
+    let refused = scratch.repository.scan().await.expect_err("refused");
+    assert!(refused.damage().is_some_and(|damage| damage.object == "config"), "{refused}");
 }
 
 /// The first chunk list of the first collection.

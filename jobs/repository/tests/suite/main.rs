@@ -5,6 +5,7 @@ mod caching;
 mod copy;
 mod damage;
 mod deltas;
+mod identity;
 mod looking;
 mod opening;
 mod ownership;
