@@ -21,6 +21,7 @@ mod roundtrip;
 mod schedules;
 mod shape;
 mod steering;
+mod stopping;
 mod storm;
 mod stream;
 mod support;

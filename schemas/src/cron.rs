@@ -27,6 +27,9 @@ const FOLD_HOURS_MAX: i64 = 3;
 /// Longer than any gap: an island that moves over the date line skips a day.
 const GAP_MINUTES_MAX: i64 = 2 * 24 * 60;
 
+/// What the fields are called, and how many values each has.
+const FIELDS: [(&str, u32); 5] = [("minute", 60), ("hour", 24), ("day", 31), ("month", 12), ("weekday", 7)];
+
 /// The times of a schedule, all on whole minutes.
 #[derive(Debug, Clone)]
 pub struct Calendar {
@@ -55,6 +58,36 @@ impl Calendar {
                 Err(cron.into_iter().chain(timezone).collect())
             }
         }
+    }
+
+    /// The same for somebody who asks for it now: refuses also what can't be meant. Schedules that are stored go on as they were.
+    ///
+    /// # Errors
+    /// What is wrong with the fields `cron` and `timezone`.
+    pub fn asked(cron: &str, timezone: &str) -> Result<Self, Vec<FieldError>> {
+        let calendar = Self::new(cron, timezone)?;
+        match calendar.long_step() {
+            Some(problem) => Err(vec![FieldError::new("cron", problem)]),
+            None => Ok(calendar),
+        }
+    }
+
+    /// What somebody might not expect of the expression.
+    pub fn remark(&self) -> Option<String> {
+        let mut days = self.cron.as_str().split_whitespace().enumerate().filter(|(place, _)| [2, 4].contains(place));
+        let both = days.all(|(_, field)| !field.starts_with(['*', '?']));
+        let said = "day and weekday are both given: due on every day that fits one of them";
+        self.long_step().or_else(|| both.then(|| said.to_owned()))
+    }
+
+    /// A step that leads out of its field at once: `*/90` minutes is every hour, which nobody means who writes it.
+    fn long_step(&self) -> Option<String> {
+        let mut fields = self.cron.as_str().split_whitespace().zip(FIELDS);
+        fields.find_map(|(field, (name, places))| {
+            let steps = field.split(',').filter_map(|part| part.split_once('/')?.1.parse::<u32>().ok());
+            let step = steps.max().filter(|step| *step > places)?;
+            Some(format!("has a step of {step} in the {name}, which has only {places} values: it can't be kept"))
+        })
     }
 
     /// The first occurrence after `at`; `None` where there is none within some thousand years.

@@ -169,6 +169,15 @@ pub struct JobView {
     /// Higher runs sooner.
     #[serde(default)]
     pub priority: i32,
+    /// How many seconds one attempt may take, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<i64>,
+    /// The labels that its worker must have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    /// Refused while another job with this key was open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unique_key: Option<String>,
     /// The job that must end first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,

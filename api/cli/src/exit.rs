@@ -2,6 +2,7 @@
 
 use crate::output;
 use std::{fmt, process::ExitCode};
+use tokio::signal::unix::SignalKind;
 
 /// An end other than "done", with what to tell the user.
 #[derive(Debug)]
@@ -16,6 +17,14 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// API or MongoDB can't be reached.
 pub const UNREACHABLE: u8 = 3;
+
+/// Shells number an end by a signal so.
+const BY_SIGNAL: i32 = 128;
+
+/// Ended because a signal came.
+pub fn signaled(signal: SignalKind, message: impl fmt::Display) -> Exit {
+    Exit::new(u8::try_from(BY_SIGNAL + signal.as_raw_value()).unwrap_or(FAILED), message)
+}
 
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,6 @@
 //! Reading a request's JSON body: closed, bounded, and with errors that name the field.
 
-use crate::{ApiError, query};
+use crate::{ApiError, ApiState, query};
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
     dev::Payload,
@@ -10,6 +10,7 @@ use actix_web::{
 use futures::future::LocalBoxFuture;
 use lucid_schemas::FieldError;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use tokio::time::timeout;
 
 /// A request is a few names; more is a mistake or an attack.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -38,17 +39,22 @@ impl FromRequest for RawBody {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let early = query::none(request).and_then(|()| check_head(request));
         let payload = web::Payload::from_request(request, payload);
+        let state = request.app_data::<web::Data<ApiState>>().cloned();
         Box::pin(async move {
             early?;
             let payload = payload.await.map_err(|error| ApiError::Malformed(error.to_string()))?;
-            read(payload).await.map(Self)
+            let Some(state) = state else { return Err(ApiError::Broken("the API has no state".into())) };
+            let _place = state.streams.admit_body()?;
+            let within = state.options.body_within;
+            let late = |_| ApiError::Slow { seconds: within.as_secs() };
+            timeout(within, read(payload)).await.map_err(late)?.map(Self)
         })
     }
 }
 
 /// Turns a body away by its headers. A browser doesn't send this content type to another site unasked.
 fn check_head(request: &HttpRequest) -> Result<(), ApiError> {
-    if request.content_type() != "application/json" {
+    if !request.content_type().eq_ignore_ascii_case("application/json") {
         return Err(ApiError::MediaType);
     }
     let declared = request.headers().get(header::CONTENT_LENGTH);
@@ -104,7 +110,30 @@ fn field_error(path: &str, said: &str) -> FieldError {
     if let Some(field) = named("duplicate field `") {
         return FieldError::new(field, "is given twice");
     }
-    FieldError::new(path, shortened(said))
+    FieldError::new(path, misfit(said).unwrap_or_else(|| shortened(said)))
+}
+
+/// A value of the wrong kind, in words of JSON rather than of this program.
+fn misfit(said: &str) -> Option<String> {
+    let (_, expected) = said.split_once("expected ")?;
+    let whole = |low: i128, high: i128| format!("must be a whole number from {low} to {high}");
+    Some(match expected {
+        "i8" => whole(i8::MIN.into(), i8::MAX.into()),
+        "u8" => whole(0, u8::MAX.into()),
+        "i16" => whole(i16::MIN.into(), i16::MAX.into()),
+        "u16" => whole(0, u16::MAX.into()),
+        "i32" => whole(i32::MIN.into(), i32::MAX.into()),
+        "u32" => whole(0, u32::MAX.into()),
+        "i64" => whole(i64::MIN.into(), i64::MAX.into()),
+        "u64" | "usize" => whole(0, u64::MAX.into()),
+        "f32" | "f64" => "must be a number".into(),
+        "a string" => "must be a text".into(),
+        "a boolean" => "must be true or false".into(),
+        "a sequence" => "must be a list".into(),
+        "a map" => "must be an object".into(),
+        other if other.starts_with("struct ") => "must be an object".into(),
+        _ => return None,
+    })
 }
 
 /// The path of a field that serde names without the object that it is in.
@@ -155,6 +184,28 @@ mod tests {
         ] {
             let ApiError::Invalid(errors) = refused(body) else { panic!("{body} is refused otherwise") };
             assert_eq!(errors[0].field, field, "{body}: {errors:?}");
+        }
+    }
+
+    #[test]
+    fn no_error_speaks_of_the_types_of_this_program() {
+        for (body, problem) in [
+            (r#"{"database":5}"#, "must be a text"),
+            (r#"{"database":"x","collections":"a"}"#, "must be a list"),
+            (r#"{"database":"x","compression":"yes"}"#, "must be true or false"),
+            (r#"{"database":"x","job":7}"#, "must be an object"),
+            (r#"{"database":"x","job":{"priority":1e99}}"#, "must be a whole number from -2147483648 to 2147483647"),
+            (
+                r#"{"database":"x","job":{"max_attempts":99999999999}}"#,
+                "must be a whole number from -2147483648 to 2147483647",
+            ),
+            (
+                r#"{"database":"x","job":{"timeout_seconds":1.5}}"#,
+                "must be a whole number from -9223372036854775808 to 9223372036854775807",
+            ),
+        ] {
+            let ApiError::Invalid(errors) = refused(body) else { panic!("{body} is refused otherwise") };
+            assert_eq!(errors[0].problem, problem, "{body}");
         }
     }
 

@@ -63,6 +63,11 @@ pub enum ApiError {
         /// The limit in bytes.
         limit_bytes: usize,
     },
+    /// The body didn't come within this time.
+    Slow {
+        /// The limit in seconds.
+        seconds: u64,
+    },
     /// The body isn't declared as JSON.
     MediaType,
     /// The request comes from a page of this other site.
@@ -100,6 +105,7 @@ impl ApiError {
             Self::Taken(_) => (StatusCode::CONFLICT, "taken", "The name is taken"),
             Self::Stale { .. } => (StatusCode::PRECONDITION_FAILED, "stale-version", "The schedule has changed"),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
+            Self::Slow { .. } => (StatusCode::REQUEST_TIMEOUT, "body-too-slow", "The body took too long"),
             Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not declared as JSON"),
             Self::ForeignOrigin(_) => (StatusCode::FORBIDDEN, "foreign-origin", "The request comes from another site"),
             Self::ForeignHost(_) => {
@@ -178,6 +184,7 @@ impl fmt::Display for ApiError {
             }
             Self::Stale { name, version: None } => write!(f, "the schedule '{name}' is gone"),
             Self::TooLarge { limit_bytes } => write!(f, "a body has at most {limit_bytes} bytes"),
+            Self::Slow { seconds } => write!(f, "a body must be sent within {seconds} s"),
             Self::MediaType => f.write_str("send the body with 'Content-Type: application/json'"),
             Self::ForeignOrigin(site) => write!(f, "pages of '{site}' may not use this API"),
             Self::ForeignHost(host) => write!(

@@ -146,9 +146,11 @@ pub async fn serve(listener: TcpListener, state: ApiState, stop: CancellationTok
         // Otherwise they would be waited for.
         streams.end();
     };
+    let connections = state.options.connections_max.div_ceil(THREADS);
     let configure = configure(state);
     let server = HttpServer::new(move || App::new().configure(configure.clone()))
         .workers(THREADS)
+        .max_connections(connections)
         .shutdown_signal(stopped)
         .shutdown_timeout(STOP_WITHIN_SECONDS)
         .listen(listener)?

@@ -7,6 +7,9 @@ use std::{sync::Arc, time::Duration};
 /// A worker that wasn't heard of for so long doesn't count as alive.
 const ALIVE_WITHIN: Duration = Duration::from_secs(30);
 
+/// Long enough for a few kilobytes over any line.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+
 /// How this API behaves.
 #[derive(Debug, Clone)]
 pub struct ApiOptions {
@@ -26,6 +29,10 @@ pub struct ApiOptions {
     pub max_attempts: i32,
     /// Host names under which the API is called, besides addresses, `localhost` and the node's name.
     pub hosts: Vec<String>,
+    /// How many clients may be connected at once.
+    pub connections_max: usize,
+    /// How long a client may take to send a body.
+    pub body_within: Duration,
     /// What opens all that isn't anybody's.
     pub token: Token,
 }
@@ -42,6 +49,8 @@ impl ApiOptions {
             retention_days: 30,
             max_attempts: 5,
             hosts: Vec::new(),
+            connections_max: 1_024,
+            body_within: BODY_WITHIN,
             token,
         }
     }

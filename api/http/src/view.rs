@@ -25,6 +25,9 @@ pub(crate) fn job(job: &Job, around: &Around) -> JobView {
         attempt: head.attempt,
         max_attempts: request.max_attempts,
         priority: head.priority,
+        timeout_seconds: request.timeout_ms.map(|timeout_ms| timeout_ms / 1_000),
+        labels: request.requires.labels.clone(),
+        unique_key: request.unique_key.as_deref().map(asked),
         after: request.after.as_ref().map(|after| after.job.to_string()),
         retry_of: request.retry_of.as_ref().map(ToString::to_string),
         worker: head.worker.clone(),
@@ -37,6 +40,11 @@ pub(crate) fn job(job: &Job, around: &Around) -> JobView {
         result: head.result.clone().map(json::document),
         error: head.error.as_ref().map(failure),
     }
+}
+
+/// A key as it was asked for: those of users are kept apart from those of the system.
+fn asked(unique_key: &str) -> String {
+    unique_key.strip_prefix("user/").unwrap_or(unique_key).to_owned()
 }
 
 /// A backup, with what a list of backups tells at a glance.

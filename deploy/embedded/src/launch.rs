@@ -145,7 +145,7 @@ impl Deployment {
             let primary = self
                 .until(0, "every member to serve", |roles| primary_of(roles).filter(|_| roles.iter().all(serves)))
                 .await?;
-            match replica::prove_majority(&self.direct(primary)?).await {
+            match replica::prove_writes(&self.direct(primary)?, self.ports.len()).await {
                 // An election between the look and the note.
                 Err(error) if replica::is_deposed(&error) && start.elapsed() < PATIENCE => {
                     tokio::time::sleep(LOOK).await;

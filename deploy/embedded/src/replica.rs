@@ -105,9 +105,10 @@ pub(crate) async fn create_administrator(client: &Client, password: &str) -> Res
     client::command(client, command).await.map(drop)
 }
 
-/// Proves that a majority takes writes, by one that leaves no trace but in the oplog.
-pub(crate) async fn prove_majority(client: &Client) -> Result<()> {
-    let concern = doc! { "w": "majority", "wtimeout": 10_000 };
+/// Proves that all members take writes, by one that leaves no trace but in the oplog. What was written before, such as the users, is
+/// known to each of them from then on.
+pub(crate) async fn prove_writes(client: &Client, members: usize) -> Result<()> {
+    let concern = doc! { "w": i64::try_from(members).unwrap_or(1), "wtimeout": 10_000 };
     let note = doc! { "appendOplogNote": 1, "data": { "lucid": "ready" }, "writeConcern": concern };
     client::command(client, note).await.map(drop)
 }

@@ -29,6 +29,9 @@ pub(crate) mod code {
     ];
 }
 
+/// The user or the password is refused.
+const CREDENTIALS: &str = "authentication_failed";
+
 /// What goes wrong inside a handler.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -72,6 +75,11 @@ impl Error {
         Self::Refused { code, message: message.into() }
     }
 
+    /// Whether the user or the password was refused.
+    pub fn is_credentials(&self) -> bool {
+        matches!(self, Self::Refused { code: CREDENTIALS, .. })
+    }
+
     pub fn again(code: &'static str, message: impl Into<String>) -> Self {
         Self::Again { code, message: message.into() }
     }
@@ -86,7 +94,7 @@ impl Error {
                 Self::unreachable(doing, message.clone())
             }
             ErrorKind::Authentication { .. } => Self::refused(
-                "authentication_failed",
+                CREDENTIALS,
                 format!("can't {doing}: MongoDB refuses the user or password of this worker"),
             ),
             ErrorKind::InvalidResponse { .. } | ErrorKind::Internal { .. } | ErrorKind::Shutdown => {

@@ -100,6 +100,32 @@ fn a_day_of_month_or_a_weekday() {
 }
 
 #[test]
+fn a_step_beyond_its_field_is_not_taken_any_more_and_told_of_where_it_is_stored() {
+    for cron in ["*/90 * * * *", "0 */25 * * *", "0 0 */32 * *", "0 0 1 */13 *", "0 0 * * */8", "0,*/61 * * * *"] {
+        let errors = Calendar::asked(cron, "UTC").expect_err(cron);
+        assert!(errors[0].field == "cron" && errors[0].problem.contains("can't be kept"), "{cron}: {errors:?}");
+        // One that is stored may be one that croner itself takes.
+        if let Ok(stored) = Calendar::new(cron, "UTC") {
+            assert_eq!(stored.remark().as_deref(), Some(errors[0].problem.as_str()), "{cron}");
+        }
+    }
+    for cron in ["*/60 */24 * * *", "*/7 * * * *", "@hourly"] {
+        assert!(Calendar::asked(cron, "UTC").is_ok(), "{cron}");
+    }
+}
+
+#[test]
+fn days_by_two_fields_are_told_of() {
+    for cron in ["0 0 13 * FRI", "0 0 1,15 * 1-5"] {
+        let remark = calendar(cron, "UTC").remark().expect(cron);
+        assert!(remark.contains("fits one of them"), "{remark}");
+    }
+    for cron in ["0 0 13 * *", "0 0 * * FRI", "*/60 */24 * * *", "0 0 */2 * 1", "@weekly", "@monthly"] {
+        assert_eq!(calendar(cron, "UTC").remark(), None, "{cron}");
+    }
+}
+
+#[test]
 fn every_mistake_names_its_field() {
     for cron in [
         "",

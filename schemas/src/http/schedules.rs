@@ -73,6 +73,9 @@ pub struct ScheduleView {
     /// What keeps it from doing what one would expect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// What somebody might not expect of its times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// Who made it.
     pub created_by: String,
     /// When.

@@ -2,7 +2,7 @@
 
 use super::{BackupScheduleArgs, Rate};
 use clap::{Args, ValueEnum};
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// How to reach MongoDB.
 #[derive(Debug, Args)]
@@ -16,6 +16,26 @@ pub struct MongoArgs {
     /// Name that the replica set must have; any where absent.
     #[arg(long, env = "MONGO_REPLICA_SET")]
     pub replica_set: Option<String>,
+}
+
+/// How a service ends.
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    /// How many seconds stopping may take: running jobs are given back meanwhile, or taken over later. Container managers kill after 10.
+    #[arg(long, env = "LUCID_STOP_WITHIN", value_name = "SECONDS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    pub stop_within: u16,
+}
+
+impl StopArgs {
+    /// All of it.
+    pub fn bound(&self) -> Duration {
+        Duration::from_secs(self.stop_within.into())
+    }
+
+    /// The handlers' part: what is left is for telling how they ended.
+    pub fn grace_ms(&self) -> u64 {
+        u64::from(self.stop_within) * 750
+    }
 }
 
 /// `lucid-ops api`.
@@ -32,6 +52,9 @@ pub struct ApiArgs {
     /// be repeated. Requests to any other name are refused, since a web page could have sent them.
     #[arg(long = "host", env = "LUCID_HOSTS", value_delimiter = ',', value_name = "NAME")]
     pub hosts: Vec<String>,
+    /// How it ends.
+    #[command(flatten)]
+    pub stop: StopArgs,
     /// What is backed up by itself.
     #[command(flatten)]
     pub backups: BackupScheduleArgs,
@@ -102,6 +125,9 @@ pub struct WorkerArgs {
     /// How far this node's clock may be from the primary's, in milliseconds; beyond, it makes no jobs of schedules.
     #[arg(long, env = "LUCID_SKEW_LIMIT_MS", default_value_t = 30_000)]
     pub skew_limit_ms: u32,
+    /// How it ends.
+    #[command(flatten)]
+    pub stop: StopArgs,
     /// What is backed up by itself.
     #[command(flatten)]
     pub backups: BackupScheduleArgs,
@@ -137,6 +163,9 @@ pub struct DevArgs {
     /// Lease of a claimed job in milliseconds.
     #[arg(long, env = "LUCID_LEASE_MS", default_value_t = 30_000)]
     pub lease_ms: u32,
+    /// How it ends.
+    #[command(flatten)]
+    pub stop: StopArgs,
     /// What is backed up by itself.
     #[command(flatten)]
     pub backups: BackupScheduleArgs,

@@ -4,11 +4,19 @@ use super::{backup_schedule, check_listen, connect, node, upkeep::Upkeep};
 use crate::{args::ApiArgs, exit::Exit, output, secrets::mongodb_uri, shutdown::Shutdown, token};
 use lucid_http::{ApiOptions, ApiState, Streams};
 use lucid_mongo::Connection;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::net::{SocketAddr, TcpListener};
 use tokio_util::sync::CancellationToken;
 
 /// How many changes of jobs are held for clients that come back.
 const RECENT_CHANGES: usize = 4_096;
+
+/// Where the system doesn't say how many files a process may open.
+const FILES_USUAL: u64 = 1_024;
+/// More than all clients and all connections to MongoDB take.
+const FILES_WANTED: u64 = 16_384;
+/// More clients than a small node can serve.
+const CONNECTIONS_MAX: usize = 4_096;
 
 /// Serves until the signal to stop.
 pub async fn run(args: ApiArgs) -> Result<(), Exit> {
@@ -17,14 +25,19 @@ pub async fn run(args: ApiArgs) -> Result<(), Exit> {
     let mut shutdown = Shutdown::listen()?;
     let uri = mongodb_uri(&args.mongo)?;
     let ops_database = &args.mongo.ops_database;
-    let connection = connect(&uri, ops_database, args.mongo.replica_set.as_deref()).await?;
-    wanted.keep(&*connection.store(), &node()).await?;
+    let connection = shutdown
+        .unless_asked(async {
+            let connection = connect(&uri, ops_database, args.mongo.replica_set.as_deref()).await?;
+            wanted.keep(&*connection.store(), &node()).await.map(|()| connection)
+        })
+        .await?;
     let token = token::keep(&token::place(args.token_file.as_deref()))?;
     let options = ApiOptions {
         compression_default: args.backups.compression,
         encryption_default: args.backups.encryption,
         retention_days: args.backups.backup_retention_days,
         hosts: args.hosts,
+        connections_max: connections_max(),
         ..ApiOptions::new(node(), ops_database.clone(), token)
     };
     let listener = listen(args.listen)?;
@@ -34,16 +47,28 @@ pub async fn run(args: ApiArgs) -> Result<(), Exit> {
     let upkeep = Upkeep::start(&connection, Vec::new(), wanted);
     let mut served = tokio::spawn(serve(connection, options, listener, stop.clone()));
     let ended_early = tokio::select! {
-        () = shutdown.came() => None,
+        _ = shutdown.came() => None,
         ended = &mut served => Some(ended),
     };
     stop.cancel();
-    upkeep.stop().await.map_err(Exit::failed)?;
-    match ended_early {
-        Some(ended) => ended,
-        None => served.await,
-    }
-    .map_err(Exit::failed)?
+    let ending = async {
+        let ended = match ended_early {
+            Some(ended) => ended,
+            None => served.await,
+        };
+        upkeep.stop().await.map_err(Exit::failed)?;
+        ended.map_err(Exit::failed)?
+    };
+    shutdown.finish(args.stop.bound(), ending).await
+}
+
+/// How many clients may be connected at once: fewer than this process may open files, so that MongoDB can be reached whatever they do.
+/// The limit is raised first as far as it may be.
+pub(super) fn connections_max() -> usize {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((FILES_USUAL, FILES_USUAL));
+    let wanted = hard.min(FILES_WANTED).max(soft);
+    let files = setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).map_or(soft, |()| wanted);
+    usize::try_from(files / 2).unwrap_or(usize::MAX).min(CONNECTIONS_MAX)
 }
 
 /// Takes the port.

@@ -64,7 +64,8 @@ pub async fn run(args: DevArgs) -> Result<(), Exit> {
     // A card that tells of services that are gone would mislead.
     let _ = fs::remove_file(&card);
     output::say("stopping ...");
-    let stopped = deployment.stop().await.map_err(Exit::failed);
+    // What isn't waited for is stopped by its supervisor.
+    let stopped = shutdown.finish(args.stop.bound(), async { deployment.stop().await.map_err(Exit::failed) }).await;
     outcome.and(stopped)
 }
 
@@ -92,8 +93,11 @@ async fn serve(
     let connection = super::connect(&deployment.uri(), DEFAULT_OPS_DATABASE, None).await?;
     let wanted = backup_schedule::read(&args.backups, DEFAULT_OPS_DATABASE)?;
     wanted.keep(&*connection.store(), &node()).await?;
-    let problems = connection.problems();
-    let options = WorkerOptions { problems, ..WorkerOptions::new(worker_name()).with_lease_ms(args.lease_ms) };
+    let options = WorkerOptions {
+        problems: connection.problems(),
+        grace_ms: args.stop.grace_ms() / 2,
+        ..WorkerOptions::new(worker_name()).with_lease_ms(args.lease_ms)
+    };
     let scheduling = SchedulerOptions { problems: connection.problems(), ..SchedulerOptions::new(&options.name) };
     let token = dir.join("token");
     let secret = token::keep(&token)?;
@@ -108,6 +112,7 @@ async fn serve(
         compression_default: args.backups.compression,
         encryption_default: args.backups.encryption,
         retention_days: args.backups.backup_retention_days,
+        connections_max: api::connections_max(),
         ..ApiOptions::new(node(), DEFAULT_OPS_DATABASE.to_owned(), secret)
     };
     let mut served = tokio::spawn(api::serve(connection, api_options, listener, stop.clone()));
@@ -115,17 +120,21 @@ async fn serve(
     card.token_file = Some(token);
     announce(&card, card_path, deployment)?;
     let early = tokio::select! {
-        () = shutdown.came() => None,
+        _ = shutdown.came() => None,
         ended = &mut served => Some(ended),
     };
     stop.cancel();
-    let api_ended = match early {
-        Some(ended) => ended,
-        None => served.await,
+    let ending = async {
+        let api_ended = match early {
+            Some(ended) => ended,
+            None => served.await,
+        };
+        worker.stop().await?;
+        upkeep.stop().await.map_err(Exit::failed)?;
+        api_ended.map_err(Exit::failed)?
     };
-    worker.stop().await?;
-    upkeep.stop().await.map_err(Exit::failed)?;
-    api_ended.map_err(Exit::failed)?
+    // The rest is for mongod.
+    shutdown.finish(args.stop.bound() / 2, ending).await
 }
 
 /// Writes the card when everything answers, and says the same to the person who waits.

@@ -26,12 +26,17 @@ pub async fn run(args: WorkerArgs) -> Result<(), Exit> {
     let named = repositories::read(&args.repository)?;
     let wanted = backup_schedule::read(&args.backups, &args.mongo.ops_database)?;
     let uri = mongodb_uri(&args.mongo)?;
-    let connection = connect(&uri, &args.mongo.ops_database, args.mongo.replica_set.as_deref()).await?;
-    wanted.keep(&*connection.store(), &node()).await?;
+    let connection = shutdown
+        .unless_asked(async {
+            let connection = connect(&uri, &args.mongo.ops_database, args.mongo.replica_set.as_deref()).await?;
+            wanted.keep(&*connection.store(), &node()).await.map(|()| connection)
+        })
+        .await?;
     let options = WorkerOptions {
         slots: usize::from(args.slots),
         retention: retention(args.job_retention_days),
         problems: connection.problems(),
+        grace_ms: args.stop.grace_ms(),
         ..WorkerOptions::new(worker_name()).with_lease_ms(args.lease_ms)
     };
     let name = options.name.clone();
@@ -52,13 +57,17 @@ pub async fn run(args: WorkerArgs) -> Result<(), Exit> {
     let ops = args.mongo.ops_database;
     let secrets = named.secrets.iter().chain(&args.mongo.mongodb_uri_file).cloned().collect();
     tokio::spawn(secrets::watch(secrets, options.problems.clone()));
-    let mut worker = start(&connection, &ops, &named, args.labels, manners, options, scheduling).await?;
+    let mut worker =
+        shutdown.unless_asked(start(&connection, &ops, &named, args.labels, manners, options, scheduling)).await?;
     let upkeep = Upkeep::start(&connection, worker.repositories.clone(), wanted);
     output::announce(format_args!("worker {name} is ready"));
     tokio::select! {
-        () = shutdown.came() => {
-            let stopped = worker.stop().await;
-            upkeep.stop().await.map_err(Exit::failed).and(stopped)
+        _ = shutdown.came() => {
+            let ending = async {
+                let stopped = worker.stop().await;
+                upkeep.stop().await.map_err(Exit::failed).and(stopped)
+            };
+            shutdown.finish(args.stop.bound(), ending).await
         }
         broken = worker.worker.ended() => Err(Exit::failed(format!("the worker broke off, which is a defect: {broken:?}"))),
     }

@@ -24,6 +24,13 @@ pub fn job(job: &JobView) -> String {
     lines.fields("", &job.spec);
     lines.some("repository", job.repository.as_deref());
     lines.put("asked for", &format!("{} by {}", time::millisecond(&job.created_at), job.requested_by));
+    if job.priority != 0 {
+        lines.put("priority", &job.priority.to_string());
+    }
+    lines.some("timeout", job.timeout_seconds.map(|seconds| units::duration(seconds * 1_000)).as_deref());
+    lines.some("labels", (!job.labels.is_empty()).then(|| job.labels.join(", ")).as_deref());
+    lines.some("unique key", job.unique_key.as_deref());
+    lines.some("after", job.after.as_deref());
     if job.started_at.is_none() {
         lines.put("due", &time::millisecond(&job.run_at));
     }

@@ -10,7 +10,7 @@ use lucid_schemas::http::{OutcomeView, ScheduleList, ScheduleView};
 /// All schedules, in order of their names.
 pub fn schedules(list: &ScheduleList) -> String {
     let mut text = if list.schedules.is_empty() { "no schedules\n".into() } else { table(&list.schedules) };
-    let of_each = list.schedules.iter().filter_map(|schedule| schedule.problem.as_ref());
+    let of_each = list.schedules.iter().flat_map(|schedule| schedule.problem.iter().chain(&schedule.note));
     let problems: Vec<_> = of_each.chain(&list.problems).map(|problem| clean(problem)).collect();
     if !problems.is_empty() {
         text += "\nto look at\n  ";
@@ -60,6 +60,7 @@ pub fn schedule(schedule: &ScheduleView) -> String {
     lines.push(("made".into(), format!("{} by {}", time::second(&schedule.created_at), schedule.created_by)));
     lines.push(("edited".into(), format!("{} by {}", time::second(&schedule.updated_at), schedule.updated_by)));
     lines.extend(schedule.problem.clone().map(|problem| ("problem".into(), problem)));
+    lines.extend(schedule.note.clone().map(|note| ("note".into(), note)));
     pairs(&lines)
 }
 
@@ -107,6 +108,7 @@ mod tests {
             }),
             next: vec!["2026-11-25T01:00:00.000Z".into(), "2026-11-26T01:00:00.000Z".into()],
             problem: None,
+            note: None,
             created_by: "api:pi-1".into(),
             created_at: "2026-11-01T10:00:00.000Z".into(),
             updated_by: "api:pi-2".into(),

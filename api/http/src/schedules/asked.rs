@@ -90,7 +90,7 @@ impl Asked {
         let mut errors = Vec::new();
         let name = name(body.name, path_name, &mut errors);
         let timezone = body.timezone.unwrap_or_else(|| "UTC".into());
-        errors.extend(Calendar::new(&body.cron, &timezone).err().into_iter().flatten());
+        errors.extend(Calendar::asked(&body.cron, &timezone).err().into_iter().flatten());
         let missed = word("missed", body.missed, &mut errors);
         let missed_limit = missed_limit(body.missed_limit, &mut errors);
         let overlap = word("overlap", body.overlap, &mut errors);

@@ -29,6 +29,11 @@ pub(super) fn schedule(of: &Schedule, now: DateTime, next_times: usize) -> Sched
         last: of.last.as_ref().map(outcome),
         next: terms.calendar().map(|calendar| next(&calendar, of, now, next_times)).unwrap_or_default(),
         problem: of.problem(now),
+        note: terms
+            .calendar()
+            .ok()
+            .and_then(|calendar| calendar.remark())
+            .map(|remark| format!("'{}': {remark}", of.name)),
         created_by: of.created_by.clone(),
         created_at: json::date(of.created_at),
         updated_by: of.updated_by.clone(),

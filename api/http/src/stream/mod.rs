@@ -27,12 +27,16 @@ const CATCH_UPS_MAX: usize = 4;
 /// A client that hears nothing for much longer may take the connection for dead.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// All live streams of one API. Cheap to clone.
+/// So many bodies are received at once at most: who sends none to the end keeps nobody else from connecting.
+const BODIES_MAX: usize = 128;
+
+/// What stays open at one API: its live streams, and the bodies that are being received. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Streams {
     stop: CancellationToken,
     open: Arc<Semaphore>,
     catching_up: Arc<Semaphore>,
+    bodies: Arc<Semaphore>,
     watched: Watched,
 }
 
@@ -42,6 +46,7 @@ impl Default for Streams {
             stop: CancellationToken::new(),
             open: Arc::new(Semaphore::new(STREAMS_MAX)),
             catching_up: Arc::new(Semaphore::new(CATCH_UPS_MAX)),
+            bodies: Arc::new(Semaphore::new(BODIES_MAX)),
             watched: Watched::default(),
         }
     }
@@ -62,6 +67,12 @@ impl Streams {
     pub(crate) fn admit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
         let crowded = |_| ApiError::Crowded(format!("{STREAMS_MAX} streams are open already"));
         Arc::clone(&self.open).try_acquire_owned().map_err(crowded)
+    }
+
+    /// A place for one more body.
+    pub(crate) fn admit_body(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let crowded = |_| ApiError::Crowded(format!("{BODIES_MAX} clients are sending a body already"));
+        Arc::clone(&self.bodies).try_acquire_owned().map_err(crowded)
     }
 
     /// A place for one more who catches up.

@@ -10,6 +10,7 @@ mod rights;
 mod schedules;
 mod served;
 mod showing;
+mod slow;
 mod store;
 mod streams;
 mod whole;

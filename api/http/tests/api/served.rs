@@ -19,7 +19,13 @@ pub struct Served {
 
 impl Served {
     pub async fn start() -> Self {
-        let world = World::new().await;
+        Self::start_with(|_| {}).await
+    }
+
+    /// The same with other options.
+    pub async fn start_with(change: impl FnOnce(&mut lucid_http::ApiOptions)) -> Self {
+        let mut world = World::new().await;
+        change(&mut world.state.options);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();

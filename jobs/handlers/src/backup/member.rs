@@ -19,10 +19,12 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 /// A member that was there for the backup before, and isn't now, isn't waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How soon a member is asked again that isn't ready.
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// The member that is read from.
 #[derive(Debug)]
@@ -44,16 +46,19 @@ impl Member {
         for address in before.into_iter().filter(|before| !before.is_empty()) {
             let pinned = pinned(server, from, address, &lost);
             // Which asks nobody else: that it answers at all says that it's there, and suitable.
-            if let Ok(Ok(_)) = timeout(PATIENCE, pinned.greet()).await {
-                return Ok(Self { address: address.to_owned(), server: pinned, lost });
-            }
+            let why = match timeout(PATIENCE, pinned.greet()).await {
+                Ok(Ok(_)) => return Ok(Self { address: address.to_owned(), server: pinned, lost }),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "it doesn't answer".into(),
+            };
             tracing::warn!(
                 member = address,
+                why,
                 "the member that the backup before was read from isn't there or isn't suitable"
             );
         }
         let any = server.reading_from(suitable(from));
-        let address = any.greet().await.map_err(|error| unsuitable(from, error))?;
+        let address = greeted(|| any.greet()).await.map_err(|error| unsuitable(from, error))?;
         Ok(Self { server: pinned(server, from, &address, &lost), address, lost })
     }
 
@@ -77,6 +82,32 @@ pub(super) fn stored_again(read: &[CollectionEntry], before: Option<&Manifest>, 
     };
     let names = names_that_fit(read.iter().filter(is_other).map(|entry| entry.name.as_str()));
     names.into_iter().map(str::to_owned).collect()
+}
+
+/// The member that answers. Since the primary has taken the password by now, a member that refuses it doesn't have the users yet, as one
+/// that has just joined: asked again, the driver may choose another one.
+async fn greeted<F>(greet: impl Fn() -> F) -> Result<String>
+where
+    F: Future<Output = Result<String>>,
+{
+    let begun = Instant::now();
+    loop {
+        match greet().await {
+            Err(refused) if refused.is_credentials() && begun.elapsed() < PATIENCE => {
+                tracing::warn!(%refused, "a member that may have joined just now is asked again");
+                sleep(AGAIN_AFTER).await;
+            }
+            Err(refused) if refused.is_credentials() => {
+                return Err(Error::again(
+                    "member_not_ready",
+                    format!(
+                        "{refused}, though the primary takes them: a member that has just joined may not have the users yet"
+                    ),
+                ));
+            }
+            answer => return answer,
+        }
+    }
 }
 
 fn pinned(server: &Server, from: ReadFrom, address: &str, lost: &Arc<AtomicBool>) -> Server {
@@ -111,6 +142,31 @@ fn unsuitable(from: ReadFrom, error: Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
+
+    fn refusal() -> Error {
+        Error::refused(
+            "authentication_failed",
+            "can't greet the server: MongoDB refuses the user or password of this worker",
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_by_one_member_is_no_wrong_password() {
+        let asked = Cell::new(0);
+        let second_is_ready = || {
+            asked.set(asked.get() + 1);
+            let answer = if asked.get() == 1 { Err(refusal()) } else { Ok("b:27017".to_owned()) };
+            async { answer }
+        };
+        assert_eq!(greeted(second_is_ready).await.expect("another member"), "b:27017");
+        let never = greeted(|| async { Err(refusal()) }).await.expect_err("nobody takes it");
+        assert!(matches!(never, Error::Again { code: "member_not_ready", .. }), "{never}");
+        assert!(never.to_string().contains("has just joined"), "{never}");
+        let other =
+            greeted(|| async { Err(Error::refused("no_replica_set", "other")) }).await.expect_err("told as it is");
+        assert!(matches!(other, Error::Refused { code: "no_replica_set", .. }), "{other}");
+    }
 
     #[test]
     fn a_member_is_suitable_by_its_role() {

@@ -79,7 +79,7 @@ async fn salvage(args: &RepoRestoreArgs, picked: &Picked, shutdown: &mut Shutdow
     let mut work = Box::pin(salvage::sieve(picked, args.collections.as_deref(), &asked));
     tokio::select! {
         outcome = &mut work => outcome,
-        () = shutdown.came() => {
+        _ = shutdown.came() => {
             stop.store(true, Ordering::Relaxed);
             Err(Exit::new(INTERRUPTED, "stopped before anything was changed"))
         }
@@ -140,7 +140,7 @@ async fn carry_out(handler: &dyn Handler, request: Request, shutdown: &mut Shutd
     let outcome = loop {
         tokio::select! {
             outcome = &mut work => break outcome,
-            () = shutdown.came() => {
+            _ = shutdown.came() => {
                 let said = if job.stop() { "stopping ..." } else { "the swap has begun, and is carried through" };
                 say(format_args!("\n{said}"));
             }
