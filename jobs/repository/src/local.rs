@@ -4,8 +4,9 @@
 //! folder is opened, the config in it compared, and the rest done relative to that handle. So neither a folder that is gone nor a disk
 //! that is mounted in its place is ever written to, and nothing here makes the repository's folder. What is made is for its owner only.
 
+mod within;
+
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
@@ -16,14 +17,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat, renameat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
+use nix::fcntl::{AtFlags, renameat};
+use nix::sys::stat::{FileStat, Mode, fstatat};
 use nix::unistd::{UnlinkatFlags, fsync, linkat, unlinkat};
 use object_store::Error;
 
 use crate::config::CONFIG;
 use crate::limits::UNSEALED_BYTES;
 use crate::storage::{Elsewhere, Storage};
+use within::{
+    FOLDER, about, begin, existing_folder, is_file, is_folder, is_unfinished, make_folder, modified_ms, open_file,
+    parts_of, read_within, sync_files,
+};
 
 /// A domain, and its folders: nothing lies deeper.
 const FOLDERS_DEEP: usize = 2;
@@ -145,8 +150,7 @@ impl Storage for LocalStorage {
 impl Home {
     /// The folder, whatever is in it.
     fn root(&self) -> io::Result<OwnedFd> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        nix::fcntl::open(&self.folder, flags, Mode::empty()).map_err(|error| match error {
+        nix::fcntl::open(&self.folder, FOLDER, Mode::empty()).map_err(|error| match error {
             Errno::ENOENT | Errno::ENOTDIR if self.config.get().is_some() => io::Error::other(Elsewhere::Absent),
             error => error.into(),
         })
@@ -225,9 +229,8 @@ impl Home {
 
     /// The plain files of a folder, and of those below. What is none is passed over, and told once.
     fn walk(&self, root: &OwnedFd, folder: &str, found: &mut Vec<(String, FileStat)>) -> io::Result<()> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let here = if folder.is_empty() { "." } else { folder };
-        let mut dir = match Dir::openat(root, here, flags, Mode::empty()) {
+        let mut dir = match Dir::openat(root, here, FOLDER, Mode::empty()) {
             // Unless it is a link that leads nowhere: then what lies there is out of sight.
             Err(Errno::ENOENT) if fstatat(root, here, AtFlags::AT_SYMLINK_NOFOLLOW).is_err() => return Ok(()),
             opened => opened?,
@@ -260,104 +263,6 @@ impl Home {
             tracing::warn!(object = name, folder = %self.folder.display(), "neither a file nor a folder of a repository; passed over");
         }
     }
-}
-
-/// A folder within, made where it lacks.
-fn make_folder(root: &OwnedFd, folder: &str) -> io::Result<OwnedFd> {
-    match existing_folder(root, folder) {
-        Err(Errno::ENOENT) => {}
-        opened => return Ok(opened?),
-    }
-    let (above, name) = parts_of(folder);
-    let above = make_folder(root, above)?;
-    match mkdirat(&above, name, Mode::S_IRWXU) {
-        Ok(()) => fsync(&above)?,
-        // Another writer was first.
-        Err(Errno::EEXIST) => {}
-        Err(error) => return Err(error.into()),
-    }
-    Ok(existing_folder(&above, name)?)
-}
-
-fn existing_folder(root: &OwnedFd, folder: &str) -> nix::Result<OwnedFd> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    openat(root, if folder.is_empty() { "." } else { folder }, flags, Mode::empty())
-}
-
-/// A new file under a name that says it is unfinished (format, section 2).
-fn begin(folder: &OwnedFd, name: &str) -> io::Result<(String, File)> {
-    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-    for number in 1u32.. {
-        let unfinished = format!("{name}#{number}");
-        match openat(folder, unfinished.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR) {
-            Ok(file) => return Ok((unfinished, file.into())),
-            // Another writer's.
-            Err(Errno::EEXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(ErrorKind::AlreadyExists.into())
-}
-
-/// A plain file; nothing else is an object, nor waited for.
-fn open_file(root: &OwnedFd, name: &str) -> io::Result<File> {
-    about(root, name)?;
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-    Ok(openat(root, name, flags, Mode::empty())?.into())
-}
-
-fn read_within(root: &OwnedFd, name: &str, limit_bytes: u64) -> io::Result<Bytes> {
-    let mut bytes = Vec::new();
-    open_file(root, name)?.take(limit_bytes).read_to_end(&mut bytes)?;
-    Ok(bytes.into())
-}
-
-fn about(root: &OwnedFd, name: &str) -> io::Result<FileStat> {
-    match fstatat(root, name, AtFlags::empty()) {
-        Ok(about) if is_file(&about) => Ok(about),
-        Ok(_) | Err(Errno::ELOOP | Errno::ENOTDIR) => Err(ErrorKind::NotFound.into()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn kind_of(about: &FileStat) -> SFlag {
-    SFlag::from_bits_truncate(about.st_mode) & SFlag::S_IFMT
-}
-
-fn is_file(about: &FileStat) -> bool {
-    kind_of(about) == SFlag::S_IFREG
-}
-
-fn is_folder(about: &FileStat) -> bool {
-    kind_of(about) == SFlag::S_IFDIR
-}
-
-fn modified_ms(about: &FileStat) -> i64 {
-    about.st_mtime.saturating_mul(1000).saturating_add(about.st_mtime_nsec / 1_000_000)
-}
-
-/// Whether a name ends as those of unfinished writes do.
-fn is_unfinished(name: &str) -> bool {
-    let digits = name.rsplit_once('#').map(|(_, digits)| digits);
-    digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit()))
-}
-
-/// Syncs files, then each folder between them and the root once: its entry may be new, too.
-fn sync_files(root: &OwnedFd, names: &[String]) -> io::Result<()> {
-    let mut folders = BTreeSet::from([""]);
-    for name in names {
-        open_file(root, name)?.sync_all()?;
-        let mut folder = parts_of(name).0;
-        while !folder.is_empty() && folders.insert(folder) {
-            folder = parts_of(folder).0;
-        }
-    }
-    folders.into_iter().try_for_each(|folder| Ok(fsync(existing_folder(root, folder)?)?))
-}
-
-/// Folder and name.
-fn parts_of(name: &str) -> (&str, &str) {
-    name.rsplit_once('/').unwrap_or(("", name))
 }
 
 fn said(name: &str, error: io::Error) -> Error {
@@ -404,5 +309,41 @@ mod tests {
         storage.delete("a/b").await.expect("deleted");
         assert!(matches!(storage.delete("a/b").await, Err(Error::NotFound { .. })));
         assert!(matches!(storage.read("a/b").await, Err(Error::NotFound { .. })));
+    }
+
+    #[tokio::test]
+    async fn what_is_made_is_for_its_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let scratch = tempfile::tempdir().expect("scratch");
+        // The folder was there before, for everybody.
+        fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).expect("set");
+        let storage = LocalStorage::open(scratch.path()).expect("there");
+        storage.create("a/b/new", &part(b"x")).await.expect("made");
+        storage.replace("a/b/again", &part(b"x")).await.expect("made");
+        let mode = |name: &str| fs::metadata(scratch.path().join(name)).expect("there").permissions().mode() & 0o777;
+        assert_eq!(["a", "a/b", "a/b/new", "a/b/again"].map(mode), [0o700, 0o700, 0o600, 0o600]);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_file_is_passed_over_and_never_waited_for() {
+        use std::os::unix::fs::symlink;
+        let scratch = tempfile::tempdir().expect("scratch");
+        let storage = LocalStorage::open(scratch.path()).expect("there");
+        storage.create("a/good", &part(b"x")).await.expect("made");
+        let at = |name: &str| scratch.path().join(name);
+        symlink("loop", at("a/loop")).expect("linked");
+        symlink("nowhere", at("a/dangling")).expect("linked");
+        symlink("/dev/zero", at("a/device")).expect("linked");
+        nix::unistd::mkfifo(&at("a/fifo"), Mode::S_IRWXU).expect("made");
+        let _socket = std::os::unix::net::UnixListener::bind(at("a/socket")).expect("bound");
+        assert_eq!(storage.list("a").await.expect("listed"), [("a/good".to_owned(), 1)]);
+        assert_eq!(storage.list("").await.expect("listed"), [("a/good".to_owned(), 1)]);
+        assert_eq!(storage.home.told.lock().expect("no panic").len(), 5, "each is told, once");
+        for name in ["a/loop", "a/dangling", "a/device", "a/fifo", "a/socket"] {
+            assert!(matches!(storage.read(name).await, Err(Error::NotFound { .. })), "{name}");
+        }
+        // A whole folder that is out of sight isn't an empty one.
+        symlink("/nowhere/at/all", at("b")).expect("linked");
+        assert!(storage.list("b").await.is_err());
     }
 }
