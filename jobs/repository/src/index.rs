@@ -1,6 +1,5 @@
-//! Which chunk is in which pack (format, section 6): index objects, made up for by pack footers.
-//!
-//! Held as a sorted table, 56 bytes a chunk, and 34 more for one that is stored as a delta.
+//! Which chunk is in which pack (format, section 6): index objects, made up for by pack footers. Held as a sorted table, 56 bytes
+//! a chunk, and 34 more for one that is stored as a delta.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -358,8 +357,8 @@ pub(crate) struct IndexObject {
 pub(crate) async fn read_index(vault: Arc<Vault>, object: String) -> (String, Result<IndexObject, RepositoryError>) {
     let read = async {
         let (body, stored) = vault.read_named(&object, RecordType::Index).await?;
-        let packs = pack_listing::decode(&body);
-        let packs = packs.ok_or_else(|| RepositoryError::damaged(&*object, "it isn't an index"))?;
+        let packs =
+            pack_listing::decode(&body).ok_or_else(|| RepositoryError::damaged(&*object, "it isn't an index"))?;
         Ok(IndexObject { packs, key_id: key_id_of(&stored) })
     };
     let read = read.await;
