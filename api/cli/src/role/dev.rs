@@ -15,7 +15,8 @@ use crate::{
     token,
 };
 use lucid_embedded::{Deployment, Options, trusted_folder};
-use lucid_http::ApiOptions;
+use lucid_http::{ApiOptions, Token};
+use lucid_mongo::Connection;
 use lucid_repository::{InitOptions, Location, Repository, RepositoryError, Unlock};
 use lucid_runtime::{SchedulerOptions, WorkerOptions};
 use lucid_schemas::names::DEFAULT_OPS_DATABASE;
@@ -93,11 +94,7 @@ async fn serve(
     let connection = super::connect(&deployment.uri(), DEFAULT_OPS_DATABASE, None).await?;
     let wanted = backup_schedule::read(&args.backups, DEFAULT_OPS_DATABASE)?;
     wanted.keep(&*connection.store(), &node()).await?;
-    let options = WorkerOptions {
-        problems: connection.problems(),
-        grace_ms: args.stop.grace_ms() / 2,
-        ..WorkerOptions::new(worker_name()).with_lease_ms(args.lease_ms)
-    };
+    let options = worker_options(args, &connection);
     let scheduling = SchedulerOptions { problems: connection.problems(), ..SchedulerOptions::new(&options.name) };
     let token = dir.join("token");
     let secret = token::keep(&token)?;
@@ -108,13 +105,7 @@ async fn serve(
     let upkeep = Upkeep::start(&connection, worker.repositories.clone(), wanted);
     let address = listener.local_addr().map_err(Exit::failed)?;
     let stop = CancellationToken::new();
-    let api_options = ApiOptions {
-        compression_default: args.backups.compression,
-        encryption_default: args.backups.encryption,
-        retention_days: args.backups.backup_retention_days,
-        connections_max: api::connections_max(),
-        ..ApiOptions::new(node(), DEFAULT_OPS_DATABASE.to_owned(), secret)
-    };
+    let api_options = api_options(args, secret);
     let mut served = tokio::spawn(api::serve(connection, api_options, listener, stop.clone()));
     card.api_url = Some(format!("http://{address}"));
     card.token_file = Some(token);
@@ -135,6 +126,26 @@ async fn serve(
     };
     // The rest is for mongod.
     shutdown.finish(args.stop.bound() / 2, ending).await
+}
+
+/// A worker that gives its jobs back in half of the time that the whole may take to stop.
+fn worker_options(args: &DevArgs, connection: &Connection) -> WorkerOptions {
+    WorkerOptions {
+        problems: connection.problems(),
+        grace_ms: args.stop.grace_ms() / 2,
+        ..WorkerOptions::new(worker_name()).with_lease_ms(args.lease_ms)
+    }
+}
+
+/// An API with the defaults of the arguments.
+fn api_options(args: &DevArgs, token: Token) -> ApiOptions {
+    ApiOptions {
+        compression_default: args.backups.compression,
+        encryption_default: args.backups.encryption,
+        retention_days: args.backups.backup_retention_days,
+        connections_max: api::connections_max(),
+        ..ApiOptions::new(node(), DEFAULT_OPS_DATABASE.to_owned(), token)
+    }
 }
 
 /// Writes the card when everything answers, and says the same to the person who waits.
