@@ -24,13 +24,14 @@ async fn what_is_dropped_under_live_nodes_is_made_anew() {
     let world = World::start(1).await;
     world.client().database("here").collection("c").insert_one(doc! { "x": 1 }).await.expect("inserted");
     let (_api_process, api) = world.api();
-    let (_worker, _) = world.worker(&[]);
     let ops = world.client().database("lucid_ops");
     let problems = || api.get("/health").1["problems"].to_string();
 
-    // An index, and in the meantime two jobs that it would have kept apart.
+    // An index, and in the meantime two jobs that it would have kept apart. Paused before there is a worker: one that runs
+    // sees a pause only within a second, and would have ended the first job by then.
     let jobs = ops.collection::<Document>(OPS);
     api.call("POST", "/queues/backup/pause", Some(&json!({ "reason": "a test" })));
+    let (_worker, _) = world.worker(&[]);
     let body = json!({ "database": "here", "job": { "unique_key": "nightly" } });
     let first = api.accepted("/backup", &body);
     jobs.drop_index(UNIQUE_KEY).await.expect("dropped");
