@@ -30,6 +30,8 @@ pub(crate) enum Fault {
     PauseAt(usize),
     /// The first write or delete of an object whose name has this in it waits until [`Gate::open`].
     PauseAtName(&'static str),
+    /// Every write from the n-th operation on fails, as on a full disk, and opens [`Gate::reached`].
+    FullAfter(usize),
     /// Writes of packs fail for good.
     NoPacks,
     /// `create` replaces what is there.
@@ -72,9 +74,13 @@ struct Faulty {
 
 impl Faulty {
     /// Counts a write or delete; fails or waits if it is its turn.
-    async fn turn(&self, name: &str) -> Result<(), Error> {
+    async fn turn(&self, name: &str, operation: Operation) -> Result<(), Error> {
         let number = self.writes.fetch_add(1, Ordering::SeqCst);
         match self.fault {
+            Fault::FullAfter(limit) if number >= limit && operation == Operation::Write => {
+                self.gate.reached.notify_one();
+                return Err(full());
+            }
             Fault::DeadAfter(limit) if number >= limit => return Err(refused(name)),
             Fault::PauseAt(paused) if number == paused => self.gate.pause().await,
             Fault::PauseAtName(part) if name.contains(part) && !self.paused.swap(true, Ordering::SeqCst) => {
@@ -84,6 +90,17 @@ impl Faulty {
         }
         Ok(())
     }
+}
+
+/// What a turn is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Write,
+    Delete,
+}
+
+fn full() -> Error {
+    Error::Generic { store: "test", source: std::io::Error::from_raw_os_error(28).into() }
 }
 
 fn lost() -> Error {
@@ -105,7 +122,7 @@ impl Storage for Faulty {
     }
 
     async fn create(&self, name: &str, parts: &[Bytes]) -> Result<(), Error> {
-        self.turn(name).await?;
+        self.turn(name, Operation::Write).await?;
         match self.fault {
             Fault::NoPacks if name.contains("/packs/") => Err(refused(name)),
             Fault::NoCreateOnly => self.inner.replace(name, parts).await,
@@ -119,7 +136,7 @@ impl Storage for Faulty {
     }
 
     async fn replace(&self, name: &str, parts: &[Bytes]) -> Result<(), Error> {
-        self.turn(name).await?;
+        self.turn(name, Operation::Write).await?;
         self.inner.replace(name, parts).await
     }
 
@@ -149,7 +166,7 @@ impl Storage for Faulty {
     }
 
     async fn delete(&self, name: &str) -> Result<(), Error> {
-        self.turn(name).await?;
+        self.turn(name, Operation::Delete).await?;
         self.inner.delete(name).await
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::fault_tests::{Bench, Fault};
-use crate::support::{documents, entry, manifest, read, write_collection};
+use crate::support::{documents, entry, manifest, read, try_write_collection};
 use crate::{
     Compression, ContentOrder, CopyReport, Domain, Manifest, PruneOptions, PruneReport, Repository, RepositoryError,
     VerifyLevel,
@@ -23,7 +23,7 @@ pub(crate) async fn back_up(
     people: &[Vec<u8>],
 ) -> Result<Manifest, RepositoryError> {
     let writer = repository.begin(job, 1, Domain::Sealed, Compression::default()).await?;
-    let content = write_collection(&writer, ContentOrder::Any, people).await;
+    let content = try_write_collection(&writer, ContentOrder::Any, people).await?;
     writer.finish().await?;
     let entries = vec![entry("people", ContentOrder::Any, content)];
     let manifest = Manifest { generation: writer.generation(), ..manifest(job, 1, Domain::Sealed, entries) };

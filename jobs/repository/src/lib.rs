@@ -138,6 +138,8 @@ mod interruption_tests;
 #[cfg(test)]
 mod matrix_tests;
 #[cfg(test)]
+mod place_tests;
+#[cfg(test)]
 mod rotation_tests;
 #[cfg(test)]
 mod sleeper_tests;

@@ -134,11 +134,19 @@ pub fn batches(documents: &[Vec<u8>]) -> Vec<DocumentBatch> {
 }
 
 pub async fn write_collection(writer: &BackupWriter, order: ContentOrder, documents: &[Vec<u8>]) -> CollectionContent {
+    try_write_collection(writer, order, documents).await.expect("written")
+}
+
+pub async fn try_write_collection(
+    writer: &BackupWriter,
+    order: ContentOrder,
+    documents: &[Vec<u8>],
+) -> Result<CollectionContent, RepositoryError> {
     let mut collection = writer.collection(order);
     for batch in batches(documents) {
-        collection.push(batch).await.expect("pushed");
+        collection.push(batch).await?;
     }
-    collection.finish().await.expect("finished")
+    collection.finish().await
 }
 
 pub fn entry(name: &str, order: ContentOrder, content: CollectionContent) -> CollectionEntry {
