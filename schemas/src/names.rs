@@ -8,7 +8,7 @@ pub const DEFAULT_OPS_DATABASE: &str = "lucid_ops";
 /// Prefix of the staging collections of a restore; never part of a backup.
 pub const STAGING_PREFIX: &str = "__lucid_staging_";
 
-/// Prefix of the scratch databases of restore drills; out of bounds for everything else.
+/// Prefix of the scratch databases of drills and of what restores try before they swap; out of bounds for everything else.
 pub const DRILL_PREFIX: &str = "__lucid_drill_";
 
 /// Databases that belong to the server.

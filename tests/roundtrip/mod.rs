@@ -12,6 +12,7 @@ mod failover;
 mod manners;
 mod nights;
 mod offsite;
+mod rehearsal;
 mod sample;
 mod snapshot;
 mod swap;

@@ -3,9 +3,9 @@
 use super::context::{Claim, Stored};
 use bson::Document;
 use lucid_embedded::{Deployment, Options};
-use lucid_handlers::{Environment, HandlerOptions, Pace, registry};
+use lucid_handlers::{Environment, HandlerOptions, Pace, RestoreHandler, registry};
 use lucid_ports::{Handler, JobError, Problems, Store, memory::MemoryStore};
-use lucid_repository::{InitOptions, Location, Repository, Unlock};
+use lucid_repository::{InitOptions, Location, Manifest, Repository, Unlock};
 use lucid_schemas::{
     BackupSpec, JobId, Kind, ManifestName, RepositoryName, RestoreSpec, Spec, State, VerifyLevel, VerifySpec,
 };
@@ -120,6 +120,11 @@ impl World {
     pub fn handler(&self, kind: Kind) -> Arc<dyn Handler> {
         let found = self.handlers.iter().find(|handler| handler.kind() == kind);
         Arc::clone(found.expect("a handler of each kind"))
+    }
+
+    /// A handler that restores this manifest in place of a backup's own.
+    pub fn salvaging(&self, manifest: Manifest) -> RestoreHandler {
+        RestoreHandler::salvaging(Arc::clone(&self.environment), manifest)
     }
 
     /// A job that asks for this.

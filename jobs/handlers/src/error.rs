@@ -129,6 +129,21 @@ impl Error {
         }
     }
 
+    /// What is wrong, without what was to be done.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Server { code, name, said, .. } => format!("MongoDB answers {code} {name}{said}"),
+            other => other.to_string(),
+        }
+    }
+
+    /// Whether the server refuses just this: neither for now, nor for want of rights or of room, nor as its object is gone.
+    pub fn is_refusal(&self) -> bool {
+        const OTHERS: [i32; 4] =
+            [code::UNAUTHORIZED, code::OUT_OF_DISK_SPACE, code::UUID_MISMATCH, code::NAMESPACE_NOT_FOUND];
+        self.server_code().is_some_and(|code| !OTHERS.contains(&code)) && !self.is_passing()
+    }
+
     /// Whether the same may go well a little later: elections, network trouble, lost cursors.
     pub fn is_passing(&self) -> bool {
         match self {

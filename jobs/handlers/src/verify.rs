@@ -1,7 +1,9 @@
 //! Reads a backup back and proves that it is whole; a drill restores it for that, too.
 
 use crate::{
-    Environment, drill,
+    Environment,
+    bounded::names_that_fit,
+    drill,
     error::{Error, Result},
     progress::Meter,
 };
@@ -44,8 +46,10 @@ impl VerifyHandler {
         let share = share(&job, spec);
         let Examined { manifest, verified: Verified { mut findings, coverage } } =
             examine(context, &repository, spec, share).await?;
+        let mut left_off = Vec::new();
         if let (true, VerifyLevel::Drill, Some((manifest, key))) = (findings.is_empty(), spec.level, &manifest) {
-            findings = drill::run(context, &self.environment, &repository, (manifest, key)).await?;
+            let drilled = drill::run(context, &self.environment, &repository, (manifest, key)).await?;
+            (findings, left_off) = (drilled.findings, drilled.expiry_left_off);
         }
         if !findings.is_empty() {
             context.put_detail("findings", kept(&findings)).await?;
@@ -56,6 +60,9 @@ impl VerifyHandler {
         };
         let mut result = result(spec, &manifest);
         result.extend(covered(spec.level, share, coverage));
+        if !left_off.is_empty() {
+            result.extend(doc! { "expiry_left_off": names_that_fit(left_off.iter().map(String::as_str)) });
+        }
         Ok(result)
     }
 }

@@ -10,7 +10,7 @@ use super::{
     Command,
     queries::{Identified, command},
 };
-use crate::{drill::ScratchName, error::Result, restore::staging::StagingName};
+use crate::{error::Result, restore::staging::StagingName, scratch::ScratchName};
 use bson::{
     Binary, Bson, Document, RawArrayBuf, RawDocument, RawDocumentBuf, Timestamp, Uuid, doc,
     raw::{CStr, cstr},

@@ -15,13 +15,62 @@ pub(crate) struct Expiry {
     pub indexes: Vec<(String, Bson)>,
 }
 
-/// Takes the expiry out of options and indexes.
+/// What is to be made of a collection, as far as a server takes it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Definition {
+    /// Its options.
+    pub options: Document,
+    /// Its indexes.
+    pub indexes: Vec<Document>,
+    /// What lost its expiry, as the server refuses it there: names of indexes, or the empty name for the collection itself.
+    pub left_off: Vec<String>,
+}
+
+impl Definition {
+    /// Whether anything of it expires.
+    pub fn expires(&self) -> bool {
+        self.options.contains_key(EXPIRY) || self.indexes.iter().any(|index| index.contains_key(EXPIRY))
+    }
+
+    /// Gives up the expiry of the collection.
+    pub fn leave_off(&mut self) {
+        self.options.remove(EXPIRY);
+        self.left_off.push(String::new());
+    }
+
+    /// Gives up the expiry of the index at this place.
+    pub fn leave_off_index(&mut self, place: usize) {
+        if let Some(index) = self.indexes.get_mut(place) {
+            index.remove(EXPIRY);
+            self.left_off.push(index.get_str("name").unwrap_or_default().to_owned());
+        }
+    }
+}
+
+/// The expiry of options and indexes that is to be set afterwards.
 pub(crate) fn expiry(options: &Document, indexes: &[Document]) -> Expiry {
     let of_index = |index: &Document| {
-        let seconds = index.get(EXPIRY)?.clone();
-        Some((index.get_str("name").ok()?.to_owned(), seconds))
+        let seconds = index.get(EXPIRY).filter(|_| !never_expires(index))?;
+        Some((index.get_str("name").ok()?.to_owned(), in_numbers(seconds)))
     };
-    Expiry { collection: options.get(EXPIRY).cloned(), indexes: indexes.iter().filter_map(of_index).collect() }
+    Expiry { collection: options.get(EXPIRY).map(in_numbers), indexes: indexes.iter().filter_map(of_index).collect() }
+}
+
+/// Whether documents never go by the expiry of this index: the server passes over all but those of one plain field. So it is made with
+/// its expiry; `collMod`, which would set it afterwards, refuses it where `createIndexes` takes it (a text index), or crashes (a wildcard
+/// index on 6.0.5).
+pub(crate) fn never_expires(index: &Document) -> bool {
+    let Ok(key) = index.get_document("key") else { return false };
+    let is_special = |(field, kind): (&String, &Bson)| matches!(kind, Bson::String(_)) || field.ends_with("$**");
+    key.len() != 1 || key.iter().any(is_special)
+}
+
+/// Of what is no number `createIndexes` makes the longest time there is; `collMod` none at all, and all documents would go.
+fn in_numbers(seconds: &Bson) -> Bson {
+    match seconds {
+        Bson::Double(number) if number.is_nan() => Bson::Int32(i32::MAX),
+        other => other.clone(),
+    }
 }
 
 /// The options that `create` is given: without expiry, and without what the server sets by itself.
@@ -31,20 +80,31 @@ pub(crate) fn options_to_create(options: &Document) -> Document {
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// The indexes that `createIndexes` is given: without the one on `_id` that every collection has, without expiry, and
+/// The indexes that `createIndexes` is given: without the one on `_id` that every collection has, without expiry that counts, and
 /// with the simple collation stated where the collection has another one by default.
 pub(crate) fn indexes_to_create(options: &Document, indexes: &[Document]) -> Vec<Document> {
     let collated = options.contains_key("collation");
     let build = |index: &Document| {
         let mut index = index.clone();
         index.remove("ns");
-        index.remove(EXPIRY);
+        if !never_expires(&index) {
+            index.remove(EXPIRY);
+        } else if let (true, Some(key)) = (index.contains_key(EXPIRY), text_key(&index)) {
+            index.insert("key", key);
+        }
         if collated && !index.contains_key("collation") {
             index.insert("collation", doc! { "locale": "simple" });
         }
         index
     };
     indexes.iter().filter(|index| !is_implied(index)).map(build).collect()
+}
+
+/// The key of a text index of one field as it was asked for. With the key that is listed, of two fields, `createIndexes` refuses an expiry.
+fn text_key(index: &Document) -> Option<Document> {
+    let is_alone = index.get_document("key").ok()?.keys().eq(["_fts", "_ftsx"]);
+    let field = index.get_document("weights").ok()?.keys().next().filter(|_| is_alone)?;
+    Some(doc! { field: "text" })
 }
 
 /// Whether documents that were there before one of these indexes may break it: being prepared to become unique, it refuses
@@ -139,6 +199,34 @@ mod tests {
         let expiry = expiry(&options, &indexes);
         assert_eq!(expiry.collection, Some(Bson::Int32(60)));
         assert_eq!(expiry.indexes, [("t".to_owned(), Bson::Int32(5))]);
+    }
+
+    #[test]
+    fn an_expiry_by_which_nothing_goes_is_made_with_its_index() {
+        let of = |key: Document| doc! { "key": key, "name": "i", "expireAfterSeconds": 5 };
+        let by_collection = doc! {};
+        for key in [
+            doc! { "_fts": "text", "_ftsx": 1 },
+            doc! { "a": "hashed" },
+            doc! { "a": 1, "b": 1 },
+            doc! { "$**": 1 },
+            doc! { "a.$**": 1 },
+        ] {
+            let indexes = [of(key)];
+            assert_eq!(indexes_to_create(&by_collection, &indexes), indexes);
+            assert_eq!(expiry(&by_collection, &indexes), Expiry::default());
+        }
+        let mut text = of(doc! { "_fts": "text", "_ftsx": 1 });
+        text.insert("weights", doc! { "b": 2, "c": 1 });
+        assert_eq!(
+            indexes_to_create(&by_collection, &[text])[0].get_document("key").expect("a key"),
+            &doc! { "b": "text" }
+        );
+        let indexes = [of(doc! { "a.b": -1.0 })];
+        assert!(!indexes_to_create(&by_collection, &indexes)[0].contains_key("expireAfterSeconds"));
+        assert_eq!(expiry(&by_collection, &indexes).indexes, [("i".to_owned(), Bson::Int32(5))]);
+        let never = [doc! { "key": { "a": 1 }, "name": "i", "expireAfterSeconds": f64::NAN }];
+        assert_eq!(expiry(&by_collection, &never).indexes, [("i".to_owned(), Bson::Int32(i32::MAX))]);
     }
 
     #[test]

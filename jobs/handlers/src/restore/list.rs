@@ -39,6 +39,9 @@ pub(crate) struct SwapEntry {
     pub left_out: i64,
     /// Their bytes.
     pub raw_bytes: i64,
+    /// What goes without its expiry, as the server refuses it there: names of indexes, or the empty name for the collection itself.
+    #[serde(default)]
+    pub expiry_left_off: Vec<String>,
 }
 
 /// Expiry of one index.
@@ -92,6 +95,7 @@ impl SwapEntry {
             documents: 0,
             left_out: 0,
             raw_bytes: 0,
+            expiry_left_off: Vec::new(),
         }
     }
 
@@ -181,6 +185,7 @@ mod tests {
                 documents: 1,
                 left_out: 0,
                 raw_bytes: 2,
+                expiry_left_off: vec!["words".into()],
             }],
             views: vec![SwapView {
                 name: "v".into(),
@@ -189,6 +194,14 @@ mod tests {
             }],
         };
         let document = list.to_document().expect("a document");
-        assert_eq!(SwapList::from_document(document).expect("a list"), list);
+        assert_eq!(SwapList::from_document(document.clone()).expect("a list"), list);
+        let mut earlier = document;
+        let entries = earlier.get_array_mut("entries").expect("entries");
+        entries[0].as_document_mut().expect("an entry").remove("expiry_left_off").expect("there");
+        assert!(
+            SwapList::from_document(earlier).expect("of a program that didn't know of it").entries[0]
+                .expiry_left_off
+                .is_empty()
+        );
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct Plan {
     pub problems: Vec<Problem>,
     /// Bytes of documents to be stored.
     pub raw_bytes: u64,
+    /// What goes without its expiry, as the server refuses it there.
+    pub expiry_left_off: Vec<String>,
 }
 
 /// Compares a backup with its target.
@@ -138,6 +140,7 @@ impl Plan {
             "replaced": names(true),
             "kept": names_that_fit(self.kept.iter().map(String::as_str)),
             "problems": names_that_fit(self.problems.iter().map(|problem| problem.message.as_str())),
+            "expiry_left_off": names_that_fit(self.expiry_left_off.iter().map(String::as_str)),
             "raw_bytes": i64::try_from(self.raw_bytes).unwrap_or(i64::MAX),
             "notes": notes(merged),
         }

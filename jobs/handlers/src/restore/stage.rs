@@ -7,6 +7,7 @@
 use super::{
     load::{Manner, load},
     probe::{lost, staging_uuid},
+    rehearsal,
     staging::StagingName,
 };
 use crate::{
@@ -14,7 +15,8 @@ use crate::{
     database::{
         Server,
         catalog::storage_name,
-        commands, definition,
+        commands,
+        definition::{self, Definition},
         queries::{Identified, ReadAt},
     },
     error::{Error, Result},
@@ -48,6 +50,8 @@ pub(crate) struct Staged {
     pub uuid: Uuid,
     /// How many they are.
     pub documents: u64,
+    /// What it is, and becomes once its expiry is set.
+    pub definition: Definition,
 }
 
 /// What staging any collection of a restore needs.
@@ -73,9 +77,10 @@ impl Stage<'_> {
     /// Stages a collection, again and again while that may help.
     pub async fn stage(&self, entry: &CollectionEntry) -> Result<Staged> {
         let mut why = String::new();
+        let definition = rehearsal::definition(self.server, (self.database, &self.next_name()), entry).await?;
         for _ in 0..TRIES {
             let name = self.next_name();
-            match self.stage_once(entry, &name).await {
+            match self.stage_once(entry, &name, &definition).await {
                 Ok(Ok(staged)) => return Ok(staged),
                 Ok(Err(difference)) => why = difference,
                 Err(error) if error.is_passing() => why = error.to_string(),
@@ -114,16 +119,16 @@ impl Stage<'_> {
         &self,
         entry: &CollectionEntry,
         name: &StagingName,
+        definition: &Definition,
     ) -> Result<std::result::Result<Staged, String>> {
-        let options = decoded(&entry.options)?;
-        let indexes: Vec<Document> = entry.indexes.iter().map(|index| decoded(index)).collect::<Result<_>>()?;
-        let create = commands::create_staging(self.database, name, definition::options_to_create(&options))?;
+        let Definition { options, indexes, .. } = definition;
+        let create = commands::create_staging(self.database, name, definition::options_to_create(options))?;
         self.server.tell(create).await?;
         let uuid = staging_uuid(self.server, self.database, name).await?.ok_or_else(|| lost(name))?;
         let into =
             Identified { database: self.database.to_owned(), storage: storage_name(name.as_str(), entry.kind), uuid };
-        let built = definition::indexes_to_create(&options, &indexes);
-        let early = entry.content.raw_bytes <= INDEXED_FIRST_BYTES_MAX && !definition::may_hold_duplicates(&indexes);
+        let built = definition::indexes_to_create(options, indexes);
+        let early = entry.content.raw_bytes <= INDEXED_FIRST_BYTES_MAX && !definition::may_hold_duplicates(indexes);
         if early {
             self.build(name, uuid, &built).await?;
         }
@@ -135,13 +140,14 @@ impl Stage<'_> {
             Ok(documents) => documents,
             Err(difference) => return Ok(Err(difference)),
         };
-        if let Some(difference) = self.definition_difference(name, &options, &indexes).await? {
+        if let Some(difference) = self.definition_difference(name, options, indexes).await? {
             return Err(Error::refused(
                 "definition_mismatch",
                 format!("'{}' can't be made as it was: {difference}", entry.name),
             ));
         }
-        Ok(Ok(Staged { name: entry.name.clone(), staging: name.clone(), uuid, documents }))
+        let (staging, definition) = (name.clone(), definition.clone());
+        Ok(Ok(Staged { name: entry.name.clone(), staging, uuid, documents, definition }))
     }
 
     async fn build(&self, name: &StagingName, uuid: Uuid, indexes: &[Document]) -> Result<()> {

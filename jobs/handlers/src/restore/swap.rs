@@ -57,6 +57,8 @@ pub(crate) enum Place {
 pub(crate) struct Swapped {
     /// Collections that somebody has dropped or renamed since, by name.
     pub left_alone: Vec<String>,
+    /// What goes without its expiry, as the server refuses it there.
+    pub expiry_left_off: Vec<String>,
 }
 
 impl Swap<'_> {
@@ -72,7 +74,9 @@ impl Swap<'_> {
             }
         }
         for (entry, uuid) in done {
-            self.expire(entry, uuid).await?;
+            let mut without = entry.expiry_left_off.clone();
+            self.expire(entry, uuid, &mut without).await?;
+            swapped.expiry_left_off.extend(super::left_off(&entry.name, &without));
         }
         for view in &self.list.views {
             if !views::define(self, view).await? {
@@ -150,21 +154,20 @@ impl Swap<'_> {
         })
     }
 
-    /// Sets the expiry that was left off.
-    async fn expire(&self, entry: &SwapEntry, uuid: Uuid) -> Result<()> {
+    /// Sets the expiry that was left off. It was tried before; where the server refuses it nevertheless, and in lists of programs that
+    /// didn't try, it stays off and is told: no reason to keep the rest from its end.
+    async fn expire(&self, entry: &SwapEntry, uuid: Uuid, without: &mut Vec<String>) -> Result<()> {
         let database = &self.list.database;
         if let Some(after) = &entry.expire_after {
-            self.modify(entry, |within| {
-                commands::expire_by_collection(database, &entry.name, uuid, after.clone(), within)
-            })
-            .await?;
+            let set = |within| commands::expire_by_collection(database, &entry.name, uuid, after.clone(), within);
+            without.extend(refused(self.modify(entry, set).await, "")?);
         }
         for index in &entry.index_expiry {
-            self.modify(entry, |within| {
+            let set = |within| {
                 let after = index.after_seconds.clone();
                 commands::expire_by_index(database, &entry.name, uuid, &index.index, after, within)
-            })
-            .await?;
+            };
+            without.extend(refused(self.modify(entry, set).await, &index.index)?);
         }
         Ok(())
     }
@@ -216,6 +219,17 @@ impl Swap<'_> {
                 lucid_schemas::names::STAGING_PREFIX,
             ),
         )
+    }
+}
+
+/// The name of what the server refuses to change.
+fn refused(outcome: Result<()>, name: &str) -> Result<Option<String>> {
+    match outcome {
+        Err(error) if error.is_refusal() => {
+            tracing::warn!(%error, "its expiry stays off");
+            Ok(Some(name.to_owned()))
+        }
+        outcome => outcome.map(|()| None),
     }
 }
 
