@@ -83,7 +83,7 @@ async fn what_no_rule_keeps_goes_and_what_a_job_needs_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_cluster_prunes_only_what_it_was_told_to_take_over() {
+async fn another_cluster_prunes_only_what_it_was_told_to() {
     let world = World::start(1).await;
     data::rows(&world, "lucid", 500).await;
     let (_api_process, api) = world.api();
@@ -100,12 +100,12 @@ async fn another_cluster_prunes_only_what_it_was_told_to_take_over() {
     let refused = other.await_job(&refused, Duration::from_secs(60), |job| job.finished_at.is_some()).await;
     let message = refused.error.expect("an error").message;
     assert!(refused.state == "failed" && message.contains("--take-ownership") && manifests() == 2, "{message}");
-    let seen = json!({ "keep": { "last": 1 }, "dry_run": true });
-    assert_eq!(prune(&other, seen).await["backups_removed"], 1, "looking is free");
-    let schedule =
-        json!({ "kind": "prune", "cron": "0 5 * * *", "spec": { "keep": { "last": 1 }, "take_ownership": true } });
-    let (status, answer) = other.call("PUT", "/schedules/nightly", Some(&schedule));
-    assert_eq!((status, answer["errors"][0]["field"].as_str()), (422, Some("spec.take_ownership")), "{answer}");
+    for (field, value) in [("take_ownership", json!(true)), ("cluster", json!("some-other"))] {
+        let schedule = json!({ "kind": "prune", "cron": "0 5 * * *", "spec": { "keep": { "last": 1 }, field: value } });
+        let (status, answer) = other.call("PUT", "/schedules/nightly", Some(&schedule));
+        let refused = format!("spec.{field}");
+        assert_eq!((status, answer["errors"][0]["field"].as_str()), (422, Some(refused.as_str())), "{answer}");
+    }
 
     let owner = || {
         let (repository, key) = (world.repository(), world.key_file());
@@ -115,9 +115,28 @@ async fn another_cluster_prunes_only_what_it_was_told_to_take_over() {
     };
     let first = owner();
     assert!(message.contains(&first), "{message}");
-    let taken = other.verb(&["prune", "--keep-last", "1", "--grace-hours", "0", "--take-ownership"]);
-    assert!(taken.status.success() && manifests() == 1, "{}", String::from_utf8_lossy(&taken.stderr));
+    let looked = |more: Value| {
+        let mut body = json!({ "keep": { "last": 1 }, "dry_run": true });
+        body.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
+        prune(&other, body)
+    };
+    let seen = looked(json!({})).await;
+    assert_eq!((&seen["backups_removed"], &seen["backups_kept"]), (&json!(0), &json!(2)), "looking is free: {seen}");
+    assert_eq!(seen["clusters"], json!([{ "cluster": first, "ours": false, "backups": 2 }]), "{seen}");
+    assert_eq!(seen["verdicts"][0]["reasons"], json!([format!("another cluster's: {first}")]), "{seen}");
+    assert_eq!(looked(json!({ "cluster": first })).await["backups_removed"], 1, "what would go if it were told to");
+
+    let keep_one = ["prune", "--keep-last", "1", "--grace-hours", "0"];
+    let taken = other.verb(&[&keep_one[..], &["--take-ownership"]].concat());
+    let said = String::from_utf8_lossy(&taken.stdout).into_owned();
+    assert!(taken.status.success() && manifests() == 2, "{said} {}", String::from_utf8_lossy(&taken.stderr));
+    assert!(said.contains(&format!("2 of cluster {first}")), "whose backups it has taken over: {said}");
     assert_ne!(owner(), first);
+    let nobody = other.verb(&[&keep_one[..], &["--cluster", "nobody"]].concat());
+    let said = String::from_utf8_lossy(&nobody.stderr).into_owned() + &String::from_utf8_lossy(&nobody.stdout);
+    assert!(nobody.status.code() == Some(1) && said.contains(&first) && manifests() == 2, "{said}");
+    let told = other.verb(&[&keep_one[..], &["--cluster", &first]].concat());
+    assert!(told.status.success() && manifests() == 1, "{}", String::from_utf8_lossy(&told.stderr));
     let late = api.accepted("/prune", &body);
     let late = api.await_job(&late, Duration::from_secs(60), |job| job.finished_at.is_some()).await;
     assert_eq!((late.state.as_str(), manifests()), ("failed", 1), "the first one has given it up");

@@ -105,6 +105,9 @@ pub struct PruneBody {
     /// Take the repository over from the cluster that has pruned it so far. Not in schedules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub take_ownership: Option<bool>,
+    /// Judge the backups of another cluster, by its id, in place of this one's. Not in schedules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// The repository by name; `main` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,

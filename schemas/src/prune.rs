@@ -65,9 +65,25 @@ pub struct PruneSpec {
     /// Whether this cluster takes the repository over from the one that has pruned it so far.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub take_ownership: bool,
+    /// Whose backups are judged, where they aren't this cluster's: those of one that is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
 }
 
 impl PruneSpec {
+    /// A prune that keeps these, and is as prunes are where nothing else is said.
+    pub const fn keeping(keep: Keep) -> Self {
+        Self {
+            keep,
+            dry_run: false,
+            at_once: false,
+            repack: true,
+            grace_hours: GRACE_HOURS,
+            take_ownership: false,
+            cluster: None,
+        }
+    }
+
     /// What is wrong with it, by field.
     pub fn check(&self) -> Vec<FieldError> {
         let Keep { last, hourly, daily, weekly, monthly, yearly, days } = self.keep;
@@ -91,11 +107,19 @@ impl PruneSpec {
         if self.dry_run && self.take_ownership {
             errors.push(FieldError::new("take_ownership", "changes something, so it has no place in a dry run"));
         }
+        if self.cluster.as_deref().is_some_and(|cluster| !is_cluster(cluster)) {
+            errors.push(FieldError::new("cluster", "must be the id of a cluster, as results of prunes tell it"));
+        }
         if !(0..=GRACE_HOURS_MAX).contains(&self.grace_hours) {
             errors.push(FieldError::new("grace_hours", format!("must be a number from 0 to {GRACE_HOURS_MAX}")));
         }
         errors
     }
+}
+
+/// Whether this may be the id of a cluster: 1 to 128 letters, digits, `_` and `-`.
+fn is_cluster(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 #[cfg(test)]
@@ -104,14 +128,7 @@ mod tests {
 
     #[test]
     fn every_bad_number_is_named_and_nothing_to_keep_is_refused() {
-        let spec = |keep| PruneSpec {
-            keep,
-            dry_run: false,
-            at_once: false,
-            repack: true,
-            grace_hours: -1,
-            take_ownership: false,
-        };
+        let spec = |keep| PruneSpec { grace_hours: -1, ..PruneSpec::keeping(keep) };
         let fields = |spec: PruneSpec| spec.check().into_iter().map(|error| error.field).collect::<Vec<_>>();
         assert_eq!(
             fields(spec(Keep { last: -1, days: KEEP_MAX + 1, ..Keep::default() })),
@@ -120,6 +137,12 @@ mod tests {
         assert_eq!(fields(PruneSpec { grace_hours: 0, ..spec(Keep::default()) }), ["keep"]);
         let taken = PruneSpec { dry_run: true, take_ownership: true, ..spec(Keep { days: 30, ..Keep::default() }) };
         assert_eq!(fields(PruneSpec { grace_hours: 24, ..taken }), ["take_ownership"]);
+        let of = |cluster: &str| PruneSpec {
+            grace_hours: 0,
+            cluster: Some(cluster.into()),
+            ..spec(Keep { days: 30, ..Keep::default() })
+        };
+        assert_eq!((fields(of("6f2a-1")), fields(of("a/b"))), (Vec::new(), vec!["cluster".to_owned()]));
         assert_eq!(fields(PruneSpec { grace_hours: 24, ..spec(Keep { days: 30, ..Keep::default() }) }), [""; 0]);
     }
 }

@@ -67,15 +67,16 @@ impl World {
         let unlock = Unlock::KeyFile(scratch.path().join("key"));
         let options = InitOptions { allow_plain: true, ..InitOptions::default() };
         let repository = Repository::init(&location, &unlock, &options).await.expect("a repository");
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let environment = Environment {
             client: watched(&uri, &at_command).await,
             repositories: [("main".to_owned(), repository.clone())].into(),
             ops_database: "lucid_ops".into(),
+            cluster: Some(store.cluster().await.expect("an id")),
             options: HandlerOptions { batch_bytes: 64 << 10, silence_ms: 10_000, ..HandlerOptions::default() },
             pace: Pace::default(),
             problems: Problems::default(),
         };
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let environment = Arc::new(environment);
         Self {
             name: RepositoryName { name: "main".into(), id: repository.id().to_string() },
@@ -92,10 +93,9 @@ impl World {
 
     /// The same world with a worker of other manners.
     pub fn with_worker(mut self, pace: Pace, change: impl FnOnce(&mut HandlerOptions)) -> Self {
-        let Environment { client, repositories, ops_database, mut options, problems, .. } =
-            Environment::clone(&self.environment);
-        change(&mut options);
-        self.environment = Arc::new(Environment { client, repositories, ops_database, options, pace, problems });
+        let mut environment = Environment::clone(&self.environment);
+        change(&mut environment.options);
+        self.environment = Arc::new(Environment { pace, ..environment });
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         self.handlers = registry(&self.environment, &store);
         self

@@ -16,6 +16,8 @@ pub struct Environment {
     pub repositories: BTreeMap<String, Repository>,
     /// The engine's own database, which no job may touch.
     pub ops_database: String,
+    /// The id of the cluster whose jobs run here, which backups name as theirs; none where no store is needed.
+    pub cluster: Option<String>,
     /// What can be tuned.
     pub options: HandlerOptions,
     /// How fast documents may be read and written.

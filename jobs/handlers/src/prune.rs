@@ -1,8 +1,10 @@
 //! Forgets backups that no rule keeps, and frees what only they needed.
 //!
-//! Invariant: a backup that any open job is about isn't forgotten; only the cluster that owns the repository forgets any; nobody else runs
-//! on the repository meanwhile, since the job has it to itself; and whatever a worker that lost the job still does is harmless, since the
+//! Invariant: a backup that any open job is about isn't forgotten; only the cluster that owns the repository forgets any, and of others'
+//! backups only where it is told whose; nobody else runs on the repository meanwhile, since the job has it to itself; and whatever a worker that lost the job still does is harmless, since the
 //! repository's own rules need no lock.
+
+mod clusters;
 
 use crate::{
     Environment,
@@ -11,6 +13,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use bson::{Bson, Document, doc};
+use clusters::Clusters;
 use lucid_ports::{Ending, Handler, JobContext, JobError, JobFilter, Store, StoreError};
 use lucid_repository::{Candidate, PruneOptions, PruneReport, Repository, RetentionPolicy, Verdict, judge, rounded};
 use lucid_schemas::{Job, Keep, Kind, PruneSpec, Spec, State};
@@ -57,8 +60,13 @@ impl PruneHandler {
         let meter = Meter::new(context);
         meter.phase("judge", 0);
         let mut candidates = repository.candidates().await?;
-        self.annotate(&mut candidates).await?;
-        let verdicts = judge(&policy(spec.keep), &candidates);
+        self.annotate(&cluster, &mut candidates).await?;
+        let clusters = Clusters::of(&candidates, &cluster);
+        if spec.take_ownership {
+            tracing::info!(job = %job.id(), repository = name, backups = %clusters, "this cluster prunes it from now on");
+        }
+        let scope = clusters.scope(&repository, spec).await?;
+        let verdicts = judge(&policy(spec.keep), &scope, &candidates);
         context.put_detail("verdicts", told(&verdicts, VERDICTS_KEPT_MAX)).await?;
         let removed: BTreeSet<String> =
             verdicts.iter().filter(|verdict| !verdict.keep).map(|verdict| verdict.key.clone()).collect();
@@ -69,23 +77,27 @@ impl PruneHandler {
         }
         let options = options(&job, spec, &removed);
         let report = free(context, &meter, &repository, &options).await?;
-        Ok(result(name, spec, &verdicts, &report))
+        let mut result = result(name, spec, &verdicts, &report);
+        result.extend(clusters.told(spec.take_ownership));
+        result.extend(told(&going_first(&verdicts), VERDICTS_TOLD_MAX));
+        Ok(result)
     }
 
-    /// Says at each backup what the jobs know of it.
-    async fn annotate(&self, candidates: &mut [Candidate]) -> Result<()> {
+    /// Says at each backup what the jobs know of it: those of before the manifests named clusters are this one's where its job is here.
+    async fn annotate(&self, cluster: &str, candidates: &mut [Candidate]) -> Result<()> {
         let needed = self.needed().await?;
         for candidate in candidates {
             if let Some(job) = needed.get(&candidate.job) {
                 candidate.held.get_or_insert_with(|| format!("{job} is about it"));
             }
+            let Ok(id) = candidate.job.parse() else { continue };
+            // A job that isn't known was forgotten, or is another cluster's: the repository's word is all there is.
+            let Some(job) = self.store.load(&id).await.map_err(|error| unavailable(&error))? else { continue };
+            candidate.cluster.get_or_insert_with(|| cluster.to_owned());
             // The job of a copy knows nothing of it, and its end says nothing about it.
             if candidate.copied {
                 continue;
             }
-            let Ok(id) = candidate.job.parse() else { continue };
-            // A job that isn't known was forgotten, or is another cluster's: the repository's word is all there is.
-            let Some(job) = self.store.load(&id).await.map_err(|error| unavailable(&error))? else { continue };
             match job.head.state {
                 State::Succeeded if names(&job, &candidate.key) => {}
                 State::Succeeded => candidate.orphaned = Some("its job succeeded with another attempt's".into()),
@@ -199,10 +211,7 @@ fn names(job: &Job, key: &str) -> bool {
 fn result(repository: &str, spec: &PruneSpec, verdicts: &[Verdict], report: &PruneReport) -> Document {
     let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let kept = verdicts.iter().filter(|verdict| verdict.keep).count();
-    // What goes is of more interest than what stays.
-    let mut first: Vec<Verdict> = verdicts.to_vec();
-    first.sort_by_key(|verdict| verdict.keep);
-    let mut result = doc! {
+    doc! {
         "repository": repository,
         "dry_run": spec.dry_run,
         "backups_kept": whole(kept as u64),
@@ -217,9 +226,14 @@ fn result(repository: &str, spec: &PruneSpec, verdicts: &[Verdict], report: &Pru
         "kept_bytes": whole(rounded(report.kept_bytes)),
         "chunks_lost": whole(report.chunks_lost),
         "manifests_void": whole(report.manifests_void),
-    };
-    result.extend(told(&first, VERDICTS_TOLD_MAX));
-    result
+    }
+}
+
+/// What goes is of more interest than what stays.
+fn going_first(verdicts: &[Verdict]) -> Vec<Verdict> {
+    let mut first = verdicts.to_vec();
+    first.sort_by_key(|verdict| verdict.keep);
+    first
 }
 
 /// So many verdicts, for people.
@@ -228,14 +242,17 @@ fn told(verdicts: &[Verdict], most: usize) -> Document {
         .iter()
         .take(most)
         .map(|verdict| {
-            doc! {
+            let mut told = doc! {
                 "backup": &verdict.job,
                 "database": &verdict.database,
                 "at": verdict.at,
                 "keep": verdict.keep,
                 "reasons": &verdict.reasons,
+            };
+            if let Some(cluster) = &verdict.cluster {
+                told.insert("cluster", cluster);
             }
-            .into()
+            told.into()
         })
         .collect();
     doc! { "verdicts": list }

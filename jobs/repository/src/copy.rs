@@ -110,7 +110,8 @@ impl Copy<'_> {
         compression: Compression,
     ) -> Result<CopyReport, RepositoryError> {
         let writer = target.begin(&self.manifest.job, self.manifest.epoch, domain, compression).await?;
-        let earlier = target.newest_manifest(&self.manifest.database, domain).await?;
+        let earlier =
+            target.newest_manifest((&self.manifest.database, self.manifest.cluster.as_deref()), domain).await?;
         let collections = self.collections(&writer, earlier.as_ref()).await?;
         let copied_from = Some(origin.to_owned());
         let generation = writer.generation();

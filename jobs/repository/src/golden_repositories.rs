@@ -117,7 +117,7 @@ async fn contents(repository: &Repository) -> String {
 
 /// A backup of two collections; one of people is built on what an earlier one holds.
 async fn back_up(repository: &Repository, job: &str, domain: Domain, people: &[Vec<u8>]) -> String {
-    let before = repository.newest_manifest("secretdatabase", domain).await.expect("lists");
+    let before = repository.newest_manifest(("secretdatabase", None), domain).await.expect("lists");
     let writer = repository.begin(job, 1, domain, Compression::default()).await.expect("begins");
     let mut entries = Vec::new();
     for (name, order, documents) in

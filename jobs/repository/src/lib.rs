@@ -113,7 +113,7 @@ pub use reencrypt::{ReencryptReport, Reencrypted};
 pub use rekey::Rekeyed;
 pub use repair::{RepairKind, RepairStep};
 pub use repository::Repository;
-pub use retention::{Candidate, RetentionPolicy, Verdict, judge};
+pub use retention::{Candidate, RetentionPolicy, Scope, Verdict, judge};
 pub use salvage::{Loss, Salvaged};
 pub use scan::{Oddity, OddityKind, Scan};
 pub use seams::Seam;

@@ -190,10 +190,14 @@ impl Repository {
         !has_older || self.inner.keys.inventory().is_some()
     }
 
-    /// The manifest of the newest backup of this database, as far as it can be told from the jobs' names, which begin with the
-    /// time. Damaged ones, and more than a few of other databases, are passed over, and so is what an older master key has sealed, which
+    /// The manifest of the newest backup of this database that this cluster made, or else another one, as far as it can be told from the
+    /// jobs' names, which begin with the time. Damaged ones, and more than a few of other databases, are passed over, and so is what an older master key has sealed, which
     /// somebody else may have by now: it is only to be built on, not relied on.
-    pub async fn newest_manifest(&self, database: &str, domain: Domain) -> Result<Option<Manifest>, RepositoryError> {
+    pub async fn newest_manifest(
+        &self,
+        (database, cluster): (&str, Option<&str>),
+        domain: Domain,
+    ) -> Result<Option<Manifest>, RepositoryError> {
         let vault = self.vault(domain)?;
         let newest_key_id = if domain == Domain::Sealed { vault.keys.newest_key_id() } else { 0 };
         let listed = vault.store.list(&Folder::Manifests.of(domain)).await?;
@@ -201,6 +205,7 @@ impl Repository {
             listed.into_iter().filter_map(|(object, _)| Some((ManifestName::parse(&object).ok()?, object))).collect();
         let order = |name: &ManifestName| (name.job.clone(), name.epoch, name.resealed);
         named.sort_by_cached_key(|(name, _)| std::cmp::Reverse(order(name)));
+        let mut others = None;
         for (name, object) in named.into_iter().take(NEWEST) {
             let Some(mut entry) = list_manifest(vault.clone(), object, name).await? else { continue };
             let counts = self.generations().await?.judge(&mut entry);
@@ -209,10 +214,13 @@ impl Repository {
                 && manifest.database == database
                 && entry.key_id >= newest_key_id
             {
-                return Ok(Some(manifest));
+                if manifest.cluster.as_deref() == cluster {
+                    return Ok(Some(manifest));
+                }
+                others = others.or(Some(manifest));
             }
         }
-        Ok(None)
+        Ok(others)
     }
 
     /// One manifest by its key. Fails with `Missing`, `Damaged` (also where a prune has made it void) or `BadName`.

@@ -1,7 +1,9 @@
 //! Which backups are kept, and why: a pure rule over what is there.
 //!
-//! Invariant: nothing is measured by this machine's clock. Ages count from the newest backup of the same kind, which is always
-//! kept; so neither a clock that jumps nor backups that stopped long ago cost the last ones.
+//! Backups of the same cluster, database and selection of collections are a series: only they stand in for each other.
+//!
+//! Invariant: nothing is measured by this machine's clock. Ages count from the newest backup of the same series, which is always
+//! kept; so neither a clock that jumps nor backups that stopped long ago cost the last ones. What another cluster made stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// How many backups are kept of each database. Times are UTC; weeks begin on Monday. What several rules keep is kept.
+/// How many backups are kept of each series. Times are UTC; weeks begin on Monday. What several rules keep is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetentionPolicy {
     /// So many of the newest.
@@ -31,10 +33,19 @@ pub struct RetentionPolicy {
 }
 
 impl RetentionPolicy {
-    /// Whether it asks for nothing, so that only the newest backup of each database would stay.
+    /// Whether it asks for nothing, so that only the newest backup of each series would stay.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// Whose backups are judged; those of all others stay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The cluster that made them.
+    pub cluster: String,
+    /// Whether those are judged, too, of which nobody knows who made them: backups of the cluster stand in for them, but not the reverse.
+    pub unknown: bool,
 }
 
 /// A backup to be judged.
@@ -44,6 +55,8 @@ pub struct Candidate {
     pub key: String,
     /// The job that made it.
     pub job: String,
+    /// The cluster whose job that was; none where nobody knows.
+    pub cluster: Option<String>,
     /// Its database.
     pub database: String,
     /// The collections that were asked for; none: all. Backups of different ones don't stand in for each other.
@@ -67,6 +80,8 @@ pub struct Verdict {
     pub key: String,
     /// The job that made it.
     pub job: String,
+    /// The cluster whose job that was; none where nobody knows.
+    pub cluster: Option<String>,
     /// Its database.
     pub database: String,
     /// When it was read.
@@ -96,23 +111,44 @@ const RULES: [Rule; 5] = [
 ];
 
 /// Judges backups. The verdicts are sorted by database, newest first.
-pub fn judge(policy: &RetentionPolicy, candidates: &[Candidate]) -> Vec<Verdict> {
+pub fn judge(policy: &RetentionPolicy, scope: &Scope, candidates: &[Candidate]) -> Vec<Verdict> {
     let mut groups: BTreeMap<(&str, Option<BTreeSet<&str>>), Vec<&Candidate>> = BTreeMap::new();
+    let mut verdicts = Vec::new();
     for candidate in candidates {
+        if let Some(why) = scope.leaves_out(candidate) {
+            verdicts.push(verdict(candidate, vec![why]));
+            continue;
+        }
         let selected = candidate.selected.as_ref().map(|names| names.iter().map(String::as_str).collect());
         groups.entry((&candidate.database, selected)).or_default().push(candidate);
     }
-    let mut verdicts = Vec::new();
     for (_, mut group) in groups {
         group.sort_by(|a, b| (b.at, b.increment, &b.key).cmp(&(a.at, a.increment, &a.key)));
-        verdicts.extend(judge_group(policy, &group));
+        let ours: Vec<_> = group.iter().copied().filter(|candidate| candidate.cluster.is_some()).collect();
+        verdicts.extend(judge_series(policy, &ours));
+        if ours.len() < group.len() {
+            let all = judge_series(policy, &group);
+            verdicts.extend(all.into_iter().filter(|verdict| verdict.cluster.is_none()));
+        }
     }
     verdicts.sort_by(|a, b| (&a.database, b.at, &b.job).cmp(&(&b.database, a.at, &a.job)));
     verdicts
 }
 
+impl Scope {
+    /// Why a backup isn't judged, if it isn't.
+    fn leaves_out(&self, candidate: &Candidate) -> Option<String> {
+        match &candidate.cluster {
+            Some(cluster) if *cluster == self.cluster => None,
+            Some(cluster) => Some(format!("another cluster's: {cluster}")),
+            None if self.unknown => None,
+            None => Some("nobody knows which cluster made it".into()),
+        }
+    }
+}
+
 /// Backups that stand in for each other, newest first.
-fn judge_group(policy: &RetentionPolicy, group: &[&Candidate]) -> Vec<Verdict> {
+fn judge_series(policy: &RetentionPolicy, group: &[&Candidate]) -> Vec<Verdict> {
     let counted: Vec<usize> = (0..group.len()).filter(|place| group[*place].orphaned.is_none()).collect();
     let mut reasons = vec![Vec::new(); group.len()];
     for (rank, place) in counted.iter().enumerate() {
@@ -147,6 +183,7 @@ fn verdict(candidate: &Candidate, mut reasons: Vec<String>) -> Verdict {
     Verdict {
         key: candidate.key.clone(),
         job: candidate.job.clone(),
+        cluster: candidate.cluster.clone(),
         database: candidate.database.clone(),
         at: candidate.at,
         keep,
@@ -164,6 +201,7 @@ mod tests {
         let night = |age: i64| Candidate {
             key: format!("k{age}"),
             job: format!("backup_{age}"),
+            cluster: Some("ours".into()),
             database: "lucid".into(),
             selected: None,
             copied: false,
@@ -175,8 +213,12 @@ mod tests {
         (0..count).map(night).collect()
     }
 
+    fn ours() -> Scope {
+        Scope { cluster: "ours".into(), unknown: true }
+    }
+
     fn kept(policy: RetentionPolicy, candidates: &[Candidate]) -> Vec<i64> {
-        let verdicts = judge(&policy, candidates);
+        let verdicts = judge(&policy, &ours(), candidates);
         assert!(verdicts.iter().all(|verdict| !verdict.reasons.is_empty()));
         verdicts.iter().filter(|verdict| verdict.keep).map(|verdict| verdict.key[1..].parse().expect("age")).collect()
     }
@@ -193,7 +235,7 @@ mod tests {
         assert_eq!(kept(RetentionPolicy { yearly: 9, ..none }, &all), [0, 69], "years that have one");
         assert_eq!(kept(RetentionPolicy { days: 30, ..none }, &all).len(), 31);
         let mixed = RetentionPolicy { last: 2, weekly: 2, ..none };
-        let verdicts = judge(&mixed, &all);
+        let verdicts = judge(&mixed, &ours(), &all);
         assert_eq!(verdicts[0].reasons, ["the newest", "the newest of week 2025-W11"]);
         assert_eq!(verdicts[1].reasons, ["one of the last 2", "the newest of week 2025-W10"]);
         assert_eq!(verdicts[2].reasons, ["no rule keeps it"]);
@@ -222,7 +264,7 @@ mod tests {
         all[3].held = Some("pinned: before the upgrade".into());
         let policy = RetentionPolicy { last: 1, ..RetentionPolicy::default() };
         assert_eq!(kept(policy, &all), [1, 3]);
-        let verdicts = judge(&policy, &all);
+        let verdicts = judge(&policy, &ours(), &all);
         assert_eq!(verdicts[0].reasons, ["its job failed"]);
         assert_eq!(verdicts[3].reasons, ["pinned: before the upgrade"]);
     }
@@ -234,5 +276,42 @@ mod tests {
         all[1].selected = Some(vec!["a".into(), "b".into()]);
         all.push(Candidate { key: "k7".into(), database: "shop".into(), ..all[2].clone() });
         assert_eq!(kept(RetentionPolicy::default(), &all), [0, 2, 7]);
+    }
+
+    #[test]
+    fn another_clusters_backups_stay_and_stand_in_for_none_of_ours() {
+        let mut all = nights(4);
+        // Theirs are the newer ones, as where they run later in the night.
+        for theirs in &mut all[..2] {
+            theirs.cluster = Some("theirs".into());
+        }
+        let policy = RetentionPolicy { last: 1, ..RetentionPolicy::default() };
+        let verdicts = judge(&policy, &ours(), &all);
+        let kept: Vec<_> = verdicts.iter().map(|verdict| verdict.keep).collect();
+        assert_eq!(kept, [true, true, true, false]);
+        assert_eq!(verdicts[0].reasons, ["another cluster's: theirs"]);
+        assert_eq!(verdicts[2].reasons, ["the newest"]);
+        // Who owns the repository can be asked to judge theirs; then ours stay.
+        let theirs = Scope { cluster: "theirs".into(), unknown: false };
+        let kept: Vec<_> = judge(&policy, &theirs, &all).iter().map(|verdict| verdict.keep).collect();
+        assert_eq!(kept, [true, false, true, true]);
+    }
+
+    #[test]
+    fn backups_of_nobody_knows_whom_go_in_time_and_displace_none_of_ours() {
+        let mut all = nights(6);
+        for place in [0, 2, 4] {
+            all[place].cluster = None;
+        }
+        let policy = RetentionPolicy { last: 2, ..RetentionPolicy::default() };
+        assert_eq!(
+            kept(policy, &all),
+            [0, 1, 3],
+            "1 and 3 are ours; of the others only one is among the newest two of all"
+        );
+        let others = Scope { unknown: false, ..ours() };
+        let verdicts = judge(&policy, &others, &all);
+        assert_eq!(verdicts[4].reasons, ["nobody knows which cluster made it"]);
+        assert_eq!(verdicts.iter().filter(|verdict| !verdict.keep).count(), 1, "5 is ours");
     }
 }

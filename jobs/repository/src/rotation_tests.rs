@@ -82,7 +82,7 @@ async fn what_is_written_after_a_rotation_needs_nothing_from_before() {
     let refused = repository.retire_keys(&[bench.key()], false).await.expect_err("the old backups need it");
     assert!(refused.to_string().contains("older master key"), "{refused}");
     // What somebody may have sealed with a master that he shouldn't have is built on by nothing, not even for what it says of chunks.
-    let newest = async || repository.newest_manifest("secretdatabase", Domain::Sealed).await.expect("lists");
+    let newest = async || repository.newest_manifest(("secretdatabase", None), Domain::Sealed).await.expect("lists");
     assert_eq!(newest().await, None);
     let new = back_up(&repository, "new", &people("kept")).await.expect("made");
     assert_eq!(newest().await, Some(new));

@@ -7,7 +7,7 @@ use lucid_schemas::Keep;
 /// Which backups stay. What several of these keep is kept, and the newest backup of each database always.
 #[derive(Debug, Args, Clone, Default)]
 pub struct KeepArgs {
-    /// Keep so many of the newest backups of each database.
+    /// Keep so many of the newest backups of each database that this cluster made.
     #[arg(long = "keep-last", value_name = "N")]
     pub last: Option<i32>,
     /// Keep the newest backup of each of so many hours.
@@ -69,6 +69,9 @@ pub struct PruneArgs {
     /// Prune here from now on, although another cluster has pruned the repository so far: it is gone, or has given it up.
     #[arg(long)]
     pub take_ownership: bool,
+    /// Judge the backups of another cluster, which is gone, in place of this one's; its id is in the results of prunes.
+    #[arg(long, value_name = "ID")]
+    pub cluster: Option<String>,
     /// The repository by name.
     #[arg(long)]
     pub repository: Option<String>,

@@ -8,7 +8,6 @@ use lucid_ports::schedules::{Edit, Edited, Mark, NewSchedule, ScheduleStore};
 use lucid_schemas::{
     BackupSpec, Keep, PruneSpec, Spec,
     cron::Calendar,
-    prune::GRACE_HOURS,
     schedule::{MISSED_LIMIT, Missed, Overlap, Schedule, Terms, check_name},
 };
 
@@ -71,14 +70,7 @@ pub fn read(args: &BackupScheduleArgs, ops_database: &str) -> Result<Wanted, Exi
 /// A prune that keeps so many days.
 fn retention(days: i32) -> Spec {
     let keep = Keep { days, ..Keep::default() };
-    Spec::Prune(PruneSpec {
-        keep,
-        dry_run: false,
-        at_once: false,
-        repack: true,
-        grace_hours: GRACE_HOURS,
-        take_ownership: false,
-    })
+    Spec::Prune(PruneSpec::keeping(keep))
 }
 
 fn terms(cron: &str, timezone: &str, spec: Spec) -> Terms {

@@ -120,11 +120,13 @@ pub(super) async fn start(
         .collect();
     let store: Arc<dyn Store> = connection.store();
     bind(&store, &reached).await?;
-    claim(&store, &repositories).await?;
+    let cluster = store.cluster().await.map_err(Exit::failed)?;
+    claim(&cluster, &repositories).await;
     let environment = Environment {
         client: connection.client(),
         repositories,
         ops_database: ops_database.to_owned(),
+        cluster: Some(cluster),
         options: manners.options,
         pace: manners.pace,
         problems: options.problems.clone(),
@@ -139,15 +141,13 @@ pub(super) async fn start(
 
 /// Makes this cluster the one that prunes its repositories, where no other one does. Nothing that a worker needs: one that can't say
 /// so, or may not write, says it with its first prune.
-async fn claim(store: &Arc<dyn Store>, repositories: &BTreeMap<String, Repository>) -> Result<(), Exit> {
-    let cluster = store.cluster().await.map_err(Exit::failed)?;
+async fn claim(cluster: &str, repositories: &BTreeMap<String, Repository>) {
     for (name, repository) in repositories {
-        match repository.claim(&cluster, false).await {
+        match repository.claim(cluster, false).await {
             Ok(true) => tracing::info!(repository = name, cluster, "this cluster prunes it from now on"),
             Ok(false) => {}
             Err(error @ RepositoryError::OtherOwner { .. }) => tracing::info!(repository = name, "{error}"),
             Err(error) => tracing::warn!(repository = name, %error, "can't be claimed"),
         }
     }
-    Ok(())
 }

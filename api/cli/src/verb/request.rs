@@ -62,6 +62,7 @@ pub fn prune(args: PruneArgs) -> Result<(), Exit> {
         repack: args.no_repack.then_some(false),
         grace_hours: args.grace_hours,
         take_ownership: args.take_ownership.then_some(true),
+        cluster: args.cluster,
         repository: args.repository,
         job: run(&args.run),
     };

@@ -25,7 +25,25 @@ pub(super) fn pruned(job: &JobView) -> Option<String> {
         lines += &["... and ", &units::count(untold), " more\n"].concat();
     }
     lines += &sentences(is_dry_run(job), &number).join("\n");
-    Some(lines + "\n")
+    lines += "\n";
+    if let Some(clusters) = result.get("clusters").and_then(Value::as_array) {
+        lines += &of_clusters(clusters);
+    }
+    Some(lines)
+}
+
+/// Whose backups there are.
+fn of_clusters(clusters: &[Value]) -> String {
+    let told = clusters.iter().map(|entry| {
+        let backups = units::count(entry.get("backups").and_then(Value::as_i64).unwrap_or(0));
+        match entry.get("cluster").and_then(Value::as_str) {
+            Some(_) if entry.get("ours").and_then(Value::as_bool) == Some(true) => backups + " of this cluster",
+            Some(cluster) => [&backups, " of cluster ", cluster, " (which --cluster judges)"].concat(),
+            None => backups + " of nobody knows which cluster",
+        }
+    });
+    let told: Vec<_> = told.collect();
+    ["backups of each cluster: ", &told.join(", "), "\n"].concat()
 }
 
 fn sentences(dry_run: bool, number: &dyn Fn(&str) -> i64) -> Vec<String> {
@@ -70,6 +88,10 @@ mod tests {
             result: Some(json!({
                 "backups_kept": 30, "backups_removed": 1, "kept_bytes": 2048, "objects_deleted": 3,
                 "deleted_bytes": 1024, "objects_doomed": 2, "doomed_bytes": 512,
+                "clusters": [
+                    { "backups": 1 }, { "cluster": "a-1", "ours": true, "backups": 27 },
+                    { "cluster": "b-2", "ours": false, "backups": 2 },
+                ],
                 "verdicts": [verdict("backup_a", false, "no rule keeps it"), verdict("backup_b", true, "the newest")],
             })),
             ..samples::backed_up()
@@ -84,6 +106,7 @@ backup_b  lucid     2025-01-09 02:00:00  keep    the newest
 30 backups kept, 1 backup removed; 2.0 KiB of packs kept
 freed 1.0 KiB (3 objects)
 512 B (2 objects) go in the next run
+backups of each cluster: 1 of nobody knows which cluster, 27 of this cluster, 2 of cluster b-2 (which --cluster judges)
 backup_20250109_020000_7k3fq2m8ab succeeded, after 2.5 s
 "
         );

@@ -131,12 +131,13 @@ fn plain(run: Option<&RunBody>) -> Result<(), ApiError> {
     }
 }
 
-/// Whoever takes a repository over does so once.
+/// Whoever takes a repository over, or judges what isn't his, does so once.
 fn once(asked: &PruneBody) -> Result<(), ApiError> {
-    if asked.take_ownership == Some(true) {
-        return Err(ApiError::field("take_ownership", "has no place in a schedule: ask for one such prune by itself"));
+    let given = [("take_ownership", asked.take_ownership == Some(true)), ("cluster", asked.cluster.is_some())];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        None => Ok(()),
+        Some((field, _)) => Err(ApiError::field(field, "has no place in a schedule: ask for one such prune by itself")),
     }
-    Ok(())
 }
 
 /// The spec, and the repository that it needs.

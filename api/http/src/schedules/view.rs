@@ -81,6 +81,7 @@ fn spec(terms: &Terms) -> Value {
             repack: Some(spec.repack),
             grace_hours: Some(spec.grace_hours),
             take_ownership: None,
+            cluster: None,
             repository: Some(terms.repository.clone()),
         }),
         Spec::Copy(spec) => json!(CopyBody {

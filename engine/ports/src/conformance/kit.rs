@@ -148,14 +148,7 @@ pub(super) fn request(kind: Kind) -> Request {
             dry_run: false,
         }),
         Kind::Verify => Spec::Verify(VerifySpec::whole(id(Kind::Backup), Some(manifest), VerifyLevel::Data)),
-        Kind::Prune => Spec::Prune(PruneSpec {
-            keep: Keep { days: 30, ..Keep::default() },
-            dry_run: false,
-            at_once: false,
-            repack: true,
-            grace_hours: 24,
-            take_ownership: false,
-        }),
+        Kind::Prune => Spec::Prune(PruneSpec::keeping(Keep { days: 30, ..Keep::default() })),
         Kind::Copy => {
             Spec::Copy(CopySpec { backup: Some(id(Kind::Backup)), manifest: Some(manifest), to: repository("main") })
         }

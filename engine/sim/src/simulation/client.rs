@@ -65,14 +65,7 @@ fn spec(kind: Kind, same_database: bool) -> Spec {
             dry_run: false,
         }),
         Kind::Verify => Spec::Verify(VerifySpec::whole(backup, Some(manifest), VerifyLevel::Data)),
-        Kind::Prune => Spec::Prune(PruneSpec {
-            keep: Keep { days: 30, ..Keep::default() },
-            dry_run: false,
-            at_once: false,
-            repack: true,
-            grace_hours: 24,
-            take_ownership: false,
-        }),
+        Kind::Prune => Spec::Prune(PruneSpec::keeping(Keep { days: 30, ..Keep::default() })),
         Kind::Copy => {
             Spec::Copy(CopySpec { backup: Some(backup), manifest: Some(manifest), to: schedules::repository() })
         }

@@ -40,7 +40,7 @@ pub(super) async fn commit(run: &Run<'_>, writer: &BackupWriter, copied: Copied)
         generation: writer.generation(),
         selected: run.spec.collections.clone(),
         copied_from: None,
-        cluster: None,
+        cluster: run.environment.cluster.clone(),
         former_hashes: Vec::new(),
         database: run.spec.database.clone(),
         started_at: run.started_at,

@@ -161,7 +161,10 @@ impl Run<'_> {
         let compression =
             Compression { level: self.spec.compression.then_some(self.environment.options.compression_level) };
         let writer = self.repository.begin(job.id().as_str(), job.head.epoch, self.domain, compression).await?;
-        let earlier = self.repository.newest_manifest(&self.spec.database, self.domain).await?;
+        let earlier = self
+            .repository
+            .newest_manifest((&self.spec.database, self.environment.cluster.as_deref()), self.domain)
+            .await?;
         let copied = self.copy(&server, snapshot, (&writer, earlier.as_ref())).await;
         halt.cancel();
         let copied = copied?;

@@ -10,7 +10,7 @@ use crate::limits::{MANIFEST_DEPTH, is_shallow};
 use crate::prune::pins::reason_of;
 use crate::{
     Candidate, CollectionContent, CollectionEntry, CollectionKind, ContentOrder, Domain, ListRef, MANIFEST_FORMAT,
-    Manifest, ReadOrder, RetentionPolicy, judge,
+    Manifest, ReadOrder, RetentionPolicy, Scope, judge,
 };
 use crate::{inventory, ownership};
 
@@ -38,6 +38,7 @@ pub(super) fn manifest(body: &[u8]) {
     let at = Candidate {
         key: manifest.job.clone(),
         job: manifest.job,
+        cluster: manifest.cluster,
         database: manifest.database,
         selected: manifest.selected,
         copied: manifest.copied_from.is_some(),
@@ -48,7 +49,8 @@ pub(super) fn manifest(body: &[u8]) {
     };
     let other = Candidate { at: manifest.finished_at, key: "other".into(), ..at.clone() };
     let policy = RetentionPolicy { last: 1, hourly: 1, daily: 1, weekly: 1, monthly: 1, yearly: 1, days: u32::MAX };
-    assert_eq!(judge(&policy, &[at, other]).len(), 2);
+    let scope = Scope { cluster: at.cluster.clone().unwrap_or_default(), unknown: true };
+    assert_eq!(judge(&policy, &scope, &[at, other]).len(), 2);
 }
 
 pub(super) fn generation(body: &[u8]) {

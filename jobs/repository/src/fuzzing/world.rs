@@ -11,7 +11,7 @@ use super::storage::Memory;
 use crate::init::open_on;
 use crate::{
     Compression, ContentOrder, DocumentBatch, Domain, Location, Manifest, PruneOptions, RawChunk, Repository,
-    RepositoryError, RetentionPolicy, Unlock, VerifyLevel, judge,
+    RepositoryError, RetentionPolicy, Scope, Unlock, VerifyLevel, judge,
 };
 
 /// Reads of a storage that are enough for everything done here, for each object and each byte of the input.
@@ -45,8 +45,9 @@ async fn use_it(memory: Arc<Memory>) {
     }
     add(&repository, sound.first()).await;
     let candidates = possible(repository.candidates().await).unwrap_or_default();
+    let scope = Scope { cluster: "fuzzed".into(), unknown: true };
     let policy = RetentionPolicy { last: 1, weekly: 1, days: 1, ..RetentionPolicy::default() };
-    assert_eq!(judge(&policy, &candidates).len(), candidates.len());
+    assert_eq!(judge(&policy, &scope, &candidates).len(), candidates.len());
     for dry_run in [Some(std::collections::BTreeSet::new()), None, None] {
         let (job, epoch, grace_ms) = ("prune".to_owned(), 1, 0);
         let options = PruneOptions { job, epoch, grace_ms, repack: true, at_once: false, dry_run };

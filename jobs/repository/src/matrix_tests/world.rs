@@ -62,7 +62,7 @@ pub(super) async fn back_up(
     job: &str,
     contents: &[Vec<Vec<u8>>; 2],
 ) -> Result<(Manifest, String), RepositoryError> {
-    let earlier = repository.newest_manifest(DATABASE, Domain::Sealed).await?;
+    let earlier = repository.newest_manifest((DATABASE, None), Domain::Sealed).await?;
     let writer = repository.begin(job, 1, Domain::Sealed, Compression::default()).await?;
     let mut entries = Vec::new();
     for (name, documents) in ["log", "people"].into_iter().zip(contents).filter(|(_, documents)| !documents.is_empty())

@@ -133,6 +133,7 @@ fn candidate(held: Option<String>, key: String, manifest: Manifest) -> Candidate
     Candidate {
         key,
         job: manifest.job,
+        cluster: manifest.cluster,
         database: manifest.database,
         selected: manifest.selected,
         copied: manifest.copied_from.is_some(),

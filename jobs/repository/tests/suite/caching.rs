@@ -20,7 +20,7 @@ fn night(number: usize) -> Vec<Vec<u8>> {
 async fn back_up_night(repository: &Repository, number: usize) -> (Manifest, WriteStats) {
     let job = format!("night_{number}");
     let writer = repository.begin(&job, 1, Domain::Sealed, Compression::default()).await.expect("begins");
-    let earlier = repository.newest_manifest("secretdatabase", Domain::Sealed).await.expect("lists");
+    let earlier = repository.newest_manifest(("secretdatabase", None), Domain::Sealed).await.expect("lists");
     let mut collection = match &earlier {
         Some(earlier) => writer.collection_after(ContentOrder::Any, &earlier.collections[0].content),
         None => writer.collection(ContentOrder::Any),

@@ -8,7 +8,7 @@ use crate::{args::RepoArgs, exit::Exit};
 use lucid_client::render::table::Table;
 use lucid_repository::{CollectionKind, Domain, Manifest, ManifestEntry};
 use serde_json::{Value, json};
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 /// Lists; fails where a manifest is damaged.
 pub async fn run(args: &RepoArgs) -> Result<(), Exit> {
@@ -46,6 +46,8 @@ fn as_text(holdings: &Holdings) -> String {
 fn table(entries: &[&ManifestEntry]) -> String {
     let headers = ["BEGAN (UTC)", "JOB", "DATABASE", ">COLLECTIONS", ">DOCUMENTS", ">RAW", "SERVER", ""];
     let mut table = Table::new(&headers);
+    let clusters: BTreeSet<_> =
+        entries.iter().filter_map(|entry| entry.manifest.as_ref().ok()?.cluster.as_deref()).collect();
     let mut sorted: Vec<_> = entries.to_vec();
     // Damaged ones, whose time nobody knows, come first, where they are seen.
     sorted.sort_by_key(|entry| entry.manifest.as_ref().ok().map(|manifest| manifest.started_at));
@@ -61,7 +63,7 @@ fn table(entries: &[&ManifestEntry]) -> String {
                 cells[4] = count(documents);
                 cells[5] = bytes(raw_bytes);
                 cells[6].clone_from(&manifest.server_version);
-                cells[7] = remarks(manifest);
+                cells[7] = remarks(manifest, clusters.len() > 1);
             }
             Err(damage) => cells[7] = format!("DAMAGED: {damage}"),
         }
@@ -71,13 +73,16 @@ fn table(entries: &[&ManifestEntry]) -> String {
 }
 
 /// What is worth a word.
-fn remarks(manifest: &Manifest) -> String {
+fn remarks(manifest: &Manifest, several_clusters: bool) -> String {
     let mut remarks = Vec::new();
     if manifest.domain == Domain::Plain {
-        remarks.push("not encrypted");
+        remarks.push("not encrypted".to_owned());
     }
     if !manifest.consistent {
-        remarks.push("not one instant");
+        remarks.push("not one instant".to_owned());
+    }
+    if let Some(cluster) = manifest.cluster.as_ref().filter(|_| several_clusters) {
+        remarks.push(format!("of cluster {cluster}"));
     }
     remarks.join(", ")
 }
@@ -118,6 +123,7 @@ fn as_json(name: &str, entry: &ManifestEntry) -> Value {
                 "finished_at": rfc3339(manifest.finished_at), "server_version": manifest.server_version,
                 "fcv": manifest.fcv, "member": manifest.member,
                 "encrypted": manifest.domain == Domain::Sealed, "consistent": manifest.consistent,
+                "cluster": manifest.cluster,
             })
         }
         Err(damage) => json!({

@@ -56,6 +56,7 @@ pub async fn run(args: RepoRestoreArgs) -> Result<(), Exit> {
         client: connection.client(),
         repositories: [(picked.name.clone(), picked.repository.clone())].into(),
         ops_database: args.mongo.ops_database.clone(),
+        cluster: None,
         options: HandlerOptions::default(),
         pace: Pace::default(),
         problems: Problems::default(),
