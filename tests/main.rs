@@ -25,5 +25,6 @@ mod stopping;
 mod storm;
 mod stream;
 mod support;
+mod suspended;
 mod swap;
 mod takeover;

@@ -4,7 +4,7 @@ use super::World;
 use bson::{Binary, Bson, Document, doc, spec::BinarySubtype};
 use lucid_embedded::Options;
 use lucid_schemas::http::JobView;
-use std::path::PathBuf;
+use std::{ops::Range, path::PathBuf};
 
 const NOISE_BYTES: usize = 1_000;
 
@@ -15,9 +15,14 @@ pub fn with_fail_points(dir: PathBuf) -> Options {
 
 /// Fills `database`.rows with documents of about 1 kB that no compression makes smaller, so that packs fill.
 pub async fn rows(world: &World, database: &str, documents: u32) {
+    rows_of(world, database, 0..documents).await;
+}
+
+/// The same for these numbers.
+pub async fn rows_of(world: &World, database: &str, numbers: Range<u32>) {
     let collection = world.client().database(database).collection::<Document>("rows");
     let mut batch = Vec::new();
-    for number in 0..documents {
+    for number in numbers {
         batch.push(doc! { "_id": number, "noise": noise(number) });
         if batch.len() == 4_000 {
             collection.insert_many(std::mem::take(&mut batch)).await.expect("inserted");

@@ -1,5 +1,6 @@
 //! A world per test: a replica set of its own, real processes, everything in one folder that goes away.
 
+pub mod bucket;
 pub mod data;
 pub mod process;
 pub mod world;
