@@ -11,6 +11,7 @@ mod island;
 mod ledger;
 mod load;
 mod members;
+mod place;
 mod plan;
 mod proof;
 mod random;
@@ -24,6 +25,7 @@ use futures::TryStreamExt;
 use ledger::Ledger;
 use load::{ALIKE, Client, Desk, KINDS, TARGETS, VARIED, VARIED_TARGET};
 use lucid_schemas::{Job, State, collections::OPS, names::DEFAULT_OPS_DATABASE};
+use place::Place;
 use plan::{Counts, Lane};
 use report::Report;
 use std::{
@@ -60,18 +62,20 @@ pub async fn run(options: &Options) -> Report {
     })
     .await;
     fill(&world).await;
+    fleet::make_far(&world);
+    let place = Place::of(&world);
     let logs = std::env::var_os("CHAOS_LOGS").map_or_else(|| world.dir().join("logs"), PathBuf::from);
     std::fs::create_dir_all(&logs).expect("a folder");
     let ports: Vec<u16> = world.deployment.members().iter().map(|member| member.port).collect();
     let fleet = Arc::new(Fleet::start(&world, &ports, logs.clone(), options.everything));
     let ledger = Arc::new(Ledger::default());
     let over = Arc::new(AtomicBool::new(false));
-    let clients = clients(&fleet, &ledger, &over, options.seed);
+    let clients = clients(&world, &fleet, &ledger, &over, options.seed);
 
     let mut report = Report { seed: options.seed, seconds: options.seconds, ..Report::default() };
     report.left_out.clone_from(&fleet.left_out);
     let until = Instant::now() + Duration::from_secs(options.seconds);
-    report.faults = rage(&mut world, &fleet, options.seed, until, &mut report.violations).await;
+    report.faults = rage(&mut world, (&fleet, place), options.seed, until, &mut report.violations).await;
     over.store(true, Ordering::Relaxed);
     for client in clients {
         client.join().expect("a client doesn't panic");
@@ -106,19 +110,33 @@ async fn fill(world: &World) {
     lucid_sample::load(&client, VARIED, VARIED_DOCUMENTS).await.expect("the varied one");
 }
 
-fn clients(fleet: &Fleet, ledger: &Arc<Ledger>, over: &Arc<AtomicBool>, seed: u64) -> Vec<thread::JoinHandle<()>> {
+fn clients(
+    world: &World,
+    fleet: &Fleet,
+    ledger: &Arc<Ledger>,
+    over: &Arc<AtomicBool>,
+    seed: u64,
+) -> Vec<thread::JoinHandle<()>> {
     let marks = Arc::new(AtomicI64::new(0));
     let client = |number| {
         let addresses = Arc::clone(&fleet.addresses);
-        let desk = Desk { addresses, ledger: Arc::clone(ledger), over: Arc::clone(over), marks: Arc::clone(&marks) };
+        let (ledger, over, marks) = (Arc::clone(ledger), Arc::clone(over), Arc::clone(&marks));
+        let desk = Desk { addresses, ledger, over, marks, repository: [world.repository(), world.key_file()] };
         let client = Client::new(desk, seed, number);
         thread::spawn(move || client.work())
     };
     (0..CLIENTS).map(client).collect()
 }
 
-/// Both lanes until then; what was done.
-async fn rage(world: &mut World, fleet: &Arc<Fleet>, seed: u64, until: Instant, broken: &mut Vec<Broken>) -> Counts {
+/// All lanes until then; what was done.
+async fn rage(
+    world: &mut World,
+    (fleet, place): (&Arc<Fleet>, Place),
+    seed: u64,
+    until: Instant,
+    broken: &mut Vec<Broken>,
+) -> Counts {
+    let disks = thread::spawn(move || hurt_the_place(&place, seed, until));
     let processes = {
         let fleet = Arc::clone(fleet);
         thread::spawn(move || {
@@ -149,10 +167,31 @@ async fn rage(world: &mut World, fleet: &Arc<Fleet>, seed: u64, until: Instant, 
             }
         }
     }
-    let joined = tokio::task::spawn_blocking(|| processes.join()).await;
-    done.extend(joined.expect("it is waited for").expect("a lane doesn't panic"));
+    let joined = tokio::task::spawn_blocking(|| (processes.join(), disks.join())).await;
+    let (processes, disks) = joined.expect("it is waited for");
+    done.extend(processes.expect("a lane doesn't panic"));
+    let (disks, written) = disks.expect("a lane doesn't panic");
+    done.extend(disks);
+    broken.extend(written.map(|what| Broken::of(what, &[])));
     done.retain(|_, count| *count > 0);
     done
+}
+
+/// The lane of the repository's place: what was done, and what was written there meanwhile.
+fn hurt_the_place(place: &Place, seed: u64, until: Instant) -> (Counts, Option<String>) {
+    let mut done = Counts::new();
+    for fault in Lane::of_the_place(seed) {
+        thread::sleep(fault.rest);
+        if Instant::now() >= until {
+            break;
+        }
+        note(&fault);
+        if let Err(written) = place.suffer(&fault) {
+            return (done, Some(written));
+        }
+        *done.entry(fault.kind).or_default() += 1;
+    }
+    (done, None)
 }
 
 fn note(fault: &plan::Fault) {
@@ -197,6 +236,7 @@ async fn judge(world: &World, known: &ledger::Known, logs: &std::path::Path, rep
     report.void_manifests = stored.void;
     report.proven_backups = stored.proven;
     report.violations.extend(stored.broken);
+    report.violations.extend(evidence::copies(world, &jobs).await);
     report.violations.extend(evidence::databases(world, &jobs, &[TARGETS[0], TARGETS[1], VARIED_TARGET]).await);
     let told = evidence::logs(logs);
     report.reconnects = told.reconnects;

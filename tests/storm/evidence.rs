@@ -1,7 +1,10 @@
 //! The judgement over what jobs have left in the world: manifests and chunks in the repository, documents in databases,
 //! words in logs.
 
-use super::check::{Broken, last_restores};
+use super::{
+    check::{Broken, last_restores},
+    fleet::{far_key_file, far_path},
+};
 use crate::support::{World, process::run};
 use lucid_repository::{Location, ManifestEntry, Repository, Unlock, VerifyLevel};
 use lucid_schemas::{Job, Kind, Spec, State, names::STAGING_PREFIX};
@@ -58,6 +61,31 @@ pub async fn repository(world: &World, jobs: &[Job]) -> Stored {
         }
     }
     stored
+}
+
+/// Each backup whose copy succeeded is there, too, and whole.
+pub async fn copies(world: &World, jobs: &[Job]) -> Vec<Broken> {
+    let copied = |job: &&Job| job.kind() == Kind::Copy && job.head.state == State::Succeeded;
+    let backups: BTreeSet<&str> =
+        jobs.iter().filter(copied).filter_map(|job| Some(job.request.spec.backup()?.as_str())).collect();
+    if backups.is_empty() {
+        return Vec::new();
+    }
+    let location = Location::folder(&far_path(world)).expect("a location");
+    let repository = Repository::open(&location, &Unlock::KeyFile(PathBuf::from(far_key_file(world)))).await;
+    let repository = repository.expect("the repository opens");
+    let mut broken = Vec::new();
+    for id in backups {
+        let found = repository.manifests_of(id).await.expect("the repository lists its backups");
+        let proven = match found.first() {
+            Some(entry) => prove(&repository, entry, VerifyLevel::Structure).await,
+            None => Err("it isn't there".to_owned()),
+        };
+        if let Err(problem) = proven {
+            broken.push(Broken::of(format!("the copy of {id} isn't whole: {problem}"), &[id]));
+        }
+    }
+    broken
 }
 
 async fn prove(repository: &Repository, entry: &ManifestEntry, level: VerifyLevel) -> Result<(), String> {

@@ -4,7 +4,11 @@ use super::{
     island::Island,
     plan::{Fault, Kind},
 };
-use crate::support::{Api, World, process::Process, world::LEASE_MS};
+use crate::support::{
+    Api, World,
+    process::{Process, run},
+    world::LEASE_MS,
+};
 use lucid_embedded::Signal;
 use std::{
     fs::{self, OpenOptions},
@@ -18,6 +22,8 @@ use std::{
 const WORKERS: usize = 4;
 const APIS: usize = 2;
 const READY_WITHIN: Duration = Duration::from_secs(30);
+/// The name of the repository that copies go to.
+pub const FAR: &str = "far";
 const FAKE_CLOCK: &str = "libfaketimeMT.so.1";
 
 /// Addresses of the APIs as they are now.
@@ -90,7 +96,9 @@ impl Fleet {
             | Kind::FreezeSecondary
             | Kind::StepDown
             | Kind::RestartMember
-            | Kind::LoseHistory => return false,
+            | Kind::LoseHistory
+            | Kind::Unmount
+            | Kind::ExchangeDisk => return false,
         }
         true
     }
@@ -171,6 +179,9 @@ impl Fleet {
                     self.addresses.write().expect("no panic while locked")[number] = Api::new(said, &self.token_file);
                 }
                 post.process = Some(process);
+            } else {
+                // The repository's disk may be away.
+                thread::sleep(Duration::from_millis(100));
             }
         }
     }
@@ -208,8 +219,32 @@ fn api(world: &World, number: usize) -> Post {
 fn worker(world: &World, number: usize) -> Post {
     let lease_ms = LEASE_MS.to_string();
     let (repository, key_file) = (world.repository(), world.key_file());
-    let arguments = ["worker", "--repository", &repository, "--key-file", &key_file, "--lease-ms", &lease_ms];
-    post(format!("worker-{number}"), arguments.map(str::to_owned).to_vec(), "worker ")
+    let (far, far_key) = (far(world), format!("{FAR}={}", far_key_file(world)));
+    let near = ["worker", "--repository", &repository, "--key-file", &key_file, "--lease-ms", &lease_ms];
+    let arguments = [&near[..], &["--repository", &far, "--key-file", &far_key]].concat();
+    let arguments = arguments.into_iter().map(str::to_owned).collect();
+    post(format!("worker-{number}"), arguments, "worker ")
+}
+
+/// The repository that copies go to: `far=file:///...`
+fn far(world: &World) -> String {
+    format!("{FAR}=file://{}", far_path(world).display())
+}
+
+/// Its folder.
+pub fn far_path(world: &World) -> PathBuf {
+    world.dir().join(FAR)
+}
+
+/// Its key.
+pub fn far_key_file(world: &World) -> String {
+    world.dir().join("far.key").display().to_string()
+}
+
+/// Makes it.
+pub fn make_far(world: &World) {
+    let made = run(&["repo", "init", "--repository", &far(world), "--key-file", &far_key_file(world)], &[]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
 fn post(name: String, arguments: Vec<String>, ready: &'static str) -> Post {

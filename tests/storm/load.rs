@@ -1,11 +1,11 @@
 //! Clients that go on asking whatever happens: each remembers what it was told, and believes nothing else.
 
 use super::{
-    fleet::Addresses,
+    fleet::{Addresses, FAR},
     ledger::{Answer, Asked, Ledger, MARK_SECONDS},
     random::Random,
 };
-use crate::support::Api;
+use crate::support::{Api, process::run};
 use serde_json::{Value, json};
 use std::{
     sync::{
@@ -38,6 +38,8 @@ pub struct Desk {
     pub ledger: Arc<Ledger>,
     pub over: Arc<AtomicBool>,
     pub marks: Arc<AtomicI64>,
+    /// Where the repository is, and its key.
+    pub repository: [String; 2],
 }
 
 /// One client.
@@ -62,9 +64,11 @@ impl Client {
             match self.random.below(100) {
                 0..40 => self.backup(),
                 40..60 => self.verify(),
-                60..75 => self.restore(),
-                75..85 => self.cancel(),
-                85..93 => self.retry(),
+                60..73 => self.restore(),
+                73..77 => self.copy(),
+                77..85 => self.cancel(),
+                85..92 => self.retry(),
+                92..94 => self.renew(),
                 _ => self.pause(),
             }
         }
@@ -100,6 +104,21 @@ impl Client {
             }
             self.ask("restore", body);
         }
+    }
+
+    fn copy(&mut self) {
+        let latest = self.desk.ledger.latest(Some("backup"), 12);
+        if let Some(backup) = self.random.pick(&latest).cloned() {
+            self.ask("copy", json!({ "backup": backup, "to": FAR }));
+        }
+    }
+
+    /// Makes a new master key, as an operator does at the disk, and asks that everything be sealed with it. Where the disk is away, or
+    /// somebody else is at it, there is none.
+    fn renew(&mut self) {
+        let [repository, key_file] = &self.desk.repository;
+        run(&["repo", "key", "rotate", "--repository", repository, "--key-file", key_file], &[]);
+        self.ask("reencrypt", json!({}));
     }
 
     fn ask(&mut self, kind: &'static str, mut body: Value) {

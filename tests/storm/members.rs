@@ -37,7 +37,9 @@ pub async fn suffer(deployment: &mut Deployment, fleet: &Fleet, fault: &Fault) -
         | Kind::StopWorker
         | Kind::KillApi
         | Kind::FreezeApi
-        | Kind::CutNetwork => return Ok(false),
+        | Kind::CutNetwork
+        | Kind::Unmount
+        | Kind::ExchangeDisk => return Ok(false),
     }
     deployment.settle().await?;
     Ok(true)

@@ -1,7 +1,7 @@
 //! What is done to whom and when: a function of the seed, so that a run that found something can be repeated.
 //!
-//! Two lanes go on at the same time: one hurts processes of ours, one hurts members of the set. Within a lane one fault
-//! follows the other, so that a majority of the set is always possible.
+//! Three lanes go on at the same time: one hurts processes of ours, one hurts members of the set, one takes the repository's disk away.
+//! Within a lane one fault follows the other, so that a majority of the set is always possible.
 
 use super::random::Random;
 use crate::support::world::LEASE_MS;
@@ -23,6 +23,8 @@ pub enum Kind {
     StepDown,
     RestartMember,
     LoseHistory,
+    Unmount,
+    ExchangeDisk,
 }
 
 impl Kind {
@@ -37,6 +39,8 @@ impl Kind {
         Self::RestartMember,
         Self::LoseHistory,
     ];
+
+    const OF_THE_PLACE: [Self; 2] = [Self::Unmount, Self::ExchangeDisk];
 
     /// For people.
     pub const fn as_str(self) -> &'static str {
@@ -54,6 +58,8 @@ impl Kind {
             Self::StepDown => "primary stepped down",
             Self::RestartMember => "member restarted",
             Self::LoseHistory => "history of a worker's stream lost",
+            Self::Unmount => "repository's disk unmounted",
+            Self::ExchangeDisk => "another disk in the repository's place",
         }
     }
 }
@@ -87,6 +93,11 @@ impl Lane {
     pub fn of_the_set(seed: u64) -> Self {
         Self { kinds: &Kind::OF_THE_SET, bag: Vec::new(), random: Random::of(seed, 2) }
     }
+
+    /// What happens to the repository's place.
+    pub fn of_the_place(seed: u64) -> Self {
+        Self { kinds: &Kind::OF_THE_PLACE, bag: Vec::new(), random: Random::of(seed, 3) }
+    }
 }
 
 impl Iterator for Lane {
@@ -99,7 +110,8 @@ impl Iterator for Lane {
         }
         let place = usize::try_from(self.random.below(self.bag.len() as u64)).unwrap_or(0);
         let kind = self.bag.swap_remove(place);
-        let rest = self.random.duration(300, 2_500);
+        let calm_ms = if self.kinds == Kind::OF_THE_PLACE { 6_000 } else { 300 };
+        let rest = self.random.duration(calm_ms, calm_ms + 2_200);
         let target = usize::try_from(self.random.below(1 << 20)).unwrap_or(0);
         let lasts = match kind {
             Kind::FreezeWorker | Kind::CutNetwork => self.random.duration(LEASE_MS + 500, LEASE_MS * 3),
@@ -112,6 +124,7 @@ impl Iterator for Lane {
             | Kind::KillPrimary
             | Kind::KillSecondary
             | Kind::LoseHistory => self.random.duration(300, 4_500),
+            Kind::Unmount | Kind::ExchangeDisk => self.random.duration(200, 2_500),
         };
         Some(Fault { rest, kind, target, lasts })
     }
