@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use bson::{Document, doc};
 use lucid_ports::{Ending, Handler, JobContext, JobError};
 use lucid_repository::{
-    Coverage, Damage, Finding, Manifest, Repository, RepositoryError, Share, Verified, VerifyLevel as Depth,
-    VerifyProgress,
+    CollectionEntry, Coverage, Damage, Finding, Manifest, Repository, RepositoryError, Share, Verified,
+    VerifyLevel as Depth, VerifyProgress,
 };
 use lucid_schemas::{EventBody, Job, Kind, ManifestName, Part, Sample, Spec, VerifyLevel, VerifySpec};
 use sha2::{Digest, Sha256};
@@ -208,14 +208,18 @@ pub(crate) async fn read_manifest(repository: &Repository, name: &ManifestName, 
     Ok(manifest)
 }
 
-/// Verifies a backup with progress, until stopped.
+/// Proves these collections of a backup with progress, until stopped; reads no others.
 pub(crate) async fn prove(
     context: &dyn JobContext,
     repository: &Repository,
     manifest: &Manifest,
-    level: Depth,
+    collections: Vec<CollectionEntry>,
 ) -> Result<Vec<Finding>> {
-    Ok(prove_share(context, repository, manifest, (level, Share::All)).await?.findings)
+    let meter = Meter::new(context);
+    meter.phase("verify", 0);
+    let reader = repository.open_backup(manifest).await?;
+    let stop = context.stop().clone();
+    Ok(reader.prove(collections, &|progress| show(&meter, progress), &move || stop.is_cancelled()).await?)
 }
 
 async fn prove_share(
@@ -228,9 +232,13 @@ async fn prove_share(
     meter.phase("verify", 0);
     let reader = repository.open_backup(manifest).await?;
     let stop = context.stop().clone();
-    let bytes = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    let progress = |progress: VerifyProgress| meter.set(bytes(progress.bytes_done), bytes(progress.bytes_total));
+    let progress = |progress| show(&meter, progress);
     Ok(reader.verify_share(level, share, &progress, &move || stop.is_cancelled()).await?)
+}
+
+fn show(meter: &Meter<'_>, progress: VerifyProgress) {
+    let bytes = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    meter.set(bytes(progress.bytes_done), bytes(progress.bytes_total));
 }
 
 /// The error of a backup that isn't whole.

@@ -43,6 +43,7 @@ pub(crate) enum Fault {
 pub(crate) struct Gate {
     reached: Notify,
     opened: Notify,
+    pack_bytes_read: AtomicUsize,
 }
 
 impl Gate {
@@ -54,6 +55,11 @@ impl Gate {
     /// Waits until the operation is reached that is paused.
     pub(crate) async fn reached(&self) {
         self.reached.notified().await;
+    }
+
+    /// How much was read of packs since this was asked for the last time.
+    pub(crate) fn pack_bytes_read(&self) -> usize {
+        self.pack_bytes_read.swap(0, Ordering::SeqCst)
     }
 
     /// Lets it go on.
@@ -145,6 +151,10 @@ impl Storage for Faulty {
     }
 
     async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, Error> {
+        if name.contains("/packs/") {
+            let bytes = usize::try_from(range.end - range.start).expect("small");
+            self.gate.pack_bytes_read.fetch_add(bytes, Ordering::SeqCst);
+        }
         self.inner.read_range(name, range).await
     }
 

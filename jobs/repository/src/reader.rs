@@ -87,7 +87,18 @@ impl BackupReader {
         progress: &(dyn Fn(VerifyProgress) + Send + Sync),
         stop: &(dyn Fn() -> bool + Send + Sync),
     ) -> Result<Verified, RepositoryError> {
-        verify::verify(&self.fetcher.vault, &self.manifest, (level, share), progress, stop).await
+        verify::verify(&self.fetcher.vault, &self.manifest, (level, share).into(), progress, stop).await
+    }
+
+    /// Proves some collections of the backup as [`Self::verify`] at level data does all, and reads nothing of the packs but their chunks
+    /// and what those build on.
+    pub async fn prove(
+        &self,
+        collections: Vec<CollectionEntry>,
+        progress: &(dyn Fn(VerifyProgress) + Send + Sync),
+        stop: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<Vec<Finding>, RepositoryError> {
+        verify::prove(&self.fetcher.vault, &self.manifest, collections, progress, stop).await
     }
 
     /// One chunk, from any copy that is sound.

@@ -22,7 +22,7 @@ use crate::footer::PackEntry;
 use crate::index::Index;
 use crate::reader::BackupReader;
 use crate::vault::Vault;
-use crate::{Damage, Manifest, RepositoryError};
+use crate::{CollectionEntry, Damage, Manifest, RepositoryError};
 pub use all::{AllFindings, BackupFindings};
 use contents::Contents;
 pub(crate) use seen::Seen;
@@ -109,7 +109,19 @@ pub struct Verified {
 }
 
 /// How deep to look, and at which part.
-pub(crate) type Extent = (VerifyLevel, Share);
+#[derive(Clone, Copy)]
+pub(crate) struct Extent {
+    pub(crate) level: VerifyLevel,
+    pub(crate) share: Share,
+    /// Whether nothing is read of a pack but the chunks that are looked for.
+    pub(crate) alone: bool,
+}
+
+impl From<(VerifyLevel, Share)> for Extent {
+    fn from((level, share): (VerifyLevel, Share)) -> Self {
+        Self { level, share, alone: false }
+    }
+}
 
 pub(crate) async fn verify(
     vault: &Arc<Vault>,
@@ -124,12 +136,27 @@ pub(crate) async fn verify(
     Ok(Verified { findings, ..verified })
 }
 
+/// Proves these collections, and reads nothing of the packs but their chunks and what those build on.
+pub(crate) async fn prove(
+    vault: &Arc<Vault>,
+    manifest: &Manifest,
+    collections: Vec<CollectionEntry>,
+    progress: &(dyn Fn(VerifyProgress) + Send + Sync),
+    stop: &(dyn Fn() -> bool + Send + Sync),
+) -> Result<Vec<Finding>, RepositoryError> {
+    let (key, mut findings) = foundation::check(vault, manifest).await?;
+    let part = Arc::new(Manifest { collections, ..manifest.clone() });
+    let extent = Extent { level: VerifyLevel::Data, share: Share::All, alone: true };
+    findings.extend(examine(vault, &part, &key, extent, progress, stop).await?.findings);
+    Ok(findings)
+}
+
 /// Everything but what backups stand on; findings about the manifest name this key.
 async fn examine(
     vault: &Arc<Vault>,
     manifest: &Arc<Manifest>,
     key: &str,
-    (level, share): Extent,
+    Extent { level, share, alone }: Extent,
     progress: &(dyn Fn(VerifyProgress) + Send + Sync),
     stop: &(dyn Fn() -> bool + Send + Sync),
 ) -> Result<Verified, RepositoryError> {
@@ -139,7 +166,7 @@ async fn examine(
     let damage = index.damage.drain(..).map(Finding::from);
     findings.extend(damage.map(Finding::unneeded));
     let index = Arc::new(index);
-    let mut contents = Contents::load(vault, manifest, (&index, key), stop).await?;
+    let mut contents = Contents::load(vault, manifest, (&index, key), alone, stop).await?;
     findings.append(&mut contents.findings);
     let involved = contents.involved_packs(&index);
     let all = whole(&index, &involved);
@@ -176,11 +203,19 @@ async fn read_packs(
     stop: &(dyn Fn() -> bool + Send + Sync),
 ) -> Result<(), RepositoryError> {
     let index = &fetcher.index;
-    let total = whole(index, involved);
-    let mut done = VerifyProgress { packs_done: 0, bytes_done: 0, ..total };
-    progress(done);
-    let entries = index.by_pack(involved);
+    let mut entries = index.by_pack(involved);
     let wanted = contents.wanted();
+    if wanted.alone {
+        entries.iter_mut().for_each(|entries| entries.retain(|entry| wanted.position(&entry.id).is_some()));
+    }
+    let to_read = |pack: usize, entries: &[PackEntry]| match index.packs[pack].present_bytes {
+        Some(_) if wanted.alone => entries.iter().map(|entry| u64::from(entry.record_bytes)).sum(),
+        bytes => bytes.unwrap_or(0),
+    };
+    let bytes: Vec<u64> = entries.iter().enumerate().map(|(pack, entries)| to_read(pack, entries)).collect();
+    let bytes_total = bytes.iter().zip(involved).filter(|(_, involved)| **involved).map(|(bytes, _)| bytes).sum();
+    let mut done = VerifyProgress { packs_done: 0, bytes_done: 0, bytes_total, ..whole(index, involved) };
+    progress(done);
     let present = entries
         .into_iter()
         .enumerate()
@@ -200,7 +235,7 @@ async fn read_packs(
             }
             let report = report?;
             done.packs_done += 1;
-            done.bytes_done += index.packs[report.pack].present_bytes.unwrap_or(0);
+            done.bytes_done += bytes[report.pack];
             contents.note_read(report);
             progress(done);
         }
@@ -223,4 +258,80 @@ pub(crate) fn whole(index: &Index, involved: &[bool]) -> VerifyProgress {
     let (count, bytes) =
         packs.fold((0, 0), |(count, bytes), (pack, _)| (count + 1, bytes + pack.present_bytes.unwrap_or(0)));
     VerifyProgress { packs_done: count, packs_total: count, bytes_done: bytes, bytes_total: bytes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault_tests::{Bench, Fault};
+    use crate::support::{back_up, batches, documents, entry, manifest};
+    use crate::{Compression, ContentOrder, Domain};
+
+    async fn proven(reader: &BackupReader, names: &[&str]) -> Vec<Finding> {
+        let asked = |entry: &&CollectionEntry| names.contains(&entry.name.as_str());
+        let some = reader.manifest().collections.iter().filter(asked).cloned().collect();
+        reader.prove(some, &|_| (), &|| false).await.expect("proven")
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn proving_a_small_collection_reads_its_chunks_and_no_more() {
+        let bench = Bench::new();
+        bench.init(Fault::None).await.expect("made");
+        let (repository, gate) = bench.open_gated(Fault::None).await.expect("opens");
+        let (large, small) = (documents(0..4_000, 500, "a"), documents(0..1, 20, "b"));
+        let all = [
+            ("before", ContentOrder::Any, large.as_slice()),
+            ("small", ContentOrder::Any, small.as_slice()),
+            ("after", ContentOrder::Exact, large.as_slice()),
+        ];
+        let (first, ..) = back_up(&repository, "night", Domain::Sealed, &all).await;
+        let reader = repository.open_backup(&first).await.expect("opens");
+        gate.pack_bytes_read();
+        assert_eq!(proven(&reader, &["small"]).await, []);
+        let read = gate.pack_bytes_read();
+        assert!(read > 0 && read < 8 << 10, "{read} bytes of packs for one small document");
+        assert_eq!(proven(&reader, &["before", "small", "after"]).await, []);
+        assert!(gate.pack_bytes_read() > 1 << 20, "all of it is read where all of it is asked for");
+
+        // A delta is read with what it builds on.
+        let mut changed = large.clone();
+        changed[2_000] = documents(2_000..2_001, 510, "c").remove(0);
+        let writer = repository.begin("next", 1, Domain::Sealed, Compression::default()).await.expect("begins");
+        let mut collection = writer.collection_after(ContentOrder::Any, &first.collections[0].content);
+        for batch in batches(&changed[1_990..2_010]) {
+            collection.push(batch).await.expect("pushed");
+        }
+        let content = collection.finish().await.expect("finished");
+        writer.finish().await.expect("finished");
+        let next = manifest("next", 1, Domain::Sealed, vec![entry("before", ContentOrder::Any, content)]);
+        writer.write_manifest(&next).await.expect("committed");
+        let reader = repository.open_backup(&next).await.expect("opens");
+        gate.pack_bytes_read();
+        assert_eq!(proven(&reader, &["before"]).await, []);
+        assert!(gate.pack_bytes_read() < 300 << 10, "some chunks of one collection");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn damage_matters_where_it_is_asked_for() {
+        let bench = Bench::new();
+        bench.init(Fault::None).await.expect("made");
+        let repository = bench.open(Fault::None).await.expect("opens");
+        let (large, small) = (documents(0..2_000, 500, "a"), documents(0..1, 20, "b"));
+        let all = [("large", ContentOrder::Any, large.as_slice()), ("small", ContentOrder::Any, small.as_slice())];
+        let (backup, ..) = back_up(&repository, "night", Domain::Sealed, &all).await;
+        let packs = std::fs::read_dir(bench.folder().join("sealed/packs")).expect("packs");
+        for pack in packs.map(|pack| pack.expect("an entry").path()) {
+            let mut bytes = std::fs::read(&pack).expect("read");
+            bytes[5_000] ^= 1;
+            std::fs::remove_file(&pack).expect("removed");
+            std::fs::write(&pack, bytes).expect("written");
+        }
+        let reader = repository.open_backup(&backup).await.expect("opens");
+        assert_eq!(proven(&reader, &["small"]).await, [], "elsewhere in its pack");
+        let found = proven(&reader, &["large", "small"]).await;
+        assert!(
+            found.iter().any(|finding| finding.needed && finding.collection.as_deref() == Some("large")),
+            "{found:?}"
+        );
+    }
 }

@@ -22,7 +22,7 @@ use crate::{
     scratch, several, verify,
 };
 use lucid_ports::JobContext;
-use lucid_repository::{CollectionEntry, CollectionKind, Manifest, Repository, VerifyLevel};
+use lucid_repository::{CollectionEntry, CollectionKind, Manifest, Repository};
 use lucid_schemas::{EventBody, Job, RestoreSpec};
 use std::{cmp::Reverse, sync::atomic::AtomicUsize};
 
@@ -115,7 +115,7 @@ impl Run<'_> {
 
     /// Proves what will be used; damage elsewhere in the backup doesn't matter here.
     async fn prove_backup(&self) -> Result<()> {
-        let findings = verify::prove(self.context, self.repository, &self.manifest, VerifyLevel::Data).await?;
+        let findings = verify::prove(self.context, self.repository, &self.manifest, self.entries.clone()).await?;
         let used = |name: &String| self.entries.iter().any(|entry| entry.name == *name);
         let matters =
             |finding: &lucid_repository::Finding| finding.needed && finding.collection.as_ref().is_none_or(used);

@@ -69,7 +69,7 @@ impl Repository {
             while !rest.is_empty() {
                 let (group, after) = rest.split_at(group_length(rest));
                 rest = after;
-                verify_group(vault, group, (level, share), (progress, stop), &mut out).await?;
+                verify_group(vault, group, (level, share).into(), (progress, stop), &mut out).await?;
             }
         }
         Ok(out)

@@ -38,6 +38,8 @@ pub(super) struct Wanted {
     pub(super) ids: Vec<[u8; 32]>,
     /// Whether its documents must be hashed, by position, which takes longer than all else: some collection that has it keeps no sums.
     pub(super) needs_sum: Vec<bool>,
+    /// Whether nothing else of their packs is read.
+    pub(super) alone: bool,
 }
 
 impl Wanted {
@@ -104,6 +106,7 @@ impl Contents {
         vault: &Arc<Vault>,
         manifest: &Manifest,
         (index, key): (&Index, &str),
+        alone: bool,
         stop: &(dyn Fn() -> bool + Send + Sync),
     ) -> Result<Self, RepositoryError> {
         let (mut collections, mut findings) = (Vec::new(), Vec::new());
@@ -115,7 +118,7 @@ impl Contents {
         }
         let chunks = collections.iter().flat_map(|collection| &collection.chunks).map(|chunk| chunk.id);
         let ids = index.with_bases(chunks.collect());
-        let mut wanted = Wanted { needs_sum: vec![false; ids.len()], ids };
+        let mut wanted = Wanted { needs_sum: vec![false; ids.len()], ids, alone };
         let any = |entry: &CollectionEntry| entry.content_order == ContentOrder::Any;
         let without =
             manifest.collections.iter().zip(&collections).filter(|(entry, chunks)| any(entry) && chunks.sum.is_none());

@@ -19,6 +19,8 @@ use crate::verify::contents::Wanted;
 
 /// Packs are read in pieces of about this size: large buffers would stay with the allocator.
 const PIECE_BYTES: u32 = 4 << 20;
+/// What lies between two chunks is read with them where it isn't more than this.
+const GAP_BYTES: u32 = 64 << 10;
 /// Chunks of more hold single large documents; each that is applied is held with its base.
 const LARGE_BYTES: u32 = 1 << 20;
 
@@ -80,6 +82,9 @@ pub(super) async fn check(
         report.problems.extend(piece.problems);
         report.sound.extend(piece.sound);
         check_deltas(&fetcher, &wanted, piece.deltas, &mut report).await?;
+    }
+    if wanted.alone {
+        return Ok(report);
     }
     let end = footer::chunks_end(&entries).min(present_bytes)..present_bytes;
     if end.end - end.start > u64::from(FOOTER_RECORD_BYTES) + TRAILER_BYTES as u64 {
@@ -168,7 +173,12 @@ impl SoundChunk {
 /// How many of these chunks are read at once.
 fn piece_length(entries: &[PackEntry]) -> usize {
     let start = entries.first().map_or(0, |first| first.offset);
-    let fit = |entry: &&PackEntry| entry.offset + entry.record_bytes - start <= PIECE_BYTES;
+    let mut end = start;
+    let fit = |entry: &&PackEntry| {
+        let is_near = entry.offset.saturating_sub(end) <= GAP_BYTES;
+        end = entry.offset + entry.record_bytes;
+        is_near && end - start <= PIECE_BYTES
+    };
     entries.iter().take_while(fit).count().max(1)
 }
 
