@@ -77,6 +77,11 @@ impl Stored {
         }
     }
 
+    /// Lets a blocked job go on, as a person does.
+    pub fn resume(&self) {
+        self.append(EventBody::Resumed {});
+    }
+
     /// Ends the job.
     pub fn end(&self, state: State, result: Option<Document>) {
         let mut job = self.job.lock().expect("unpoisoned");

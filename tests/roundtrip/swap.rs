@@ -3,7 +3,7 @@
 use super::{
     context::Stored,
     sample::{assert_same, contents, make, measure},
-    world::{World, restore},
+    world::{World, restore, wait_for},
 };
 use bson::{Document, doc};
 use lucid_ports::{Ending, JobError};
@@ -199,5 +199,59 @@ async fn a_restore_that_ends_before_its_swap_leaves_nothing() {
     world.handler(Kind::Restore).abandon(&claim, Ending::Canceled).await;
     let left = world.client.database(&other).list_collection_names().await.expect("names");
     assert!(left.iter().all(|name| name == "system.views"), "{left:?}");
+    world.stop().await;
+}
+
+/// What a failed claim of a restore says.
+fn changed_by_others(outcome: Result<Document, JobError>) -> String {
+    let Err(JobError::Failed(failure)) = outcome else { panic!("it must be told: {outcome:?}") };
+    assert_eq!((failure.code.as_str(), failure.retryable), ("changed_by_others", false));
+    failure.message
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_somebody_has_dropped_since_is_not_claimed() {
+    let world = World::start(1).await;
+    let source = world.database("source").await;
+    make(&world.client, &source).await;
+    let (backup, _) = world.back_up(&source).await;
+
+    // One collection, right before the end.
+    let target = world.database("target").await;
+    let job = world.job(restore(&backup, &target));
+    let mut claim = job.claim();
+    let client = world.client.database(&target);
+    claim.at_phase = Box::new(move |phase| {
+        if phase == "clean_up" {
+            wait_for(async { client.collection::<Document>("users").drop().await.expect("dropped") });
+        }
+    });
+    let message = changed_by_others(world.run(&job, &claim).await);
+    assert!(message.contains("users") && message.contains("resume"), "{message}");
+    // A person says that the others will do: what is told is what is there.
+    job.resume();
+    let result = world.run(&job, &job.claim()).await.expect("agreed");
+    assert_eq!(result.get_array("left_alone").expect("told"), &vec!["users".into()]);
+    let told = ["collections", "views"].map(|field| result.get_i32(field).expect("told"));
+    assert_eq!(told, [8, 2]);
+    let all = world.client.database(&source).collection::<Document>("users").count_documents(doc! {}).await;
+    let (backed_up, all) =
+        (backup.job().head.result.expect("a result"), i64::try_from(all.expect("counted")).expect("few"));
+    assert_eq!(result.get_i64("documents").expect("told"), backed_up.get_i64("documents").expect("told") - all);
+
+    // All of it, in the middle of the swap.
+    for looks in [0, 6] {
+        let target = world.database("target").await;
+        let job = world.job(restore(&backup, &target));
+        let mut claim = job.claim();
+        claim.lease_looks = looks;
+        assert_eq!(world.run(&job, &claim).await, Err(JobError::Stopped));
+        world.client.database(&target).drop().await.expect("dropped");
+        for _ in 0..2 {
+            let message = changed_by_others(world.run(&job, &job.claim()).await);
+            assert!(message.contains("nothing of this restore"), "{message}");
+            job.resume();
+        }
+    }
     world.stop().await;
 }

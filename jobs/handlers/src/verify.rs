@@ -139,7 +139,7 @@ fn share(job: &Job, spec: &VerifySpec) -> Share {
 }
 
 fn result(spec: &VerifySpec, manifest: &Manifest) -> Document {
-    let sum = |field: fn(&lucid_repository::CollectionEntry) -> u64| {
+    let sum = |field: fn(&CollectionEntry) -> u64| {
         let total = manifest.collections.iter().map(field).fold(0, u64::saturating_add);
         i64::try_from(total).unwrap_or(i64::MAX)
     };

@@ -30,7 +30,7 @@ use bson::{Document, doc};
 use list::{SwapEntry, SwapList};
 use lucid_ports::{Ending, Handler, JobContext, JobError};
 use lucid_repository::{CollectionEntry, Manifest, Repository};
-use lucid_schemas::{Kind, RestoreSpec, Spec, State};
+use lucid_schemas::{EventBody, Job, Kind, RestoreSpec, Spec, State};
 use run::{Run, refuse};
 use std::sync::Arc;
 use swap::{Swap, Swapped};
@@ -121,6 +121,8 @@ impl RestoreHandler {
         meter.phase("clean_up", 0);
         let own = job.head.epoch;
         server.patiently(|| cleanup::drop_staging(server, &list.database, job.id(), |epoch| epoch <= own)).await?;
+        let swapped = swap.look_again(swapped).await?;
+        claimable(&job, &list, &swapped)?;
         Ok(result(spec, &list, &swapped))
     }
 }
@@ -173,6 +175,32 @@ fn select(spec: &RestoreSpec, manifest: &Manifest) -> Result<Vec<CollectionEntry
     Ok(manifest.collections.iter().filter(asked).cloned().collect())
 }
 
+/// Whether the restore may be said to have succeeded. What is gone by the hand of somebody else isn't restored: a person decides whether the
+/// rest will do, by resuming the job; and of nothing at all no job can say so.
+fn claimable(job: &Job, list: &SwapList, swapped: &Swapped) -> Result<()> {
+    let nothing = swapped.done.is_empty() && !list.entries.is_empty();
+    let is_resumed = job.events.iter().any(|event| matches!(event.body, EventBody::Resumed {}));
+    if swapped.left_alone.is_empty() || (is_resumed && !nothing) {
+        return Ok(());
+    }
+    let database = &list.database;
+    let message = if nothing {
+        format!(
+            "nothing of this restore is in '{database}' any more: somebody has dropped or renamed all of it since it was swapped in; give the \
+             job up, and restore again"
+        )
+    } else {
+        let some: Vec<_> = swapped.left_alone.iter().take(10).map(String::as_str).collect();
+        format!(
+            "somebody has dropped or renamed {} in '{database}' since this restore swapped it in ({} in all; the others are in place): resume \
+             the job to end it without, or give it up and restore again",
+            some.join(", "),
+            swapped.left_alone.len(),
+        )
+    };
+    Err(Error::refused("changed_by_others", message))
+}
+
 /// What of a collection goes without its expiry, in words.
 pub(crate) fn left_off(collection: &str, names: &[String]) -> Vec<String> {
     let word = |name: &String| match name.as_str() {
@@ -182,19 +210,20 @@ pub(crate) fn left_off(collection: &str, names: &[String]) -> Vec<String> {
     names.iter().map(word).collect()
 }
 
-/// What the job says about a restore; stays below what an event may hold.
+/// What the job says about a restore: of what is there; stays below what an event may hold.
 fn result(spec: &RestoreSpec, list: &SwapList, swapped: &Swapped) -> Document {
-    let names = |which: fn(&&SwapEntry) -> bool| {
-        names_that_fit(list.entries.iter().filter(which).map(|entry| entry.name.as_str()))
-    };
+    let in_place = || list.entries.iter().filter(|entry| swapped.done.contains_key(&entry.name));
+    let names =
+        |which: fn(&&SwapEntry) -> bool| names_that_fit(in_place().filter(which).map(|entry| entry.name.as_str()));
+    let views = list.views.iter().filter(|view| !swapped.left_alone.contains(&view.name)).count();
     let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
     doc! {
         "backup": spec.backup.as_str(),
         "database": &list.database,
-        "collections": count(list.entries.len()),
-        "views": count(list.views.len()),
-        "documents": list.entries.iter().map(|entry| entry.documents).fold(0_i64, i64::saturating_add),
-        "raw_bytes": list.entries.iter().map(|entry| entry.raw_bytes).fold(0_i64, i64::saturating_add),
+        "collections": count(in_place().count()),
+        "views": count(views),
+        "documents": in_place().map(|entry| entry.documents).fold(0_i64, i64::saturating_add),
+        "raw_bytes": in_place().map(|entry| entry.raw_bytes).fold(0_i64, i64::saturating_add),
         "replaced": names(|entry| entry.target.is_some()),
         "trimmed": names(|entry| entry.left_out > 0),
         "expiry_left_off": names_that_fit(swapped.expiry_left_off.iter().map(String::as_str)),

@@ -19,7 +19,7 @@ use bson::Uuid;
 use lucid_ports::JobContext;
 use lucid_repository::CollectionKind;
 use lucid_schemas::JobId;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// With the pauses between, elections are sat out.
 const TRIES: u32 = 30;
@@ -55,7 +55,9 @@ pub(crate) enum Place {
 /// What came of a swap.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Swapped {
-    /// Collections that somebody has dropped or renamed since, by name.
+    /// Identities of what is in place, by name.
+    pub done: BTreeMap<String, Uuid>,
+    /// Collections and views that somebody has dropped or renamed since, by name.
     pub left_alone: Vec<String>,
     /// What goes without its expiry, as the server refuses it there.
     pub expiry_left_off: Vec<String>,
@@ -77,6 +79,7 @@ impl Swap<'_> {
             let mut without = entry.expiry_left_off.clone();
             self.expire(entry, uuid, &mut without).await?;
             swapped.expiry_left_off.extend(super::left_off(&entry.name, &without));
+            swapped.done.insert(entry.name.clone(), uuid);
         }
         for view in &self.list.views {
             if !views::define(self, view).await? {
@@ -84,6 +87,20 @@ impl Swap<'_> {
             }
         }
         if blocked.is_empty() { Ok(swapped) } else { Err(self.blocked(&blocked)) }
+    }
+
+    /// Looks once more, at the very end: what somebody has dropped or renamed since it was put in place isn't claimed.
+    pub async fn look_again(&self, mut swapped: Swapped) -> Result<Swapped> {
+        let found = self.patiently(|| self.server.names(&self.list.database)).await?.entries;
+        let is_there = |name: &str, uuid: Uuid| found.get(name).is_some_and(|found| found.uuid == Some(uuid));
+        let (there, gone) = swapped.done.into_iter().partition(|(name, uuid)| is_there(name, *uuid));
+        swapped.done = there;
+        swapped.left_alone.extend(gone.into_keys());
+        let views = self.list.views.iter().map(|view| &view.name);
+        let is_view = |name: &&String| found.get(*name).is_some_and(|found| found.kind == CollectionKind::View);
+        swapped.left_alone.extend(views.filter(|name| !is_view(name)).cloned());
+        swapped.left_alone.sort();
+        Ok(swapped)
     }
 
     /// Several at once, as each rename waits for the disks of a majority: the shorter is the time in which readers see some
