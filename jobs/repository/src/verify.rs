@@ -206,7 +206,9 @@ async fn read_packs(
     let mut entries = index.by_pack(involved);
     let wanted = contents.wanted();
     if wanted.alone {
-        entries.iter_mut().for_each(|entries| entries.retain(|entry| wanted.position(&entry.id).is_some()));
+        for entries in &mut entries {
+            entries.retain(|entry| wanted.position(&entry.id).is_some());
+        }
     }
     let to_read = |pack: usize, entries: &[PackEntry]| match index.packs[pack].present_bytes {
         Some(_) if wanted.alone => entries.iter().map(|entry| u64::from(entry.record_bytes)).sum(),
