@@ -108,6 +108,9 @@ pub struct PruneBody {
     /// Judge the backups of another cluster, by its id, in place of this one's. Not in schedules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
+    /// Note as lost the backups whose manifests somebody has removed by hand. Not in schedules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept_loss: Option<bool>,
     /// The repository by name; `main` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,

@@ -68,6 +68,9 @@ pub struct PruneSpec {
     /// Whose backups are judged, where they aren't this cluster's: those of one that is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
+    /// Whether backups whose manifests somebody has removed by hand are noted as lost, so that prunes go on without them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept_loss: bool,
 }
 
 impl PruneSpec {
@@ -81,6 +84,7 @@ impl PruneSpec {
             grace_hours: GRACE_HOURS,
             take_ownership: false,
             cluster: None,
+            accept_loss: false,
         }
     }
 
@@ -104,8 +108,9 @@ impl PruneSpec {
             errors
                 .push(FieldError::new("keep", "must say which backups stay, such as {\"days\": 30} or {\"last\": 7}"));
         }
-        if self.dry_run && self.take_ownership {
-            errors.push(FieldError::new("take_ownership", "changes something, so it has no place in a dry run"));
+        let changes = [("take_ownership", self.take_ownership), ("accept_loss", self.accept_loss)];
+        for (name, _) in changes.iter().filter(|(_, asked)| self.dry_run && *asked) {
+            errors.push(FieldError::new(*name, "changes something, so it has no place in a dry run"));
         }
         if self.cluster.as_deref().is_some_and(|cluster| !is_cluster(cluster)) {
             errors.push(FieldError::new("cluster", "must be the id of a cluster, as results of prunes tell it"));
@@ -135,8 +140,9 @@ mod tests {
             ["keep.last", "keep.days", "grace_hours"]
         );
         assert_eq!(fields(PruneSpec { grace_hours: 0, ..spec(Keep::default()) }), ["keep"]);
-        let taken = PruneSpec { dry_run: true, take_ownership: true, ..spec(Keep { days: 30, ..Keep::default() }) };
-        assert_eq!(fields(PruneSpec { grace_hours: 24, ..taken }), ["take_ownership"]);
+        let days = Keep { days: 30, ..Keep::default() };
+        let changing = PruneSpec { dry_run: true, take_ownership: true, accept_loss: true, ..spec(days) };
+        assert_eq!(fields(PruneSpec { grace_hours: 24, ..changing }), ["take_ownership", "accept_loss"]);
         let of = |cluster: &str| PruneSpec {
             grace_hours: 0,
             cluster: Some(cluster.into()),

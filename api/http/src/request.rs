@@ -106,6 +106,7 @@ pub(crate) async fn prune_asked(state: &ApiState, asked: PruneBody) -> Result<As
         grace_hours: asked.grace_hours.unwrap_or(GRACE_HOURS),
         take_ownership: asked.take_ownership.unwrap_or(false),
         cluster: asked.cluster,
+        accept_loss: asked.accept_loss.unwrap_or(false),
     });
     let name = asked.repository.as_deref().unwrap_or(&state.options.default_repository);
     let repository = check::repository(state, &spec, name).await?;

@@ -172,6 +172,9 @@ impl From<Error> for JobError {
             Error::Server { code, .. } if code::PASSING.contains(&code) => Self::retryable("mongodb_unready", message),
             Error::Server { .. } => Self::permanent("mongodb_refuses", message),
             Error::Repository(error) if error.is_away() => Self::retryable("repository_away", message),
+            Error::Repository(RepositoryError::ManifestsMissing { .. }) => {
+                Self::permanent("manifests_missing", message)
+            }
             Error::Repository(error) if error.is_retryable() => Self::retryable("repository_unavailable", message),
             Error::Repository(error) if error.damage().is_some() => Self::permanent("repository_damaged", message),
             Error::Repository(_) => Self::permanent("repository_refuses", message),

@@ -17,10 +17,7 @@ use clusters::Clusters;
 use lucid_ports::{Ending, Handler, JobContext, JobError, JobFilter, Store, StoreError};
 use lucid_repository::{Candidate, PruneOptions, PruneReport, Repository, RetentionPolicy, Verdict, judge, rounded};
 use lucid_schemas::{Job, Keep, Kind, PruneSpec, Spec, State};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Jobs looked at per page.
 const PAGE: u32 = 200;
@@ -57,6 +54,8 @@ impl PruneHandler {
         if !spec.dry_run {
             repository.claim(&cluster, spec.take_ownership).await?;
         }
+        let lost = if spec.accept_loss { repository.accept_loss(job.id().as_str()).await? } else { 0 };
+        repository.ensure_none_missing().await?;
         let meter = Meter::new(context);
         meter.phase("judge", 0);
         let mut candidates = repository.candidates().await?;
@@ -68,8 +67,7 @@ impl PruneHandler {
         let scope = clusters.scope(&repository, spec).await?;
         let verdicts = judge(&policy(spec.keep), &scope, &candidates);
         context.put_detail("verdicts", told(&verdicts, VERDICTS_KEPT_MAX)).await?;
-        let removed: BTreeSet<String> =
-            verdicts.iter().filter(|verdict| !verdict.keep).map(|verdict| verdict.key.clone()).collect();
+        let removed: Vec<&Verdict> = verdicts.iter().filter(|verdict| !verdict.keep).collect();
         if !spec.dry_run {
             // Judging takes its time: another cluster may have taken over meanwhile.
             repository.claim(&cluster, false).await?;
@@ -80,6 +78,9 @@ impl PruneHandler {
         let mut result = result(name, spec, &verdicts, &report);
         result.extend(clusters.told(spec.take_ownership));
         result.extend(told(&going_first(&verdicts), VERDICTS_TOLD_MAX));
+        if spec.accept_loss {
+            result.insert("manifests_lost", whole(lost));
+        }
         Ok(result)
     }
 
@@ -151,13 +152,14 @@ impl Handler for PruneHandler {
     }
 }
 
-async fn forget(context: &dyn JobContext, repository: &Repository, removed: &BTreeSet<String>) -> Result<()> {
-    for key in removed {
+async fn forget(context: &dyn JobContext, repository: &Repository, removed: &[&Verdict]) -> Result<()> {
+    let job = context.job();
+    for Verdict { key, reasons, .. } in removed {
         if context.stop().is_cancelled() || context.lease_left().is_zero() {
             return Err(Error::Stopped);
         }
-        tracing::info!(job = %context.job().id(), manifest = key, "forgetting a backup that no rule keeps");
-        repository.delete_manifest(key).await?;
+        tracing::info!(job = %job.id(), manifest = key, "forgetting a backup that no rule keeps");
+        repository.forget(key, job.id().as_str(), &reasons.join("; ")).await?;
     }
     Ok(())
 }
@@ -168,25 +170,24 @@ async fn free(
     repository: &Repository,
     options: &PruneOptions,
 ) -> Result<PruneReport> {
-    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let progress = |phase: &'static str, done: u64, total: u64| {
         if done == 0 {
-            meter.phase(phase, number(total));
+            meter.phase(phase, whole(total));
         }
-        meter.set(number(done), number(total));
+        meter.set(whole(done), whole(total));
     };
     let stop = context.stop().clone();
     Ok(repository.prune(options, &progress, &move || stop.is_cancelled()).await?)
 }
 
-fn options(job: &Job, spec: &PruneSpec, removed: &BTreeSet<String>) -> PruneOptions {
+fn options(job: &Job, spec: &PruneSpec, removed: &[&Verdict]) -> PruneOptions {
     PruneOptions {
         job: job.id().as_str().to_owned(),
         epoch: job.head.epoch,
         grace_ms: i64::from(spec.grace_hours) * HOUR_MS,
         repack: spec.repack,
         at_once: spec.at_once,
-        dry_run: spec.dry_run.then(|| removed.clone()),
+        dry_run: spec.dry_run.then(|| removed.iter().map(|verdict| verdict.key.clone()).collect()),
     }
 }
 
@@ -209,7 +210,6 @@ fn names(job: &Job, key: &str) -> bool {
 }
 
 fn result(repository: &str, spec: &PruneSpec, verdicts: &[Verdict], report: &PruneReport) -> Document {
-    let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let kept = verdicts.iter().filter(|verdict| verdict.keep).count();
     doc! {
         "repository": repository,
@@ -234,6 +234,10 @@ fn going_first(verdicts: &[Verdict]) -> Vec<Verdict> {
     let mut first = verdicts.to_vec();
     first.sort_by_key(|verdict| verdict.keep);
     first
+}
+
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// So many verdicts, for people.

@@ -203,6 +203,12 @@ pub enum RepositoryError {
         /// The generation that the prune began.
         generation: i64,
     },
+    /// Backups that a prune counted are neither there nor were they forgotten.
+    #[error("{}", missing(manifests))]
+    ManifestsMissing {
+        /// The keys of their manifests.
+        manifests: Vec<String>,
+    },
     /// Another cluster prunes this repository.
     #[error(
         "the repository is pruned by another cluster ({owner}, since {since}), not by this one ({cluster}): prune it there, \
@@ -277,6 +283,24 @@ fn exchanged(opened: crate::RepositoryId, found: Option<crate::RepositoryId>) ->
             )
         }
     }
+}
+
+/// So many of the missing are named.
+const MISSING_TOLD: usize = 5;
+
+fn missing(manifests: &[String]) -> String {
+    let more = match manifests.len().saturating_sub(MISSING_TOLD) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let named: Vec<&str> = manifests.iter().take(MISSING_TOLD).map(String::as_str).collect();
+    format!(
+        "{} of the backups that the last prune counted are neither there nor were they forgotten: {}{more}. Nothing is forgotten or removed \
+         meanwhile, since what they need may be needed yet. Where a folder was moved, a disk isn't mounted, or a copy isn't complete, put \
+         that right; where somebody has removed these manifests for good, prune once with --accept-loss",
+        manifests.len(),
+        named.join(", ")
+    )
 }
 
 /// Said of what a master key has sealed that was given up.

@@ -11,7 +11,7 @@ use bson::{DateTime, serialize_to_vec};
 use serde::{Deserialize, Serialize};
 
 use crate::limits;
-use crate::object_name::{GENERATIONS, Stage, generation_name, parse_generation};
+use crate::object_name::{GENERATIONS, ManifestName, Stage, generation_name, parse_generation};
 use crate::record::{RecordType, key_id_of};
 use crate::seal::Sealer;
 use crate::store::Created;
@@ -28,6 +28,9 @@ pub(crate) struct Doom {
     created_at: DateTime,
     /// Full names of packs and chunk lists.
     pub(crate) objects: BTreeSet<String>,
+    /// Keys of the manifests that were there, and counted. Absent as programs wrote it that didn't note what they forget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    counted: Option<BTreeSet<String>>,
 }
 
 /// The backups of earlier generations that count, for good: whatever else of an earlier one turns up is void.
@@ -38,6 +41,9 @@ pub(crate) struct Close {
     created_at: DateTime,
     /// Names of manifests' objects.
     pub(crate) honoured: BTreeSet<String>,
+    /// Whether whoever forgets one of them notes it. Absent as programs wrote it that didn't.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    noted: bool,
 }
 
 /// The newest doom and the newest close.
@@ -118,7 +124,7 @@ impl Generations {
             return Ok(self);
         }
         let objects = self.doom.as_ref().map(|doom| doom.objects.clone()).unwrap_or_default();
-        self.doom(vault, objects, 0).await?;
+        self.write_doom(vault, objects, self.counted(), 0).await?;
         Self::load(vault).await
     }
 
@@ -131,6 +137,15 @@ impl Generations {
     pub(crate) fn may_doom(&self, object: &str) -> bool {
         let unknown = self.doom.is_none() && self.newest_number(Stage::Doom).is_some();
         unknown || self.dooms(object)
+    }
+
+    /// Keys of the manifests that were there when the newest doom or the newest close was written: each of them is there, or is noted to
+    /// be forgotten.
+    pub(crate) fn counted(&self) -> BTreeSet<String> {
+        let key = |object: &String| Some(ManifestName::parse(object).ok()?.key);
+        let honoured = self.close.iter().filter(|close| close.noted).flat_map(|close| &close.honoured).filter_map(key);
+        let doomed = self.doom.iter().filter_map(|doom| doom.counted.as_ref()).flatten().cloned();
+        honoured.chain(doomed).collect()
     }
 
     /// Whether a manifest came too late to count.
@@ -151,11 +166,25 @@ impl Generations {
         !self.voids(&entry.object, manifest.generation)
     }
 
-    /// Dooms objects: the beginning of the next generation, whose number comes back. `above` is the highest number known elsewhere.
+    /// Dooms objects: the beginning of the next generation, whose number comes back. `counting` are the manifests that are there and count,
+    /// listed after these were read.
     pub(crate) async fn doom(
         &self,
         vault: &Vault,
         objects: BTreeSet<String>,
+        counting: &[ManifestEntry],
+    ) -> Result<i64, RepositoryError> {
+        let above = counting.iter().filter_map(|entry| Some(entry.manifest.as_ref().ok()?.generation)).max();
+        let keys = counting.iter().map(|entry| entry.key.clone()).collect();
+        self.write_doom(vault, objects, keys, above.unwrap_or(0)).await
+    }
+
+    /// `above` is the highest number known elsewhere.
+    async fn write_doom(
+        &self,
+        vault: &Vault,
+        objects: BTreeSet<String>,
+        counted: BTreeSet<String>,
         above: i64,
     ) -> Result<i64, RepositoryError> {
         let mut free = (self.newest().max(above)..i64::MAX).map(|number| number + 1);
@@ -163,7 +192,7 @@ impl Generations {
         let generation = free.find(is_free).ok_or_else(|| {
             RepositoryError::damaged(GENERATIONS, "the highest number there is was used: this program didn't do that")
         })?;
-        let doom = Doom { format: FORMAT, generation, created_at: DateTime::now(), objects };
+        let doom = Doom { format: FORMAT, generation, created_at: DateTime::now(), objects, counted: Some(counted) };
         write(vault, Stage::Doom, generation, &doom).await?;
         check_newest(vault, generation).await?;
         Ok(generation)
@@ -173,7 +202,7 @@ impl Generations {
     pub(crate) async fn close(&self, vault: &Vault, counting: &[ManifestEntry]) -> Result<(), RepositoryError> {
         let Some(generation) = self.newest_number(Stage::Doom) else { return Ok(()) };
         let honoured = counting.iter().map(|entry| entry.object.clone()).collect();
-        let close = Close { format: FORMAT, generation, created_at: DateTime::now(), honoured };
+        let close = Close { format: FORMAT, generation, created_at: DateTime::now(), honoured, noted: true };
         write(vault, Stage::Close, generation, &close).await?;
         check_newest(vault, generation).await
     }
@@ -273,10 +302,10 @@ mod tests {
 
     fn generations(doom: i64, close: Option<(i64, &[&str])>) -> Generations {
         let objects = std::iter::once("sealed/packs/a".to_owned()).collect();
-        let doom = Doom { format: 1, generation: doom, created_at: DateTime::now(), objects };
+        let doom = Doom { format: 1, generation: doom, created_at: DateTime::now(), objects, counted: None };
         let close = close.map(|(generation, honoured)| {
             let honoured = honoured.iter().map(|key| (*key).to_owned()).collect();
-            Close { format: 1, generation, created_at: DateTime::now(), honoured }
+            Close { format: 1, generation, created_at: DateTime::now(), honoured, noted: true }
         });
         let mut objects = vec![(Stage::Doom, doom.generation, String::new())];
         objects.extend(close.iter().map(|close| (Stage::Close, close.generation, String::new())));

@@ -221,6 +221,28 @@ async fn an_owner_of_before_is_written_anew_so_that_older_programs_prune_nothing
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_forgotten_before_that_was_noted_locks_nobody_out() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    for golden in copies(scratch.path()).into_iter().filter(|golden| golden.name.ends_with("_sealed")) {
+        let repository = golden.open().await;
+        let forgotten = repository.manifests().await.expect("lists").remove(0);
+        // As programs did it that left no record; the close that is there honours it.
+        fs::remove_file(golden.folder.join(&golden.name).join(&forgotten.object)).expect("removed");
+        for number in 0..3 {
+            let (job, at_once) = (format!("prune_{number}"), number == 1);
+            let options = PruneOptions { job, epoch: 1, grace_ms: 0, repack: true, at_once, dry_run: None };
+            repository.prune(&options, &|_, _, _| (), &|| false).await.expect("pruned");
+        }
+        whole(&repository, &golden.name).await;
+        // From the first close that a program of now has written, each one is missed.
+        let missed = repository.manifests().await.expect("lists").remove(0);
+        fs::remove_file(golden.folder.join(&golden.name).join(&missed.object)).expect("removed");
+        let refused = repository.ensure_none_missing().await.expect_err("missing").to_string();
+        assert!(refused.contains(&missed.key), "{}: {refused}", golden.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "makes golden repositories for a new version; those that are there stay as they are"]
 async fn make_golden_repositories() {
     for kind in ["sealed", "both_domains", "rotated", "renewed", "owned"] {
@@ -258,7 +280,7 @@ async fn make_sealed(golden: &Golden) -> Repository {
     let forgotten = back_up(&repository, "night_0", Domain::Sealed, &documents(500..520, 160, "c")).await;
     let first = back_up(&repository, "night_1", Domain::Sealed, &people(0)).await;
     repository.pin(&first, "the first one").await.expect("pinned");
-    repository.delete_manifest(&forgotten).await.expect("forgotten");
+    repository.forget(&forgotten, "prune_0", "the test").await.expect("forgotten");
     let (job, epoch, grace_ms) = ("prune_1".to_owned(), 1, 0);
     let options = PruneOptions { job, epoch, grace_ms, repack: false, at_once: true, dry_run: None };
     let report = repository.prune(&options, &|_, _, _| (), &|| false).await.expect("pruned");

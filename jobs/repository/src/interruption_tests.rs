@@ -39,7 +39,7 @@ pub(crate) async fn prune(repository: &Repository, job: &str, at_once: bool) -> 
 /// Forgets every backup of a job.
 pub(crate) async fn forget(repository: &Repository, job: &str) {
     for entry in repository.manifests_of(job).await.expect("lists") {
-        repository.delete_manifest(&entry.key).await.expect("forgotten");
+        repository.forget(&entry.key, "prune_0", "the test").await.expect("forgotten");
     }
 }
 

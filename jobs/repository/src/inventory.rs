@@ -57,9 +57,12 @@ struct Body {
 /// what older masters have sealed of these isn't built on.
 pub(crate) fn is_believed(record_type: RecordType) -> bool {
     match record_type {
-        RecordType::Manifest | RecordType::Generation | RecordType::Pin | RecordType::Distrust | RecordType::Owner => {
-            true
-        }
+        RecordType::Manifest
+        | RecordType::Generation
+        | RecordType::Pin
+        | RecordType::Distrust
+        | RecordType::Owner
+        | RecordType::Forgotten => true,
         RecordType::Chunk
         | RecordType::Delta
         | RecordType::Footer
@@ -214,6 +217,7 @@ async fn meet(vault: &Vault, known: &Objects) -> Result<Objects, RepositoryError
         (folder(Folder::Manifests), RecordType::Manifest),
         (folder(Folder::Pins), RecordType::Pin),
         (folder(Folder::Distrust), RecordType::Distrust),
+        (folder(Folder::Forgotten), RecordType::Forgotten),
         (GENERATIONS.to_owned(), RecordType::Generation),
         (OWNERS.to_owned(), RecordType::Owner),
     ];

@@ -40,6 +40,7 @@ mod envelope;
 mod error;
 mod fetch;
 mod footer;
+mod forgotten;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod generation;
@@ -96,6 +97,7 @@ pub use content::{ContentHasher, ContentOrder};
 pub use copy::CopyReport;
 pub use diff::{Change, CollectionDiff, IndexDiff, ToldDocument};
 pub use error::{Damage, RepositoryError};
+pub use forgotten::Forgotten;
 pub use key_file::exposed;
 pub use ledger::WriteStats;
 pub use location::Location;
@@ -129,6 +131,8 @@ extern crate self as lucid_repository;
 mod fault_tests;
 #[cfg(test)]
 mod forgery_tests;
+#[cfg(test)]
+mod forgotten_tests;
 #[cfg(test)]
 mod golden_repositories;
 #[cfg(test)]

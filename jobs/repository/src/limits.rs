@@ -37,7 +37,8 @@ pub(crate) fn raw_bytes(record_type: RecordType) -> u32 {
         | RecordType::Distrust
         | RecordType::Master
         | RecordType::Owner
-        | RecordType::Inventory => 256 << 20,
+        | RecordType::Inventory
+        | RecordType::Forgotten => 256 << 20,
     }
 }
 

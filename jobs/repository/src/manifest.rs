@@ -73,6 +73,12 @@ impl Manifest {
         if manifest.adds_up() { Ok(manifest) } else { Err(damaged("its counts are more than can be added up".into())) }
     }
 
+    /// When it was read: its snapshot time, or when the backup began where there is none.
+    pub fn read_at(&self) -> DateTime {
+        let snapshot = self.snapshot_time.map(|time| DateTime::from_millis(i64::from(time.time) * 1000));
+        snapshot.unwrap_or(self.started_at)
+    }
+
     /// Whether the sums that readers make of documents and of bytes fit.
     fn adds_up(&self) -> bool {
         let contents = self.collections.iter().map(|collection| &collection.content);

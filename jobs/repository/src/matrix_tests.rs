@@ -2,8 +2,8 @@
 //! make of it. What is expected is data: a row of the table below is one object, with one cell for each thing that is done.
 //!
 //! Three backups stand on three packs: `log` on a pack of full chunks (backup 0), `people` on a pack that others build on (backup 1),
-//! and the next night's `people` on deltas on that, beside the same `log` (backup 2). A fourth one was forgotten, so that a prune
-//! has something to remove.
+//! and the next night's `people` on deltas on that, beside the same `log` (backup 2). A fourth one was forgotten, and a
+//! prune has doomed what only that needed, so that the next has something to remove.
 
 mod deeds;
 mod world;
@@ -73,8 +73,6 @@ enum Pruned {
     Refused,
     /// They remove what was forgotten, and nothing else: once the object is put right, every backup is whole.
     Kept,
-    /// The same, but these backups are forgotten: nothing in the repository tells that they ever were. (Their jobs do.)
-    Forgot(&'static [usize]),
 }
 
 /// What comes of the next backup, which says that it went well.
@@ -104,7 +102,7 @@ fn expected(blow: Blow, target: Target) -> Row {
         (T::KeySlot, B::Delete) => (Verified::Clean, Readable::Whole, Pruned::Kept, Next::Whole(ALL)),
         (T::KeySlot | T::Index, _) => (Verified::Care, Readable::Whole, Pruned::Kept, Next::Whole(ALL)),
         (T::Manifest, B::Delete) => {
-            (Verified::Hurt(&[2]), Readable::Without(&[2]), Pruned::Forgot(&[2]), Next::Whole(&[0, 1]))
+            (Verified::Hurt(&[2]), Readable::Without(&[2]), Pruned::Refused, Next::Whole(&[0, 1]))
         }
         (T::Manifest, B::Swap) => unread(&[1, 2], Next::Whole(&[0])),
         (T::Manifest, _) => unread(&[2], Next::Whole(&[0, 1])),

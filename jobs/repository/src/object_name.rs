@@ -23,6 +23,8 @@ pub(crate) enum Folder {
     Pins,
     /// Packs that writers pass over.
     Distrust,
+    /// What is noted of manifests that were removed.
+    Forgotten,
 }
 
 impl Folder {
@@ -35,6 +37,7 @@ impl Folder {
             Self::Manifests => "manifests",
             Self::Pins => "pins",
             Self::Distrust => "distrust",
+            Self::Forgotten => "forgotten",
         };
         format!("{domain}/{folder}")
     }
@@ -139,8 +142,39 @@ impl<'a> ListName<'a> {
     }
 }
 
+/// What the name of a record of a forgotten backup says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ForgottenName {
+    /// The key of its manifest.
+    pub(crate) manifest: String,
+    /// The master that it is sealed with; the first one's in the plain domain.
+    pub(crate) key_id: u32,
+}
+
+impl ForgottenName {
+    /// The full name of what this writer, 32 hex digits, writes.
+    pub(crate) fn object(&self, domain: Domain, writer: &str) -> String {
+        let stem = self.manifest.rsplit('/').next().unwrap_or_default();
+        Folder::Forgotten.object(domain, &format!("{stem}{RESEALED}{}.{writer}", self.key_id))
+    }
+
+    /// Reads a full name; none where it isn't that of such a record.
+    pub(crate) fn parse(domain: Domain, object: &str) -> Option<Self> {
+        let name = object.strip_prefix(&Folder::Forgotten.of(domain))?.strip_prefix('/')?;
+        let (stem, rest) = name.split_once(RESEALED)?;
+        let (key_id, writer) = rest.split_once('.')?;
+        let key_id = key_id.parse().ok()?;
+        let manifest = ManifestName::parse(&Folder::Manifests.object(domain, stem)).ok()?;
+        let named = Self { manifest: manifest.key, key_id };
+        (is_hex::<16>(writer) && named.object(domain, writer) == object).then_some(named)
+    }
+}
+
 /// Which master key an object must be sealed with by its name; none: the name doesn't say.
 pub(crate) fn resealed_with(object: &str) -> Option<u32> {
+    if let Some(forgotten) = ForgottenName::parse(Domain::Sealed, object) {
+        return Some(forgotten.key_id);
+    }
     if let Ok(name) = ManifestName::parse(object) {
         return name.resealed;
     }
@@ -295,6 +329,18 @@ mod tests {
         let first = ListName { id: &id, writer: None, key_id: 1 }.object(Domain::Sealed);
         for bad in ["sealed/lists/x", "sealed/lists/x.k2", &format!("{first}.k01"), &format!("{first}.{by}.{by}")] {
             assert_eq!(ListName::parse(Domain::Sealed, bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_noted_of_a_forgotten_manifest_is_found_by_its_key() {
+        let manifest = WriterNames::new(Domain::Plain, "a-1", 3, &[0xab; 32]).expect("good").manifest();
+        let (named, writer) = (ForgottenName { manifest, key_id: 12 }, "cd".repeat(16));
+        let object = named.object(Domain::Plain, &writer);
+        assert_eq!(ForgottenName::parse(Domain::Plain, &object), Some(named));
+        assert_eq!(ForgottenName::parse(Domain::Sealed, &object), None);
+        for bad in [object.replace(".k12.", ".k012."), object.replace(".k12", ""), format!("{object}.x")] {
+            assert_eq!(ForgottenName::parse(Domain::Plain, &bad), None, "{bad}");
         }
     }
 

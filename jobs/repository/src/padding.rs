@@ -24,7 +24,8 @@ pub(crate) fn is_padded(record_type: RecordType) -> bool {
         | RecordType::Distrust
         | RecordType::Master
         | RecordType::Owner
-        | RecordType::Inventory => false,
+        | RecordType::Inventory
+        | RecordType::Forgotten => false,
     }
 }
 

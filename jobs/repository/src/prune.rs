@@ -19,7 +19,7 @@ use crate::keys::random;
 use crate::object_name::{Folder, WriterNames};
 use crate::seal::Sealer;
 use crate::vault::Vault;
-use crate::{Manifest, ManifestEntry, Repository, RepositoryError};
+use crate::{Manifest, ManifestEntry, Repository, RepositoryError, forgotten};
 use live::Live;
 
 /// No write takes as long, whatever grace period somebody gives.
@@ -81,8 +81,9 @@ pub(crate) struct Run<'a> {
 
 impl Repository {
     /// Removes what an earlier run doomed and no backup needs; then dooms what no backup needs now. Must not run twice at once on a
-    /// repository (then one of the two fails with `Pruned`, and nothing is lost). Fails with `Damaged` before it has changed
-    /// anything where a manifest or a chunk list can't be read, and `Stopped`; every moment is a good one to be killed at.
+    /// repository (then one of the two fails with `Pruned`, and nothing is lost). Fails before it has changed anything with
+    /// `Damaged` where a manifest or a chunk list can't be read, and with `ManifestsMissing` where one isn't there that an earlier run
+    /// counted and nobody has forgotten; and with `Stopped`; every moment is a good one to be killed at.
     pub async fn prune(
         &self,
         options: &PruneOptions,
@@ -109,11 +110,12 @@ impl Run<'_> {
         let before = self.repository.generations().await?.unblocked(&vaults[0]).await?;
         self.repository.remove_outdated_pins().await?;
         if before.objects.is_empty() {
-            return before.tidy(&vaults[0]).await;
+            return self.tidy(&before).await;
         }
         let all = self.repository.read_all_manifests(|_| true).await?;
         let counting: Vec<ManifestEntry> = all.iter().filter(|entry| !is_void(&before, entry)).cloned().collect();
         refuse_damaged(&counting)?;
+        self.repository.refuse_missing(&before, &counting).await?;
         // All that may fail on damage comes before the generation is closed.
         let mut found = Vec::new();
         for vault in &vaults {
@@ -132,7 +134,18 @@ impl Run<'_> {
         for (vault, gone) in vaults.iter().zip(found) {
             self.sweep(vault, gone).await?;
         }
-        now.tidy(&vaults[0]).await
+        self.tidy(&now).await
+    }
+
+    /// Removes generations, and records of what was forgotten, that nothing depends on any more.
+    async fn tidy(&self, generations: &Generations) -> Result<(), RepositoryError> {
+        for (place, vault) in self.repository.vaults().enumerate() {
+            if place == 0 {
+                generations.tidy(vault).await?;
+            }
+            forgotten::tidy(vault, generations, forgotten::KEPT).await?;
+        }
+        Ok(())
     }
 
     /// Removes what writers that died have left unfinished: it is no object, so nothing needs it.
@@ -149,6 +162,7 @@ impl Run<'_> {
     async fn doom(&mut self) -> Result<bool, RepositoryError> {
         let generations = self.repository.generations().await?;
         let mut entries = self.repository.manifests().await?;
+        self.repository.refuse_missing(&generations, &entries).await?;
         if let Some(removed) = &self.options.dry_run {
             entries.retain(|entry| !removed.contains(&entry.key));
         }
@@ -170,8 +184,7 @@ impl Run<'_> {
         if none || self.options.dry_run.is_some() {
             return Ok(false);
         }
-        let above = entries.iter().filter_map(|entry| Some(entry.manifest.as_ref().ok()?.generation)).max();
-        let generation = generations.doom(&vaults[0], doomed, above.unwrap_or(0)).await?;
+        let generation = generations.doom(&vaults[0], doomed, &entries).await?;
         tracing::info!(generation, objects = self.report.objects_doomed, "doomed what no backup needs");
         Ok(true)
     }

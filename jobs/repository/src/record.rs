@@ -33,6 +33,8 @@ pub(crate) enum RecordType {
     Owner = 11,
     /// What counted when a master key was replaced.
     Inventory = 12,
+    /// What became of a manifest that was removed.
+    Forgotten = 13,
 }
 
 impl RecordType {
@@ -51,6 +53,7 @@ impl RecordType {
             Self::Master => "master key's mark",
             Self::Owner => "owner",
             Self::Inventory => "inventory",
+            Self::Forgotten => "record of what was forgotten",
         }
     }
 }
@@ -178,6 +181,7 @@ fn record_type(number: u8) -> Result<RecordType, String> {
         10 => RecordType::Master,
         11 => RecordType::Owner,
         12 => RecordType::Inventory,
+        13 => RecordType::Forgotten,
         other => return Err(format!("record type {other} is unknown")),
     })
 }

@@ -154,9 +154,9 @@ impl Repository {
         }
         let vault = self.vault(Domain::Sealed)?;
         self.close_generation(&vault).await?;
-        let above =
-            self.manifests().await?.iter().filter_map(|entry| Some(entry.manifest.as_ref().ok()?.generation)).max();
-        self.generations().await?.doom(&vault, BTreeSet::new(), above.unwrap_or(0)).await?;
+        let (generations, counting) = (self.generations().await?, self.manifests().await?);
+        self.refuse_missing(&generations, &counting).await?;
+        generations.doom(&vault, BTreeSet::new(), &counting).await?;
         self.close_generation(&vault).await
     }
 
@@ -168,6 +168,7 @@ impl Repository {
         }
         let mut counting = self.read_all_manifests(|_| true).await?;
         counting.retain_mut(|entry| generations.judge(entry));
+        self.refuse_missing(&generations, &counting).await?;
         generations.close(vault, &counting).await
     }
 }

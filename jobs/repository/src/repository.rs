@@ -243,16 +243,6 @@ impl Repository {
         Err(failed.unwrap_or_else(|| RepositoryError::Missing { object: key.into() }))
     }
 
-    /// Removes a manifest; its chunks stay until a prune. Succeeds if it is already gone.
-    pub async fn delete_manifest(&self, key: &str) -> Result<(), RepositoryError> {
-        let vault = self.vault(ManifestName::parse(key)?.domain)?;
-        self.ensure_here().await?;
-        for object in manifest_objects(&vault, key).await? {
-            self.inner.store.delete(&object).await?;
-        }
-        Ok(())
-    }
-
     /// Prepares reading a backup: loads the index, and makes up for damaged index objects from the packs' footers.
     pub async fn open_backup(&self, manifest: &Manifest) -> Result<BackupReader, RepositoryError> {
         BackupReader::open(self.vault(manifest.domain)?, manifest).await

@@ -17,7 +17,7 @@ use crate::limits::{RECORD_OBJECT_BYTES, UNSEALED_BYTES};
 use crate::list::list_id;
 use crate::masters::parse_mark;
 use crate::names::unhex;
-use crate::object_name::{Folder, GENERATIONS, ListName, ManifestName, is_writers_own, parse_owner};
+use crate::object_name::{Folder, ForgottenName, GENERATIONS, ListName, ManifestName, is_writers_own, parse_owner};
 use crate::record::RecordType;
 use crate::slot::is_slot_name;
 use crate::vault::Vault;
@@ -294,6 +294,9 @@ fn sealed_kind(vault: &Vault, object: &str) -> Option<&'static str> {
     }
     if within(Folder::Distrust).is_some_and(|id| unhex::<32>(id).is_some()) {
         return Some("records of distrust");
+    }
+    if ForgottenName::parse(vault.domain, object).is_some() {
+        return Some("records of what was forgotten");
     }
     if let Some(name) = within(Folder::Pins) {
         return ManifestName::parse(&Folder::Manifests.object(vault.domain, name)).is_ok().then_some("pins");

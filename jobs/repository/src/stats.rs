@@ -110,7 +110,7 @@ impl Repository {
                         Folder::Lists => &mut stats.chunk_lists,
                         Folder::Manifests => &mut stats.manifests,
                         // A few bytes each; not asked for above.
-                        Folder::Pins | Folder::Distrust => continue,
+                        Folder::Pins | Folder::Distrust | Folder::Forgotten => continue,
                     }
                     .add(bytes);
                     if let Some(job) = job {

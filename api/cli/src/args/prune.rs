@@ -72,6 +72,9 @@ pub struct PruneArgs {
     /// Judge the backups of another cluster, which is gone, in place of this one's; its id is in the results of prunes.
     #[arg(long, value_name = "ID")]
     pub cluster: Option<String>,
+    /// Note as lost the backups whose manifests are missing: somebody has removed them for good, and no folder was moved.
+    #[arg(long)]
+    pub accept_loss: bool,
     /// The repository by name.
     #[arg(long)]
     pub repository: Option<String>,

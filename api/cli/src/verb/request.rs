@@ -63,6 +63,7 @@ pub fn prune(args: PruneArgs) -> Result<(), Exit> {
         grace_hours: args.grace_hours,
         take_ownership: args.take_ownership.then_some(true),
         cluster: args.cluster,
+        accept_loss: args.accept_loss.then_some(true),
         repository: args.repository,
         job: run(&args.run),
     };

@@ -67,6 +67,7 @@ fn sentences(dry_run: bool, number: &dyn Fn(&str) -> i64) -> Vec<String> {
         format!("wrote {} anew for what is needed of {count} packs", units::bytes(number("repacked_bytes")))
     });
     some("objects_young", &|count| format!("{count} unneeded objects are younger than the grace period: later"));
+    some("manifests_lost", &|count| format!("{count} backups whose manifests are missing are noted as lost"));
     some("manifests_void", &|count| format!("{count} manifests came too late to count, and are gone"));
     some("chunks_lost", &|count| {
         format!("{count} chunks that backups need are whole in no pack: verify the backups, and back up again")

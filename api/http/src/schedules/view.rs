@@ -82,6 +82,7 @@ fn spec(terms: &Terms) -> Value {
             grace_hours: Some(spec.grace_hours),
             take_ownership: None,
             cluster: None,
+            accept_loss: None,
             repository: Some(terms.repository.clone()),
         }),
         Spec::Copy(spec) => json!(CopyBody {

@@ -114,7 +114,7 @@ pub(super) async fn delete_void_manifests(repository: &Repository, job: &Job) ->
         .and_then(|manifest| manifest.get_str("key").ok());
     for entry in repository.manifests_of(job.id().as_str()).await? {
         if Some(entry.key.as_str()) != named {
-            repository.delete_manifest(&entry.key).await?;
+            repository.forget(&entry.key, job.id().as_str(), "its job has ended without it").await?;
         }
     }
     Ok(())

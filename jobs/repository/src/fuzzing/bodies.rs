@@ -1,4 +1,4 @@
-//! Bodies that are BSON: manifests, generations, pins, owners, inventories.
+//! Bodies that are BSON: manifests, generations, pins, owners, inventories, and what became of manifests.
 
 use std::collections::BTreeSet;
 
@@ -12,16 +12,17 @@ use crate::{
     Candidate, CollectionContent, CollectionEntry, CollectionKind, ContentOrder, Domain, ListRef, MANIFEST_FORMAT,
     Manifest, ReadOrder, RetentionPolicy, Scope, judge,
 };
-use crate::{inventory, ownership};
+use crate::{forgotten, inventory, ownership};
 
 pub(super) fn run(input: &[u8]) {
     let Some((choice, bytes)) = input.split_first() else { return };
-    match choice % 5 {
+    match choice % 6 {
         0 => manifest(bytes),
         1 => generation(bytes),
         2 => pin(bytes),
         3 => owner(bytes),
-        _ => inventory(bytes),
+        4 => inventory(bytes),
+        _ => forgotten(bytes),
     }
 }
 
@@ -80,6 +81,12 @@ pub(super) fn inventory(body: &[u8]) {
     let Ok(objects) = inventory::decode("fuzzed", body) else { return };
     let again = inventory::encode(&objects).expect("what was read can be written");
     assert_eq!(inventory::decode("again", &again).expect("what was written can be read"), objects);
+}
+
+pub(super) fn forgotten(body: &[u8]) {
+    let Ok(forgotten) = forgotten::decode("fuzzed", body) else { return };
+    let again = serialize_to_vec(&forgotten).expect("what was read can be written");
+    assert_eq!(forgotten::decode("again", &again).expect("what was written can be read"), forgotten);
 }
 
 pub(super) fn some_manifest() -> Vec<u8> {
@@ -142,6 +149,23 @@ pub(super) fn some_inventory() -> Vec<u8> {
     inventory::encode(&objects.into()).expect("small")
 }
 
+pub(super) fn some_forgotten() -> Vec<u8> {
+    serialize_to_vec(&doc! {
+        "format": 1,
+        "manifest": "sealed/manifests/a",
+        "hash": "ab".repeat(32),
+        "job": "backup_1",
+        "database": "lucid",
+        "at": DateTime::from_millis(1),
+        "cluster": "a-1",
+        "forgotten_at": DateTime::from_millis(2),
+        "by": "prune_1",
+        "reason": "no rule keeps it",
+        "lost": true,
+    })
+    .expect("BSON")
+}
+
 pub(super) fn some_pin() -> Vec<u8> {
     serialize_to_vec(&doc! { "reason": "before the upgrade", "pinned_at": DateTime::from_millis(1) }).expect("BSON")
 }
@@ -170,7 +194,8 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         chosen(2, &some_pin()),
         chosen(3, &some_owner()),
         chosen(4, &some_inventory()),
+        chosen(5, &some_forgotten()),
     ];
-    seeds.extend((0..5).map(|choice| chosen(choice, deep.as_bytes())));
+    seeds.extend((0..6).map(|choice| chosen(choice, deep.as_bytes())));
     seeds
 }

@@ -73,6 +73,7 @@ fn body_of(record_type: RecordType, raw: &[u8]) {
         RecordType::Master => {}
         RecordType::Owner => bodies::owner(raw),
         RecordType::Inventory => bodies::inventory(raw),
+        RecordType::Forgotten => bodies::forgotten(raw),
     }
 }
 
@@ -91,6 +92,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         (RecordType::Pin, bodies::some_pin()),
         (RecordType::Owner, bodies::some_owner()),
         (RecordType::Inventory, bodies::some_inventory()),
+        (RecordType::Forgotten, bodies::some_forgotten()),
     ] {
         records.extend([seal(record_type, &raw, None), seal(record_type, &raw, Some(3))]);
     }

@@ -107,11 +107,14 @@ impl World {
         let contents =
             vec![[log.clone(), Vec::new()], [Vec::new(), people.clone()], [log, changed(people, &[100, 150])]];
         let (_, forgotten) = back_up(&repository, "forgotten", &old).await.expect("committed");
-        repository.delete_manifest(&forgotten).await.expect("forgotten");
+        repository.forget(&forgotten, "prune_0", "the test").await.expect("forgotten");
         let mut backups = Vec::new();
         for (night, contents) in contents.iter().enumerate() {
             backups.push(back_up(&repository, &format!("night_{night}"), contents).await.expect("committed"));
         }
+        let job = "prune_0".to_owned();
+        let options = PruneOptions { job, epoch: 1, grace_ms: 0, repack: false, at_once: false, dry_run: None };
+        repository.prune(&options, &|_, _, _| (), &|| false).await.expect("doomed");
         let all = files(&folder_of(&folder, "repo"));
         let pack_of = |job: &str| {
             let packs: Vec<_> = all.iter().filter(|name| name.starts_with(&format!("sealed/packs/{job}."))).collect();

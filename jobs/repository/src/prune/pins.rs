@@ -129,15 +129,14 @@ pub(crate) fn reason_of(body: &[u8]) -> String {
 }
 
 fn candidate(held: Option<String>, key: String, manifest: Manifest) -> Candidate {
-    let read_at = manifest.snapshot_time.map(|time| DateTime::from_millis(i64::from(time.time) * 1000));
     Candidate {
+        at: manifest.read_at(),
         key,
         job: manifest.job,
         cluster: manifest.cluster,
         database: manifest.database,
         selected: manifest.selected,
         copied: manifest.copied_from.is_some(),
-        at: read_at.unwrap_or(manifest.started_at),
         increment: manifest.snapshot_time.map_or(0, |time| time.increment),
         held,
         orphaned: None,

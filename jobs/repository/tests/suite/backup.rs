@@ -130,10 +130,13 @@ async fn a_manifest_is_refused_unless_it_is_this_writers_and_all_is_durable() {
     let plain = scratch.repository.begin("job", 3, Domain::Plain, Compression::default()).await.expect("begins");
     plain.finish().await.expect("finished");
     assert!(plain.write_manifest(&of("job", 3, Domain::Plain)).await.is_err());
-    scratch.repository.delete_manifest(&first.key).await.expect("deleted");
-    scratch.repository.delete_manifest(&first.key).await.expect("deleted already");
+    scratch.repository.forget(&first.key, "prune_0", "the test").await.expect("deleted");
+    scratch.repository.forget(&first.key, "prune_0", "the test").await.expect("deleted already");
     assert!(matches!(scratch.repository.read_manifest(&first.key).await, Err(RepositoryError::Missing { .. })));
-    assert!(matches!(scratch.repository.delete_manifest("config").await, Err(RepositoryError::BadName { .. })));
+    assert!(matches!(
+        scratch.repository.forget("config", "prune_0", "the test").await,
+        Err(RepositoryError::BadName { .. })
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]

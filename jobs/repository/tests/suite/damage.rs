@@ -190,7 +190,7 @@ async fn what_a_verification_found_damaged_is_stored_anew_and_nobody_moves_anyth
         scratch.repository.prune(&options, &|_, _, _| (), &|| false).await.expect("pruned");
         assert!(scratch.objects("sealed/packs").contains(&pack), "part of it may be what helps");
         let key = scratch.repository.manifests_of("job").await.expect("listed").remove(0).key;
-        scratch.repository.delete_manifest(&key).await.expect("forgotten");
+        scratch.repository.forget(&key, "prune_0", "the test").await.expect("forgotten");
         scratch.repository.prune(&options, &|_, _, _| (), &|| false).await.expect("pruned");
         assert!(!scratch.objects("sealed/packs").contains(&pack), "all that is needed of it is elsewhere");
         assert!(scratch.objects("sealed/distrust").is_empty(), "it is tidied away with the pack");

@@ -68,7 +68,7 @@ async fn every_object_is_looked_at() {
     let first_pack = packs.into_iter().find(|pack| *pack != second_pack).expect("two");
     let key = scratch.objects("sealed/manifests").pop().expect("there");
     let manifest = std::fs::read(scratch.path().join(&key)).expect("read");
-    scratch.repository.delete_manifest(&key).await.expect("deleted");
+    scratch.repository.forget(&key, "prune_0", "the test").await.expect("deleted");
     std::fs::write(scratch.path().join("sealed/notes.txt"), "mine").expect("written");
     let scan = scratch.repository.scan().await.expect("scanned");
     let found = kinds(&scan);

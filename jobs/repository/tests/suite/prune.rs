@@ -43,7 +43,7 @@ async fn what_is_forgotten_goes_in_the_next_run_but_one_and_nothing_else() {
     let first = night(&scratch, "night_1", &old).await;
     let second = night(&scratch, "night_2", &new).await;
     assert_eq!(prune(&scratch, &options()).await.objects_doomed, 0, "both are needed");
-    scratch.repository.delete_manifest(&first).await.expect("forgotten");
+    scratch.repository.forget(&first, "prune_0", "the test").await.expect("forgotten");
 
     let before = scratch.objects("");
     let dry = prune(&scratch, &PruneOptions { dry_run: Some(BTreeSet::new()), ..options() }).await;
@@ -72,7 +72,7 @@ async fn at_once_frees_in_one_run() {
     let (old, new) = (documents(0..5_000, 400, "old"), documents(0..3_000, 400, "new"));
     let first = night(&scratch, "night_1", &old).await;
     let second = night(&scratch, "night_2", &new).await;
-    scratch.repository.delete_manifest(&first).await.expect("forgotten");
+    scratch.repository.forget(&first, "prune_0", "the test").await.expect("forgotten");
     let freed = prune(&scratch, &PruneOptions { at_once: true, ..options() }).await;
     assert!(freed.objects_deleted > 0 && freed.objects_deleted == freed.objects_doomed, "{freed:?}");
     whole(&scratch, &new, &second).await;
@@ -84,7 +84,7 @@ async fn a_backup_does_not_build_on_what_is_doomed() {
     // More chunks than fit a manifest, so that there is a chunk list, too.
     let people = documents(0..20_000, 400, "a");
     let first = night(&scratch, "night_1", &people).await;
-    scratch.repository.delete_manifest(&first).await.expect("forgotten");
+    scratch.repository.forget(&first, "prune_0", "the test").await.expect("forgotten");
     assert!(prune(&scratch, &options()).await.objects_doomed > 1);
     let second = night(&scratch, "night_2", &people).await;
     assert!(prune(&scratch, &options()).await.objects_deleted > 1);
@@ -105,7 +105,7 @@ async fn a_backup_that_a_prune_overtakes_begins_again() {
     let (sleepy, sleepy_manifest) = written(&scratch, "sleepy", &people).await;
     let sleepy_ready = sleepy.prepare_manifest(&sleepy_manifest).await.expect("ready");
 
-    scratch.repository.delete_manifest(&first).await.expect("forgotten");
+    scratch.repository.forget(&first, "prune_0", "the test").await.expect("forgotten");
     assert!(prune(&scratch, &options()).await.objects_doomed > 0);
     let pruned = |refused: RepositoryError| {
         assert!(matches!(refused, RepositoryError::Pruned { generation: 1 }) && refused.is_retryable(), "{refused}");
@@ -153,7 +153,7 @@ async fn a_base_lives_as_long_as_a_delta_needs_it() {
         nights.push((writer.write_manifest(&manifest).await.expect("committed").key, people.clone()));
         if number >= 3 {
             let (forgotten, _) = nights[number - 3].clone();
-            scratch.repository.delete_manifest(&forgotten).await.expect("forgotten");
+            scratch.repository.forget(&forgotten, "prune_0", "the test").await.expect("forgotten");
             prune(&scratch, &PruneOptions { job: format!("prune_{number}"), ..options() }).await;
             for (key, people) in &nights[number - 2..] {
                 whole(&scratch, people, key).await;
@@ -172,7 +172,7 @@ async fn mostly_unneeded_and_many_small_packs_are_written_anew() {
     let first = night(&scratch, "night_1", &many).await;
     let second = night(&scratch, "night_2", &few).await;
     let before: u64 = sizes(&scratch);
-    scratch.repository.delete_manifest(&first).await.expect("forgotten");
+    scratch.repository.forget(&first, "prune_0", "the test").await.expect("forgotten");
     let kept = prune(&scratch, &PruneOptions { repack: false, ..options() }).await;
     assert_eq!(kept.packs_repacked, 0);
     let report = prune(&scratch, &PruneOptions { job: "prune_2".into(), ..options() }).await;
@@ -210,7 +210,7 @@ async fn where_needs_cannot_be_told_nothing_goes() {
         let (old, new) = (documents(0..20_000, 400, "old"), documents(0..2_000, 400, "new"));
         night(&scratch, "night_1", &old).await;
         let second = night(&scratch, "night_2", &new).await;
-        scratch.repository.delete_manifest(&second).await.expect("forgotten");
+        scratch.repository.forget(&second, "prune_0", "the test").await.expect("forgotten");
         let path = scratch.path().join(&scratch.objects(folder)[0]);
         let sound = std::fs::read(&path).expect("there");
         std::fs::write(&path, &sound[..sound.len() - 1]).expect("truncated");
@@ -230,7 +230,7 @@ async fn a_damaged_generation_stops_nobody_and_costs_nothing() {
         let (old, new) = (documents(0..12_000, 400, "old"), documents(0..12_000, 400, "new"));
         let first = night(&scratch, "night_1", &old).await;
         let second = night(&scratch, "night_2", &new).await;
-        scratch.repository.delete_manifest(&first).await.expect("forgotten");
+        scratch.repository.forget(&first, "prune_0", "the test").await.expect("forgotten");
         for _ in 0..runs {
             prune(&scratch, &options()).await;
         }
