@@ -55,6 +55,9 @@ pub enum EventBody {
     SlotsReturned {
         /// Milliseconds until it is due again.
         retry_in_ms: i64,
+        /// What it keeps nevertheless, as it is past its point of no return.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        kept: Vec<String>,
     },
     /// A worker took the job, or took it over from one whose lease had ended.
     Claimed {
@@ -100,10 +103,18 @@ pub enum EventBody {
     Canceled {},
     /// An operator let a blocked job go on.
     Resumed {},
+    /// An operator gave a blocked job up: a worker sees what was done and what wasn't, removes the rest, and the job fails.
+    GivenUp {
+        /// Why, for people.
+        reason: String,
+    },
     /// The job can neither go back nor on without an operator.
     Blocked {
         /// What is left, and what to do.
         error: Failure,
+        /// Which of its slots it keeps meanwhile. Absent: all, as with programs that didn't give any back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kept: Option<Vec<String>>,
     },
     /// The job ended well.
     Succeeded {
@@ -151,6 +162,7 @@ impl EventBody {
             Self::CancelRequested {} => "cancel_requested",
             Self::Canceled {} => "canceled",
             Self::Resumed {} => "resumed",
+            Self::GivenUp { .. } => "given_up",
             Self::Blocked { .. } => "blocked",
             Self::Succeeded { .. } => "succeeded",
             Self::Failed { .. } => "failed",

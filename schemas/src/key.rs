@@ -1,7 +1,8 @@
 //! Concurrency keys: what a job needs to itself, or shares with its like, and the slots that stand for it.
 //!
 //! A key has a fixed number of slots, the same for every program that ever runs: who shares takes one, who excludes takes
-//! all. Slot 0 is never shared: whoever takes it keeps further sharers out, so that an exclusive job isn't starved.
+//! all. Slot 0 is never shared: whoever takes it keeps further sharers out, so that an exclusive job isn't starved. Nor is
+//! slot 1: who is blocked keeps that of a key which it had to itself, so that others may share the key, but none have it.
 
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +53,11 @@ impl ConcurrencyKey {
     /// All slots of the key, from 0.
     pub fn slots(&self) -> impl DoubleEndedIterator<Item = String> + '_ {
         (0..slot_count(&self.key)).map(|number| slot(&self.key, number))
+    }
+
+    /// The slot that keeps everybody else from having the key to himself, and nobody from sharing it.
+    pub fn standing(&self) -> String {
+        slot(&self.key, 1)
     }
 
     /// Whether a slot is one of this key.

@@ -13,11 +13,11 @@ pub enum State {
     Queued,
     /// A worker holds it.
     Running,
-    /// Somebody asked for its end; the worker that holds it cleans up.
+    /// Somebody asked for its end, or gave it up when it was blocked; the worker that holds it cleans up.
     Canceling,
     /// Past its point of no return: it can only be carried through.
     Committing,
-    /// Past its point of no return and stuck: an operator must look, then `resume` it.
+    /// Past its point of no return and stuck: an operator must look, then `resume` it, or give it up.
     Blocked,
     /// Ended well.
     Succeeded,

@@ -11,7 +11,7 @@ use lucid_schemas::{
         ReencryptBody, RestoreBody, VerifyBody,
     },
     problem::Problem,
-    run::{PauseBody, QueueList, QueueView, WorkerList},
+    run::{GiveUpBody, PauseBody, QueueList, QueueView, WorkerList},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -205,6 +205,11 @@ impl Client {
     pub fn resume(&self, id: &str) -> Result<JobView, ClientError> {
         let address = self.address(&job_path("jobs", id, "/resume")?);
         self.read(self.agent.post(address).send_empty())
+    }
+
+    /// `POST /jobs/{id}/give-up`.
+    pub fn give_up(&self, id: &str, reason: Option<String>) -> Result<JobView, ClientError> {
+        self.post(&job_path("jobs", id, "/give-up")?, &GiveUpBody { reason })
     }
 
     /// `POST /jobs/{id}/retry`.

@@ -1,11 +1,13 @@
-//! Ending jobs, and letting blocked ones go on: a command of the law, made true by compare-and-set.
+//! Ending jobs, and letting blocked ones go on or giving them up: a command of the law, made true by compare-and-set.
 
 use crate::{
     Answer, ApiError, ApiState,
+    body::Body,
     check::{Found, Source},
     idempotency::Key,
     lookup,
     lookup::PathId,
+    queues::reason,
     request,
     rights::Caller,
     state::write_token,
@@ -14,7 +16,9 @@ use crate::{
 use actix_web::{HttpRequest, HttpResponse, web};
 use lucid_core::{Command, Refusal, transition};
 use lucid_ports::Outcome;
-use lucid_schemas::{After, CopySpec, JOB_SCHEMA, Job, Kind, Request, Spec, State as JobState, VerifySpec, unique_key};
+use lucid_schemas::{
+    After, CopySpec, JOB_SCHEMA, Job, Kind, Request, Spec, State as JobState, VerifySpec, run::GiveUpBody, unique_key,
+};
 
 /// Somebody else wins a race at most once per event, and a job has few; this many losses in a row are a fault.
 const TRIES: usize = 20;
@@ -37,6 +41,14 @@ pub(crate) async fn cancel(state: State, caller: Caller, id: PathId) -> Answer {
 pub(crate) async fn resume(state: State, caller: Caller, id: PathId) -> Answer {
     let job = lookup::job(&state, &id.0, None).await?;
     let job = command(&state, &caller, job, &Command::Resume).await?;
+    accepted(&state, &job).await
+}
+
+/// `POST /jobs/{job_id}/give-up`: a blocked job is cleaned up after, and fails with what it did and what it didn't.
+pub(crate) async fn give_up(state: State, caller: Caller, id: PathId, body: Body<GiveUpBody>) -> Answer {
+    let reason = reason(body.0.reason)?;
+    let job = lookup::job(&state, &id.0, None).await?;
+    let job = command(&state, &caller, job, &Command::GiveUp { reason }).await?;
     accepted(&state, &job).await
 }
 

@@ -2,9 +2,13 @@
 
 use crate::{ApiError, ApiState, body::shortened, lookup};
 use bson::Document;
+use lucid_ports::JobFilter;
 use lucid_schemas::{
     BackupSpec, FieldError, Job, Kind, ManifestName, RepositoryName, RestoreSpec, Spec, State, names::STAGING_PREFIX,
 };
+
+/// Blocked restores are rare.
+const BLOCKED_LOOKED_AT: u32 = 100;
 
 /// Checks a backup, and finds the repository that it goes to.
 pub(crate) async fn backup(state: &ApiState, spec: &BackupSpec, repository: &str) -> Result<RepositoryName, ApiError> {
@@ -78,8 +82,30 @@ pub(crate) fn unknown_repository(name: &str, known: &[RepositoryName]) -> String
     format!("there is no repository '{}'; {advice}", shortened(name))
 }
 
+/// Whether a restore into this database is stuck halfway: then another one would only wait for it.
+async fn not_blocked(state: &ApiState, database: &str) -> Result<(), ApiError> {
+    let filter = JobFilter {
+        kind: Some(Kind::Restore),
+        states: vec![State::Blocked],
+        limit: BLOCKED_LOOKED_AT,
+        ..JobFilter::default()
+    };
+    let blocked = state.store.list(&filter).await?.jobs;
+    let there = blocked.iter().find(|job| job.request.spec.database().is_some_and(|other| other == database));
+    there.map_or(Ok(()), |job| {
+        Err(ApiError::Excluded(format!(
+            "{0} is blocked halfway into '{database}': let it go on (`lucid-ops jobs resume {0}`), or give it up \
+             (`lucid-ops jobs give-up {0}`)",
+            job.id()
+        )))
+    })
+}
+
 /// Checks a restore.
 pub(crate) async fn restore(state: &ApiState, spec: &RestoreSpec, source: &Source) -> Result<(), ApiError> {
+    if !spec.dry_run {
+        not_blocked(state, &spec.database).await?;
+    }
     let mut errors = Spec::Restore(spec.clone()).check(&state.options.ops_database);
     let database_is_fine = !errors.iter().any(|error| error.field == "database");
     if let (Some(wanted), Some(listed)) = (&spec.collections, source.collections()) {

@@ -2,7 +2,8 @@
 
 use crate::{Answer, ApiError, ApiState, around::Around, json, lookup, lookup::PathId, query, view};
 use actix_web::{HttpRequest, HttpResponse, web};
-use lucid_ports::ListPage;
+use lucid_core::is_given_up;
+use lucid_ports::{GIVEN_UP, ListPage};
 use lucid_schemas::{
     Job, Kind, State as JobState,
     http::{BackupPage, JobPage},
@@ -26,7 +27,9 @@ pub(crate) async fn show(state: State, id: PathId) -> Answer {
     let job = lookup::job(&state, &id.0, None).await?;
     let workers = workers_for(&state, std::slice::from_ref(&job)).await?;
     let mut shown = view::job(&job, &workers);
-    if job.request.spec.kind() == Kind::Verify && job.head.state == JobState::Failed {
+    if job.head.state == JobState::Failed && is_given_up(&job) {
+        shown.result = state.store.detail(job.id(), GIVEN_UP).await?.map(|kept| json::document(kept.data));
+    } else if job.request.spec.kind() == Kind::Verify && job.head.state == JobState::Failed {
         shown.result = findings(&state, &job).await?;
     }
     Ok(HttpResponse::Ok().json(shown))

@@ -23,15 +23,21 @@ pub(crate) async fn list(state: State, request: HttpRequest) -> Answer {
 /// `POST /queues/{kind}/pause`: jobs of the kind aren't begun; those that run go on.
 pub(crate) async fn pause(state: State, caller: Caller, request: HttpRequest, body: Body<PauseBody>) -> Answer {
     let kind = kind(&request)?;
-    let reason = body.0.reason.unwrap_or_default();
-    if reason.chars().count() > REASON_CHARACTERS_MAX || reason.chars().any(char::is_control) {
-        let problem = format!("must be at most {REASON_CHARACTERS_MAX} characters on one line");
-        return Err(ApiError::field("reason", problem));
-    }
+    let reason = reason(body.0.reason)?;
     state.store.pause(&Pause { kind, by: caller.name, reason, at: None }).await?;
     tracing::info!(%kind, "paused");
     let paused = state.store.paused().await?;
     Ok(HttpResponse::Ok().json(view(kind, paused.iter().find(|pause| pause.kind == kind))))
+}
+
+/// Why somebody does something, for people; empty where he doesn't say.
+pub(crate) fn reason(given: Option<String>) -> Result<String, ApiError> {
+    let reason = given.unwrap_or_default();
+    if reason.chars().count() > REASON_CHARACTERS_MAX || reason.chars().any(char::is_control) {
+        let problem = format!("must be at most {REASON_CHARACTERS_MAX} characters on one line");
+        return Err(ApiError::field("reason", problem));
+    }
+    Ok(reason)
 }
 
 /// `POST /queues/{kind}/resume`; asking twice is the same as asking once.

@@ -52,6 +52,7 @@ fn entries() -> Vec<Entry> {
         on(Method::DELETE, "/jobs/{job_id}", Request, change::cancel),
         look("/jobs/{job_id}/events", stream::job_events),
         on(Method::POST, "/jobs/{job_id}/resume", Operate, change::resume),
+        on(Method::POST, "/jobs/{job_id}/give-up", Operate, change::give_up),
         on(Method::POST, "/jobs/{job_id}/retry", Request, change::retry),
         look("/queues", queues::list),
         on(Method::POST, "/queues/{kind}/pause", Operate, queues::pause),

@@ -5,7 +5,7 @@ use crate::{
     json,
 };
 use bson::DateTime;
-use lucid_core::slots::{Occupied, SlotPlan, plan};
+use lucid_core::slots::{Occupied, SlotPlan, lacks, plan};
 use lucid_ports::WorkerCard;
 use lucid_schemas::{ConcurrencyKey, Job, JobId, RepositoryName, Request, State};
 use std::collections::BTreeSet;
@@ -26,7 +26,7 @@ pub(crate) fn waiting_for(job: &Job, around: &Around) -> Option<String> {
         State::Canceling | State::Committing if job.lease.is_none() => {}
         State::Blocked => {
             return Some(format!(
-                "an operator must mend what the error says, then run `lucid-ops jobs resume {}`",
+                "an operator must mend what the error says, then run `lucid-ops jobs resume {0}`, or `lucid-ops jobs give-up {0}`",
                 job.id()
             ));
         }
@@ -50,7 +50,7 @@ pub(crate) fn waiting_for(job: &Job, around: &Around) -> Option<String> {
 
 /// Which of its concurrency keys others have, and who.
 fn occupied(job: &Job, occupied: &Occupied) -> Option<String> {
-    if job.head.state != State::Queued || matches!(plan(job, occupied), SlotPlan::Take(_)) {
+    if !lacks(job) || matches!(plan(job, occupied), SlotPlan::Take(_)) {
         return None;
     }
     let in_the_way = |key: &ConcurrencyKey| {

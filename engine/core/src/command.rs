@@ -80,6 +80,11 @@ pub enum Command {
     RequestCancel,
     /// An operator lets a blocked job go on.
     Resume,
+    /// An operator gives a blocked job up: it is cleaned up after, and fails.
+    GiveUp {
+        /// Why, for people.
+        reason: String,
+    },
     /// A sweeper found a lease that has ended on a job with no attempts left.
     Expire,
 }
@@ -100,6 +105,7 @@ impl Command {
             Self::ConfirmCancel { .. } => "confirm_cancel",
             Self::RequestCancel => "request_cancel",
             Self::Resume => "resume",
+            Self::GiveUp { .. } => "give_up",
             Self::Expire => "expire",
         }
     }

@@ -8,7 +8,7 @@ mod end;
 mod hold;
 mod wait;
 
-pub use claim::losses;
+pub use claim::{losses, may_claim};
 
 use crate::{Command, Refusal};
 use bson::DateTime;
@@ -112,6 +112,7 @@ pub fn decide(job: &Job, command: &Command) -> Result<Decision, Refusal> {
         }
         Command::RequestCancel => end::request_cancel(job),
         Command::Resume => hold::resume(job),
+        Command::GiveUp { reason } => end::give_up(job, reason),
     }
 }
 
@@ -121,6 +122,11 @@ fn held_by(job: &Job, epoch: i64, command: &Command) -> Result<(), Refusal> {
         return Err(Refusal::Fenced { given: epoch, current: job.head.epoch, command: command.name() });
     }
     Ok(())
+}
+
+/// Whether an operator has given the job up: from then on it is cleaned up after, and fails.
+pub fn is_given_up(job: &Job) -> bool {
+    job.events.iter().any(|event| matches!(event.body, EventBody::GivenUp { .. }))
 }
 
 const fn wrong_state(state: State, command: &'static str) -> Refusal {

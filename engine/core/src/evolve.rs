@@ -19,6 +19,7 @@ pub fn birth(first: &Event) -> Head {
         | EventBody::CancelRequested {}
         | EventBody::Canceled {}
         | EventBody::Resumed {}
+        | EventBody::GivenUp { .. }
         | EventBody::Blocked { .. }
         | EventBody::Succeeded { .. }
         | EventBody::Failed { .. } => (0, 0, false),
@@ -41,8 +42,9 @@ pub fn evolve(mut head: Head, event: &Event) -> Head {
             head.holds.extend_from_slice(slots);
             head.reserved_at = head.reserved_at.or(Some(event.at));
         }
-        EventBody::SlotsReturned { retry_in_ms } => {
+        EventBody::SlotsReturned { retry_in_ms, kept } => {
             free(&mut head);
+            head.holds.clone_from(kept);
             due_at(&mut head, event.at.plus(*retry_in_ms));
         }
         EventBody::Claimed { epoch, attempt, slots, .. } => {
@@ -74,8 +76,15 @@ pub fn evolve(mut head: Head, event: &Event) -> Head {
             head.state = State::Committing;
             due_at(&mut head, event.at);
         }
-        EventBody::Blocked { error } => {
+        EventBody::GivenUp { .. } => {
+            head.state = State::Canceling;
+            due_at(&mut head, event.at);
+        }
+        EventBody::Blocked { error, kept } => {
             head.state = State::Blocked;
+            if let Some(kept) = kept {
+                head.holds.clone_from(kept);
+            }
             head.error = Some(error.clone());
         }
         EventBody::Succeeded { result } => {

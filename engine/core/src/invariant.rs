@@ -5,7 +5,7 @@ mod shared;
 
 pub use shared::shared_slots;
 
-use crate::{evolve::fold, slots};
+use crate::{decide::is_given_up, evolve::fold, slots};
 use lucid_schemas::{EventBody, Job, State};
 use std::{collections::BTreeSet, fmt};
 
@@ -26,11 +26,13 @@ pub enum Invariant {
     EndIsFinal,
     /// INV-7: a running job has a lease; a waiting, queued, blocked or ended one has none.
     LeaseFitsState,
-    /// INV-8: a job that was claimed and hasn't ended or gone back has its keys' slots; one that waits or has ended has
-    /// none; no slot is there twice. (That no two jobs have the same is the unique index's part.)
+    /// INV-8: a job that was claimed and hasn't ended or gone back has its keys' slots, except one that was blocked since; one
+    /// that waits or has ended has none; no slot is there twice. (That no two jobs have the same is the unique index's part.)
     SlotsFitState,
     /// INV-9: no two jobs occupy the same slot at the same time. Judged between jobs, see [`shared_slots`].
     SlotsNotShared,
+    /// INV-10: what was given up is cleaned up after, or has failed.
+    GivenUpFails,
 }
 
 impl Invariant {
@@ -46,6 +48,7 @@ impl Invariant {
             Self::LeaseFitsState => 7,
             Self::SlotsFitState => 8,
             Self::SlotsNotShared => 9,
+            Self::GivenUpFails => 10,
         }
     }
 }
@@ -102,16 +105,22 @@ pub fn violations(job: &Job) -> Vec<Violation> {
     check(slots_fit(job), Invariant::SlotsFitState, &|| {
         format!("it is {} and occupies {:?} of {:?}", job.head.state, job.head.holds, job.request.keys)
     });
+    let fails = matches!(job.head.state, State::Canceling | State::Failed);
+    check(fails || !is_given_up(job), Invariant::GivenUpFails, &|| {
+        format!("it was given up, and is {}", job.head.state)
+    });
     found
 }
 
 fn slots_fit(job: &Job) -> bool {
     let holds = &job.head.holds;
     let distinct = holds.iter().collect::<BTreeSet<_>>().len() == holds.len();
+    let full = || slots::missing(&job.request.keys, holds).is_none();
     let fit = match job.head.state {
-        State::Running | State::Canceling | State::Committing | State::Blocked => {
-            slots::missing(&job.request.keys, holds).is_none()
-        }
+        State::Running => full(),
+        State::Canceling => is_given_up(job) || full(),
+        State::Committing => full() || job.lease.is_none(),
+        State::Blocked => true,
         State::Queued => holds.is_empty() != job.head.reserved_at.is_some(),
         State::Waiting | State::Succeeded | State::Failed | State::Canceled => holds.is_empty(),
     };
@@ -151,6 +160,7 @@ fn stream_violations(job: &Job, check: &mut impl FnMut(bool, Invariant, &dyn Fn(
             | EventBody::CancelRequested {}
             | EventBody::Canceled {}
             | EventBody::Resumed {}
+            | EventBody::GivenUp { .. }
             // A sweeper, too, ends a job whose worker was lost on the last attempt.
             | EventBody::Failed { .. } => {}
         }

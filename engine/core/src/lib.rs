@@ -19,7 +19,9 @@ pub mod table;
 pub mod transition;
 
 pub use command::Command;
-pub use decide::{Decision, EVENTS_MAX, Guard, LEASE_LONGEST_MS, LeaseChange, RESERVATION_MS, decide, losses};
+pub use decide::{
+    Decision, EVENTS_MAX, Guard, LEASE_LONGEST_MS, LeaseChange, RESERVATION_MS, decide, is_given_up, losses, may_claim,
+};
 pub use evolve::{birth, evolve, fold};
 pub use refusal::Refusal;
 pub use transition::{Transition, transition};

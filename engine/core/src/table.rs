@@ -24,7 +24,7 @@ const fn row(from: State, command: &'static str, event: &'static str, to: State)
 }
 
 /// Every legal move.
-pub const MOVES: [Move; 30] = {
+pub const MOVES: [Move; 36] = {
     use State::{Blocked, Canceled, Canceling, Committing, Failed, Queued, Running, Succeeded, Waiting};
     [
         row(Waiting, "settle", "dependency_met", Queued),
@@ -49,6 +49,13 @@ pub const MOVES: [Move; 30] = {
         row(Canceling, "confirm_cancel", "canceled", Canceled),
         row(Canceling, "fail", "canceled", Canceled),
         row(Canceling, "expire", "canceled", Canceled),
+        // The same of what was given up.
+        row(Canceling, "fail", "attempt_failed", Canceling),
+        row(Canceling, "fail", "failed", Failed),
+        row(Canceling, "expire", "failed", Failed),
+        // Let go on, it takes again what it gave back when it was blocked.
+        row(Committing, "reserve", "slots_reserved", Committing),
+        row(Committing, "return_slots", "slots_returned", Committing),
         row(Committing, "claim", "claimed", Committing),
         row(Committing, "release", "released", Committing),
         row(Committing, "fail", "attempt_failed", Committing),
@@ -56,6 +63,7 @@ pub const MOVES: [Move; 30] = {
         row(Committing, "expire", "blocked", Blocked),
         row(Committing, "succeed", "succeeded", Succeeded),
         row(Blocked, "resume", "resumed", Committing),
+        row(Blocked, "give_up", "given_up", Canceling),
         // Backups only: see `request_cancel`.
         row(Blocked, "request_cancel", "canceled", Canceled),
     ]

@@ -72,7 +72,7 @@ fn first_lease_end(filter: Document) -> Search {
     Search { filter, sort: doc! { "lease.expires_at": 1 }, index: CLAIMED_BY_LEASE_END }
 }
 
-/// Held jobs in reach that may be taken over, and a few that may not, see [`may_be_taken`]; the longest lost first.
+/// Held jobs in reach that may be taken over, and a few that may not, see [`lucid_core::may_claim`]; the longest lost first.
 pub fn lost(reach: &Reach) -> Search {
     let attempts_left = doc! { "$or": [
         { "$ne": ["$state", State::Running.as_str()] },
@@ -80,9 +80,9 @@ pub fn lost(reach: &Reach) -> Search {
         // How many of them were losses, the events tell: whoever reads them judges.
         { "$eq": ["$max_attempts", DEFAULT_ATTEMPTS] },
     ] };
-    // A commit that was put off has no lease. What has one is judged by that alone.
+    // A commit, or a clean-up, that was put off has no lease. What has one is judged by that alone.
     let held_or_due = doc! { "$or": [
-        { "$ne": ["$state", State::Committing.as_str()] },
+        { "$eq": ["$state", State::Running.as_str()] },
         { "$gt": ["$lease", Bson::Null] },
         guard_expression(Guard::Due),
     ] };
@@ -91,12 +91,7 @@ pub fn lost(reach: &Reach) -> Search {
     first_lease_end(filter)
 }
 
-/// What the law says of a held job that was found.
-pub fn may_be_taken(job: &Job) -> bool {
-    decide(job, &Command::Claim { worker: String::new(), lease_ms: 0, slots: Vec::new() }).is_ok()
-}
-
-/// The same of one that no claim may take over any more.
+/// Whether the law says of a held job that was found that a sweeper ends it.
 pub fn may_expire(job: &Job) -> bool {
     decide(job, &Command::Expire).is_ok()
 }

@@ -184,7 +184,7 @@ impl Store for MongoStore {
         // Lost ones first: somebody has been waiting for them longer.
         let lost = self.search(query::lost(reach), limit).await?;
         let mut found = read::readable_jobs(&lost);
-        found.retain(query::may_be_taken);
+        found.retain(lucid_core::may_claim);
         let left = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(limit));
         found.extend(read::readable_jobs(&self.search(query::due(reach), left).await?));
         Ok(found)

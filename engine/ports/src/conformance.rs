@@ -91,6 +91,8 @@ pub const CHECKS: &[Check] = checks![
     slots::a_takeover_keeps_the_slots,
     slots::jobs_that_wait_for_slots_are_parked,
     slots::a_reservation_is_given_back_only_once_it_is_over,
+    slots::what_is_blocked_is_shared_and_takes_its_slots_again,
+    slots::what_is_given_up_is_claimed_without_them,
     waiting::waiting_jobs_are_found_by_what_they_wait_for,
     waiting::a_waiting_job_is_not_claimable_until_it_is_settled,
     retention::old_jobs_are_forgotten_unless_somebody_waits_for_them,

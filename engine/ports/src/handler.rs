@@ -46,7 +46,26 @@ pub trait Handler: Send + Sync + 'static {
     /// Never called past the point of no return, except for [`Ending::Fenced`]: then `context.job()` is the job as it
     /// is now, another worker may be at work on it or have finished it, and only what provably nobody uses may go.
     async fn abandon(&self, context: &dyn JobContext, ending: Ending);
+
+    /// Sees what the job did past its point of no return and what it didn't, as an operator gave it up, and removes what it left
+    /// outside the store beside that. Called again where it failed, and by a successor, so each step must do no harm twice. Nothing
+    /// runs the job after this. A kind that leaves nothing half-done needn't say more.
+    async fn give_up(&self, _context: &dyn JobContext) -> Result<GivenUp, JobError> {
+        Ok(GivenUp { message: "nothing of it counts".into(), found: Document::new() })
+    }
 }
+
+/// What became of a job that was given up.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct GivenUp {
+    /// The same for people, in a sentence that begins small.
+    pub message: String,
+    /// What was done and what wasn't; kept as the job's list `given_up`.
+    pub found: Document,
+}
+
+/// Under which name a job that was given up keeps what was found.
+pub const GIVEN_UP: &str = "given_up";
 
 /// Why an attempt is abandoned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,11 +9,14 @@ use crate::{
     step::StepError,
 };
 use bson::Document;
-use lucid_core::Command;
-use lucid_ports::{Ending, Handler, JobContext, JobError};
+use lucid_core::{Command, is_given_up};
+use lucid_ports::{Ending, GIVEN_UP, GivenUp, Handler, JobContext, JobError};
 use lucid_schemas::{Failure, Job, State};
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 /// How long the ending itself is tried where the store can't be reached; after that the lease ends and a successor comes.
@@ -56,12 +59,15 @@ async fn work(claim: &Arc<Claim>, handler: &Arc<dyn Handler>, mut seat: Seat) ->
     tracing::info!(job = %claim.id, epoch = claim.epoch, attempt = job.head.attempt, "started");
     let outcome = if claim.stop().is_cancelled() {
         Err(JobError::Stopped)
+    } else if is_given_up(&job) {
+        give_up(claim, handler).await
     } else if job.head.state == State::Canceling {
         // Taken over only to be cleaned up.
         claim.stop_because(StopReason::Canceled);
         Err(JobError::Stopped)
     } else {
-        run(claim, handler).await
+        let (own, handler) = (Arc::clone(claim), Arc::clone(handler));
+        run(claim, tokio::spawn(async move { handler.run(&*own).await })).await
     };
     if outcome.is_ok() {
         // The next handler needn't wait until this one's end is written.
@@ -70,12 +76,8 @@ async fn work(claim: &Arc<Claim>, handler: &Arc<dyn Handler>, mut seat: Seat) ->
     record(claim, handler, outcome).await
 }
 
-/// Runs the handler; a panic is a failed attempt; one that doesn't stop when told is left behind.
-async fn run(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) -> Result<Document, JobError> {
-    let mut work = {
-        let (claim, handler) = (Arc::clone(claim), Arc::clone(handler));
-        tokio::spawn(async move { handler.run(&*claim).await })
-    };
+/// Waits for the handler; a panic is a failed attempt; one that doesn't stop when told is left behind.
+async fn run<T>(claim: &Arc<Claim>, mut work: JoinHandle<Result<T, JobError>>) -> Result<T, JobError> {
     let finished = tokio::select! {
         biased;
         finished = &mut work => Some(finished),
@@ -102,6 +104,24 @@ async fn run(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) -> Result<Document,
         tracing::error!(job = %claim.id, epoch = claim.epoch, %panic, "handler panicked");
         Err(JobError::retryable("handler_panicked", "the handler panicked, which is a defect: see the worker's log"))
     })
+}
+
+/// Lets the handler clean up after what was given up. What it finds is how the job fails.
+async fn give_up(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) -> Result<Document, JobError> {
+    let (own, handler) = (Arc::clone(claim), Arc::clone(handler));
+    let failure = match run(claim, tokio::spawn(async move { handler.give_up(&*own).await })).await {
+        Ok(GivenUp { message, found }) => {
+            claim.put_detail(GIVEN_UP, found).await?;
+            Failure { code: GIVEN_UP.into(), message: format!("it was given up: {message}"), retryable: false }
+        }
+        Err(JobError::Failed(failure)) => Failure {
+            code: GIVEN_UP.into(),
+            message: format!("it was given up, and cleaning up failed: {} ({})", failure.message, failure.code),
+            ..failure
+        },
+        Err(JobError::Stopped) => return Err(JobError::Stopped),
+    };
+    Err(JobError::Failed(failure))
 }
 
 /// Ends when the attempt has taken as long as its request allows; never past the point of no return.
@@ -160,7 +180,7 @@ async fn fail(claim: &Arc<Claim>, handler: &Arc<dyn Handler>, error: Failure) ->
         Err(StepError::NotNow) => claim.step(&failed(true), deadline()).await?,
         other => other?,
     };
-    if matches!(job.head.state, State::Queued | State::Failed | State::Canceled) {
+    if matches!(job.head.state, State::Queued | State::Failed | State::Canceled) && !is_given_up(&job) {
         abandon(claim, handler, Ending::Failed).await;
     }
     Ok(job)
@@ -175,13 +195,13 @@ async fn stop(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) -> Result<Job, Ste
         return Ok(claim.job());
     }
     match job.head.state {
-        State::Canceling => confirm_cancel(claim, handler).await,
+        State::Canceling if !is_given_up(&job) => confirm_cancel(claim, handler).await,
         State::Running if claim.stop_reason() == Some(StopReason::TimedOut) => {
             let took_ms = job.request.timeout_ms.unwrap_or_default();
             let message = format!("the attempt took longer than the {took_ms} ms that the request allows");
             fail(claim, handler, Failure { code: "timed_out".into(), message, retryable: true }).await
         }
-        State::Running | State::Committing => {
+        State::Running | State::Canceling | State::Committing => {
             let reason = "the worker was asked to stop".to_owned();
             let job = claim.step(&Command::Release { epoch, reason }, deadline()).await?;
             if job.head.state == State::Queued {

@@ -182,7 +182,7 @@ pub const fn claimable_at_once(state: State) -> bool {
 pub fn put_off(job: &Job) -> Option<Duration> {
     let delay_ms = match job.events.last()?.body {
         EventBody::Enqueued { delay_ms, .. } => delay_ms,
-        EventBody::AttemptFailed { retry_in_ms, .. } | EventBody::SlotsReturned { retry_in_ms } => retry_in_ms,
+        EventBody::AttemptFailed { retry_in_ms, .. } | EventBody::SlotsReturned { retry_in_ms, .. } => retry_in_ms,
         _ => 0,
     };
     u64::try_from(delay_ms).ok().filter(|delay_ms| *delay_ms > 0).map(Duration::from_millis)

@@ -7,6 +7,7 @@ use crate::{
     options::WorkerOptions,
     slots::{Ready, Slots},
 };
+use lucid_core::slots::lacks;
 use lucid_ports::{Reach, Store, StoreError};
 use lucid_schemas::{Job, Kind, State};
 use std::sync::{
@@ -67,7 +68,7 @@ impl Gate {
 
     /// What is in reach once the jobs that can't have their slots now are left out; `None` where none of these is one.
     pub async fn without_parked(&self, jobs: &[Job]) -> Option<Reach> {
-        if !jobs.iter().any(needs_slots) {
+        if !jobs.iter().any(lacks) {
             return None;
         }
         let mut view = self.view.lock().await;
@@ -89,7 +90,7 @@ impl Gate {
         if queued && self.paused.lock().unwrap_or_else(PoisonError::into_inner).contains(&job.kind()) {
             return Ready::NotNow;
         }
-        if !needs_slots(job) {
+        if !lacks(job) {
             return Ready::With(Vec::new());
         }
         let mut view = self.view.lock().await;
@@ -104,7 +105,7 @@ impl Gate {
 
     /// What is known of slots is outdated, where the job needs some: another was faster, or it is a while ago.
     pub async fn look_anew(&self, job: &Job) {
-        if needs_slots(job) {
+        if lacks(job) {
             self.view.lock().await.slots.outdated();
         }
     }
@@ -115,6 +116,3 @@ impl Gate {
     }
 }
 
-fn needs_slots(job: &Job) -> bool {
-    job.head.state == State::Queued && !job.request.keys.is_empty()
-}

@@ -4,6 +4,7 @@ use crate::{
     context::{Claim, StopReason},
     moment::Moment,
 };
+use lucid_core::is_given_up;
 use lucid_ports::{JobContext, Renewal};
 use lucid_schemas::{Progress, State};
 use std::{sync::Arc, time::Duration};
@@ -46,7 +47,8 @@ pub async fn beat(claim: Arc<Claim>, ended: CancellationToken) {
             Some(Renewal::Renewed { state }) => {
                 unwritten = None;
                 claim.renewed(sent);
-                if state == State::Canceling {
+                // What was given up is at its end already, and is cleaned up after.
+                if state == State::Canceling && !is_given_up(&claim.job()) {
                     claim.stop_because(StopReason::Canceled);
                 }
             }

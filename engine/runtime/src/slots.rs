@@ -10,10 +10,10 @@ use crate::{
 use bson::DateTime;
 use lucid_core::{
     Command, RESERVATION_MS,
-    slots::{Occupied, SlotPlan, plan, pressed},
+    slots::{Occupied, SlotPlan, lacks, plan, pressed},
 };
 use lucid_ports::{Reach, Store, StoreError};
-use lucid_schemas::{Job, State};
+use lucid_schemas::Job;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -62,8 +62,7 @@ impl Slots {
         job: &Job,
         options: &WorkerOptions,
     ) -> Ready {
-        if job.head.state != State::Queued || job.request.keys.is_empty() {
-            // Who is past the queue has its slots.
+        if !lacks(job) {
             return Ready::With(Vec::new());
         }
         let occupied = match self.look(store, reach).await {

@@ -85,6 +85,15 @@ pub enum JobsCommand {
     Cancel(JobArgs),
     /// Let a blocked job go on.
     Resume(JobArgs),
+    /// Give a blocked job up: it is cleaned up after, and fails with what it did and what it didn't.
+    GiveUp {
+        /// The job.
+        #[command(flatten)]
+        job: JobArgs,
+        /// Why, for those who read its history.
+        #[arg(long)]
+        reason: Option<String>,
+    },
     /// Ask for the same again as a job that failed or was canceled, as a new job.
     Retry {
         /// The job.

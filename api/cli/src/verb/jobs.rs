@@ -40,6 +40,12 @@ pub fn run(command: JobsCommand) -> Result<(), Exit> {
             let job = client(&args.client)?.resume(&args.job).map_err(|error| failed(&error))?;
             print(&args.client, &job, |job| format!("{} goes on\n", job.job_id))
         }
+        JobsCommand::GiveUp { job: args, reason } => {
+            let client = client(&args.client)?;
+            let job = client.give_up(&args.job, reason).map_err(|error| failed(&error))?;
+            say_how_to_go_on(&job.job_id);
+            print(&args.client, &job, |job| format!("{} is given up, and cleaned up after\n", job.job_id))
+        }
     }
 }
 

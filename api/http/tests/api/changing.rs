@@ -4,6 +4,7 @@ use crate::world::{World, failure};
 use lucid_core::Command;
 use lucid_http::ApiState;
 use lucid_ports::Store;
+use lucid_schemas::EventBody;
 use serde_json::json;
 
 fn claim() -> Command {
@@ -94,6 +95,43 @@ async fn a_blocked_job_goes_on_when_an_operator_says_so() {
     assert!(blocked["waiting_for"].as_str().expect("a hint").contains(&format!("jobs resume {id}")));
     let reply = world.post_text(&resume, "").await;
     assert_eq!((reply.status, reply.body["state"].as_str()), (202, Some("committing")));
+}
+
+#[actix_web::test]
+async fn a_blocked_job_is_given_up_when_an_operator_says_so() {
+    let world = World::new().await;
+    let good = world.good_backup().await;
+    let id = world.post("/restore", &json!({ "backup": good, "replace": true })).await.id();
+    let give_up = format!("/jobs/{id}/give-up");
+    let early = world.post(&give_up, &json!({})).await;
+    assert_eq!((early.status, early.body["type"].as_str()), (409, Some("wrong-state")), "{}", early.body);
+    let job = world.store.load(&id).await.expect("read").expect("there");
+    let slots = lucid_core::slots::lacking(&job);
+    world.store.act(&id, &Command::Claim { worker: "w".into(), lease_ms: 30_000, slots }).await;
+    let fact = EventBody::SwapStarted { entries: 2, list_hash: "h".into() };
+    world.store.act(&id, &Command::Commit { epoch: 1, fact }).await;
+    let error = failure(false);
+    world.store.act(&id, &Command::Fail { epoch: 1, error, retry_in_ms: 0, out_of_time: false }).await;
+    let blocked = world.get(&format!("/jobs/{id}")).await.body;
+    assert!(blocked["waiting_for"].as_str().expect("a hint").contains(&format!("jobs give-up {id}")), "{blocked}");
+
+    // Another restore there would wait for ever; what only looks, and what goes elsewhere, is taken.
+    let again = world.post("/restore", &json!({ "backup": good, "replace": true })).await;
+    assert_eq!((again.status, again.body["type"].as_str()), (409, Some("excluded")), "{}", again.body);
+    assert!(again.body["detail"].as_str().expect("a detail").contains(id.as_str()), "{}", again.body);
+    for body in [json!({ "backup": good, "database": "beside" }), json!({ "backup": good, "replace": true, "dry_run": true })] {
+        assert_eq!(world.post("/restore", &body).await.status, 202, "{body}");
+    }
+
+    let odd = world.post(&give_up, &json!({ "reason": "two\nlines" })).await;
+    assert_eq!(odd.status, 422, "{}", odd.body);
+    for _ in 0..2 {
+        let reply = world.post(&give_up, &json!({ "reason": "the other one counts" })).await;
+        assert_eq!((reply.status, reply.body["state"].as_str()), (202, Some("canceling")), "{}", reply.body);
+    }
+    let events = world.get(&format!("/jobs/{id}/events")).await.body;
+    let last = events["events"].as_array().and_then(|events| events.last()).expect("events");
+    assert_eq!((&last["type"], &last["data"]["reason"]), (&json!("given_up"), &json!("the other one counts")));
 }
 
 #[actix_web::test]

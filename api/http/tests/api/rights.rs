@@ -30,6 +30,7 @@ async fn an_account_without_the_token_changes_nothing_that_is_there() {
         (Method::DELETE, format!("/backup/{open}"), None),
         (Method::DELETE, format!("/jobs/{open}"), None),
         (Method::POST, format!("/jobs/{open}/resume"), None),
+        (Method::POST, format!("/jobs/{open}/give-up"), Some(json!({ "reason": "mine counts" }))),
         (Method::POST, "/queues/backup/pause".into(), Some(json!({}))),
         (Method::POST, "/queues/backup/resume".into(), None),
         (Method::POST, "/schedules".into(), Some(schedule.clone())),

@@ -1,16 +1,16 @@
 //! Taking a job: for the first time, again, or over from a worker that was lost.
 
-use super::{Decision, EVENTS_MAX, Guard, LeaseChange, wait, wrong_state};
+use super::{Decision, EVENTS_MAX, Guard, LeaseChange, hold, is_given_up, wait, wrong_state};
 use crate::{Refusal, slots};
 use lucid_schemas::{EventBody, Failure, Job, State};
 
 pub(super) fn claim(job: &Job, worker: &str, lease_ms: i64, slots: &[String]) -> Result<Decision, Refusal> {
     let head = &job.head;
     let guards = match head.state {
-        State::Committing if job.lease.is_some() => vec![Guard::LeaseOver],
         // A holder that lives renews its lease; where it has ended, the holder is lost, whatever else a clock says.
-        State::Running | State::Canceling => vec![Guard::LeaseOver],
-        State::Queued | State::Committing => vec![Guard::Due],
+        State::Canceling | State::Committing if job.lease.is_some() => vec![Guard::LeaseOver],
+        State::Running => vec![Guard::LeaseOver],
+        State::Queued | State::Canceling | State::Committing => vec![Guard::Due],
         State::Waiting | State::Blocked => return Err(wrong_state(head.state, "claim")),
         State::Succeeded | State::Failed | State::Canceled => {
             return Err(Refusal::AlreadyEnded { state: head.state });
@@ -25,7 +25,8 @@ pub(super) fn claim(job: &Job, worker: &str, lease_ms: i64, slots: &[String]) ->
     }
     wait::may_take(job, slots)?;
     let held: Vec<String> = head.holds.iter().chain(slots).cloned().collect();
-    if let Some(key) = slots::missing(&job.request.keys, &held) {
+    // Who only cleans up after what was given up keeps nobody from anything.
+    if let Some(key) = slots::missing(&job.request.keys, &held).filter(|_| !is_given_up(job)) {
         return Err(Refusal::SlotsMissing { key: key.to_owned() });
     }
     Ok(Decision {
@@ -40,6 +41,12 @@ pub(super) fn claim(job: &Job, worker: &str, lease_ms: i64, slots: &[String]) ->
     })
 }
 
+/// Whether a worker could claim the job if all slots that it lacks were free, and once it is due, or its lease over.
+pub fn may_claim(job: &Job) -> bool {
+    let slots = slots::lacking(job);
+    claim(job, "", 0, &slots).is_ok()
+}
+
 /// Ends what no claim may take over any more: a running job whose worker was lost on its last attempt, and any held job
 /// whose stream is full.
 pub(super) fn expire(job: &Job) -> Result<Decision, Refusal> {
@@ -47,8 +54,9 @@ pub(super) fn expire(job: &Job) -> Result<Decision, Refusal> {
     let full = head.version >= EVENTS_MAX;
     let event = match head.state {
         State::Running if full || attempts_used_up(job) => EventBody::Failed { error: lost(job) },
+        State::Canceling if full && is_given_up(job) => EventBody::Failed { error: lost(job) },
         State::Canceling if full => EventBody::Canceled {},
-        State::Committing if full => EventBody::Blocked { error: lost(job) },
+        State::Committing if full => hold::blocked(job, lost(job)),
         State::Running
         | State::Waiting
         | State::Queued
@@ -98,6 +106,7 @@ pub fn losses(job: &Job) -> i32 {
             | EventBody::Released { .. }
             | EventBody::AttemptFailed { .. }
             | EventBody::Resumed {}
+            | EventBody::GivenUp { .. }
             | EventBody::Blocked { .. } => break,
             EventBody::SnapshotTaken { .. }
             | EventBody::CommitStarted {}

@@ -1,9 +1,12 @@
 //! The ways a job ends: well, badly, or because somebody asked for it.
 
-use super::{Decision, EVENTS_MAX, Guard, LeaseChange, wrong_state};
+use super::{Decision, EVENTS_MAX, Guard, LeaseChange, hold, is_given_up, wrong_state};
 use crate::Refusal;
 use bson::{DateTime, Document};
 use lucid_schemas::{Event, EventBody, Failure, Job, Kind, State};
+
+/// So often cleaning up is tried after what was given up; then the job fails, and says what stays behind.
+const CLEAN_UP_TRIES: usize = 10;
 
 pub(super) fn succeed(job: &Job, result: &Document) -> Result<Decision, Refusal> {
     match job.head.state {
@@ -44,7 +47,11 @@ pub(super) fn fail(job: &Job, error: &Failure, retry_in_ms: i64, out_of_time: bo
         State::Running if error.retryable && attempts_left && stream_left => again,
         State::Running => EventBody::Failed { error: error.clone() },
         State::Committing if error.retryable && stream_left => again,
-        State::Committing => EventBody::Blocked { error: error.clone() },
+        State::Committing => hold::blocked(job, error.clone()),
+        State::Canceling if is_given_up(job) => {
+            let more = error.retryable && stream_left && cleaned_up_in_vain(job) + 1 < CLEAN_UP_TRIES;
+            if more { again } else { EventBody::Failed { error: error.clone() } }
+        }
         // What was asked for is the end, and a failed attempt is one.
         State::Canceling => EventBody::Canceled {},
         State::Waiting | State::Queued | State::Blocked | State::Succeeded | State::Failed | State::Canceled => {
@@ -52,6 +59,12 @@ pub(super) fn fail(job: &Job, error: &Failure, retry_in_ms: i64, out_of_time: bo
         }
     };
     Ok(Decision::of(event, LeaseChange::Drop))
+}
+
+/// How often cleaning up after what was given up has failed.
+fn cleaned_up_in_vain(job: &Job) -> usize {
+    let since = job.events.iter().rev().take_while(|event| !matches!(event.body, EventBody::GivenUp { .. }));
+    since.filter(|event| matches!(event.body, EventBody::AttemptFailed { .. })).count()
 }
 
 /// When an attempt failed for the first time.
@@ -76,8 +89,21 @@ pub(super) fn request_cancel(job: &Job) -> Result<Decision, Refusal> {
     }
 }
 
+/// Past the point of no return nothing goes back by itself; so it ends as failed, never as canceled, and says what was done.
+pub(super) fn give_up(job: &Job, reason: &str) -> Result<Decision, Refusal> {
+    match job.head.state {
+        State::Blocked => Ok(Decision::of(EventBody::GivenUp { reason: reason.to_owned() }, LeaseChange::Keep)),
+        State::Canceling if is_given_up(job) => Err(Refusal::AlreadyCanceling),
+        State::Waiting | State::Queued | State::Running | State::Canceling | State::Committing => {
+            Err(wrong_state(job.head.state, "give_up"))
+        }
+        State::Succeeded | State::Failed | State::Canceled => Err(Refusal::AlreadyEnded { state: job.head.state }),
+    }
+}
+
 pub(super) fn confirm_cancel(job: &Job) -> Result<Decision, Refusal> {
     match job.head.state {
+        State::Canceling if is_given_up(job) => Err(wrong_state(job.head.state, "confirm_cancel")),
         State::Canceling => Ok(Decision::of(EventBody::Canceled {}, LeaseChange::Drop)),
         State::Waiting
         | State::Queued

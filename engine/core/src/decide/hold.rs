@@ -2,7 +2,7 @@
 
 use super::{Decision, EVENTS_MAX_RESUMED, LeaseChange, wrong_state};
 use crate::Refusal;
-use lucid_schemas::{EventBody, Job, State};
+use lucid_schemas::{ConcurrencyKey, EventBody, Failure, Job, State};
 
 pub(super) fn release(job: &Job, reason: &str) -> Result<Decision, Refusal> {
     match job.head.state {
@@ -31,6 +31,7 @@ pub(super) fn record(job: &Job, fact: &EventBody) -> Result<Decision, Refusal> {
         | EventBody::CancelRequested {}
         | EventBody::Canceled {}
         | EventBody::Resumed {}
+        | EventBody::GivenUp { .. }
         | EventBody::Blocked { .. }
         | EventBody::Succeeded { .. }
         | EventBody::Failed { .. } => {
@@ -65,6 +66,7 @@ pub(super) fn commit(job: &Job, fact: &EventBody) -> Result<Decision, Refusal> {
         | EventBody::CancelRequested {}
         | EventBody::Canceled {}
         | EventBody::Resumed {}
+        | EventBody::GivenUp { .. }
         | EventBody::Blocked { .. }
         | EventBody::Succeeded { .. }
         | EventBody::Failed { .. } => {
@@ -99,4 +101,17 @@ pub(super) fn resume(job: &Job) -> Result<Decision, Refusal> {
         | State::Failed
         | State::Canceled => Err(wrong_state(job.head.state, "resume")),
     }
+}
+
+/// Stuck past the point of no return. Meanwhile the job holds nothing that others need who share its keys; but of a key that
+/// it had to itself it keeps the one slot that nobody shares, so that nobody else has that to himself before this job has
+/// ended, or gone on.
+pub(super) fn blocked(job: &Job, error: Failure) -> EventBody {
+    EventBody::Blocked { error, kept: Some(standing(job)) }
+}
+
+/// Of the slots that the job holds, those that it keeps whatever it waits for.
+pub(super) fn standing(job: &Job) -> Vec<String> {
+    let exclusive = job.request.keys.iter().filter(|key| key.exclusive);
+    exclusive.map(ConcurrencyKey::standing).filter(|slot| job.head.holds.contains(slot)).collect()
 }

@@ -1,7 +1,7 @@
 //! What happens to a job that nobody holds yet: it waits for another job, or for slots of its concurrency keys.
 
-use super::{Decision, EVENTS_MAX, Guard, LeaseChange, wrong_state};
-use crate::Refusal;
+use super::{Decision, EVENTS_MAX, Guard, LeaseChange, hold, wrong_state};
+use crate::{Refusal, slots};
 use bson::Document;
 use lucid_schemas::{EventBody, Job, State};
 
@@ -18,7 +18,7 @@ pub(super) fn may_take(job: &Job, slots: &[String]) -> Result<(), Refusal> {
 }
 
 pub(super) fn reserve(job: &Job, slots: &[String]) -> Result<Decision, Refusal> {
-    queued(job, "reserve")?;
+    waits_for_slots(job, "reserve")?;
     may_take(job, slots)?;
     let exclusive = |slot: &String| job.request.keys.iter().any(|key| key.exclusive && key.has(slot));
     if let Some(slot) = slots.iter().find(|slot| !exclusive(slot)) {
@@ -35,11 +35,12 @@ pub(super) fn reserve(job: &Job, slots: &[String]) -> Result<Decision, Refusal> 
 }
 
 pub(super) fn return_slots(job: &Job, retry_in_ms: i64) -> Result<Decision, Refusal> {
-    queued(job, "return_slots")?;
-    if job.head.holds.is_empty() {
+    waits_for_slots(job, "return_slots")?;
+    if job.head.reserved_at.is_none() {
         return Err(wrong_state(job.head.state, "return_slots"));
     }
-    let event = EventBody::SlotsReturned { retry_in_ms };
+    let kept = if job.head.state == State::Committing { hold::standing(job) } else { Vec::new() };
+    let event = EventBody::SlotsReturned { retry_in_ms, kept };
     Ok(Decision { guards: vec![Guard::ReservationOver], events: vec![event], lease: LeaseChange::Keep })
 }
 
@@ -56,9 +57,11 @@ pub(super) fn settle(job: &Job, dependency: Option<State>, result: Option<&Docum
     Ok(Decision::of(event, LeaseChange::Keep))
 }
 
-fn queued(job: &Job, command: &'static str) -> Result<(), Refusal> {
+/// A queued job, or one that an operator let go on, and that takes again what it gave back when it was blocked.
+fn waits_for_slots(job: &Job, command: &'static str) -> Result<(), Refusal> {
     match job.head.state {
         State::Queued => Ok(()),
+        State::Committing if slots::lacks(job) => Ok(()),
         State::Waiting
         | State::Running
         | State::Canceling

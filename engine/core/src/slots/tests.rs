@@ -46,7 +46,7 @@ fn free(occupied: &mut Occupied, job: &mut Job) {
 }
 
 #[test]
-fn sharers_take_from_the_top_and_never_slot_0() {
+fn sharers_take_from_the_top_and_never_the_first_two() {
     let mut occupied = Occupied::new();
     let mut sharers: Vec<Job> = (0..9).map(backup).collect();
     for (number, sharer) in sharers.iter_mut().enumerate() {
@@ -57,7 +57,7 @@ fn sharers_take_from_the_top_and_never_slot_0() {
                 occupy(&mut occupied, sharer, slots);
             }
             SlotPlan::Wait { key } => {
-                assert_eq!((number, key.as_str()), (number.max(7), "database:lucid"));
+                assert_eq!((number, key.as_str()), (number.max(6), "database:lucid"));
             }
             SlotPlan::Reserve(slots) => panic!("a sharer reserves {slots:?}"),
         }
@@ -108,4 +108,23 @@ fn what_is_missing_is_named() {
     let but_one: Vec<String> = all.into_iter().filter(|slot| slot != "database:lucid#3").collect();
     assert_eq!(missing(&job.request.keys, &but_one), Some("database:lucid"));
     assert_eq!(missing(&job.request.keys, &[]), Some("cluster"));
+}
+
+#[test]
+fn what_is_blocked_lets_others_share_and_nobody_have_its_keys() {
+    let mut occupied = Occupied::new();
+    let (mut blocked, other, mut sharer) = (restore(1), restore(2), backup(3));
+    occupy(&mut occupied, &mut blocked, vec!["database:lucid#1".into()]);
+    assert_eq!(plan(&other, &occupied), SlotPlan::Wait { key: "database:lucid".into() }, "nothing is reserved meanwhile");
+    assert_eq!(pressed(&occupied), (vec![], vec!["database:lucid".into()]), "so it needn't be shown");
+    let SlotPlan::Take(slots) = plan(&sharer, &occupied) else { panic!("it may share") };
+    occupy(&mut occupied, &mut sharer, slots);
+    let SlotPlan::Reserve(slots) = plan(&blocked, &occupied) else { panic!("let go on, it gets its turn as any other") };
+    assert!(slots.contains(&"database:lucid#0".to_owned()) && slots.len() == 6, "{slots:?}");
+    occupy(&mut occupied, &mut blocked, slots);
+    assert!(matches!(plan(&backup(4), &occupied), SlotPlan::Wait { .. }), "nobody comes in any more");
+    free(&mut occupied, &mut sharer);
+    let SlotPlan::Take(slots) = plan(&blocked, &occupied) else { panic!("all is free now") };
+    let all = [blocked.head.holds.clone(), slots].concat();
+    assert_eq!(missing(&blocked.request.keys, &all), None);
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    Command, EVENTS_MAX, LeaseChange, Refusal, birth,
+    Command, EVENTS_MAX, LeaseChange, Refusal, birth, is_given_up,
     invariant::violations,
     slots::{self, SlotPlan},
     transition,
@@ -116,8 +116,10 @@ fn commands(epoch: i64) -> Vec<Command> {
         Command::ConfirmCancel { epoch },
         Command::RequestCancel,
         Command::Resume,
+        Command::GiveUp { reason: "the other one counts".into() },
         Command::Expire,
         Command::Reserve { slots: vec!["database:lucid#0".into(), "database:lucid#1".into()] },
+        Command::Reserve { slots: vec!["database:lucid#0".into(), "database:lucid#2".into()] },
         Command::ReturnSlots { retry_in_ms: 10 },
         Command::Settle { dependency: Some(State::Succeeded), result: None },
         Command::Settle { dependency: Some(State::Failed), result: None },
@@ -135,7 +137,8 @@ fn explore() -> (Vec<Job>, BTreeSet<Move>) {
         let full = |job: &Job| job.head.version >= EVENTS_MAX;
         let key = |job: &Job| {
             let (head, slots) = (&job.head, (job.request.keys.len(), job.head.holds.len()));
-            (head.state, head.attempt, job.lease.is_some(), full(job), slots, job.request.after.is_some())
+            let over = (is_given_up(job), full(job));
+            (head.state, head.attempt, job.lease.is_some(), over, slots, job.request.after.is_some())
         };
         if job.head.epoch > 5 || seen.iter().any(|other| key(other) == key(&job)) {
             continue;
@@ -187,6 +190,7 @@ fn a_worker_of_an_older_epoch_can_do_nothing() {
                     | Command::Settle { .. }
                     | Command::RequestCancel
                     | Command::Resume
+                    | Command::GiveUp { .. }
                     | Command::Expire
             );
             let outcome = transition(job, &command, "w", "write");
@@ -245,6 +249,62 @@ fn a_full_stream_always_has_room_for_an_end() {
     }
 }
 
+/// An exclusive job that got stuck past its point of no return.
+fn blocked() -> Job {
+    let job = perform(&exclusive(), &commands_on(&exclusive(), 0)[0], "w").expect("claimed");
+    let swap = EventBody::SwapStarted { entries: 1, list_hash: "h".into() };
+    let job = perform(&job, &Command::Commit { epoch: 1, fact: swap }, "w").expect("committing");
+    let stuck = Command::Fail { epoch: 1, error: failure(false), retry_in_ms: 10, out_of_time: false };
+    perform(&job, &stuck, "w").expect("blocked")
+}
+
+#[test]
+fn what_is_blocked_keeps_one_slot_and_takes_the_others_again_when_it_goes_on() {
+    let job = blocked();
+    assert_eq!((job.head.state, &job.head.holds), (State::Blocked, &vec!["database:lucid#1".to_owned()]));
+    let job = perform(&job, &Command::Resume, "api").expect("goes on");
+    let empty = Command::Claim { worker: "w".into(), lease_ms: 1, slots: Vec::new() };
+    assert!(matches!(perform(&job, &empty, "w"), Err(Refusal::SlotsMissing { .. })), "not beside a backup");
+    assert!(crate::may_claim(&job) && slots::lacks(&job));
+    let reserve = Command::Reserve { slots: vec!["database:lucid#0".into()] };
+    let waits = perform(&job, &reserve, "w").expect("reserved");
+    let returned = perform(&waits, &Command::ReturnSlots { retry_in_ms: 10 }, "w").expect("given back");
+    assert_eq!(returned.head.holds, job.head.holds, "others have a turn, and still nobody has the database to himself");
+    let claimed = perform(&returned, &commands_on(&returned, 0)[0], "w2").expect("claimed");
+    assert_eq!(violations(&claimed), vec![]);
+    assert!(!slots::lacks(&claimed));
+    // Programs before this one gave nothing back: what they blocked still has its slots.
+    let mut old = blocked();
+    old.events.pop();
+    let body = EventBody::Blocked { error: failure(false), kept: None };
+    old.events.push(Event { seq: 4, at: Stamp::At(DateTime::from_millis(3)), by: "w".into(), write: "w4".into(), body });
+    old.head = crate::fold(&old.events).expect("a head");
+    assert_eq!(old.head.holds.len(), 8);
+    let resumed = perform(&old, &Command::Resume, "api").expect("goes on");
+    perform(&resumed, &empty, "w2").expect("with what it has");
+}
+
+#[test]
+fn what_is_given_up_fails_whatever_becomes_of_cleaning_up() {
+    let give_up = Command::GiveUp { reason: "enough".into() };
+    assert!(matches!(perform(&queued(), &give_up, "api"), Err(Refusal::WrongState { .. })));
+    let mut job = perform(&blocked(), &give_up, "api").expect("given up");
+    assert_eq!((job.head.state, job.head.holds.len()), (State::Canceling, 1));
+    assert!(matches!(perform(&job, &give_up, "api"), Err(Refusal::AlreadyCanceling)), "asking twice is asking once");
+    let claim = Command::Claim { worker: "w".into(), lease_ms: 1000, slots: Vec::new() };
+    let mut tries = 0;
+    while job.head.state == State::Canceling {
+        job = perform(&job, &claim, "w").expect("claimed, with no slots of others");
+        let epoch = job.head.epoch;
+        assert!(perform(&job, &Command::ConfirmCancel { epoch }, "w").is_err(), "it isn't as if nothing had been done");
+        let released = Command::Release { epoch, reason: "stop".into() };
+        assert_eq!(perform(&job, &released, "w").expect("released").head.state, State::Canceling);
+        job = perform(&job, &fail(epoch, false), "w").expect("failed");
+        tries += 1;
+    }
+    assert_eq!((job.head.state, tries, job.head.holds.len()), (State::Failed, 10, 0));
+}
+
 fn fail(epoch: i64, out_of_time: bool) -> Command {
     Command::Fail { epoch, error: failure(true), retry_in_ms: 10, out_of_time }
 }
@@ -289,7 +349,7 @@ proptest! {
     #[test]
     fn random_histories_keep_every_invariant(
         which in 0_usize..3,
-        steps in prop::collection::vec((0_usize..18, 0_i64..2), 1..60),
+        steps in prop::collection::vec((0_usize..20, 0_i64..2), 1..60),
     ) {
         let mut job = vec![queued(), exclusive(), waiting()].swap_remove(which);
         for (choice, back) in steps {

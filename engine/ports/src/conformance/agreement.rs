@@ -97,7 +97,11 @@ fn lawful(job: &Job, chance: &mut Chance, write: &str) -> Result<Transition, Str
         7 => Command::Succeed { epoch, result: chance.of(&documents()) },
         8 => Command::Fail { epoch, error: error(chance), retry_in_ms: chance.of(&TIMES_MS), out_of_time: false },
         9 => Command::ConfirmCancel { epoch },
-        10 => chance.of(&[Command::RequestCancel, Command::Expire]),
+        10 => chance.of(&[
+            Command::RequestCancel,
+            Command::Expire,
+            Command::GiveUp { reason: chance.clone().of(&WORDS).into() },
+        ]),
         _ => Command::Resume,
     };
     transition(job, &command, &worker, write).map_err(|refusal| refusal.to_string())

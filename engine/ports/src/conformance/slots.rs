@@ -6,7 +6,7 @@ use lucid_core::{
     Command,
     slots::{SlotPlan, plan},
 };
-use lucid_schemas::{ConcurrencyKey, Job, Kind, Request, Stamp, State};
+use lucid_schemas::{ConcurrencyKey, EventBody, Job, Kind, Request, Stamp, State};
 use std::collections::BTreeSet;
 
 fn keyed(exclusive: bool, key: &str) -> Request {
@@ -113,4 +113,67 @@ pub(super) async fn a_reservation_is_given_back_only_once_it_is_over(bench: Benc
     let job = bench.make(&job, &Command::RequestCancel, "api").await;
     assert_eq!(job.head.holds.len(), 0, "a cancel frees what was reserved");
     assert_eq!(reserved_and_returned(&bench).await[0].head.state, State::Canceled);
+}
+
+/// A job that had its database to itself, and got stuck past its point of no return.
+async fn blocked(bench: &Bench, key: &str) -> Job {
+    let job = claimed(bench, &bench.put(&enqueue(keyed(true, key))).await).await;
+    let commit = Command::Commit { epoch: 1, fact: EventBody::CommitStarted {} };
+    let job = bench.make(&job, &commit, "w").await;
+    let error = super::transitions::failure("stuck", false);
+    bench.make(&job, &Command::Fail { epoch: 1, error, retry_in_ms: 0, out_of_time: false }, "w").await
+}
+
+pub(super) async fn what_is_blocked_is_shared_and_takes_its_slots_again(bench: Bench) {
+    let key = name("database:b");
+    let job = blocked(&bench, &key).await;
+    let standing = job.request.keys[0].standing();
+    assert_eq!((job.head.state, &job.head.holds), (State::Blocked, &vec![standing.clone()]));
+    let sharing = claimed(&bench, &bench.put(&enqueue(keyed(false, &key))).await).await;
+    let other = bench.put(&enqueue(keyed(true, &key))).await;
+    let all: Vec<String> = other.request.keys[0].slots().collect();
+    bench.loses(&prepared(&other, &claim(&all), "w"), "nobody has it to himself beside a blocked one").await;
+    let resumed = bench.make(&job, &Command::Resume, "api").await;
+    let ids = |jobs: Vec<Job>| jobs.into_iter().map(|job| job.request.id).collect::<BTreeSet<_>>();
+    let shown = ids(bench.store.claimable(&reach(), 9).await.expect("read"));
+    assert!(shown.contains(resumed.id()), "though it lacks slots: {shown:?}");
+    let missing: Vec<String> = all.iter().filter(|slot| **slot != standing).cloned().collect();
+    bench.loses(&prepared(&resumed, &claim(&missing), "w"), "one of them is shared").await;
+    let reserve = Command::Reserve { slots: missing[..2].to_vec() };
+    let resumed = bench.make(&resumed, &reserve, "w").await;
+    bench.make(&sharing, &Command::Succeed { epoch: 1, result: bson::doc! {} }, "w").await;
+    let claimed = bench.make(&resumed, &claim(&missing[2..]), "w").await;
+    assert_eq!((claimed.head.state, claimed.head.holds.len()), (State::Committing, all.len()));
+}
+
+pub(super) async fn what_is_given_up_is_claimed_without_them(bench: Bench) {
+    let key = name("database:g");
+    let job = blocked(&bench, &key).await;
+    let given_up = bench.make(&job, &Command::GiveUp { reason: "$$NOW".into() }, "api").await;
+    let found = bench.store.claimable(&reach(), 9).await.expect("read");
+    assert_eq!(found, vec![given_up.clone()]);
+    let job = bench.make(&given_up, &claim(&[]), "w").await;
+    let failed = |retryable| Command::Fail {
+        epoch: job.head.epoch,
+        error: super::transitions::failure("given_up", retryable),
+        retry_in_ms: LONG_MS,
+        out_of_time: false,
+    };
+    let put_off = bench.make(&job, &failed(true), "w").await;
+    assert_eq!(put_off.head.state, State::Canceling);
+    assert_eq!(bench.store.claimable(&reach(), 9).await.expect("read"), vec![], "not before its time");
+    bench.loses(&prepared(&put_off, &claim(&[]), "w"), "the store says the same").await;
+    let next = bench.store.next_due_in(&reach()).await.expect("read").expect("it comes due");
+    assert!(next.as_millis() > 0 && next.as_millis() <= LONG_MS.unsigned_abs().into());
+    let other = blocked(&bench, &name("database:h")).await;
+    let other = bench.make(&other, &Command::GiveUp { reason: "x".into() }, "api").await;
+    let other = bench.make(&other, &claim(&[]), "w").await;
+    let end = Command::Fail {
+        epoch: other.head.epoch,
+        error: super::transitions::failure("given_up", false),
+        retry_in_ms: 0,
+        out_of_time: false,
+    };
+    let ended = bench.make(&other, &end, "w").await;
+    assert_eq!((ended.head.state, ended.head.holds.len()), (State::Failed, 0));
 }

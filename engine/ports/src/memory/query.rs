@@ -3,7 +3,7 @@
 use super::document;
 use crate::{JobFilter, ListPage, Reach};
 use bson::DateTime;
-use lucid_core::{Command, decide, slots::Occupied};
+use lucid_core::{Command, decide, may_claim, slots::Occupied};
 use lucid_schemas::{Job, JobId, Kind, Stamp, State};
 use std::{cmp::Reverse, time::Duration};
 
@@ -20,11 +20,11 @@ pub(super) fn claimable(jobs: Vec<Job>, reach: &Reach, now: DateTime, limit: u32
     let (mut lost, queued): (Vec<_>, Vec<_>) = in_reach
         .filter(|job| match job.head.state {
             State::Queued => is_due(job, now),
-            State::Committing if job.lease.is_none() => is_due(job, now),
+            State::Canceling | State::Committing if job.lease.is_none() => is_due(job, now),
             _ => is_held(job) && lease_is_over(job, now),
         })
         .partition(is_held);
-    lost.retain(|job| decide(job, &taking()).is_ok());
+    lost.retain(may_claim);
     lost.sort_by_key(lease_end);
     let mut due = queued;
     due.retain(|job| !reach.parks(job));
@@ -145,9 +145,4 @@ fn lease_is_over(job: &Job, now: DateTime) -> bool {
 
 fn lease_end(job: &Job) -> Option<DateTime> {
     job.lease.as_ref().map(|lease| lease.expires_at).and_then(Stamp::stored)
-}
-
-/// A claim of what is held has its slots already.
-const fn taking() -> Command {
-    Command::Claim { worker: String::new(), lease_ms: 0, slots: Vec::new() }
 }

@@ -1,6 +1,7 @@
 //! Which states are one: those that the law and the store can't tell apart, now or later.
 //!
-//! The law reads a job's head and lease, never its events; all invariants are inductive over events, so that a sound
+//! The law reads a job's head and lease, and of its events only whether it was given up (how often cleaning up failed since can't
+//! matter within the bounds); all invariants are inductive over events, so that a sound
 //! history may be forgotten. A write that builds on an earlier version is lost whatever it says, and one of an earlier
 //! epoch is then refused whatever it asks. Workers have no traits but their names. Where a mutant breaks one of these
 //! sentences, states are compared whole.
@@ -10,6 +11,7 @@ use super::{
     stored::Stored,
     world::{World, name},
 };
+use lucid_core::is_given_up;
 use std::{
     collections::hash_map::DefaultHasher,
     hash::{Hash, Hasher},
@@ -25,7 +27,7 @@ impl Hash for World {
         let job = self.stored.job();
         let head = &job.head;
         (head.state, head.version, head.epoch, head.attempt, head.error.is_some()).hash(state);
-        (job.lease.is_some(), self.stored.verdict().sound).hash(state);
+        (job.lease.is_some(), is_given_up(job), self.stored.verdict().sound).hash(state);
         let mut actors: Vec<u64> = (0..self.actors.len()).map(|worker| self.essence(worker)).collect();
         actors.sort_unstable();
         actors.hash(state);

@@ -6,7 +6,7 @@ use super::{
     world::World,
 };
 use crate::mutant::Mutant;
-use lucid_core::{Command, transition};
+use lucid_core::{Command, is_given_up, transition};
 use lucid_schemas::{EventBody, Kind, State};
 use stateright::{Model, Property};
 
@@ -42,6 +42,8 @@ pub enum Action {
     Cancel,
     /// An operator lets it go on.
     Resume,
+    /// An operator gives it up.
+    GiveUp,
 }
 
 impl Model for Search {
@@ -74,7 +76,7 @@ impl Model for Search {
                 Actor::Sending { .. } => actions.extend([Action::Answered(worker), Action::Unanswered(worker)]),
             }
         }
-        actions.extend([Action::Cancel, Action::Resume]);
+        actions.extend([Action::Cancel, Action::Resume, Action::GiveUp]);
     }
 
     fn next_state(&self, world: &World, action: Action) -> Option<World> {
@@ -90,6 +92,7 @@ impl Model for Search {
             Action::Renew(worker) => next.renew(worker)?,
             Action::Cancel => ask(&mut next, &Command::RequestCancel)?,
             Action::Resume => ask(&mut next, &Command::Resume)?,
+            Action::GiveUp => ask(&mut next, &Command::GiveUp { reason: "enough".into() })?,
         }
         Some(next)
     }
@@ -110,6 +113,7 @@ impl Model for Search {
             Property::sometimes("failed", |_, world: &World| is(world, State::Failed)),
             Property::sometimes("canceled", |_, world: &World| is(world, State::Canceled)),
             Property::sometimes("blocked", |_, world: &World| is(world, State::Blocked)),
+            Property::sometimes("given up", |_, world: &World| is_given_up(world.stored.job())),
             Property::sometimes("taken over", |_, world: &World| taken_over(world)),
             Property::sometimes("two believe to hold it", |_, world: &World| believers(world) >= 2),
         ]

@@ -4,9 +4,10 @@
 //! the counters of [`super::world::World`].
 
 use bson::DateTime;
-use lucid_core::{Command, LeaseChange, Transition, birth, invariant::violations, transition};
+use lucid_core::{Command, LeaseChange, Transition, birth, invariant::violations, is_given_up, transition};
+use lucid_ports::GIVEN_UP;
 use lucid_schemas::{
-    BackupSpec, Event, EventBody, Head, Job, JobId, Kind, Lease, ManifestName, Request, RestoreSpec, Spec, Stamp, State,
+    BackupSpec, Event, EventBody, Failure, Head, Job, JobId, Kind, Lease, ManifestName, Request, RestoreSpec, Spec, Stamp, State,
 };
 use std::{
     collections::hash_map::DefaultHasher,
@@ -123,6 +124,10 @@ fn end_in_reach(mut job: Job) -> bool {
         let command = match job.head.state {
             State::Succeeded | State::Failed | State::Canceled => return true,
             State::Blocked => Command::Resume,
+            State::Canceling if held && is_given_up(&job) => {
+                let error = Failure { code: GIVEN_UP.into(), message: String::new(), retryable: false };
+                Command::Fail { epoch, error, retry_in_ms: 1, out_of_time: false }
+            }
             State::Canceling if held => Command::ConfirmCancel { epoch },
             State::Running | State::Committing if held => Command::Succeed { epoch, result: bson::doc! {} },
             State::Waiting | State::Queued | State::Running | State::Canceling | State::Committing => {

@@ -112,7 +112,7 @@ async fn order(store: &SimStore, id: &JobId, command: &Command) {
     }
 }
 
-/// Lets blocked jobs go on, and pauses and unpauses kinds, once in a while.
+/// Lets blocked jobs go on or gives them up, and pauses and unpauses kinds, once in a while.
 async fn operate(store: Arc<SimStore>) {
     loop {
         sleep(Duration::from_secs(2)).await;
@@ -122,7 +122,11 @@ async fn operate(store: Arc<SimStore>) {
         let enqueued = store.stage.ledger().enqueued.clone();
         for id in enqueued.iter().filter(|id| is_blocked(id)) {
             let backup = id.as_str().starts_with(Kind::Backup.as_str());
-            let command = if backup && store.stage.one_in(3) { Command::RequestCancel } else { Command::Resume };
+            let command = match store.stage.below(3) {
+                0 if backup => Command::RequestCancel,
+                1 => Command::GiveUp { reason: "drawn".into() },
+                _ => Command::Resume,
+            };
             order(&store, id, &command).await;
         }
     }

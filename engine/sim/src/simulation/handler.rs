@@ -6,7 +6,7 @@ use super::{
 };
 use async_trait::async_trait;
 use bson::{Document, Timestamp, doc};
-use lucid_ports::{Ending, Handler, JobContext, JobError};
+use lucid_ports::{Ending, GivenUp, Handler, JobContext, JobError};
 use lucid_schemas::{EventBody, Job, Kind, Progress, State};
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -148,6 +148,21 @@ impl Handler for SimHandler {
         }
         self.stage.ledger().count("abandoned");
         sleep(Duration::from_millis(self.stage.up_to_ms(50))).await;
+    }
+
+    async fn give_up(&self, context: &dyn JobContext) -> Result<GivenUp, JobError> {
+        let job = context.job();
+        if !is_committed(&job) {
+            self.stage.ledger().violation(format!("SIM-21: {} was given up with nothing half-done", job.id()));
+        }
+        self.work(context, self.stage.one_in(12)).await?;
+        self.act(context, job.head.epoch)?;
+        match self.fate() {
+            Fate::Success => Ok(GivenUp { message: "by lot".into(), found: doc! { "epoch": job.head.epoch } }),
+            Fate::Retry => Err(JobError::retryable("drawn", "by lot")),
+            Fate::Fail => Err(JobError::permanent("drawn", "by lot")),
+            Fate::Panic => std::panic::resume_unwind(Box::new("by lot")),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use std::{
 };
 
 /// Every fault and every event; a run of many seeds has them all.
-const HAPPENS: [&str; 34] = [
+const HAPPENS: [&str; 35] = [
     "abandoned",
     "acted",
     "acted though fenced",
@@ -37,6 +37,7 @@ const HAPPENS: [&str; 34] = [
     "failed",
     "feed broken",
     "frozen",
+    "given_up",
     "not unique",
     "occurrence left out",
     "paused",

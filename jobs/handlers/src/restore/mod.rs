@@ -5,6 +5,7 @@
 
 mod buckets;
 pub(crate) mod cleanup;
+mod give_up;
 mod list;
 mod load;
 mod plan;
@@ -28,7 +29,7 @@ use crate::{
 use async_trait::async_trait;
 use bson::{Document, doc};
 use list::{SwapEntry, SwapList};
-use lucid_ports::{Ending, Handler, JobContext, JobError};
+use lucid_ports::{Ending, GivenUp, Handler, JobContext, JobError};
 use lucid_repository::{CollectionEntry, Manifest, Repository};
 use lucid_schemas::{EventBody, Job, Kind, RestoreSpec, Spec, State};
 use run::{Run, refuse};
@@ -149,6 +150,15 @@ impl Handler for RestoreHandler {
         if let Err(error) = scratch::clear(&server, job.id(), goes).await {
             tracing::warn!(job = %job.id(), %error, "a scratch database stays behind");
         }
+    }
+
+    async fn give_up(&self, context: &dyn JobContext) -> std::result::Result<GivenUp, JobError> {
+        let job = context.job();
+        let Spec::Restore(spec) = &job.request.spec else {
+            return Err(Error::refused("wrong_kind", "the job is no restore").into());
+        };
+        let server = self.environment.server(context.stop());
+        Ok(give_up::give_up(context, &server, spec).await?)
     }
 }
 

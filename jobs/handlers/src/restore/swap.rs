@@ -229,7 +229,7 @@ impl Swap<'_> {
             format!(
                 "somebody has changed {} in '{}' since this restore began, so it was left alone ({} in all; the others are \
                  swapped): drop it or rename it away, or drop its staging collection ({}...) to give the restored one up; \
-                 then resume the job",
+                 then resume the job, or give it up as a whole",
                 list.join(", "),
                 self.list.database,
                 names.len(),
