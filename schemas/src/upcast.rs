@@ -1,6 +1,7 @@
 //! Older shapes of the job document, read as if they had the present one.
 //!
-//! A job keeps the shape that it was born with; what this program writes into an older one, older programs still read.
+//! A job keeps the shape that it was born with; what this program writes into an older one, older programs still read. One that was
+//! given up they pass over: they neither list nor claim it.
 //!
 //! | shape | what it lacks |
 //! |---|---|

@@ -255,3 +255,38 @@ async fn what_somebody_has_dropped_since_is_not_claimed() {
     }
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_given_up_halfway_says_what_became_of_each_collection_and_leaves_nothing_staged() {
+    let world = World::start(1).await;
+    let (source, target) = (world.database("source").await, world.database("target").await);
+    make(&world.client, &source).await;
+    let (backup, _) = world.back_up(&source).await;
+    let client = world.client.database(&target);
+    client.collection("odd").insert_one(doc! { "_id": "old" }).await.expect("inserted");
+    let job = world.job(restore_some(&backup, &target));
+    let mut claim = job.claim();
+    claim.lease_looks = 0;
+    assert_eq!(world.run(&job, &claim).await, Err(JobError::Stopped));
+    client.collection("words").insert_one(doc! { "_id": "somebody else's" }).await.expect("inserted");
+    let Err(JobError::Failed(failure)) = world.run(&job, &job.claim()).await else {
+        panic!("it must be told");
+    };
+    assert_eq!(failure.code, "changed_by_others");
+    let before = contents(&world.client, &target).await;
+    assert!(!world.staging(&target).await.is_empty());
+
+    let claim = job.claim();
+    let first = world.handler(Kind::Restore).give_up(&claim).await.expect("cleaned up");
+    let names = |list: &str| -> Vec<&str> {
+        first.found.get_array(list).expect("told").iter().filter_map(bson::Bson::as_str).collect()
+    };
+    assert_eq!(names("swapped"), ["empty", "metrics", "odd", "users", "adults_view", "grown_view"], "{first:?}");
+    assert_eq!((names("not_swapped"), names("mixed").len(), names("expiry_off").len()), (vec!["words"], 0, 0));
+    assert!(first.message.contains("words") && first.message.contains(&target), "{}", first.message);
+    assert!(world.staging(&target).await.is_empty());
+    assert_same(&before, &contents(&world.client, &target).await);
+    // A worker that dies after cleaning up has a successor, who sees the same.
+    assert_eq!(world.handler(Kind::Restore).give_up(&job.claim()).await.expect("again"), first);
+    world.stop().await;
+}

@@ -115,4 +115,3 @@ impl Gate {
         Reach { paused, ..reach.clone() }
     }
 }
-

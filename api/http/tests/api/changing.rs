@@ -119,7 +119,9 @@ async fn a_blocked_job_is_given_up_when_an_operator_says_so() {
     let again = world.post("/restore", &json!({ "backup": good, "replace": true })).await;
     assert_eq!((again.status, again.body["type"].as_str()), (409, Some("excluded")), "{}", again.body);
     assert!(again.body["detail"].as_str().expect("a detail").contains(id.as_str()), "{}", again.body);
-    for body in [json!({ "backup": good, "database": "beside" }), json!({ "backup": good, "replace": true, "dry_run": true })] {
+    for body in
+        [json!({ "backup": good, "database": "beside" }), json!({ "backup": good, "replace": true, "dry_run": true })]
+    {
         assert_eq!(world.post("/restore", &body).await.status, 202, "{body}");
     }
 

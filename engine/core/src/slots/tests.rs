@@ -115,11 +115,17 @@ fn what_is_blocked_lets_others_share_and_nobody_have_its_keys() {
     let mut occupied = Occupied::new();
     let (mut blocked, other, mut sharer) = (restore(1), restore(2), backup(3));
     occupy(&mut occupied, &mut blocked, vec!["database:lucid#1".into()]);
-    assert_eq!(plan(&other, &occupied), SlotPlan::Wait { key: "database:lucid".into() }, "nothing is reserved meanwhile");
+    assert_eq!(
+        plan(&other, &occupied),
+        SlotPlan::Wait { key: "database:lucid".into() },
+        "nothing is reserved meanwhile"
+    );
     assert_eq!(pressed(&occupied), (vec![], vec!["database:lucid".into()]), "so it needn't be shown");
     let SlotPlan::Take(slots) = plan(&sharer, &occupied) else { panic!("it may share") };
     occupy(&mut occupied, &mut sharer, slots);
-    let SlotPlan::Reserve(slots) = plan(&blocked, &occupied) else { panic!("let go on, it gets its turn as any other") };
+    let SlotPlan::Reserve(slots) = plan(&blocked, &occupied) else {
+        panic!("let go on, it gets its turn as any other")
+    };
     assert!(slots.contains(&"database:lucid#0".to_owned()) && slots.len() == 6, "{slots:?}");
     occupy(&mut occupied, &mut blocked, slots);
     assert!(matches!(plan(&backup(4), &occupied), SlotPlan::Wait { .. }), "nobody comes in any more");

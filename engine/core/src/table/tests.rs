@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::{
-    Command, EVENTS_MAX, LeaseChange, Refusal, birth, is_given_up,
+    Command, EVENTS_MAX, LeaseChange, Refusal, birth,
     invariant::violations,
+    is_given_up,
     slots::{self, SlotPlan},
     transition,
 };
@@ -277,7 +278,13 @@ fn what_is_blocked_keeps_one_slot_and_takes_the_others_again_when_it_goes_on() {
     let mut old = blocked();
     old.events.pop();
     let body = EventBody::Blocked { error: failure(false), kept: None };
-    old.events.push(Event { seq: 4, at: Stamp::At(DateTime::from_millis(3)), by: "w".into(), write: "w4".into(), body });
+    old.events.push(Event {
+        seq: 4,
+        at: Stamp::At(DateTime::from_millis(3)),
+        by: "w".into(),
+        write: "w4".into(),
+        body,
+    });
     old.head = crate::fold(&old.events).expect("a head");
     assert_eq!(old.head.holds.len(), 8);
     let resumed = perform(&old, &Command::Resume, "api").expect("goes on");

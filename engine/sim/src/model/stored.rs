@@ -7,7 +7,8 @@ use bson::DateTime;
 use lucid_core::{Command, LeaseChange, Transition, birth, invariant::violations, is_given_up, transition};
 use lucid_ports::GIVEN_UP;
 use lucid_schemas::{
-    BackupSpec, Event, EventBody, Failure, Head, Job, JobId, Kind, Lease, ManifestName, Request, RestoreSpec, Spec, Stamp, State,
+    BackupSpec, Event, EventBody, Failure, Head, Job, JobId, Kind, Lease, ManifestName, Request, RestoreSpec, Spec,
+    Stamp, State,
 };
 use std::{
     collections::hash_map::DefaultHasher,
