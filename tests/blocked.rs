@@ -22,8 +22,9 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 async fn uuid_of(world: &World, name: &str) -> Uuid {
-    let found = world.client().database("lucid").run_command(doc! { "listCollections": 1, "filter": { "name": name } });
-    let found = found.await.expect("listed");
+    let database = world.client().database("lucid");
+    let listed = database.run_command(doc! { "listCollections": 1, "filter": { "name": name } }).await;
+    let found = listed.expect("listed");
     let first = found.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch")).expect("a batch");
     let info = first.first().and_then(Bson::as_document).and_then(|entry| entry.get_document("info").ok());
     match info.and_then(|info| info.get("uuid")) {
@@ -77,7 +78,7 @@ async fn backups_and_prunes_go_on_beside_a_blocked_restore_until_it_is_given_up(
     let backup = api.accepted("/backup", &json!({ "database": "lucid" }));
     api.succeeded(&backup).await;
     let connection = lucid_mongo::connect(&world.uri(), "lucid_ops").await.expect("connected");
-    let store = connection.store();
+    let store: Arc<dyn Store> = connection.store();
     assert_eq!(api.call("POST", "/queues/restore/pause", Some(&json!({}))).0, 200);
     tokio::time::sleep(Duration::from_secs(1)).await;
     let restore = json!({ "backup": backup, "replace": true });

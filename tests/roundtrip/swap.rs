@@ -281,7 +281,7 @@ async fn what_is_given_up_halfway_says_what_became_of_each_collection_and_leaves
     let names = |list: &str| -> Vec<&str> {
         first.found.get_array(list).expect("told").iter().filter_map(bson::Bson::as_str).collect()
     };
-    assert_eq!(names("swapped"), ["empty", "metrics", "odd", "users", "adults_view", "grown_view"], "{first:?}");
+    assert_eq!(names("swapped"), ["empty", "metrics", "odd", "users", "grown_view", "adults_view"], "{first:?}");
     assert_eq!((names("not_swapped"), names("mixed").len(), names("expiry_off").len()), (vec!["words"], 0, 0));
     assert!(first.message.contains("words") && first.message.contains(&target), "{}", first.message);
     assert!(world.staging(&target).await.is_empty());

@@ -48,15 +48,9 @@ pub fn evolve(mut head: Head, event: &Event) -> Head {
             due_at(&mut head, event.at.plus(*retry_in_ms));
         }
         EventBody::Claimed { epoch, attempt, slots, .. } => {
-            head.holds.extend_from_slice(slots);
-            head.reserved_at = None;
             head.epoch = *epoch;
             head.attempt = *attempt;
-            head.worker = Some(event.by.clone());
-            head.started_at = head.started_at.or(Some(event.at));
-            if head.state == State::Queued {
-                head.state = State::Running;
-            }
+            claim(&mut head, event, slots);
         }
         EventBody::Released { .. } => {
             // An attempt that was interrupted doesn't count.
@@ -98,6 +92,16 @@ pub fn evolve(mut head: Head, event: &Event) -> Head {
         }
     }
     head
+}
+
+fn claim(head: &mut Head, event: &Event, slots: &[String]) {
+    head.holds.extend_from_slice(slots);
+    head.reserved_at = None;
+    head.worker = Some(event.by.clone());
+    head.started_at = head.started_at.or(Some(event.at));
+    if head.state == State::Queued {
+        head.state = State::Running;
+    }
 }
 
 /// The head of a whole stream; `None` for an empty one.
