@@ -18,7 +18,7 @@ async fn make_true(store: &Arc<dyn Store>, id: &JobId, command: &Command) {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 async fn uuid_of(world: &World, name: &str) -> Uuid {
