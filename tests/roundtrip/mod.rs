@@ -14,6 +14,7 @@ mod nights;
 mod offsite;
 mod rehearsal;
 mod sample;
+mod series;
 mod snapshot;
 mod swap;
 mod whole;

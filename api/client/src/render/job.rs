@@ -105,6 +105,7 @@ fn caveat(job: &JobView) -> Option<String> {
             "stored_again",
         ),
         told("changed by somebody else meanwhile, so left alone", "left_alone"),
+        told("written to meanwhile, and left as they are", "written_meanwhile"),
         told("without expiry, which the server refuses there", "expiry_left_off"),
         told("only the newest that fit were restored of", "trimmed"),
     ];

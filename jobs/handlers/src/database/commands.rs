@@ -296,8 +296,8 @@ pub(crate) fn redefine_view(database: &str, name: &str, options: &Document, with
     command(database, format!("redefine the view {database}.{name}"), true, &body)
 }
 
-/// Removes buckets of a time-series collection by their ids. Safe: the UUID names the collection, and the ids were
-/// listed before the point of no return, so nothing that was written later or restored is among them.
+/// Removes buckets of a time-series collection by their ids, for lists of programs that noted no more of them. The UUID names the
+/// collection, and the ids were listed before the point of no return; but what was written into them since goes, too.
 pub(crate) fn remove_buckets(from: &Identified, ids: Vec<Bson>, within: Duration) -> Result<Command> {
     let body = doc! {
         "delete": &from.storage,
@@ -311,8 +311,25 @@ pub(crate) fn remove_buckets(from: &Identified, ids: Vec<Bson>, within: Duration
     command(&from.database, doing, false, &body)
 }
 
-/// Removes one bucket if it still is, byte for byte, the one that is to be replaced. Safe: a compare-and-set.
-pub(crate) fn remove_bucket_if_same(from: &Identified, bucket: &RawDocument, within: Duration) -> Command {
+/// Removes buckets, each if it still is, byte for byte, the one that is to go. Safe: a compare-and-set of each.
+pub(crate) fn remove_buckets_if_same(from: &Identified, buckets: &[RawDocumentBuf], within: Duration) -> Command {
+    let deletes: RawArrayBuf = buckets.iter().map(|bucket| remove_if_same(bucket)).collect();
+    let mut body = RawDocumentBuf::new();
+    body.append(cstr!("delete"), from.storage.as_str());
+    body.append(cstr!("deletes"), deletes);
+    body.append(cstr!("collectionUUID"), Binary::from(from.uuid));
+    body.append(cstr!("ordered"), false);
+    body.append(cstr!("writeConcern"), raw_majority());
+    body.append(cstr!("maxTimeMS"), milliseconds(within));
+    Command {
+        doing: format!("remove replaced buckets of {}.{}", from.database, from.storage),
+        database: from.database.clone(),
+        body,
+        definitions: false,
+    }
+}
+
+fn remove_if_same(bucket: &RawDocument) -> RawDocumentBuf {
     let mut literal = RawDocumentBuf::new();
     literal.append(cstr!("$literal"), bucket);
     let mut sides = RawArrayBuf::new();
@@ -328,20 +345,7 @@ pub(crate) fn remove_bucket_if_same(from: &Identified, bucket: &RawDocument, wit
     let mut delete = RawDocumentBuf::new();
     delete.append(cstr!("q"), query);
     delete.append(cstr!("limit"), 1);
-    let mut deletes = RawArrayBuf::new();
-    deletes.push(delete);
-    let mut body = RawDocumentBuf::new();
-    body.append(cstr!("delete"), from.storage.as_str());
-    body.append(cstr!("deletes"), deletes);
-    body.append(cstr!("collectionUUID"), Binary::from(from.uuid));
-    body.append(cstr!("writeConcern"), raw_majority());
-    body.append(cstr!("maxTimeMS"), milliseconds(within));
-    Command {
-        doing: format!("remove a replaced bucket of {}.{}", from.database, from.storage),
-        database: from.database.clone(),
-        body,
-        definitions: false,
-    }
+    delete
 }
 
 #[cfg(test)]

@@ -18,16 +18,17 @@ const BUCKETS_PER_LIST: usize = 200_000;
 pub(crate) const BATCH_BUCKETS: u32 = 200;
 const HASH_BYTES: usize = 16;
 
-/// A bucket that goes; with hashes of what it is and of what it becomes where the backup has one with the same id.
+/// A hash of a bucket.
+pub(crate) type Hash = [u8; HASH_BYTES];
+
+/// A bucket that goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gone {
     pub id: ObjectId,
-    pub changed: Option<Change>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Change {
-    pub old: [u8; HASH_BYTES],
-    pub new: [u8; HASH_BYTES],
+    /// What it was when it was listed; earlier programs didn't note that of buckets that the backup doesn't have.
+    pub old: Option<Hash>,
+    /// What it becomes, where the backup has one with the same id.
+    pub new: Option<Hash>,
 }
 
 /// Keeps the lists of buckets that the target loses; answers with how many lists there are.
@@ -49,11 +50,10 @@ pub(crate) async fn keep_lists(
         match &coming {
             Some((same, staged)) if *same == id => {
                 if staged.as_bytes() != bucket.as_bytes() {
-                    let changed = Change { old: hash(&bucket), new: hash(staged) };
-                    gone.push(Gone { id, changed: Some(changed) });
+                    gone.push(Gone { id, old: Some(hash(&bucket)), new: Some(hash(staged)) });
                 }
             }
-            _ => gone.push(Gone { id, changed: None }),
+            _ => gone.push(Gone { id, old: Some(hash(&bucket)), new: None }),
         }
         if gone.len() == BUCKETS_PER_LIST {
             context.put_detail(&list::buckets_name(epoch, number, lists), packed(&gone)).await?;
@@ -103,20 +103,19 @@ pub(crate) fn id_of(bucket: &RawDocument) -> Result<ObjectId> {
 }
 
 /// A hash of a bucket.
-pub(crate) fn hash(bucket: &RawDocument) -> [u8; HASH_BYTES] {
+pub(crate) fn hash(bucket: &RawDocument) -> Hash {
     let mut hash = [0; HASH_BYTES];
     hash.copy_from_slice(&Sha256::digest(bucket.as_bytes())[..HASH_BYTES]);
     hash
 }
 
-/// Per bucket 12 bytes of id, then 16 each of the old and the new hash: zeros where the backup has no such bucket.
+/// Per bucket 12 bytes of id, then 16 each of the old and the new hash: zeros where there is none.
 fn packed(gone: &[Gone]) -> Document {
-    let none = Change { old: [0; HASH_BYTES], new: [0; HASH_BYTES] };
     let bytes = gone
         .iter()
         .flat_map(|bucket| {
-            let change = bucket.changed.unwrap_or(none);
-            bucket.id.bytes().into_iter().chain(change.old).chain(change.new)
+            let (old, new) = (bucket.old.unwrap_or_default(), bucket.new.unwrap_or_default());
+            bucket.id.bytes().into_iter().chain(old).chain(new)
         })
         .collect();
     doc! { "buckets": Binary { subtype: BinarySubtype::Generic, bytes } }
@@ -130,9 +129,8 @@ pub(crate) fn unpacked(kept: &Document) -> Option<Vec<Gone>> {
     let gone = |bucket: &[u8; BYTES]| {
         let (id, hashes) = bucket.split_first_chunk::<12>()?;
         let (old, new) = hashes.split_first_chunk::<HASH_BYTES>()?;
-        let change = Change { old: *old, new: new.try_into().ok()? };
-        let changed = (change.old != [0; HASH_BYTES]).then_some(change);
-        Some(Gone { id: ObjectId::from_bytes(*id), changed })
+        let known = |hash: Hash| (hash != [0; HASH_BYTES]).then_some(hash);
+        Some(Gone { id: ObjectId::from_bytes(*id), old: known(*old), new: known(new.try_into().ok()?) })
     };
     if rest.is_empty() { buckets.iter().map(gone).collect() } else { None }
 }
@@ -144,16 +142,11 @@ mod tests {
     #[test]
     fn lists_of_buckets_read_back_whole() {
         let gone = [
-            Gone { id: ObjectId::from_bytes([1; 12]), changed: None },
-            Gone {
-                id: ObjectId::from_bytes([2; 12]),
-                changed: Some(Change { old: [3; HASH_BYTES], new: [4; HASH_BYTES] }),
-            },
+            Gone { id: ObjectId::from_bytes([1; 12]), old: None, new: None },
+            Gone { id: ObjectId::from_bytes([2; 12]), old: Some([3; HASH_BYTES]), new: Some([4; HASH_BYTES]) },
+            Gone { id: ObjectId::from_bytes([5; 12]), old: Some([6; HASH_BYTES]), new: None },
         ];
-        let read = unpacked(&packed(&gone)).expect("a list");
-        assert_eq!(read.len(), 2);
-        assert_eq!((read[0].id, read[0].changed), (gone[0].id, None));
-        assert_eq!((read[1].id, read[1].changed), (gone[1].id, gone[1].changed));
+        assert_eq!(unpacked(&packed(&gone)).expect("a list"), gone);
         assert!(
             unpacked(&doc! { "buckets": Binary { subtype: BinarySubtype::Generic, bytes: vec![0; 43] } }).is_none()
         );

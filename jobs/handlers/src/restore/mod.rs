@@ -236,6 +236,7 @@ fn result(spec: &RestoreSpec, list: &SwapList, swapped: &Swapped) -> Document {
         "raw_bytes": in_place().map(|entry| entry.raw_bytes).fold(0_i64, i64::saturating_add),
         "replaced": names(|entry| entry.target.is_some()),
         "trimmed": names(|entry| entry.left_out > 0),
+        "written_meanwhile": names_that_fit(swapped.written_meanwhile.iter().map(String::as_str)),
         "expiry_left_off": names_that_fit(swapped.expiry_left_off.iter().map(String::as_str)),
         "left_alone": names_that_fit(swapped.left_alone.iter().map(String::as_str)),
     }

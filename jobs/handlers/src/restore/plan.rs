@@ -151,6 +151,10 @@ fn notes(merged_time_series: bool) -> Vec<&'static str> {
     let mut notes = vec!["collections are swapped one by one: for a moment, readers see old ones beside new ones"];
     if merged_time_series {
         notes.push("time-series collections can't be swapped: their buckets are replaced in place, group by group");
+        notes.push(
+            "a bucket that is written to meanwhile stays as it is, with all that is in it, and the result says how many: stop the writers to \
+             get exactly what the backup has",
+        );
     }
     notes
 }

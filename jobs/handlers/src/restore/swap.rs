@@ -61,6 +61,8 @@ pub(crate) struct Swapped {
     pub left_alone: Vec<String>,
     /// What goes without its expiry, as the server refuses it there.
     pub expiry_left_off: Vec<String>,
+    /// Time-series collections of which buckets were written to meanwhile, so that they stay as they are.
+    pub written_meanwhile: Vec<String>,
 }
 
 impl Swap<'_> {
@@ -68,7 +70,10 @@ impl Swap<'_> {
     pub async fn run(&self) -> Result<Swapped> {
         let mut swapped = Swapped::default();
         let (mut done, mut blocked) = (Vec::new(), Vec::new());
-        for (entry, place) in self.put_all_in_place().await? {
+        for (entry, place, written) in self.put_all_in_place().await? {
+            if written > 0 {
+                swapped.written_meanwhile.push(format!("{} ({written} buckets)", entry.name));
+            }
             match place {
                 Place::Done(uuid) => done.push((entry, uuid)),
                 Place::Staged { .. } | Place::Blocked => blocked.push(entry.name.as_str()),
@@ -105,19 +110,20 @@ impl Swap<'_> {
 
     /// Several at once, as each rename waits for the disks of a majority: the shorter is the time in which readers see some
     /// collections of before and some of after. Then what can't be renamed.
-    async fn put_all_in_place(&self) -> Result<Vec<(&SwapEntry, Place)>> {
+    async fn put_all_in_place(&self) -> Result<Vec<(&SwapEntry, Place, i64)>> {
         let (series, plain): (Vec<_>, Vec<_>) =
             self.list.entries.iter().enumerate().partition(|(_, entry)| entry.kind == CollectionKind::TimeSeries);
         let renames = plain.into_iter().map(|(number, entry)| async move {
             let place = self.put_in_place(entry).await?;
-            Ok((number, entry, place))
+            Ok((number, entry, place, 0))
         });
         let mut places = several::all(RENAMED_AT_ONCE, renames, || {}).await?;
         for (number, entry) in series {
-            places.push((number, entry, timeseries::merge(self, number, entry).await?));
+            let timeseries::Merged { place, written } = timeseries::merge(self, number, entry).await?;
+            places.push((number, entry, place, written));
         }
         places.sort_by_key(|(number, ..)| *number);
-        Ok(places.into_iter().map(|(_, entry, place)| (entry, place)).collect())
+        Ok(places.into_iter().map(|(_, entry, place, written)| (entry, place, written)).collect())
     }
 
     /// How long the next command may take; an error once the lease is over.

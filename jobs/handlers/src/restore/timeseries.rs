@@ -3,7 +3,8 @@
 //! the staged ones come in, where they aren't there already.
 //!
 //! Invariant: nothing is removed but buckets that were there when the list was made, unchanged since; so neither a
-//! worker that comes late nor a step done twice can touch what was restored or written since.
+//! worker that comes late nor a step done twice can touch what was restored or written since. A bucket that somebody has
+//! written to since stays whole, is counted, and keeps nobody from the rest.
 
 use super::{
     buckets::{BATCH_BUCKETS, Gone, by_id, hash, id_of, unpacked},
@@ -16,23 +17,48 @@ use crate::{
     database::{
         catalog::storage_name,
         commands, definition,
-        queries::{Identified, ReadAt},
+        queries::{Identified, ReadAt, whole},
     },
-    error::Result,
+    error::{Error, Result},
     restore::stage::decoded,
 };
-use bson::{Bson, Document, Uuid, doc, oid::ObjectId};
+use bson::{Bson, Document, RawDocumentBuf, Uuid, doc, oid::ObjectId};
 use lucid_repository::CollectionKind;
 use std::collections::BTreeMap;
 
 const BUCKETS_PER_COMMAND: usize = 2_000;
+/// A command takes 16 MB, and a bucket some 125 KB.
+const COMMAND_BYTES: usize = 8 << 20;
+/// The first one removes, the second one finds nothing left; more where writers come between.
+const LOOKS: u32 = 20;
+/// How many buckets were written to, in the mark of what is done.
+const WRITTEN: &str = "written_meanwhile";
+
+/// What came of a time-series collection.
+pub(crate) struct Merged {
+    pub place: Place,
+    /// Buckets that were written to since they were listed, and stay as they are.
+    pub written: i64,
+}
 
 /// Makes the target hold what was staged.
-pub(crate) async fn merge(swap: &Swap<'_>, number: usize, entry: &SwapEntry) -> Result<Place> {
+pub(crate) async fn merge(swap: &Swap<'_>, number: usize, entry: &SwapEntry) -> Result<Merged> {
     let done = list::done_name(swap.list.epoch, number);
-    if let Some(uuid) = marked(swap, &done).await? {
-        return Ok(Place::Done(uuid));
+    if let Some(kept) = swap.context.detail(&done).await? {
+        let written = whole(kept.data.get(WRITTEN));
+        return Ok(Merged { place: Place::Done(identity(&kept.data)?), written });
     }
+    let mut written = 0;
+    let place = work_off(swap, number, entry, &mut written).await?;
+    if let Place::Done(uuid) = place {
+        let mut mark = mark(entry, uuid);
+        mark.insert(WRITTEN, written);
+        swap.context.put_detail(&done, mark).await?;
+    }
+    Ok(Merged { place, written })
+}
+
+async fn work_off(swap: &Swap<'_>, number: usize, entry: &SwapEntry, written: &mut i64) -> Result<Place> {
     let staging = entry.staging(&swap.job)?;
     let staged = swap.patiently(|| staging_uuid(swap.server, &swap.list.database, &staging)).await?;
     if staged != Some(entry.staged) {
@@ -41,13 +67,15 @@ pub(crate) async fn merge(swap: &Swap<'_>, number: usize, entry: &SwapEntry) -> 
     let Some((target, fresh)) = target(swap, number, entry).await? else {
         return Ok(Place::Blocked);
     };
-    if !(fresh || remove_listed(swap, number, entry, &target).await?) {
-        return Ok(Place::Blocked);
+    if !fresh {
+        match remove_listed(swap, number, entry, &target).await? {
+            Some(left) => *written = left,
+            None => return Ok(Place::Blocked),
+        }
     }
     if !fill(swap, entry, &target).await? || !index(swap, entry, &target).await? {
         return Ok(Place::Blocked);
     }
-    swap.context.put_detail(&done, mark(entry, target.uuid)).await?;
     Ok(Place::Done(target.uuid))
 }
 
@@ -105,13 +133,15 @@ fn mark(entry: &SwapEntry, uuid: Uuid) -> Document {
 
 /// The identity in a kept mark.
 async fn marked(swap: &Swap<'_>, name: &str) -> Result<Option<Uuid>> {
-    let Some(kept) = swap.context.detail(name).await? else {
-        return Ok(None);
+    let kept = swap.context.detail(name).await?;
+    kept.map(|kept| identity(&kept.data)).transpose()
+}
+
+fn identity(mark: &Document) -> Result<Uuid> {
+    let Some(Bson::Binary(binary)) = mark.get("uuid") else {
+        return Err(list::unreadable("a mark is no mark"));
     };
-    match kept.data.get("uuid") {
-        Some(Bson::Binary(binary)) => binary.to_uuid().map(Some).map_err(|_| list::unreadable("a mark is no mark")),
-        _ => Err(list::unreadable("a mark is no mark")),
-    }
+    binary.to_uuid().map_err(|_| list::unreadable("a mark is no mark"))
 }
 
 /// Whether a time-series collection that wasn't listed may be filled: it holds nothing, or nothing but staged buckets,
@@ -142,63 +172,82 @@ async fn is_empty_or_ours(swap: &Swap<'_>, entry: &SwapEntry, uuid: Uuid) -> Res
     }
 }
 
-/// Works off the lists of buckets that the target loses; false where one has changed since.
-async fn remove_listed(swap: &Swap<'_>, number: usize, entry: &SwapEntry, target: &Identified) -> Result<bool> {
+/// Works off the lists of buckets that the target loses; says how many were written to since, or `None` where the target is another one
+/// by now.
+async fn remove_listed(swap: &Swap<'_>, number: usize, entry: &SwapEntry, target: &Identified) -> Result<Option<i64>> {
+    let mut written = 0;
     for part in 0..entry.bucket_lists {
         let name = list::buckets_name(swap.list.epoch, number, part);
         let kept = swap.context.detail(&name).await?;
         let kept = kept.ok_or_else(|| list::unreadable("a list of buckets is gone"))?;
         let gone = unpacked(&kept.data).ok_or_else(|| list::unreadable("a list of buckets is no such list"))?;
-        if !remove(swap, target, gone).await? {
-            return Ok(false);
+        let (known, unknown): (Vec<_>, Vec<_>) = gone.into_iter().partition(|bucket| bucket.old.is_some());
+        for group in unknown.chunks(BUCKETS_PER_COMMAND) {
+            let ids = || group.iter().map(|bucket| Bson::ObjectId(bucket.id)).collect();
+            if !write(swap, target, |within| commands::remove_buckets(target, ids(), within)).await? {
+                return Ok(None);
+            }
+        }
+        for group in known.chunks(BATCH_BUCKETS as usize) {
+            match remove(swap, target, group).await? {
+                Some(left) => written += left,
+                None => return Ok(None),
+            }
         }
     }
-    Ok(true)
+    Ok(Some(written))
 }
 
-/// Removes listed buckets; false where one has changed since it was listed.
-async fn remove(swap: &Swap<'_>, target: &Identified, gone: Vec<Gone>) -> Result<bool> {
-    let (changed, removed): (Vec<_>, Vec<_>) = gone.into_iter().partition(|bucket| bucket.changed.is_some());
-    for group in removed.chunks(BUCKETS_PER_COMMAND) {
-        let ids = || group.iter().map(|bucket| Bson::ObjectId(bucket.id)).collect();
-        if !write(swap, target, |within| commands::remove_buckets(target, ids(), within)).await? {
-            return Ok(false);
-        }
-    }
-    let mut same = true;
-    for group in changed.chunks(BATCH_BUCKETS as usize) {
-        same &= remove_changed(swap, target, group).await?;
-    }
-    Ok(same)
-}
-
-/// Removes buckets of which the backup has another version, if they still are what was listed.
-async fn remove_changed(swap: &Swap<'_>, target: &Identified, group: &[Gone]) -> Result<bool> {
-    let listed: BTreeMap<ObjectId, _> = group.iter().map(|bucket| (bucket.id, bucket.changed)).collect();
+/// Removes listed buckets that still are what was listed; says how many are neither that nor what they are to become, or `None` where the
+/// target is another one by now.
+async fn remove(swap: &Swap<'_>, target: &Identified, group: &[Gone]) -> Result<Option<i64>> {
+    let listed: BTreeMap<ObjectId, &Gone> = group.iter().map(|bucket| (bucket.id, bucket)).collect();
     let ids: Vec<_> = group.iter().map(|bucket| Bson::ObjectId(bucket.id)).collect();
     let filter = || doc! { "filter": { "_id": { "$in": ids.clone() } } };
-    let found = swap.patiently(|| async {
-        let batches = swap.server.documents(target, ReadAt::Majority(None), filter(), BATCH_BUCKETS)?;
-        Ok(batches.all().await?.0)
-    });
-    let found = match found.await {
-        Err(error) if is_overtaken(&error) => return Ok(false),
-        outcome => outcome?,
-    };
-    for bucket in found {
-        let Some(Some(change)) = listed.get(&id_of(&bucket)?) else {
-            continue;
+    for _ in 0..LOOKS {
+        let found = swap.patiently(|| async {
+            let batches = swap.server.documents(target, ReadAt::Majority(None), filter(), BATCH_BUCKETS)?;
+            Ok(batches.all().await?.0)
+        });
+        let found = match found.await {
+            Err(error) if is_overtaken(&error) => return Ok(None),
+            outcome => outcome?,
         };
-        let now = hash(&bucket);
-        if now == change.new {
-            continue;
+        let (mut same, mut written) = (Vec::new(), 0);
+        for bucket in found {
+            let Some(listed) = listed.get(&id_of(&bucket)?) else { continue };
+            let now = Some(hash(&bucket));
+            if now == listed.old {
+                same.push(bucket);
+            } else if now != listed.new {
+                written += 1;
+            }
         }
-        let remove = |within| Ok(commands::remove_bucket_if_same(target, &bucket, within));
-        if now != change.old || !write(swap, target, remove).await? {
-            return Ok(false);
+        if same.is_empty() {
+            return Ok(Some(written));
+        }
+        for some in in_commands(&same) {
+            let remove = |within| Ok(commands::remove_buckets_if_same(target, some, within));
+            if !write(swap, target, remove).await? {
+                return Ok(None);
+            }
         }
     }
-    Ok(true)
+    Err(Error::again("swap_stuck", format!("buckets of '{}' can't be removed", target.storage)))
+}
+
+/// Buckets in groups that each fit a command.
+fn in_commands(buckets: &[RawDocumentBuf]) -> Vec<&[RawDocumentBuf]> {
+    let mut bytes = 0;
+    let same_command = |_: &RawDocumentBuf, next: &RawDocumentBuf| {
+        bytes += next.as_bytes().len();
+        let fits = bytes <= COMMAND_BYTES;
+        if !fits {
+            bytes = 0;
+        }
+        fits
+    };
+    buckets.chunk_by(same_command).collect()
 }
 
 /// Puts the staged buckets in, where they aren't there already; false where another bucket has the place of one.

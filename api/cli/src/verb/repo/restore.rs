@@ -190,6 +190,7 @@ fn as_text(args: &RepoRestoreArgs, result: &Document) -> String {
         ("replaced", if args.dry_run { "would be replaced" } else { "replaced" }),
         ("kept", "would stay as they are"),
         ("trimmed", "only the newest documents fit"),
+        ("written_meanwhile", "written to meanwhile, and left as they are"),
         ("expiry_left_off", "without expiry, which this server refuses there"),
         ("left_alone", "left alone, as somebody else changed them meanwhile"),
         ("notes", "note"),
