@@ -65,15 +65,14 @@ impl PruneHandler {
             tracing::info!(job = %job.id(), repository = name, backups = %clusters, "this cluster prunes it from now on");
         }
         let scope = clusters.scope(&repository, spec).await?;
-        let verdicts = judge(&policy(spec.keep), &scope, &candidates);
+        let mut verdicts = judge(&policy(spec.keep), &scope, &candidates);
         context.put_detail("verdicts", told(&verdicts, VERDICTS_KEPT_MAX)).await?;
-        let removed: Vec<&Verdict> = verdicts.iter().filter(|verdict| !verdict.keep).collect();
         if !spec.dry_run {
             // Judging takes its time: another cluster may have taken over meanwhile.
             repository.claim(&cluster, false).await?;
-            forget(context, &repository, &removed).await?;
+            self.forget(context, &repository, &mut verdicts).await?;
         }
-        let options = options(&job, spec, &removed);
+        let options = options(&job, spec, &verdicts);
         let report = free(context, &meter, &repository, &options).await?;
         let mut result = result(name, spec, &verdicts, &report);
         result.extend(clusters.told(spec.take_ownership));
@@ -110,6 +109,31 @@ impl PruneHandler {
                 | State::Committing
                 | State::Blocked => candidate.held = Some("its job isn't finished".into()),
             }
+        }
+        Ok(())
+    }
+
+    /// Forgets what no rule keeps. What somebody has pinned since it was judged, or a job is about by now, stays after all.
+    async fn forget(&self, context: &dyn JobContext, repository: &Repository, verdicts: &mut [Verdict]) -> Result<()> {
+        let (job, mut changed) = (context.job(), false);
+        for verdict in verdicts.iter_mut().filter(|verdict| !verdict.keep) {
+            if context.stop().is_cancelled() || context.lease_left().is_zero() {
+                return Err(Error::Stopped);
+            }
+            let held = if let Some(needs) = self.needed().await?.get(&verdict.job) {
+                Some(format!("{needs} is about it"))
+            } else {
+                tracing::info!(job = %job.id(), manifest = verdict.key, "forgetting a backup that no rule keeps");
+                let why = verdict.reasons.join("; ");
+                let is_gone = repository.forget(&verdict.key, job.id().as_str(), &why).await?;
+                (!is_gone).then(|| "it was pinned meanwhile".to_owned())
+            };
+            if let Some(reason) = held {
+                (verdict.keep, verdict.reasons, changed) = (true, vec![reason], true);
+            }
+        }
+        if changed {
+            context.put_detail("verdicts", told(verdicts, VERDICTS_KEPT_MAX)).await?;
         }
         Ok(())
     }
@@ -152,18 +176,6 @@ impl Handler for PruneHandler {
     }
 }
 
-async fn forget(context: &dyn JobContext, repository: &Repository, removed: &[&Verdict]) -> Result<()> {
-    let job = context.job();
-    for Verdict { key, reasons, .. } in removed {
-        if context.stop().is_cancelled() || context.lease_left().is_zero() {
-            return Err(Error::Stopped);
-        }
-        tracing::info!(job = %job.id(), manifest = key, "forgetting a backup that no rule keeps");
-        repository.forget(key, job.id().as_str(), &reasons.join("; ")).await?;
-    }
-    Ok(())
-}
-
 async fn free(
     context: &dyn JobContext,
     meter: &Meter<'_>,
@@ -180,14 +192,15 @@ async fn free(
     Ok(repository.prune(options, &progress, &move || stop.is_cancelled()).await?)
 }
 
-fn options(job: &Job, spec: &PruneSpec, removed: &[&Verdict]) -> PruneOptions {
+fn options(job: &Job, spec: &PruneSpec, verdicts: &[Verdict]) -> PruneOptions {
+    let removed = verdicts.iter().filter(|verdict| !verdict.keep).map(|verdict| verdict.key.clone());
     PruneOptions {
         job: job.id().as_str().to_owned(),
         epoch: job.head.epoch,
         grace_ms: i64::from(spec.grace_hours) * HOUR_MS,
         repack: spec.repack,
         at_once: spec.at_once,
-        dry_run: spec.dry_run.then(|| removed.iter().map(|verdict| verdict.key.clone()).collect()),
+        dry_run: spec.dry_run.then(|| removed.collect()),
     }
 }
 

@@ -209,6 +209,14 @@ pub enum RepositoryError {
         /// The keys of their manifests.
         manifests: Vec<String>,
     },
+    /// A backup goes, or went, while it was being pinned.
+    #[error(
+        "{manifest} isn't pinned: somebody was forgetting that backup at the same moment; if it is still there in an hour, pin it again"
+    )]
+    BeingForgotten {
+        /// The key of its manifest.
+        manifest: String,
+    },
     /// Another cluster prunes this repository.
     #[error(
         "the repository is pruned by another cluster ({owner}, since {since}), not by this one ({cluster}): prune it there, \
@@ -314,6 +322,7 @@ impl RepositoryError {
             Self::WriterFailed { retryable, .. } => *retryable,
             Self::Internal { .. }
             | Self::Pruned { .. }
+            | Self::BeingForgotten { .. }
             | Self::KeyRotated { .. }
             | Self::Away { .. }
             | Self::Exchanged { .. } => true,

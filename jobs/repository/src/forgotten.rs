@@ -24,6 +24,9 @@ const FORMAT: i32 = 1;
 /// So many records of a domain stay for people although nothing depends on them any more: the newest by the names of their jobs.
 pub(crate) const KEPT: usize = 1_000;
 
+/// Nobody takes as long from the record to the removal.
+const GOING_MS: i64 = 3_600_000;
+
 /// Names of records by the keys of their manifests.
 type Objects = BTreeMap<String, Vec<String>>;
 
@@ -82,9 +85,9 @@ impl Forgotten {
 }
 
 impl Repository {
-    /// Forgets a backup: notes that its manifest goes, by which job and why, and removes it; its chunks stay until a prune. Succeeds if it
-    /// is already gone.
-    pub async fn forget(&self, key: &str, by: &str, reason: &str) -> Result<(), RepositoryError> {
+    /// Forgets a backup: notes that its manifest goes, by which job and why, and removes it; its chunks stay until a prune. Says whether it
+    /// is gone, perhaps since before: not where it is pinned.
+    pub async fn forget(&self, key: &str, by: &str, reason: &str) -> Result<bool, RepositoryError> {
         let name = ManifestName::parse(key)?;
         let vault = self.vault(name.domain)?;
         self.ensure_here().await?;
@@ -95,7 +98,7 @@ impl Repository {
             }
         }
         if there.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let said = Forgotten::new(&name, by, reason);
         let said = match self.read_manifest(key).await {
@@ -103,13 +106,18 @@ impl Repository {
             Err(error) if error.damage().is_some() => said,
             Err(error) => return Err(error),
         };
-        write(&vault, &said).await?;
+        let noted = write(&vault, &said).await?;
         // Where the key was rotated meanwhile, what was just written may not count, nor may what goes be removed by it.
         masters::check_current(&vault).await?;
+        // Whoever pins it looks for the record after that: of the two, at least one sees the other.
+        if self.is_pinned(&vault, &name.key).await? {
+            vault.store.delete(&noted).await?;
+            return Ok(false);
+        }
         for object in there {
             vault.store.delete(&object).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// What is noted of a backup that was forgotten, by the key of its manifest; none where nothing is, or it can't be read.
@@ -177,6 +185,19 @@ impl Repository {
     }
 }
 
+/// Whether somebody forgets a backup that is there, or was about to when he died: within an hour of his record, by the storage's clock.
+pub(crate) async fn is_going(vault: &Vault, key: &str) -> Result<bool, RepositoryError> {
+    let Some(noted) = objects(vault).await?.remove(key) else { return Ok(false) };
+    let now_ms = vault.store.now_ms().await?;
+    for object in noted {
+        let written_ms = vault.store.modified_ms(&object).await?;
+        if written_ms.is_some_and(|written_ms| now_ms.saturating_sub(written_ms) < GOING_MS) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Removes the records that nothing depends on any more: neither the newest doom nor the newest close counts their manifests. So many
 /// stay for people, if the newest master has sealed them.
 pub(crate) async fn tidy(vault: &Vault, generations: &Generations, kept: usize) -> Result<(), RepositoryError> {
@@ -234,7 +255,8 @@ pub(crate) fn decode(object: &str, body: &[u8]) -> Result<Forgotten, RepositoryE
     limits::decode(object, body, ("record of what was forgotten", FORMAT..=FORMAT))
 }
 
-async fn write(vault: &Vault, said: &Forgotten) -> Result<(), RepositoryError> {
+/// Comes back with the name of the record.
+async fn write(vault: &Vault, said: &Forgotten) -> Result<String, RepositoryError> {
     let body = serialize_to_vec(said);
     let body = body.map_err(|error| RepositoryError::Internal { what: "forgetting", reason: error.to_string() })?;
     let sealer = Arc::new(Sealer::new(vault.keys.clone(), vault.domain)?);
@@ -242,5 +264,6 @@ async fn write(vault: &Vault, said: &Forgotten) -> Result<(), RepositoryError> {
     let object = name.object(vault.domain, &hex(&sealer.writer()[..16]));
     let sealed = vault.seal_record(&sealer, RecordType::Forgotten, vault.name_id(&object), body).await?;
     vault.store.ensure_here().await?;
-    vault.store.create_own(&object, &[sealed]).await
+    vault.store.create_own(&object, &[sealed]).await?;
+    Ok(object)
 }

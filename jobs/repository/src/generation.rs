@@ -20,6 +20,9 @@ use crate::{Damage, ManifestEntry, RepositoryError, masters};
 
 const FORMAT: i32 = 1;
 
+/// What can't be read, and has a number so much above those that can, is nobody's: no prune ever gets as far.
+const REACH: i64 = 1_000_000_000;
+
 /// What is to go. From its creation on nothing is built on it any more.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Doom {
@@ -57,7 +60,7 @@ pub(crate) struct Generations {
     pub(crate) damage: Vec<Damage>,
     /// Whether one that is in force is sealed with an older master key: the next prune replaces it.
     pub(crate) is_behind: bool,
-    /// Objects that only look like newer ones: an older master key has sealed them, and they don't count.
+    /// Objects that only look like newer ones, and don't count: an older master key has sealed them, or nobody can have got so far.
     outdated: Vec<(Stage, i64, String)>,
 }
 
@@ -74,27 +77,46 @@ impl Generations {
     }
 
     async fn newest_of<T: Numbered>(&mut self, vault: &Vault, stage: Stage) -> Result<Option<T>, RepositoryError> {
-        loop {
-            let of_stage = self.objects.iter().enumerate().filter(|(_, (of, ..))| *of == stage);
-            let Some((place, (_, number, object))) = of_stage.max_by_key(|(_, (_, number, _))| *number) else {
-                return Ok(None);
-            };
-            match read(vault, object, *number).await {
+        let mut found = None;
+        // Far above any number that there was so far, and not to be read.
+        let mut far: Vec<(i64, Damage)> = Vec::new();
+        let mut of_stage: Vec<_> = self.objects.iter().filter(|(of, ..)| *of == stage).cloned().collect();
+        of_stage.sort_by_key(|(_, number, _)| *number);
+        let mut reached = 0;
+        while let Some((_, number, object)) = of_stage.pop() {
+            match read(vault, &object, number).await {
                 Ok((read, key_id)) => {
                     self.is_behind |= key_id < vault.keys.newest_key_id();
-                    return Ok(Some(read));
+                    (found, reached) = (Some(read), number);
+                    break;
                 }
                 Err(error) if error.is_outdated() => {
                     tracing::warn!(%error, "going on as if it weren't there");
-                    self.outdated.push(self.objects.swap_remove(place));
+                    self.set_aside(&object);
                 }
-                Err(error) => {
-                    let damage = error.damage().ok_or(error)?;
-                    tracing::warn!(%damage, "going on without it");
-                    self.damage.push(damage);
-                    return Ok(None);
-                }
+                Err(error) => far.push((number, error.damage().ok_or(error)?)),
             }
+            if far.last().is_some_and(|(number, _)| *number <= REACH) {
+                break;
+            }
+        }
+        for (number, damage) in far {
+            if number > reached.saturating_add(REACH) {
+                tracing::warn!(%damage, "no prune gets so far: going on as if it weren't there");
+                self.set_aside(&damage.object);
+            } else {
+                tracing::warn!(%damage, "going on without it");
+                self.damage.push(damage);
+                found = None;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes out what doesn't count.
+    fn set_aside(&mut self, object: &str) {
+        if let Some(place) = self.objects.iter().position(|(.., name)| name == object) {
+            self.outdated.push(self.objects.swap_remove(place));
         }
     }
 

@@ -67,9 +67,9 @@ impl KeyRing {
         Self { root: self.root.clone(), masters: self.masters.clone(), inventory: self.inventory }
     }
 
-    /// The same ring with a new master, which is the newest.
-    pub(crate) fn rotated(&self) -> Result<Self, RepositoryError> {
-        let id = self.newest().checked_add(1).ok_or_else(|| RepositoryError::Internal {
+    /// The same ring with a new master, which is the newest; its id is above this one, too.
+    pub(crate) fn rotated(&self, above: u32) -> Result<Self, RepositoryError> {
+        let id = self.newest().max(above).checked_add(1).ok_or_else(|| RepositoryError::Internal {
             what: "rotation",
             reason: "the highest key id there is was used: this program didn't do that".into(),
         })?;

@@ -142,7 +142,11 @@ mod interruption_tests;
 #[cfg(test)]
 mod matrix_tests;
 #[cfg(test)]
+mod pin_tests;
+#[cfg(test)]
 mod place_tests;
+#[cfg(test)]
+mod planted_tests;
 #[cfg(test)]
 mod rotation_tests;
 #[cfg(test)]

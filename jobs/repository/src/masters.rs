@@ -17,7 +17,7 @@ use crate::record::RecordType;
 use crate::seal::Sealer;
 use crate::store::{Created, Store};
 use crate::vault::Vault;
-use crate::{Domain, RepositoryError, RepositoryId};
+use crate::{Domain, RepositoryError, RepositoryId, init};
 
 /// Folder of the marks.
 pub(crate) const MASTERS: &str = "masters";
@@ -44,10 +44,61 @@ pub(crate) enum Standing {
     Unmarked,
 }
 
-/// The id of the newest master that is marked.
-pub(crate) async fn newest(store: &Store) -> Result<u32, RepositoryError> {
+/// The highest id that a mark's name says, whatever is in it: the next master gets a higher one.
+pub(crate) async fn highest_name(store: &Store) -> Result<u32, RepositoryError> {
     let marks = store.list(MASTERS).await?;
     Ok(marks.iter().filter_map(|(object, _)| parse_mark(object)).max().unwrap_or(FIRST_KEY_ID))
+}
+
+/// The id of the newest master that is marked, as who knows this one sees it.
+async fn newest(store: &Store, repository: &RepositoryId, known: u32) -> Result<u32, RepositoryError> {
+    Ok(sift(store, repository, known).await?.0)
+}
+
+/// The id of the newest master that is marked, and the marks above it that say nothing: such a one counts only if its checksum holds, or
+/// if a key slot claims at least its id. Slots are written before the mark, so a real one that is damaged isn't overlooked.
+async fn sift(store: &Store, repository: &RepositoryId, known: u32) -> Result<(u32, Vec<String>), RepositoryError> {
+    let marks = store.list(MASTERS).await?;
+    let mut ids: Vec<u32> = marks.iter().filter_map(|(object, _)| parse_mark(object)).collect();
+    ids.sort_unstable();
+    let mut void = Vec::new();
+    while let Some(key_id) = ids.pop() {
+        let object = mark_name(key_id);
+        if key_id <= known || is_sound(store, &object).await? || is_claimed(store, repository, key_id).await? {
+            return Ok((key_id, void));
+        }
+        tracing::warn!(
+            object,
+            "it can't be read, and no key slot knows of such a master: going on as if it weren't there"
+        );
+        void.push(object);
+    }
+    Ok((FIRST_KEY_ID, void))
+}
+
+async fn is_sound(store: &Store, object: &str) -> Result<bool, RepositoryError> {
+    match store.read(object, UNSEALED_BYTES).await {
+        Ok(stored) => Ok(envelope::unwrap(object, EnvelopeType::Mark, &stored).is_ok()),
+        Err(error) if error.damage().is_some() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+async fn is_claimed(store: &Store, repository: &RepositoryId, key_id: u32) -> Result<bool, RepositoryError> {
+    let (slots, _) = init::read_slots(store, repository).await?;
+    Ok(slots.iter().any(|slot| slot.slot().key_id() >= key_id))
+}
+
+/// Removes marks that say nothing.
+pub(crate) async fn tidy(vault: &Vault) -> Result<(), RepositoryError> {
+    if vault.keys.ring().is_none() {
+        return Ok(());
+    }
+    let (_, void) = sift(&vault.store, &vault.keys.repository, vault.keys.newest_key_id()).await?;
+    for object in void {
+        vault.store.delete(&object).await?;
+    }
+    Ok(())
 }
 
 /// How a ring stands. `lowest` is the lowest key id that any slot claims: slots from before a rotation go only once it is marked, so
@@ -58,7 +109,7 @@ pub(crate) async fn standing(
     ring: &KeyRing,
     lowest: u32,
 ) -> Result<Standing, RepositoryError> {
-    let marked = newest(store).await?;
+    let marked = newest(store, repository, ring.newest()).await?;
     if ring.newest() < marked {
         return Ok(Standing::Behind);
     }
@@ -96,7 +147,8 @@ pub(crate) async fn inventory(
 /// the newest at hand: nothing may be begun, or committed, any more.
 pub(crate) async fn check_current(vault: &Vault) -> Result<(), RepositoryError> {
     vault.store.ensure_here().await?;
-    if vault.keys.ring().is_some() && newest(&vault.store).await? > vault.keys.newest_key_id() {
+    let known = vault.keys.newest_key_id();
+    if vault.keys.ring().is_some() && newest(&vault.store, &vault.keys.repository, known).await? > known {
         return Err(RepositoryError::KeyRotated { location: format!("repository {}", vault.keys.repository) });
     }
     Ok(())

@@ -102,7 +102,7 @@ impl Repository {
     }
 }
 
-/// The newest owner, if there is one. Fails with `KeyRotated` where the keys at hand are behind: what newer ones have sealed would look
+/// The newest owner that can be read, or the newest, if there is one. Fails with `KeyRotated` where the keys at hand are behind: what newer ones have sealed would look
 /// like damage.
 async fn newest(vault: &Vault) -> Result<(Option<Newest>, Taken), RepositoryError> {
     masters::check_current(vault).await?;
@@ -111,8 +111,9 @@ async fn newest(vault: &Vault) -> Result<(Option<Newest>, Taken), RepositoryErro
         let objects = vault.store.list(OWNERS).await?;
         let mut numbers: Vec<u32> = objects.iter().filter_map(|(object, _)| parse_owner(object)).collect();
         numbers.sort_unstable();
+        let mut unread = None;
         loop {
-            let Some(newest) = numbers.pop() else { return Ok((None, taken)) };
+            let Some(newest) = numbers.pop() else { return Ok((unread, taken)) };
             number = newest;
             match read(vault, number).await {
                 // Another one has replaced it since it was listed.
@@ -120,6 +121,12 @@ async fn newest(vault: &Vault) -> Result<(Option<Newest>, Taken), RepositoryErro
                 Err(error) if error.is_outdated() => {
                     tracing::warn!(%error, "going on as if it weren't there");
                     taken.insert(number);
+                }
+                // It may be anybody's, unless there is one that can be read.
+                Err(error) if error.damage().is_some() => {
+                    tracing::warn!(%error, "looking for an owner that can be read");
+                    taken.insert(number);
+                    unread.get_or_insert((number, Err(error)));
                 }
                 read => return Ok((Some((number, read)), taken)),
             }

@@ -19,7 +19,7 @@ use crate::keys::random;
 use crate::object_name::{Folder, WriterNames};
 use crate::seal::Sealer;
 use crate::vault::Vault;
-use crate::{Manifest, ManifestEntry, Repository, RepositoryError, forgotten};
+use crate::{Manifest, ManifestEntry, Repository, RepositoryError, forgotten, masters};
 use live::Live;
 
 /// No write takes as long, whatever grace period somebody gives.
@@ -142,6 +142,7 @@ impl Run<'_> {
         for (place, vault) in self.repository.vaults().enumerate() {
             if place == 0 {
                 generations.tidy(vault).await?;
+                masters::tidy(vault).await?;
             }
             forgotten::tidy(vault, generations, forgotten::KEPT).await?;
         }

@@ -41,7 +41,8 @@ impl Repository {
     /// `Slot` where there are slots that none of these keys opens, where one of them opens none, or no key is given; `KeyRotated` where
     /// another rotation was first. Nothing has changed then.
     pub async fn rotate_key(&self, kept: &[Unlock], drop_others: bool) -> Result<Rekeyed, RepositoryError> {
-        self.rekey(kept, drop_others, self.ring()?.rotated()?).await
+        let ring = self.ring()?.rotated(masters::highest_name(self.store()).await?)?;
+        self.rekey(kept, drop_others, ring).await
     }
 
     /// Gives up all masters but the newest, once nothing that counts needs them: see [`Self::reencrypt`]. From then on what somebody

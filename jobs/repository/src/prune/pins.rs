@@ -11,7 +11,8 @@ use bson::{DateTime, RawDocument, doc};
 use crate::object_name::{Folder, ManifestName};
 use crate::record::{RecordType, key_id_of};
 use crate::seal::Sealer;
-use crate::{Candidate, Manifest, Repository, RepositoryError, masters};
+use crate::vault::Vault;
+use crate::{Candidate, Manifest, Repository, RepositoryError, forgotten, masters};
 
 /// A pin.
 struct Pin {
@@ -32,11 +33,12 @@ impl Repository {
         Ok(sound.map(|(key, manifest)| candidate(held(&key), key, manifest)).collect())
     }
 
-    /// Pins a backup by the key of its manifest, or changes why it is pinned.
+    /// Pins a backup by the key of its manifest, or changes why it is pinned. Fails with `BeingForgotten`, and pins nothing, where somebody
+    /// forgets it at the same moment.
     pub async fn pin(&self, key: &str, reason: &str) -> Result<(), RepositoryError> {
         let (manifest, _) = self.read_manifest(key).await?;
         let vault = self.vault(manifest.domain)?;
-        let object = pin_of(key)?;
+        let (object, was_pinned) = (pin_of(key)?, self.is_pinned(&vault, key).await?);
         let body = bson::serialize_to_vec(&doc! { "reason": reason, "pinned_at": DateTime::now() });
         let body = body.map_err(|error| RepositoryError::Internal { what: "pinning", reason: error.to_string() })?;
         let sealer = Arc::new(Sealer::new(vault.keys.clone(), vault.domain)?);
@@ -44,7 +46,27 @@ impl Repository {
         vault.store.ensure_here().await?;
         vault.store.replace(&object, &[sealed]).await?;
         // A rotation that came between knows nothing of it, and it would pin nothing.
-        masters::check_current(&vault).await
+        masters::check_current(&vault).await?;
+        if !was_pinned && self.is_going(&vault, key).await? {
+            vault.store.delete(&object).await?;
+            return Err(RepositoryError::BeingForgotten { manifest: key.into() });
+        }
+        Ok(())
+    }
+
+    /// Whether a backup is gone, or somebody is about to remove it who may not have seen a pin that has just been written.
+    async fn is_going(&self, vault: &Vault, key: &str) -> Result<bool, RepositoryError> {
+        match self.read_manifest(key).await {
+            Ok(_) => forgotten::is_going(vault, key).await,
+            Err(error) if error.damage().is_some() => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a backup is pinned. Without a look at any other pin where it isn't.
+    pub(crate) async fn is_pinned(&self, vault: &Vault, key: &str) -> Result<bool, RepositoryError> {
+        let is_there = vault.store.size(&pin_of(key)?).await?.is_some();
+        Ok(is_there && self.pins().await?.contains_key(key))
     }
 
     /// Seals the pin of a backup with the newest master key, if it is pinned. A pin that can't be read holds nevertheless.

@@ -138,7 +138,7 @@ impl World {
             Deed::CopyFrom => {
                 repository.copy_backup(manifest, other, Compression::default(), &|_, _| (), &never).await.map(drop)
             }
-            Deed::Forget => repository.forget(&reference.key, "prune_0", "the test").await,
+            Deed::Forget => repository.forget(&reference.key, "prune_0", "the test").await.map(drop),
             Deed::Pin => repository.pin(&reference.key, "why").await,
             Deed::Unpin => repository.unpin(&reference.key).await,
             Deed::Reencrypt => repository.reencrypt(&|_, _, _, _| (), &never).await.map(drop),

@@ -85,15 +85,17 @@ async fn a_damaged_owner_is_told_and_can_be_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_highest_number_there_is_isnt_passed() {
+async fn what_cannot_be_read_above_the_owner_says_nothing() {
     // On a folder: the server that stands for buckets doesn't list at once what others put there.
-    let scratch = Scratch::new().await;
-    let repository = &scratch.repository;
-    assert!(repository.claim("first-1", false).await.expect("nobody has it"));
-    let planted = "owners/4294967294";
-    std::fs::write(scratch.path().join(planted), b"planted").expect("written");
-    let refused = repository.claim("first-1", true).await.expect_err("there is no next one").to_string();
-    assert!(refused.contains(planted) && refused.contains("remove it"), "{refused}");
-    std::fs::remove_file(scratch.path().join(planted)).expect("removed");
-    assert_eq!(owner(repository).await.as_deref(), Some("first-1"), "nothing was lost by it");
+    for planted in ["owners/4294967294", "owners/0000000002"] {
+        let scratch = Scratch::new().await;
+        let repository = &scratch.repository;
+        assert!(repository.claim("first-1", false).await.expect("nobody has it"));
+        std::fs::write(scratch.path().join(planted), b"").expect("written");
+        assert_eq!(owner(repository).await.as_deref(), Some("first-1"), "{planted}");
+        assert!(!repository.claim("first-1", false).await.expect("its own"), "{planted}");
+        refused_for(repository.claim("second-2", false).await, "first-1");
+        assert!(repository.claim("second-2", true).await.expect("taken over"), "{planted}");
+        assert_eq!(owner(repository).await.as_deref(), Some("second-2"), "{planted}");
+    }
 }
