@@ -28,7 +28,7 @@ pub const MIGRATIONS: &str = "migrations";
 
 /// Number of these definitions (validators, indexes, the view): it rises with every change of them, so that an older
 /// program leaves alone what a later one has made.
-pub const DEFINITIONS: i32 = 1;
+pub const DEFINITIONS: i32 = 2;
 
 /// An index as `createIndexes` takes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,6 +119,10 @@ fn ops_schema() -> Document {
             "rank_at": { "bsonType": "date", "description": "run_at, earlier by ten minutes for each step of priority" },
             "keys": { "bsonType": "array", "minItems": 1, "description": "what it needs to itself or shares" },
             "after": { "bsonType": "object", "required": ["job", "state"], "description": "what must have ended first" },
+            "needs": {
+                "bsonType": "array", "minItems": 1, "items": { "bsonType": "string" },
+                "description": "backups, by their jobs, that stay until this one has ended",
+            },
             "holds": { "bsonType": "array", "minItems": 1, "description": "slots of concurrency keys" },
             "lease": { "bsonType": "object", "required": ["worker", "token", "expires_at"] },
             "events": {
@@ -146,6 +150,10 @@ pub const CLAIMED_BY_LEASE_END: &str = "claimed_by_lease_end";
 pub const UNIQUE_KEY: &str = "unique_key";
 /// Index of occupied slots.
 pub const HOLDS: &str = "holds";
+/// Index of the backups that open jobs need: the prune's query.
+pub const NEEDED: &str = "needed";
+/// Index of lists of a kind.
+pub const NEWEST_OF_KIND: &str = "newest_of_kind";
 /// Index of what ended, by state: "what failed today".
 pub const ENDED: &str = "ended_newest";
 
@@ -180,9 +188,10 @@ pub fn indexes() -> Vec<IndexDefinition> {
         ),
         unique(UNIQUE_KEY, doc! { "unique_key": 1 }, doc! { "open": true, "unique_key": exists() }),
         unique(HOLDS, doc! { "holds": 1 }, doc! { "holds": exists() }),
+        some(NEEDED, doc! { "needs": 1 }, doc! { "open": true, "needs": exists() }),
         // Lists, newest first.
         all("newest", doc! { "created_at": -1, "_id": -1 }),
-        all("newest_of_kind", doc! { "kind": 1, "created_at": -1, "_id": -1 }),
+        all(NEWEST_OF_KIND, doc! { "kind": 1, "created_at": -1, "_id": -1 }),
         some(ENDED, doc! { "state": 1, "finished_at": -1 }, doc! { "finished_at": exists() }),
         // "What ran on node X", for Compass.
         some("claimed_by", doc! { "worker": 1, "started_at": -1 }, doc! { "worker": exists() }),

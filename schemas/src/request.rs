@@ -64,6 +64,18 @@ pub struct Request {
     pub retry_of: Option<JobId>,
 }
 
+/// The field of a stored job that names the backups that it needs.
+pub const NEEDS: &str = "needs";
+
+/// The backups that a stored job needs, whatever kind and shape it is of. Of one from before [`NEEDS`] the spec tells.
+pub fn needs(document: &Document) -> Vec<String> {
+    if let Ok(needs) = document.get_array(NEEDS) {
+        return needs.iter().filter_map(|backup| backup.as_str().map(str::to_owned)).collect();
+    }
+    let spec = document.get_document("spec").ok();
+    spec.and_then(|spec| spec.get_str("backup").ok()).map(str::to_owned).into_iter().collect()
+}
+
 /// How many attempts may fail where nobody says how many.
 pub const DEFAULT_ATTEMPTS: i32 = 5;
 
@@ -156,6 +168,19 @@ impl Request {
         }
         if let Some(job) = &self.retry_of {
             document.insert("retry_of", job.as_str());
+        }
+        Ok(document)
+    }
+
+    /// The same with what follows from the spec, but is to be read by programs that don't know its kind: `needs`, the backups, by their
+    /// jobs, that must stay until this one has ended. Only stores write it, once; it is no part of the hash.
+    ///
+    /// # Errors
+    /// Where a value has no BSON form.
+    pub fn to_stored(&self) -> Result<Document, bson::error::Error> {
+        let mut document = self.to_document()?;
+        if let Some(backup) = self.spec.backup() {
+            document.insert(NEEDS, vec![backup.as_str()]);
         }
         Ok(document)
     }

@@ -111,7 +111,7 @@ fn times(first: &Event) -> Vec<&'static str> {
 /// A job's document with milliseconds from now in the place of times, and its first event.
 fn seed(enqueue: &Enqueue) -> Result<(Document, Event), StoreError> {
     let first = first_event(enqueue)?;
-    let mut seed = enqueue.request.to_document().map_err(|error| unstorable(&error))?;
+    let mut seed = enqueue.request.to_stored().map_err(|error| unstorable(&error))?;
     for (name, value) in birth(&first).fields() {
         match value {
             FieldValue::Literal(value) => drop(seed.insert(name, value)),

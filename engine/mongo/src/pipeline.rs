@@ -65,7 +65,7 @@ pub fn enqueue_statement(enqueue: &Enqueue) -> Result<Document, StoreError> {
     let first = first_event(enqueue)?;
     let mut volatile = head_expressions(&birth(&first));
     volatile.insert("events", event_expressions(std::slice::from_ref(&first))?);
-    let asked = request.to_document().map_err(|error| unstorable(&error))?;
+    let asked = request.to_stored().map_err(|error| unstorable(&error))?;
     let born = doc! { "$mergeObjects": [literal(asked), volatile] };
     let only_if_absent = doc! { "$cond": [{ "$eq": [{ "$type": "$events" }, "missing"] }, born, "$$ROOT"] };
     Ok(doc! {

@@ -7,11 +7,11 @@ use lucid_ports::{JobFilter, Reach};
 use lucid_schemas::{
     JOB_SCHEMA, Job, JobId, Kind, State,
     collections::{
-        CLAIMED_BY_LEASE_END, ENDED, HOLDS, OPS, QUEUED_BY_RANK, QUEUED_BY_TIME, UNDER_WAY, UNIQUE_KEY, WAITING_FOR,
-        WAITING_SINCE,
+        CLAIMED_BY_LEASE_END, ENDED, HOLDS, NEEDED, NEWEST_OF_KIND, OPS, QUEUED_BY_RANK, QUEUED_BY_TIME, UNDER_WAY,
+        UNIQUE_KEY, WAITING_FOR, WAITING_SINCE,
     },
     job::{AGING_MS, PRIORITY_LOWEST},
-    request::DEFAULT_ATTEMPTS,
+    request::{DEFAULT_ATTEMPTS, NEEDS},
 };
 
 /// How much later than it is due the rank of a job of the lowest priority is.
@@ -129,6 +129,20 @@ pub fn waiting(on: Option<&JobId>) -> Search {
         None => WAITING_SINCE,
     };
     Search { filter, sort: doc! { "created_at": 1 }, index }
+}
+
+/// Open jobs that need backups, of whatever kind and shape.
+pub fn needed() -> Search {
+    let filter = doc! { "open": true, NEEDS: { "$exists": true } };
+    Search { filter, sort: doc! {}, index: NEEDED }
+}
+
+/// The same that programs stored which didn't say so yet; what later ones store does.
+pub fn needed_of_before() -> Search {
+    let filter = doc! {
+        "kind": { "$in": known_kinds() }, "open": true, NEEDS: { "$exists": false }, "spec.backup": { "$exists": true },
+    };
+    Search { filter, sort: doc! {}, index: NEWEST_OF_KIND }
 }
 
 /// Jobs that ended for so long that they may go; the oldest first.
@@ -287,6 +301,8 @@ pub fn explainable_queries(reach: &Reach) -> Vec<(&'static str, Document, &'stat
         ("occupied", occupied()),
         ("waiting", waiting(None)),
         ("dependents", waiting(Some(&id))),
+        ("needed", needed()),
+        ("needed, of before", needed_of_before()),
         ("forgettable", forgettable(Kind::Verify, State::Succeeded, 1)),
         ("lost", lost(reach)),
         ("expired", expired()),

@@ -17,7 +17,11 @@ use lucid_core::{Transition, slots::Occupied};
 use lucid_ports::{
     BoundKey, Detail, Enqueue, JobFilter, ListPage, Outcome, Pause, Reach, Renewal, Store, StoreError, WorkerCard,
 };
-use lucid_schemas::{Job, JobId, Kind, Progress, RepositoryName, State, collections::OPS};
+use lucid_schemas::{
+    Job, JobId, Kind, Progress, RepositoryName, State,
+    collections::OPS,
+    request::{NEEDS, needs},
+};
 use mongodb::{
     Database,
     options::{FindOptions, Hint},
@@ -236,6 +240,22 @@ impl Store for MongoStore {
 
     async fn bound_key(&self, key: &str) -> Result<Option<BoundKey>, StoreError> {
         control::bound_key(&self.ops, key).await
+    }
+
+    async fn needed(&self) -> Result<BTreeMap<String, String>, StoreError> {
+        let mut needed = BTreeMap::new();
+        for Search { filter, index, .. } in [query::needed(), query::needed_of_before()] {
+            let fields = doc! { NEEDS: 1, "spec.backup": 1 };
+            let options = FindOptions::builder().projection(fields).hint(Hint::Name(index.to_owned())).build();
+            let found: Vec<Document> = read::find(&self.ops, OPS, filter, options).await?;
+            for job in &found {
+                let id = job
+                    .get("_id")
+                    .map_or_else(String::new, |id| id.as_str().map_or_else(|| id.to_string(), Into::into));
+                needed.extend(needs(job).into_iter().map(|backup| (backup, id.clone())));
+            }
+        }
+        Ok(needed)
     }
 
     async fn forget(&self, kind: Kind, state: State, older_ms: i64, limit: u32) -> Result<u64, StoreError> {

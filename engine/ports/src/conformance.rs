@@ -102,6 +102,7 @@ pub const CHECKS: &[Check] = checks![
     queries::lists_are_filtered_by_time_label_and_text,
     queries::all_jobs_are_paged_by_id,
     queries::open_jobs_are_counted_by_state,
+    queries::what_open_jobs_need_is_told_by_backup,
     queries::ids_are_found_by_prefix,
     queries::none_means_none,
     registry::details_are_kept_and_replaced,

@@ -15,7 +15,7 @@ use crate::{
 use async_trait::async_trait;
 use bson::{DateTime, Document, RawDocumentBuf};
 use lucid_core::{Transition, slots::Occupied};
-use lucid_schemas::{Job, JobId, Kind, Progress, RepositoryName, Schedule, State};
+use lucid_schemas::{Job, JobId, Kind, Progress, RepositoryName, Schedule, State, request::needs};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -273,6 +273,13 @@ impl Store for MemoryStore {
         let held = self.held();
         let now = held.clock.now();
         Ok(held.keys.get(key).filter(|(_, until)| *until > now).map(|(bound, _)| bound.clone()))
+    }
+
+    async fn needed(&self) -> Result<BTreeMap<String, String>, StoreError> {
+        let held = self.held();
+        let open = held.jobs.iter().filter(|(_, document)| document.get_bool("open").unwrap_or(false));
+        let pairs = open.flat_map(|(id, document)| needs(document).into_iter().map(|backup| (backup, id.clone())));
+        Ok(pairs.collect())
     }
 
     async fn forget(&self, kind: Kind, state: State, older_ms: i64, limit: u32) -> Result<u64, StoreError> {

@@ -323,6 +323,10 @@ pub trait Store: Send + Sync + 'static {
     /// What an idempotency key is bound to.
     async fn bound_key(&self, key: &str) -> Result<Option<BoundKey>, StoreError>;
 
+    /// The backups, by their jobs, that open jobs need, each with one such job. Of jobs of every kind and shape: one that a later program
+    /// wrote, which this one can't read, needs its backup all the same.
+    async fn needed(&self) -> Result<BTreeMap<String, String>, StoreError>;
+
     /// Deletes jobs of a kind that ended in `state` more than `older_ms` ago, with their lists, and frees what they say:
     /// at most `limit`, none that an open job waits for. How many there were.
     async fn forget(&self, kind: Kind, state: State, older_ms: i64, limit: u32) -> Result<u64, StoreError>;

@@ -131,6 +131,9 @@ impl Store for TestStore {
     async fn list(&self, filter: &JobFilter) -> Result<ListPage, StoreError> {
         self.reached()?.list(filter).await
     }
+    async fn needed(&self) -> Result<BTreeMap<String, String>, StoreError> {
+        self.reached()?.needed().await
+    }
     async fn open_jobs(&self) -> Result<BTreeMap<State, i64>, StoreError> {
         self.reached()?.open_jobs().await
     }

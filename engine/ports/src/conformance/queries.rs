@@ -97,6 +97,31 @@ pub(super) async fn ids_are_found_by_prefix(bench: Bench) {
 }
 
 /// A limit of 0 is no "without limit".
+pub(super) async fn what_open_jobs_need_is_told_by_backup(bench: Bench) {
+    let mut expected = BTreeMap::new();
+    for kind in Kind::ALL {
+        let job = bench.put(&enqueue(request(kind))).await;
+        let stored = bench.document(job.id()).await;
+        let told: Vec<_> =
+            stored.get_array("needs").into_iter().flatten().filter_map(|backup| backup.as_str()).collect();
+        let about: Vec<_> = job.request.spec.backup().map(JobId::as_str).into_iter().collect();
+        assert_eq!(told, about, "{kind}: from birth, for any program to read");
+        expected.extend(about.into_iter().map(|backup| (backup.to_owned(), job.id().to_string())));
+    }
+    assert_eq!(expected.len(), 3, "restore, verify, copy");
+    assert_eq!(bench.store.needed().await.expect("told"), expected);
+    let many = enqueue(request(Kind::Verify));
+    let job = bench.store.enqueue_many(std::slice::from_ref(&many)).await.remove(0).expect("enqueued");
+    let backup = job.request.spec.backup().expect("it is about one").to_string();
+    expected.insert(backup.clone(), job.id().to_string());
+    assert_eq!(bench.store.needed().await.expect("told"), expected);
+    let job = bench.make(&job, &claim("w", LONG_MS), "w").await;
+    assert_eq!(bench.store.needed().await.expect("told"), expected, "also while it runs");
+    bench.make(&job, &Command::Succeed { epoch: job.head.epoch, result: doc! {} }, "w").await;
+    expected.remove(&backup);
+    assert_eq!(bench.store.needed().await.expect("told"), expected);
+}
+
 pub(super) async fn none_means_none(bench: Bench) {
     bench.queued().await;
     bench.running(OVER_MS).await;

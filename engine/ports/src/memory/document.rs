@@ -20,7 +20,7 @@ pub(super) fn born(enqueue: &Enqueue, now: DateTime) -> Result<Document, StoreEr
             waits: request.after.is_some(),
         },
     };
-    let mut document = request.to_document().map_err(|error| unstorable(&error))?;
+    let mut document = request.to_stored().map_err(|error| unstorable(&error))?;
     set_head(&mut document, &birth(&first), now);
     document.insert("events", vec![event_document(&first, now)?]);
     Ok(document)

@@ -189,6 +189,10 @@ impl Store for SimStore {
         self.pass("list", self.stage.twin.list(filter)).await
     }
 
+    async fn needed(&self) -> Result<BTreeMap<String, String>, StoreError> {
+        self.pass("needed", self.stage.twin.needed()).await
+    }
+
     async fn open_jobs(&self) -> Result<BTreeMap<State, i64>, StoreError> {
         self.pass("open_jobs", self.stage.twin.open_jobs()).await
     }
