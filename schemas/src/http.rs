@@ -87,7 +87,7 @@ pub struct VerifyBody {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PruneBody {
-    /// Which backups stay; those of the last `BACKUP_RETENTION_DAYS` of the server where absent.
+    /// Which backups stay; those of the last `BACKUP_RETENTION_DAYS`, and the last `BACKUP_KEEP_LAST`, of the server where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<Keep>,
     /// Only say what would be done.
@@ -111,6 +111,9 @@ pub struct PruneBody {
     /// Note as lost the backups whose manifests somebody has removed by hand. Not in schedules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accept_loss: Option<bool>,
+    /// Forget more than half of a series at once. Not in schedules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forget_many: Option<bool>,
     /// The repository by name; `main` where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
@@ -259,6 +262,9 @@ pub struct BackupView {
     pub job: JobView,
     /// The database it is of.
     pub database: String,
+    /// Whether it is of some collections only; the spec names them.
+    #[serde(default)]
+    pub partial: bool,
     /// Whether every collection was read at one instant; absent until it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistent: Option<bool>,

@@ -3,7 +3,7 @@
 use crate::{around::Around, json, waiting};
 use bson::Bson;
 use lucid_schemas::{
-    Event, Failure, Job, Progress,
+    Event, Failure, Job, Progress, Spec,
     http::{BackupView, EventView, FailureView, JobView, ProgressView},
 };
 use serde_json::Value;
@@ -58,6 +58,7 @@ pub(crate) fn backup(of: &Job, around: &Around) -> BackupView {
     BackupView {
         job: job(of, around),
         database: of.request.spec.database().cloned().unwrap_or_default(),
+        partial: matches!(&of.request.spec, Spec::Backup(spec) if spec.collections.is_some()),
         consistent: result.and_then(|result| result.get_bool("consistent").ok()),
         documents: number("documents"),
         raw_bytes: number("raw_bytes"),

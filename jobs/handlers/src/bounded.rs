@@ -1,5 +1,8 @@
 //! Lists of names that go into an event, which has its bounds.
 
+use bson::{Document, doc};
+use lucid_repository::Manifest;
+
 /// Bytes that one list may take.
 const LIST_BYTES_MAX: usize = 2_500;
 /// What an entry of a list costs beside its text.
@@ -18,6 +21,14 @@ pub(crate) fn that_fit<T>(items: impl Iterator<Item = T>, text: impl Fn(&T) -> &
 /// As many of these names as fit, from the first on.
 pub(crate) fn names_that_fit<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     that_fit(names, |name| name)
+}
+
+/// What a result says of a backup that isn't of a whole database; nothing of one that is.
+pub(crate) fn part_of(manifest: &Manifest) -> Document {
+    match &manifest.selected {
+        Some(names) => doc! { "partial": true, "selected": names_that_fit(names.iter().map(String::as_str)) },
+        None => Document::new(),
+    }
 }
 
 #[cfg(test)]

@@ -141,8 +141,11 @@ impl Run<'_> {
         } else {
             tracing::info!(job = %self.context.job().id(), backup = manifest.job, "copied");
             let manifest_name = doc! { "key": &report.reference.key, "hash": &report.reference.hash };
-            done.copied
-                .push(doc! { "backup": &manifest.job, "manifest": manifest_name, "stored_bytes": stored_bytes }.into());
+            let mut copied = doc! { "backup": &manifest.job, "manifest": manifest_name, "stored_bytes": stored_bytes };
+            if manifest.part().is_some() {
+                copied.insert("partial", true);
+            }
+            done.copied.push(copied.into());
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     Environment,
-    bounded::names_that_fit,
+    bounded::{names_that_fit, part_of},
     drill,
     error::{Error, Result},
     progress::Meter,
@@ -59,6 +59,7 @@ impl VerifyHandler {
             return Err(Error::refused("backup_damaged", "the manifest can't be read"));
         };
         let mut result = result(spec, &manifest);
+        result.extend(part_of(&manifest));
         result.extend(covered(spec.level, share, coverage));
         if !left_off.is_empty() {
             result.extend(doc! { "expiry_left_off": names_that_fit(left_off.iter().map(String::as_str)) });

@@ -3,6 +3,7 @@
 use bson::{DateTime, RawDocument, RawDocumentBuf, Timestamp, Uuid};
 use serde::{Deserialize, Serialize};
 
+use crate::object_name::is_job;
 use crate::{ContentOrder, Damage, Domain, RepositoryError, limits};
 
 /// The version of [`Manifest`] that this program writes.
@@ -57,6 +58,20 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// How many collections were asked for, where it isn't a backup of the whole database.
+    pub fn part(&self) -> Option<u64> {
+        self.selected.as_ref().map(|names| names.len() as u64)
+    }
+
+    /// The time that it is a copy of: the cluster's where there is one for all, else the worker's when it began. To be compared with that
+    /// of backups of the same cluster.
+    pub fn instant(&self) -> Timestamp {
+        self.snapshot_time.unwrap_or_else(|| {
+            let seconds = self.started_at.timestamp_millis() / 1000;
+            Timestamp { time: u32::try_from(seconds).unwrap_or(0), increment: 0 }
+        })
+    }
+
     /// Reads a manifest's body.
     pub(crate) fn decode(key: &str, body: &[u8]) -> Result<Self, RepositoryError> {
         let damaged = |problem: String| RepositoryError::damaged(key, problem);
@@ -70,6 +85,9 @@ impl Manifest {
             return Err(damaged("it isn't BSON, or nested too deeply".into()));
         }
         let manifest: Self = bson::deserialize_from_slice(body).map_err(|error| damaged(error.to_string()))?;
+        if manifest.cluster.as_deref().is_some_and(|cluster| !is_job(cluster)) {
+            return Err(damaged("what it names as its cluster is none".into()));
+        }
         if manifest.adds_up() { Ok(manifest) } else { Err(damaged("its counts are more than can be added up".into())) }
     }
 

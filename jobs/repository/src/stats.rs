@@ -45,6 +45,8 @@ pub struct BackupStats {
     pub job: String,
     /// The database.
     pub database: String,
+    /// Its collections; none: all.
+    pub selected: Option<Vec<String>>,
     /// When it began.
     pub started_at: DateTime,
     /// Its documents.
@@ -136,6 +138,7 @@ impl Repository {
                 started_at: manifest.started_at,
                 job: manifest.job,
                 database: manifest.database,
+                selected: manifest.selected,
             });
         }
         stats.backups.sort_by(|a, b| (a.started_at, &a.key).cmp(&(b.started_at, &b.key)));

@@ -1,6 +1,6 @@
 //! The list of backups.
 
-use super::{jobs::more, table::Table, time, units};
+use super::{jobs::more, part_of, table::Table, time, units};
 use lucid_schemas::http::{BackupPage, BackupView};
 
 /// A page of backups, newest first.
@@ -29,12 +29,14 @@ pub fn backups(page: &BackupPage) -> String {
 fn row(backup: &BackupView) -> [String; 10] {
     let job = &backup.job;
     let stored = job.result.as_ref().and_then(|result| result.get("stored_bytes")?.as_i64());
+    let names = job.spec.get("collections").and_then(serde_json::Value::as_array);
+    let collections = names.filter(|_| backup.partial).map(|names| names.len() as u64);
     let yes_or_no = |yes: bool| if yes { "yes" } else { "no" };
     let one_instant = backup.consistent.map_or("", yes_or_no);
     let encrypted = job.spec.get("encryption").and_then(serde_json::Value::as_bool).map_or("", yes_or_no);
     [
         job.job_id.clone(),
-        backup.database.clone(),
+        part_of(&backup.database, collections),
         job.state.clone(),
         time::second(&job.created_at),
         backup.documents.map(units::count).unwrap_or_default(),
@@ -56,6 +58,7 @@ mod tests {
         let done = BackupView {
             job: samples::backed_up(),
             database: "lucid".into(),
+            partial: true,
             consistent: Some(true),
             documents: Some(120_000),
             raw_bytes: Some(34_000_000),
@@ -63,6 +66,7 @@ mod tests {
         let waiting = BackupView {
             job: samples::queued(),
             database: "lucid".into(),
+            partial: false,
             consistent: None,
             documents: None,
             raw_bytes: None,
@@ -71,9 +75,9 @@ mod tests {
         assert_eq!(
             backups(&page),
             "\
-BACKUP                             DATABASE  STATE      ASKED FOR (UTC)      DOCUMENTS      SIZE  NEWLY STORED  ONE INSTANT  ENCRYPTED  REPOSITORY
-backup_20250109_020000_7k3fq2m8ab  lucid     queued     2025-01-09 02:00:00                                                             main
-backup_20250109_020000_7k3fq2m8ab  lucid     succeeded  2025-01-09 02:00:00    120,000  32.4 MiB       9.5 MiB  yes                     main
+BACKUP                             DATABASE               STATE      ASKED FOR (UTC)      DOCUMENTS      SIZE  NEWLY STORED  ONE INSTANT  ENCRYPTED  REPOSITORY
+backup_20250109_020000_7k3fq2m8ab  lucid                  queued     2025-01-09 02:00:00                                                             main
+backup_20250109_020000_7k3fq2m8ab  lucid (2 collections)  succeeded  2025-01-09 02:00:00    120,000  32.4 MiB       9.5 MiB  yes                     main
 "
         );
     }

@@ -90,6 +90,7 @@ fn caveat(job: &JobView) -> Option<String> {
             told("would keep", "kept"),
             told("can't be done", "problems"),
             told("note", "notes"),
+            told("the backup is of these collections of its database alone", "selected"),
         ];
         let plan: Vec<_> = plan.into_iter().flatten().collect();
         return Some(format!("nothing was changed; {}", plan.join("; ")));
@@ -98,6 +99,7 @@ fn caveat(job: &JobView) -> Option<String> {
     let caveats = [
         (level == Some("structure")).then(|| "only the structure: contents were not read".to_owned()),
         share_read(result),
+        told("a backup of these collections of its database alone", "selected"),
         told("not read at the same instant as the rest", "inconsistent"),
         told("left out", "left_out"),
         told(

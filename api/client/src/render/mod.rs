@@ -29,6 +29,17 @@ use lucid_schemas::http::ProgressView;
 use serde::Serialize;
 use serde_json::Value;
 
+/// The name of a database, and of how many collections a backup of less than all of it is.
+pub fn part_of(database: &str, collections: Option<u64>) -> String {
+    match collections {
+        None => database.to_owned(),
+        Some(1) => [database, " (1 collection)"].concat(),
+        Some(count) => {
+            [database, " (", &units::count(i64::try_from(count).unwrap_or(i64::MAX)), " collections)"].concat()
+        }
+    }
+}
+
 /// Progress in one line.
 pub fn progress(progress: &ProgressView) -> String {
     clean(&crate::progress::done(progress))

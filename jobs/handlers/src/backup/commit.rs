@@ -4,7 +4,7 @@
 
 use super::{Run, snapshot};
 use crate::{
-    bounded::{names_that_fit, that_fit},
+    bounded::{names_that_fit, part_of, that_fit},
     error::{Error, Result},
 };
 use bson::{DateTime, Document, Timestamp, doc};
@@ -152,7 +152,7 @@ fn result(repository: &str, compression: Compression, manifest: &Manifest, refer
         let total = manifest.collections.iter().map(field).fold(0, u64::saturating_add);
         whole(total)
     };
-    doc! {
+    let mut result = doc! {
         "manifest": { "key": &reference.key, "hash": &reference.hash },
         "repository": repository,
         "database": &manifest.database,
@@ -168,7 +168,9 @@ fn result(repository: &str, compression: Compression, manifest: &Manifest, refer
         "server_version": &manifest.server_version,
         "encryption": manifest.domain == Domain::Sealed,
         "compression": compression.level.is_some(),
-    }
+    };
+    result.extend(part_of(manifest));
+    result
 }
 
 fn stats(stats: &WriteStats) -> Document {

@@ -20,7 +20,7 @@ mod views;
 
 use crate::{
     Environment,
-    bounded::names_that_fit,
+    bounded::{names_that_fit, part_of},
     database::Server,
     error::{Error, Result},
     progress::Meter,
@@ -66,7 +66,14 @@ impl RestoreHandler {
         }
         let server = self.environment.server(context.stop());
         if job.head.state == State::Committing {
-            return self.roll_forward(context, &server, spec).await;
+            let mut result = self.roll_forward(context, &server, spec).await?;
+            // All is done: where the repository is away, one remark less.
+            let read = async {
+                let (_, repository) = self.environment.repository(&job.request).await?;
+                self.manifest(&repository, spec).await
+            };
+            result.extend(read.await.map_or_else(|_| Document::new(), |manifest| part_of(&manifest)));
+            return Ok(result);
         }
         server.patiently(|| server.facts()).await?;
         let (_, repository) = self.environment.repository(&job.request).await?;
@@ -93,11 +100,14 @@ impl RestoreHandler {
         if spec.dry_run {
             let mut answer = plan.to_document();
             answer.extend(doc! { "dry_run": true, "database": &spec.database, "free_bytes": free });
+            answer.extend(part_of(&run.manifest));
             return Ok(answer);
         }
         refuse(&plan)?;
         run.to_point_of_no_return().await?;
-        self.roll_forward(context, &server, spec).await
+        let mut result = self.roll_forward(context, &server, spec).await?;
+        result.extend(part_of(&run.manifest));
+        Ok(result)
     }
 
     async fn manifest(&self, repository: &Repository, spec: &RestoreSpec) -> Result<Manifest> {

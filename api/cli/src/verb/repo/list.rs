@@ -5,7 +5,7 @@ use super::{
     pick::Holdings,
 };
 use crate::{args::RepoArgs, exit::Exit};
-use lucid_client::render::table::Table;
+use lucid_client::render::{part_of, table::Table};
 use lucid_repository::{CollectionKind, Domain, Manifest, ManifestEntry};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fmt::Write};
@@ -58,7 +58,7 @@ fn table(entries: &[&ManifestEntry]) -> String {
             Ok(manifest) => {
                 let Sums { collections, documents, raw_bytes, .. } = Sums::of(manifest);
                 cells[0] = time(manifest.started_at);
-                cells[2].clone_from(&manifest.database);
+                cells[2] = part_of(&manifest.database, manifest.part());
                 cells[3] = count(collections);
                 cells[4] = count(documents);
                 cells[5] = bytes(raw_bytes);
@@ -123,7 +123,7 @@ fn as_json(name: &str, entry: &ManifestEntry) -> Value {
                 "finished_at": rfc3339(manifest.finished_at), "server_version": manifest.server_version,
                 "fcv": manifest.fcv, "member": manifest.member,
                 "encrypted": manifest.domain == Domain::Sealed, "consistent": manifest.consistent,
-                "cluster": manifest.cluster,
+                "cluster": manifest.cluster, "partial": manifest.selected.is_some(), "selected": manifest.selected,
             })
         }
         Err(damage) => json!({

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{args::BackupHereArgs, exit::Exit};
 use bson::RawDocument;
-use lucid_client::render::{cut, table::Table};
-use lucid_repository::{CollectionEntry, CollectionKind};
+use lucid_client::render::{clean, cut, part_of, table::Table};
+use lucid_repository::{CollectionEntry, CollectionKind, Manifest};
 use serde_json::{Value, json};
 
 const OPTIONS_SHOWN: usize = 100;
@@ -18,9 +18,10 @@ pub async fn run(args: &BackupHereArgs) -> Result<(), Exit> {
     let mut collections: Vec<_> = picked.manifest.collections.iter().collect();
     collections.sort_by(|a, b| a.name.cmp(&b.name));
     let printed = if args.repo.json {
-        output::json_lines(collections.iter().map(|entry| as_json(entry)))
+        let partial = picked.manifest.part().is_some();
+        output::json_lines(collections.iter().map(|entry| as_json(entry, partial)))
     } else {
-        as_text(&collections)
+        as_text(&collections) + &note(&picked.manifest)
     };
     output::text(&printed).await
 }
@@ -66,9 +67,15 @@ fn options(options: &RawDocument) -> String {
     cut(bare, OPTIONS_SHOWN)
 }
 
-fn as_json(entry: &CollectionEntry) -> Value {
+/// What a list of collections doesn't tell: that there were others.
+fn note(manifest: &Manifest) -> String {
+    let Some(part) = manifest.part() else { return String::new() };
+    clean(&format!("a backup of {}: what else was there isn't in it", part_of(&manifest.database, Some(part)))) + "\n"
+}
+
+fn as_json(entry: &CollectionEntry, partial: bool) -> Value {
     json!({
-        "name": entry.name, "kind": kind(entry.kind), "documents": entry.content.documents,
+        "name": entry.name, "partial": partial, "kind": kind(entry.kind), "documents": entry.content.documents,
         "raw_bytes": entry.content.raw_bytes, "at_snapshot": entry.at_snapshot,
         "options": relaxed_raw(&entry.options),
         "indexes": entry.indexes.iter().map(|index| relaxed_raw(index)).collect::<Vec<_>>(),

@@ -1,14 +1,22 @@
 //! Finding the backup that somebody means: a job, a prefix of its id, or the latest one.
 
+use super::output::time;
 use crate::{
     args::RepositoryArgs,
     exit::Exit,
     repositories::{self, refused},
 };
+use bson::Timestamp;
+use lucid_client::render::part_of;
 use lucid_repository::{Manifest, ManifestEntry, ManifestRef, Repository};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 const LATEST: &str = "latest";
+/// So many candidates are named.
+const NAMED_MAX: usize = 5;
 
 /// Opened repositories with all that they hold.
 pub struct Holdings {
@@ -76,31 +84,93 @@ impl Holdings {
 
 /// Repository and key of the manifest that is meant.
 fn choose<'a>(entries: &'a [(String, ManifestEntry)], wanted: &str) -> Result<(&'a str, &'a str), Exit> {
-    match wanted.split_once(':') {
-        Some((LATEST, database)) => latest(entries, Some(database)),
-        None if wanted == LATEST => latest(entries, None),
+    let mut words = wanted.split(':');
+    match (words.next(), words.next(), words.next(), words.next()) {
+        (Some(LATEST), database, cluster, None) => latest(entries, database, cluster),
         _ => by_job(entries, wanted),
     }
 }
 
-fn latest<'a>(entries: &'a [(String, ManifestEntry)], database: Option<&str>) -> Result<(&'a str, &'a str), Exit> {
-    let readable = entries.iter().filter_map(|(name, entry)| Some((name, entry, entry.manifest.as_ref().ok()?)));
-    let asked: Vec<_> =
-        readable.filter(|(.., manifest)| database.is_none_or(|wanted| wanted == manifest.database)).collect();
-    let databases: BTreeSet<&str> = asked.iter().map(|(.., manifest)| manifest.database.as_str()).collect();
+/// A backup that can be read.
+struct Readable<'a> {
+    repository: &'a str,
+    entry: &'a ManifestEntry,
+    manifest: &'a Manifest,
+}
+
+/// The newest backup of all of a database. There is no database of jobs here that says which cluster is ours, and whose data goes where is
+/// nothing to guess: where there are several, it must be said.
+fn latest<'a>(
+    entries: &'a [(String, ManifestEntry)],
+    database: Option<&str>,
+    cluster: Option<&str>,
+) -> Result<(&'a str, &'a str), Exit> {
+    let readable = entries.iter().filter_map(|(repository, entry)| {
+        entry.manifest.as_ref().ok().map(|manifest| Readable { repository, entry, manifest })
+    });
+    let fits = |manifest: &Manifest| {
+        let named = manifest.cluster.as_deref().unwrap_or_default();
+        database.is_none_or(|wanted| wanted == manifest.database)
+            && cluster.is_none_or(|wanted| !named.is_empty() && named.starts_with(wanted))
+    };
+    let asked: Vec<Readable<'_>> = readable.filter(|found| fits(found.manifest)).collect();
+    let databases: BTreeSet<&str> = asked.iter().map(|found| found.manifest.database.as_str()).collect();
     if databases.len() > 1 {
         let choices: Vec<String> = databases.iter().map(|name| format!("{LATEST}:{name}")).collect();
         return Err(Exit::usage(format!("there are backups of several databases: say {}", choices.join(" or "))));
     }
-    if entries.len() > asked.len() && entries.iter().any(|(_, entry)| entry.manifest.is_err()) {
+    if entries.iter().any(|(_, entry)| entry.manifest.is_err()) {
         tracing::warn!("some manifests are damaged, and a later backup may be among them: see lucid-ops repo list");
     }
-    let newest = asked.iter().max_by_key(|(_, entry, manifest)| (manifest.started_at, &entry.job, entry.epoch));
-    let (name, entry, _) = newest.ok_or_else(|| match database {
-        Some(database) => Exit::failed(format!("there is no backup of database '{database}'")),
-        None => Exit::failed("there is no backup"),
-    })?;
-    Ok((name, &entry.key))
+    let (whole, partial): (Vec<_>, Vec<_>) = asked.into_iter().partition(|found| found.manifest.part().is_none());
+    let newest = whole.iter().max_by_key(|found| found.order()).ok_or_else(|| none(&partial, database))?;
+    let clusters: BTreeSet<&str> = whole.iter().filter_map(|found| found.manifest.cluster.as_deref()).collect();
+    if clusters.len() > 1 || (clusters.len() == 1 && newest.manifest.cluster.is_none()) {
+        return Err(unclear(&whole));
+    }
+    Ok((newest.repository, &newest.entry.key))
+}
+
+impl Readable<'_> {
+    fn order(&self) -> (Timestamp, &str, i64) {
+        (self.manifest.instant(), &self.entry.job, self.entry.epoch)
+    }
+
+    fn told(&self) -> String {
+        let Manifest { job, database, cluster, started_at, .. } = self.manifest;
+        let cluster = cluster.as_deref().unwrap_or("nobody knows which");
+        let database = part_of(database, self.manifest.part());
+        format!("{job} of {database}, begun {} UTC, in '{}', of cluster {cluster}", time(*started_at), self.repository)
+    }
+}
+
+/// There is nothing that stands for the newest backup; those of a part, which may be meant, are named.
+fn none(partial: &[Readable<'_>], database: Option<&str>) -> Exit {
+    let of = database.map_or_else(String::new, |name| format!(" of database '{name}'"));
+    let mut partial: Vec<_> = partial.iter().collect();
+    partial.sort_by_key(|found| Reverse(found.order()));
+    let named: Vec<String> = partial.iter().take(NAMED_MAX).map(|found| found.told()).collect();
+    if named.is_empty() {
+        return Exit::failed(format!("there is no backup{of}"));
+    }
+    Exit::failed(format!("there is no backup{of} as a whole; name one by its job, such as {}", named.join("; ")))
+}
+
+/// The newest of each cluster.
+fn unclear(whole: &[Readable<'_>]) -> Exit {
+    let mut newest: BTreeMap<Option<&str>, &Readable<'_>> = BTreeMap::new();
+    for found in whole {
+        let best = newest.entry(found.manifest.cluster.as_deref()).or_insert(found);
+        if found.order() > best.order() {
+            *best = found;
+        }
+    }
+    let named: Vec<String> = newest.values().take(NAMED_MAX).map(|found| found.told()).collect();
+    let database = whole.first().map_or("", |found| &found.manifest.database);
+    Exit::usage(format!(
+        "several clusters have backups of '{database}': say {LATEST}:{database}:CLUSTER, or name one by its job: {}",
+        named.join("; ")
+    ))
 }
 
 fn by_job<'a>(entries: &'a [(String, ManifestEntry)], wanted: &str) -> Result<(&'a str, &'a str), Exit> {
@@ -124,54 +194,4 @@ fn by_job<'a>(entries: &'a [(String, ManifestEntry)], wanted: &str) -> Result<(&
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use bson::DateTime;
-    use lucid_repository::{Damage, Domain};
-
-    fn entry(job: &str, epoch: i64, database: Option<&str>) -> (String, ManifestEntry) {
-        let manifest = database.map(|database| Manifest {
-            generation: 0,
-            selected: None,
-            copied_from: None,
-            cluster: None,
-            former_hashes: Vec::new(),
-            format: 1,
-            job: job.into(),
-            epoch,
-            domain: Domain::Sealed,
-            database: database.into(),
-            started_at: DateTime::from_millis(i64::try_from(job.len()).expect("short")),
-            finished_at: DateTime::from_millis(0),
-            snapshot_time: None,
-            server_version: String::new(),
-            fcv: String::new(),
-            member: String::new(),
-            consistent: true,
-            collections: Vec::new(),
-        });
-        let damage = Damage { object: job.into(), problem: "burnt".into() };
-        let key = format!("{job}.{epoch}");
-        let (object, job, manifest) = (key.clone(), job.into(), manifest.ok_or(damage));
-        let (key_id, retired, settled) = (1, false, true);
-        ("main".into(), ManifestEntry { key, object, key_id, retired, job, epoch, manifest, settled })
-    }
-
-    #[test]
-    fn a_backup_is_meant_by_id_prefix_or_age() {
-        let entries = [
-            entry("night_1", 1, Some("shop")),
-            entry("night_1", 2, Some("shop")),
-            entry("night_22", 1, Some("books")),
-            entry("night_333", 1, None),
-        ];
-        let chosen = |wanted: &str| choose(&entries, wanted).map(|(_, key)| key.to_owned()).ok();
-        assert_eq!(chosen("night_1").as_deref(), Some("night_1.2"), "the last attempt");
-        assert_eq!(chosen("night_2").as_deref(), Some("night_22.1"));
-        assert_eq!(chosen("latest:shop").as_deref(), Some("night_1.2"));
-        for refused in ["night", "latest", "latest:none", "night_333", "other"] {
-            assert_eq!(chosen(refused), None, "{refused}");
-        }
-        assert_eq!(choose(&entries[..2], "latest").map(|(_, key)| key).ok(), Some("night_1.2"));
-    }
-}
+mod tests;

@@ -17,7 +17,7 @@ use crate::{
     shutdown::Shutdown,
 };
 use bson::{DateTime, Document};
-use lucid_client::sink_for_stderr;
+use lucid_client::{render::part_of, sink_for_stderr};
 use lucid_handlers::{DirectJob, Environment, HandlerOptions, Pace, RestoreHandler};
 use lucid_ports::{Handler, JobError, Problems};
 use lucid_repository::Salvaged;
@@ -45,9 +45,9 @@ pub async fn run(args: RepoRestoreArgs) -> Result<(), Exit> {
     let connection = role::establish(&uri, &args.mongo.ops_database, args.mongo.replica_set.as_deref()).await?;
     let manifest = &picked.manifest;
     say(format_args!(
-        "restoring {} of database '{}', begun {} UTC, into '{}' of replica set {}",
+        "restoring {} of '{}', begun {} UTC, into '{}' of replica set {}",
         manifest.job,
-        manifest.database,
+        part_of(&manifest.database, manifest.part()),
         time(manifest.started_at),
         args.to,
         connection.replica_set(),
@@ -194,6 +194,7 @@ fn as_text(args: &RepoRestoreArgs, result: &Document) -> String {
         ("expiry_left_off", "without expiry, which this server refuses there"),
         ("left_alone", "left alone, as somebody else changed them meanwhile"),
         ("notes", "note"),
+        ("selected", "the backup is of these collections of its database alone"),
     ] {
         let names: Vec<&str> =
             result.get_array(field).into_iter().flatten().filter_map(|value| value.as_str()).collect();

@@ -6,7 +6,7 @@ use crate::{
     exit::Exit,
     repositories::{self, refused},
 };
-use lucid_client::render::table::Table;
+use lucid_client::render::{part_of, table::Table};
 use lucid_repository::{Objects, RepositoryStats};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -73,7 +73,7 @@ fn as_text(name: &str, stats: &RepositoryStats, owner: Option<&str>) -> String {
             backups.row(&[
                 time(backup.started_at),
                 backup.job.clone(),
-                backup.database.clone(),
+                part_of(&backup.database, backup.selected.as_ref().map(|names| names.len() as u64)),
                 count(backup.documents),
                 bytes(backup.raw_bytes),
                 bytes(backup.new_bytes),
@@ -97,6 +97,7 @@ fn as_json(name: &str, stats: &RepositoryStats, owner: Option<&str>) -> Value {
         .map(|backup| {
             json!({
                 "key": backup.key, "job": backup.job, "database": backup.database,
+                "partial": backup.selected.is_some(), "selected": backup.selected,
                 "started_at": rfc3339(backup.started_at), "documents": backup.documents, "raw_bytes": backup.raw_bytes,
                 "new_bytes": backup.new_bytes,
             })
