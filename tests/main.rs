@@ -4,6 +4,7 @@
 
 mod blocked;
 mod chaos;
+mod clusters;
 mod damage;
 mod doors;
 mod dropped;

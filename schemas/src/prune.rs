@@ -10,11 +10,14 @@ const GRACE_HOURS_MAX: i32 = 8_784;
 /// Hours for which what nobody needs is left alone, unless the request says otherwise.
 pub const GRACE_HOURS: i32 = 24;
 
+/// So many of the newest backups are kept besides those of some days, where nobody says how many.
+pub const KEEP_LAST: i32 = 7;
+
 /// How many backups are kept of each database; what several rules keep is kept, and the newest always. Times are UTC.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Keep {
-    /// So many of the newest.
+    /// So many of the newest; [`KEEP_LAST`] where only `days` are given.
     #[serde(skip_serializing_if = "is_zero")]
     pub last: i32,
     /// The newest of each of so many hours that have one.
@@ -71,6 +74,17 @@ pub struct PruneSpec {
     /// Whether backups whose manifests somebody has removed by hand are noted as lost, so that prunes go on without them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accept_loss: bool,
+    /// Whether more than half of a series may be forgotten at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forget_many: bool,
+}
+
+impl Keep {
+    /// What is kept where a prune doesn't say: so many days, and so many of the newest besides. Nothing where no days are given: then a
+    /// prune must say.
+    pub fn of_days(days: i32, last: i32) -> Self {
+        if days > 0 { Self { last, days, ..Self::default() } } else { Self::default() }
+    }
 }
 
 impl PruneSpec {
@@ -85,6 +99,7 @@ impl PruneSpec {
             take_ownership: false,
             cluster: None,
             accept_loss: false,
+            forget_many: false,
         }
     }
 
@@ -130,6 +145,12 @@ fn is_cluster(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_kept_by_default_where_all_is() {
+        assert_eq!(Keep::of_days(30, 7), Keep { days: 30, last: 7, ..Keep::default() });
+        assert_eq!(Keep::of_days(0, 7), Keep::default(), "a prune that doesn't say is refused");
+    }
 
     #[test]
     fn every_bad_number_is_named_and_nothing_to_keep_is_refused() {

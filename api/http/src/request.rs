@@ -99,7 +99,7 @@ pub(crate) async fn prune(state: State, caller: Caller, request: HttpRequest, bo
 /// What a prune that is asked for comes to, checked.
 pub(crate) async fn prune_asked(state: &ApiState, asked: PruneBody) -> Result<Asked, ApiError> {
     let spec = Spec::Prune(PruneSpec {
-        keep: asked.keep.unwrap_or(Keep { days: state.options.retention_days, ..Keep::default() }),
+        keep: asked.keep.unwrap_or(Keep::of_days(state.options.retention_days, state.options.keep_last)),
         dry_run: asked.dry_run.unwrap_or(false),
         at_once: asked.at_once.unwrap_or(false),
         repack: asked.repack.unwrap_or(true),
@@ -107,6 +107,7 @@ pub(crate) async fn prune_asked(state: &ApiState, asked: PruneBody) -> Result<As
         take_ownership: asked.take_ownership.unwrap_or(false),
         cluster: asked.cluster,
         accept_loss: asked.accept_loss.unwrap_or(false),
+        forget_many: asked.forget_many.unwrap_or(false),
     });
     let name = asked.repository.as_deref().unwrap_or(&state.options.default_repository);
     let repository = check::repository(state, &spec, name).await?;

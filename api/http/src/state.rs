@@ -2,6 +2,7 @@
 
 use crate::{ApiError, Streams, Token, around::Around};
 use lucid_ports::{Archive, Catalog, History, Problems, ScheduleStore, Store};
+use lucid_schemas::prune::KEEP_LAST;
 use std::{sync::Arc, time::Duration};
 
 /// A worker that wasn't heard of for so long doesn't count as alive.
@@ -25,6 +26,8 @@ pub struct ApiOptions {
     pub encryption_default: bool,
     /// For how many days backups are kept by a prune that doesn't say; 0: it must say.
     pub retention_days: i32,
+    /// How many of the newest it keeps besides.
+    pub keep_last: i32,
     /// How many attempts of a job may fail before the job does.
     pub max_attempts: i32,
     /// Host names under which the API is called, besides addresses, `localhost` and the node's name.
@@ -47,6 +50,7 @@ impl ApiOptions {
             compression_default: true,
             encryption_default: true,
             retention_days: 30,
+            keep_last: KEEP_LAST,
             max_attempts: 5,
             hosts: Vec::new(),
             connections_max: 1_024,

@@ -1,10 +1,11 @@
 //! Forgets backups that no rule keeps, and frees what only they needed.
 //!
 //! Invariant: a backup that any open job is about isn't forgotten; only the cluster that owns the repository forgets any, and of others'
-//! backups only where it is told whose; nobody else runs on the repository meanwhile, since the job has it to itself; and whatever a worker that lost the job still does is harmless, since the
-//! repository's own rules need no lock.
+//! backups only where it is told whose; nobody else runs on the repository meanwhile, since the job has it to itself; and whatever a
+//! worker that lost the job still does is harmless, since the repository's own rules need no lock.
 
 mod clusters;
+mod told;
 
 use crate::{
     Environment,
@@ -12,19 +13,14 @@ use crate::{
     progress::Meter,
 };
 use async_trait::async_trait;
-use bson::{Bson, Document, doc};
+use bson::Document;
 use clusters::Clusters;
-use lucid_ports::{Ending, Handler, JobContext, JobError, JobFilter, Store, StoreError};
-use lucid_repository::{Candidate, PruneOptions, PruneReport, Repository, RetentionPolicy, Verdict, judge, rounded};
+use lucid_ports::{Ending, Handler, JobContext, JobError, Store, StoreError};
+use lucid_repository::{Candidate, PruneOptions, PruneReport, Repository, RetentionPolicy, Verdict, judge};
 use lucid_schemas::{Job, Keep, Kind, PruneSpec, Spec, State};
 use std::{collections::BTreeMap, sync::Arc};
+use told::whole;
 
-/// Jobs looked at per page.
-const PAGE: u32 = 200;
-/// Verdicts in the result; a detail holds all.
-const VERDICTS_TOLD_MAX: usize = 20;
-/// Verdicts in the detail.
-const VERDICTS_KEPT_MAX: usize = 20_000;
 const HOUR_MS: i64 = 3_600_000;
 
 /// Runs prune jobs.
@@ -65,18 +61,18 @@ impl PruneHandler {
             tracing::info!(job = %job.id(), repository = name, backups = %clusters, "this cluster prunes it from now on");
         }
         let scope = clusters.scope(&repository, spec).await?;
-        let mut verdicts = judge(&policy(spec.keep), &scope, &candidates);
-        context.put_detail("verdicts", told(&verdicts, VERDICTS_KEPT_MAX)).await?;
+        let mut judgement = judge(&policy(spec.keep), &scope, &candidates);
+        told::warn(&job, &judgement);
+        context.put_detail("verdicts", told::detail(&judgement.verdicts)).await?;
         if !spec.dry_run {
             // Judging takes its time: another cluster may have taken over meanwhile.
             repository.claim(&cluster, false).await?;
-            self.forget(context, &repository, &mut verdicts).await?;
+            self.forget(context, &repository, &mut judgement.verdicts).await?;
         }
-        let options = options(&job, spec, &verdicts);
+        let options = options(&job, spec, &judgement.verdicts);
         let report = free(context, &meter, &repository, &options).await?;
-        let mut result = result(name, spec, &verdicts, &report);
+        let mut result = told::result(name, spec, &judgement, &report);
         result.extend(clusters.told(spec.take_ownership));
-        result.extend(told(&going_first(&verdicts), VERDICTS_TOLD_MAX));
         if spec.accept_loss {
             result.insert("manifests_lost", whole(lost));
         }
@@ -133,31 +129,14 @@ impl PruneHandler {
             }
         }
         if changed {
-            context.put_detail("verdicts", told(verdicts, VERDICTS_KEPT_MAX)).await?;
+            context.put_detail("verdicts", told::detail(verdicts)).await?;
         }
         Ok(())
     }
 
-    /// Backups by their job that open jobs are about, and one job for each.
+    /// Backups by their job that open jobs need, and one job for each.
     async fn needed(&self) -> Result<BTreeMap<String, String>> {
-        let mut needed = BTreeMap::new();
-        for kind in [Kind::Restore, Kind::Verify, Kind::Copy] {
-            let states = State::ALL.into_iter().filter(|state| !state.is_terminal()).collect();
-            let mut filter = JobFilter { kind: Some(kind), states, limit: PAGE, ..JobFilter::default() };
-            loop {
-                let page = self.store.list(&filter).await.map_err(|error| unavailable(&error))?;
-                for job in &page.jobs {
-                    if let Some(backup) = job.request.spec.backup() {
-                        needed.insert(backup.as_str().to_owned(), job.id().as_str().to_owned());
-                    }
-                }
-                filter.after = page.jobs.last().map(|job| job.id().clone());
-                if !page.more || filter.after.is_none() {
-                    break;
-                }
-            }
-        }
-        Ok(needed)
+        self.store.needed().await.map_err(|error| unavailable(&error))
     }
 }
 
@@ -220,59 +199,6 @@ fn policy(keep: Keep) -> RetentionPolicy {
 fn names(job: &Job, key: &str) -> bool {
     let manifest = job.head.result.as_ref().and_then(|result| result.get_document("manifest").ok());
     manifest.and_then(|manifest| manifest.get_str("key").ok()) == Some(key)
-}
-
-fn result(repository: &str, spec: &PruneSpec, verdicts: &[Verdict], report: &PruneReport) -> Document {
-    let kept = verdicts.iter().filter(|verdict| verdict.keep).count();
-    doc! {
-        "repository": repository,
-        "dry_run": spec.dry_run,
-        "backups_kept": whole(kept as u64),
-        "backups_removed": whole((verdicts.len() - kept) as u64),
-        "objects_deleted": whole(report.objects_deleted),
-        "deleted_bytes": whole(rounded(report.deleted_bytes)),
-        "objects_doomed": whole(report.objects_doomed),
-        "doomed_bytes": whole(rounded(report.doomed_bytes)),
-        "objects_young": whole(report.objects_young),
-        "packs_repacked": whole(report.packs_repacked),
-        "repacked_bytes": whole(rounded(report.repacked_bytes)),
-        "kept_bytes": whole(rounded(report.kept_bytes)),
-        "chunks_lost": whole(report.chunks_lost),
-        "manifests_void": whole(report.manifests_void),
-    }
-}
-
-/// What goes is of more interest than what stays.
-fn going_first(verdicts: &[Verdict]) -> Vec<Verdict> {
-    let mut first = verdicts.to_vec();
-    first.sort_by_key(|verdict| verdict.keep);
-    first
-}
-
-fn whole(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// So many verdicts, for people.
-fn told(verdicts: &[Verdict], most: usize) -> Document {
-    let list: Vec<Bson> = verdicts
-        .iter()
-        .take(most)
-        .map(|verdict| {
-            let mut told = doc! {
-                "backup": &verdict.job,
-                "database": &verdict.database,
-                "at": verdict.at,
-                "keep": verdict.keep,
-                "reasons": &verdict.reasons,
-            };
-            if let Some(cluster) = &verdict.cluster {
-                told.insert("cluster", cluster);
-            }
-            told.into()
-        })
-        .collect();
-    doc! { "verdicts": list }
 }
 
 fn unavailable(error: &StoreError) -> Error {

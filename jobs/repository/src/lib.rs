@@ -115,7 +115,7 @@ pub use reencrypt::{ReencryptReport, Reencrypted};
 pub use rekey::Rekeyed;
 pub use repair::{RepairKind, RepairStep};
 pub use repository::Repository;
-pub use retention::{Candidate, RetentionPolicy, Scope, Verdict, judge};
+pub use retention::{Candidate, Judgement, LAST_BESIDE_DAYS, RetentionPolicy, Scope, Spared, Verdict, judge};
 pub use salvage::{Loss, Salvaged};
 pub use scan::{Oddity, OddityKind, Scan};
 pub use seams::Seam;

@@ -11,6 +11,7 @@ mod sweep;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bson::DateTime;
 use serde::{Deserialize, Serialize};
 
 use crate::generation::Generations;
@@ -100,6 +101,11 @@ impl Repository {
             run.finish_earlier().await?;
         }
         Ok(run.report)
+    }
+
+    /// What the storage's own clock shows: what times of backups are compared with, whatever this machine's clock says.
+    pub async fn now(&self) -> Result<DateTime, RepositoryError> {
+        Ok(DateTime::from_millis(self.store().now_ms().await?))
     }
 }
 
@@ -276,7 +282,7 @@ impl Run<'_> {
     /// The storage's own time, which is what ages are measured by.
     async fn now_ms(&self, vault: &Vault) -> Result<i64, RepositoryError> {
         if self.options.dry_run.is_some() {
-            return Ok(bson::DateTime::now().timestamp_millis());
+            return Ok(DateTime::now().timestamp_millis());
         }
         vault.store.now_ms().await
     }

@@ -3,7 +3,9 @@
 //! Backups of the same cluster, database and selection of collections are a series: only they stand in for each other.
 //!
 //! Invariant: nothing is measured by this machine's clock. Ages count from the newest backup of the same series, which is always
-//! kept; so neither a clock that jumps nor backups that stopped long ago cost the last ones. What another cluster made stays.
+//! kept, and never alone: so many of the newest stay, however old they are. What claims to be of the future counts for nothing and stays.
+//! Nobody loses most of a series at once who didn't say so. So neither a clock that jumps nor backups that stopped long ago cost the last
+//! ones. What another cluster made stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +14,17 @@ use chrono::{Datelike, NaiveDateTime, Timelike};
 use serde::{Deserialize, Serialize};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// Clocks that are right may differ by so much.
+const AHEAD_MS: i64 = 60 * 60 * 1000;
+/// So many of a series may go at once whatever part of it they are.
+const FEW: usize = 5;
+/// So many of the newest stay where days alone are asked for.
+pub const LAST_BESIDE_DAYS: u32 = 7;
 
 /// How many backups are kept of each series. Times are UTC; weeks begin on Monday. What several rules keep is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetentionPolicy {
-    /// So many of the newest.
+    /// So many of the newest; [`LAST_BESIDE_DAYS`] where it is 0 and `days` isn't.
     pub last: u32,
     /// The newest of each of so many hours that have one.
     pub hourly: u32,
@@ -37,15 +45,24 @@ impl RetentionPolicy {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// How many of the newest stay: a count of days alone would be at the mercy of clocks.
+    const fn newest(&self) -> u32 {
+        if self.last == 0 && self.days > 0 { LAST_BESIDE_DAYS } else { self.last }
+    }
 }
 
-/// Whose backups are judged; those of all others stay.
+/// Whose backups are judged, and what bounds the judgement. Those of all others stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
     /// The cluster that made them.
     pub cluster: String,
     /// Whether those are judged, too, of which nobody knows who made them: backups of the cluster stand in for them, but not the reverse.
     pub unknown: bool,
+    /// What the storage's own clock shows.
+    pub now: DateTime,
+    /// Whether more than half of a series may go at once.
+    pub forget_many: bool,
 }
 
 /// A backup to be judged.
@@ -84,12 +101,38 @@ pub struct Verdict {
     pub cluster: Option<String>,
     /// Its database.
     pub database: String,
+    /// Its collections; none: all.
+    pub selected: Option<Vec<String>>,
     /// When it was read.
     pub at: DateTime,
     /// Whether it is kept.
     pub keep: bool,
     /// Why: at least one reason.
     pub reasons: Vec<String>,
+}
+
+/// What becomes of all backups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judgement {
+    /// Sorted by database, newest first.
+    pub verdicts: Vec<Verdict>,
+    /// Series that stay whole because most of them would go at once.
+    pub spared: Vec<Spared>,
+    /// How many backups claim to be of a time that the storage's clock hasn't reached. They stay.
+    pub ahead: u64,
+}
+
+/// A series of which too many would go at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spared {
+    /// Its database.
+    pub database: String,
+    /// Its collections; none: all.
+    pub selected: Option<Vec<String>>,
+    /// How many backups it has.
+    pub backups: u64,
+    /// How many of them would go.
+    pub would_go: u64,
 }
 
 /// A stretch of time: its name, the number of its kind that are kept, and which one a time falls in.
@@ -110,29 +153,32 @@ const RULES: [Rule; 5] = [
     ("year", |policy| policy.yearly, |at| at.year().to_string()),
 ];
 
-/// Judges backups. The verdicts are sorted by database, newest first.
-pub fn judge(policy: &RetentionPolicy, scope: &Scope, candidates: &[Candidate]) -> Vec<Verdict> {
+/// Judges backups.
+pub fn judge(policy: &RetentionPolicy, scope: &Scope, candidates: &[Candidate]) -> Judgement {
+    let mut judgement = Judgement::default();
     let mut groups: BTreeMap<(&str, Option<BTreeSet<&str>>), Vec<&Candidate>> = BTreeMap::new();
-    let mut verdicts = Vec::new();
     for candidate in candidates {
         if let Some(why) = scope.leaves_out(candidate) {
-            verdicts.push(verdict(candidate, vec![why]));
-            continue;
+            judgement.verdicts.push(verdict(candidate, vec![why]));
+        } else if scope.is_ahead(candidate) {
+            let why = "its time is ahead of the storage's clock, so nothing counts from it".to_owned();
+            judgement.verdicts.push(verdict(candidate, vec![why]));
+            judgement.ahead += 1;
+        } else {
+            let selected = candidate.selected.as_ref().map(|names| names.iter().map(String::as_str).collect());
+            groups.entry((&candidate.database, selected)).or_default().push(candidate);
         }
-        let selected = candidate.selected.as_ref().map(|names| names.iter().map(String::as_str).collect());
-        groups.entry((&candidate.database, selected)).or_default().push(candidate);
     }
     for (_, mut group) in groups {
         group.sort_by(|a, b| (b.at, b.increment, &b.key).cmp(&(a.at, a.increment, &a.key)));
-        let ours: Vec<_> = group.iter().copied().filter(|candidate| candidate.cluster.is_some()).collect();
-        verdicts.extend(judge_series(policy, &ours));
-        if ours.len() < group.len() {
-            let all = judge_series(policy, &group);
-            verdicts.extend(all.into_iter().filter(|verdict| verdict.cluster.is_none()));
-        }
+        let (ours, unknown): (Vec<_>, Vec<_>) =
+            group.iter().copied().partition(|candidate| candidate.cluster.is_some());
+        judgement.add(scope, &ours, judge_series(policy, &ours));
+        let all = if unknown.is_empty() { Vec::new() } else { judge_series(policy, &group) };
+        judgement.add(scope, &unknown, all.into_iter().filter(|verdict| verdict.cluster.is_none()).collect());
     }
-    verdicts.sort_by(|a, b| (&a.database, b.at, &b.job).cmp(&(&b.database, a.at, &a.job)));
-    verdicts
+    judgement.verdicts.sort_by(|a, b| (&a.database, b.at, &b.job).cmp(&(&b.database, a.at, &a.job)));
+    judgement
 }
 
 impl Scope {
@@ -145,6 +191,39 @@ impl Scope {
             None => Some("nobody knows which cluster made it".into()),
         }
     }
+
+    /// Whether a backup that counts claims to be of the future.
+    fn is_ahead(&self, candidate: &Candidate) -> bool {
+        let ahead_ms = candidate.at.timestamp_millis().saturating_sub(self.now.timestamp_millis());
+        ahead_ms > AHEAD_MS && candidate.orphaned.is_none()
+    }
+}
+
+impl Judgement {
+    /// Adds what becomes of a series, unless too much of it would go.
+    fn add(&mut self, scope: &Scope, series: &[&Candidate], mut verdicts: Vec<Verdict>) {
+        let counted: Vec<bool> = series.iter().map(|candidate| candidate.orphaned.is_none()).collect();
+        let backups = counted.iter().filter(|counts| **counts).count();
+        let going = verdicts.iter().zip(&counted).filter(|(verdict, counts)| **counts && !verdict.keep).count();
+        if let Some(first) = series.first()
+            && !scope.forget_many
+            && going > FEW
+            && going * 2 > backups
+        {
+            let why = format!("{going} of the {backups} of its series would go at once, so none does");
+            for (verdict, _) in verdicts.iter_mut().zip(&counted).filter(|(verdict, counts)| **counts && !verdict.keep)
+            {
+                (verdict.keep, verdict.reasons) = (true, vec![why.clone()]);
+            }
+            self.spared.push(Spared {
+                database: first.database.clone(),
+                selected: first.selected.clone(),
+                backups: backups as u64,
+                would_go: going as u64,
+            });
+        }
+        self.verdicts.extend(verdicts);
+    }
 }
 
 /// Backups that stand in for each other, newest first.
@@ -154,8 +233,8 @@ fn judge_series(policy: &RetentionPolicy, group: &[&Candidate]) -> Vec<Verdict> 
     for (rank, place) in counted.iter().enumerate() {
         if rank == 0 {
             reasons[*place].push("the newest".to_owned());
-        } else if u32::try_from(rank).is_ok_and(|rank| rank < policy.last) {
-            reasons[*place].push(format!("one of the last {}", policy.last));
+        } else if u32::try_from(rank).is_ok_and(|rank| rank < policy.newest()) {
+            reasons[*place].push(format!("one of the last {}", policy.newest()));
         }
         let age_ms = group[counted[0]].at.timestamp_millis().saturating_sub(group[*place].at.timestamp_millis());
         if policy.days > 0 && age_ms <= i64::from(policy.days) * DAY_MS {
@@ -185,6 +264,7 @@ fn verdict(candidate: &Candidate, mut reasons: Vec<String>) -> Verdict {
         job: candidate.job.clone(),
         cluster: candidate.cluster.clone(),
         database: candidate.database.clone(),
+        selected: candidate.selected.clone(),
         at: candidate.at,
         keep,
         reasons,
@@ -192,126 +272,4 @@ fn verdict(candidate: &Candidate, mut reasons: Vec<String>) -> Verdict {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A backup each night, the newest 2025-03-10 (a Monday), numbered by age.
-    fn nights(count: i64) -> Vec<Candidate> {
-        let newest = DateTime::parse_rfc3339_str("2025-03-10T02:00:00Z").expect("a time").timestamp_millis();
-        let night = |age: i64| Candidate {
-            key: format!("k{age}"),
-            job: format!("backup_{age}"),
-            cluster: Some("ours".into()),
-            database: "lucid".into(),
-            selected: None,
-            copied: false,
-            at: DateTime::from_millis(newest - age * DAY_MS),
-            increment: 0,
-            held: None,
-            orphaned: None,
-        };
-        (0..count).map(night).collect()
-    }
-
-    fn ours() -> Scope {
-        Scope { cluster: "ours".into(), unknown: true }
-    }
-
-    fn kept(policy: RetentionPolicy, candidates: &[Candidate]) -> Vec<i64> {
-        let verdicts = judge(&policy, &ours(), candidates);
-        assert!(verdicts.iter().all(|verdict| !verdict.reasons.is_empty()));
-        verdicts.iter().filter(|verdict| verdict.keep).map(|verdict| verdict.key[1..].parse().expect("age")).collect()
-    }
-
-    #[test]
-    fn each_rule_keeps_the_newest_of_its_stretches() {
-        let none = RetentionPolicy::default();
-        let all = nights(400);
-        assert_eq!(kept(none, &all), [0], "the newest stays whatever is asked");
-        assert_eq!(kept(RetentionPolicy { last: 3, ..none }, &all), [0, 1, 2]);
-        assert_eq!(kept(RetentionPolicy { daily: 2, ..none }, &all), [0, 1]);
-        assert_eq!(kept(RetentionPolicy { weekly: 3, ..none }, &all), [0, 1, 8], "Monday, then two Sundays");
-        assert_eq!(kept(RetentionPolicy { monthly: 3, ..none }, &all), [0, 10, 38]);
-        assert_eq!(kept(RetentionPolicy { yearly: 9, ..none }, &all), [0, 69], "years that have one");
-        assert_eq!(kept(RetentionPolicy { days: 30, ..none }, &all).len(), 31);
-        let mixed = RetentionPolicy { last: 2, weekly: 2, ..none };
-        let verdicts = judge(&mixed, &ours(), &all);
-        assert_eq!(verdicts[0].reasons, ["the newest", "the newest of week 2025-W11"]);
-        assert_eq!(verdicts[1].reasons, ["one of the last 2", "the newest of week 2025-W10"]);
-        assert_eq!(verdicts[2].reasons, ["no rule keeps it"]);
-    }
-
-    #[test]
-    fn within_a_second_the_increment_tells() {
-        let mut all = nights(2);
-        all[1] = Candidate { at: all[0].at, increment: 1, ..all[1].clone() };
-        assert_eq!(kept(RetentionPolicy::default(), &all), [1]);
-    }
-
-    #[test]
-    fn several_in_an_hour_count_once() {
-        let mut all = nights(2);
-        let at = all[0].at.timestamp_millis() + 60_000;
-        all.push(Candidate { key: "k9".into(), at: DateTime::from_millis(at), ..all[0].clone() });
-        assert_eq!(kept(RetentionPolicy { hourly: 1, ..RetentionPolicy::default() }, &all), [9]);
-        assert_eq!(kept(RetentionPolicy { hourly: 2, ..RetentionPolicy::default() }, &all), [9, 1]);
-    }
-
-    #[test]
-    fn what_is_held_stays_and_orphans_neither_stay_nor_count() {
-        let mut all = nights(5);
-        all[0].orphaned = Some("its job failed".into());
-        all[3].held = Some("pinned: before the upgrade".into());
-        let policy = RetentionPolicy { last: 1, ..RetentionPolicy::default() };
-        assert_eq!(kept(policy, &all), [1, 3]);
-        let verdicts = judge(&policy, &ours(), &all);
-        assert_eq!(verdicts[0].reasons, ["its job failed"]);
-        assert_eq!(verdicts[3].reasons, ["pinned: before the upgrade"]);
-    }
-
-    #[test]
-    fn other_databases_and_other_selections_do_not_stand_in() {
-        let mut all = nights(3);
-        all[0].selected = Some(vec!["b".into(), "a".into()]);
-        all[1].selected = Some(vec!["a".into(), "b".into()]);
-        all.push(Candidate { key: "k7".into(), database: "shop".into(), ..all[2].clone() });
-        assert_eq!(kept(RetentionPolicy::default(), &all), [0, 2, 7]);
-    }
-
-    #[test]
-    fn another_clusters_backups_stay_and_stand_in_for_none_of_ours() {
-        let mut all = nights(4);
-        // Theirs are the newer ones, as where they run later in the night.
-        for theirs in &mut all[..2] {
-            theirs.cluster = Some("theirs".into());
-        }
-        let policy = RetentionPolicy { last: 1, ..RetentionPolicy::default() };
-        let verdicts = judge(&policy, &ours(), &all);
-        let kept: Vec<_> = verdicts.iter().map(|verdict| verdict.keep).collect();
-        assert_eq!(kept, [true, true, true, false]);
-        assert_eq!(verdicts[0].reasons, ["another cluster's: theirs"]);
-        assert_eq!(verdicts[2].reasons, ["the newest"]);
-        // Who owns the repository can be asked to judge theirs; then ours stay.
-        let theirs = Scope { cluster: "theirs".into(), unknown: false };
-        let kept: Vec<_> = judge(&policy, &theirs, &all).iter().map(|verdict| verdict.keep).collect();
-        assert_eq!(kept, [true, false, true, true]);
-    }
-
-    #[test]
-    fn backups_of_nobody_knows_whom_go_in_time_and_displace_none_of_ours() {
-        let mut all = nights(6);
-        for place in [0, 2, 4] {
-            all[place].cluster = None;
-        }
-        let policy = RetentionPolicy { last: 2, ..RetentionPolicy::default() };
-        assert_eq!(
-            kept(policy, &all),
-            [0, 1, 3],
-            "1 and 3 are ours; of the others only one is among the newest two of all"
-        );
-        let others = Scope { unknown: false, ..ours() };
-        let verdicts = judge(&policy, &others, &all);
-        assert_eq!(verdicts[4].reasons, ["nobody knows which cluster made it"]);
-        assert_eq!(verdicts.iter().filter(|verdict| !verdict.keep).count(), 1, "5 is ours");
-    }
-}
+mod tests;

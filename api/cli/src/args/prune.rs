@@ -25,7 +25,7 @@ pub struct KeepArgs {
     /// Keep the newest backup of each of so many years.
     #[arg(long = "keep-yearly", value_name = "N")]
     pub yearly: Option<i32>,
-    /// Keep all backups that are at most so many days older than the newest.
+    /// Keep all backups that are at most so many days older than the newest; alone, also the last 7.
     #[arg(long = "keep-days", value_name = "N")]
     pub days: Option<i32>,
 }
@@ -51,7 +51,8 @@ impl KeepArgs {
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools)] // Flags of a command line are bools.
 pub struct PruneArgs {
-    /// Which backups stay; where nothing is said, those of the last BACKUP_RETENTION_DAYS of the API.
+    /// Which backups stay; where nothing is said, those of the last BACKUP_RETENTION_DAYS and the last
+    /// BACKUP_KEEP_LAST of the API.
     #[command(flatten)]
     pub keep: KeepArgs,
     /// Only say which backups would go, which would stay, and why.
@@ -75,6 +76,9 @@ pub struct PruneArgs {
     /// Note as lost the backups whose manifests are missing: somebody has removed them for good, and no folder was moved.
     #[arg(long)]
     pub accept_loss: bool,
+    /// Forget more than half of a database's backups at once, which a prune doesn't do without this word.
+    #[arg(long)]
+    pub forget_many: bool,
     /// The repository by name.
     #[arg(long)]
     pub repository: Option<String>,

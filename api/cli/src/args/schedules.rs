@@ -2,6 +2,7 @@
 
 use super::{ClientArgs, KeepArgs};
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
+use lucid_schemas::prune::KEEP_LAST;
 
 /// What is backed up by itself, and how.
 #[derive(Debug, Args)]
@@ -27,6 +28,10 @@ pub struct BackupScheduleArgs {
     #[arg(long = "backup-retention-days", env = "BACKUP_RETENTION_DAYS", default_value_t = 30, value_name = "DAYS",
         value_parser = clap::value_parser!(i32).range(0..=36_500))]
     pub backup_retention_days: i32,
+    /// How many of the newest backups of each database stay besides, however old they are.
+    #[arg(long = "backup-keep-last", env = "BACKUP_KEEP_LAST", default_value_t = KEEP_LAST, value_name = "N",
+        value_parser = clap::value_parser!(i32).range(1..=1_000))]
+    pub backup_keep_last: i32,
     /// Whether backups are compressed unless a request says otherwise.
     #[arg(long, env = "BACKUP_COMPRESSION", default_value_t = true, action = clap::ArgAction::Set)]
     pub compression: bool,

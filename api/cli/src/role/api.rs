@@ -36,6 +36,7 @@ pub async fn run(args: ApiArgs) -> Result<(), Exit> {
         compression_default: args.backups.compression,
         encryption_default: args.backups.encryption,
         retention_days: args.backups.backup_retention_days,
+        keep_last: args.backups.backup_keep_last,
         hosts: args.hosts,
         connections_max: connections_max(),
         ..ApiOptions::new(node(), ops_database.clone(), token)

@@ -1,4 +1,4 @@
-//! `BACKUP_SCHEDULE` and `BACKUP_RETENTION_DAYS`: the schedules that a service keeps because variables say so.
+//! `BACKUP_SCHEDULE`, `BACKUP_RETENTION_DAYS` and `BACKUP_KEEP_LAST`: the schedules that a service keeps because variables say so.
 //!
 //! The variables say when and what; whoever starts makes the stored schedule fit. Whether it rests, and what becomes of
 //! missed and overlapping occurrences, stays as people have set it. Without the variable nothing is touched.
@@ -62,15 +62,14 @@ pub fn read(args: &BackupScheduleArgs, ops_database: &str) -> Result<Wanted, Exi
         wanted.push((name, terms(cron, &args.backup_timezone, spec)));
     }
     if args.backup_retention_days > 0 {
-        wanted.push((RETENTION.to_owned(), terms(cron, &args.backup_timezone, retention(args.backup_retention_days))));
+        wanted.push((RETENTION.to_owned(), terms(cron, &args.backup_timezone, retention(args))));
     }
     Ok(Wanted { schedules: wanted, for_ever: args.backup_retention_days == 0 })
 }
 
-/// A prune that keeps so many days.
-fn retention(days: i32) -> Spec {
-    let keep = Keep { days, ..Keep::default() };
-    Spec::Prune(PruneSpec::keeping(keep))
+/// A prune that keeps so many days, and so many of the newest besides.
+fn retention(args: &BackupScheduleArgs) -> Spec {
+    Spec::Prune(PruneSpec::keeping(Keep::of_days(args.backup_retention_days, args.backup_keep_last)))
 }
 
 fn terms(cron: &str, timezone: &str, spec: Spec) -> Terms {

@@ -143,6 +143,7 @@ fn api_options(args: &DevArgs, token: Token) -> ApiOptions {
         compression_default: args.backups.compression,
         encryption_default: args.backups.encryption,
         retention_days: args.backups.backup_retention_days,
+        keep_last: args.backups.backup_keep_last,
         connections_max: api::connections_max(),
         ..ApiOptions::new(node(), DEFAULT_OPS_DATABASE.to_owned(), token)
     }

@@ -64,6 +64,7 @@ pub fn prune(args: PruneArgs) -> Result<(), Exit> {
         take_ownership: args.take_ownership.then_some(true),
         cluster: args.cluster,
         accept_loss: args.accept_loss.then_some(true),
+        forget_many: args.forget_many.then_some(true),
         repository: args.repository,
         job: run(&args.run),
     };

@@ -1,6 +1,6 @@
 //! What a prune did, or would do.
 
-use super::{job::is_dry_run, table::Table, time, units};
+use super::{clean, job::is_dry_run, table::Table, time, units};
 use lucid_schemas::http::JobView;
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ pub(super) fn pruned(job: &JobView) -> Option<String> {
         let reasons: Vec<_> = reasons.filter_map(Value::as_str).collect();
         let keep = verdict.get("keep").and_then(Value::as_bool).unwrap_or(true);
         let word = if keep { "keep" } else { "remove" };
-        table.row(&[text("backup"), text("database"), time::second(&text("at")), word.into(), reasons.join("; ")]);
+        table.row(&[text("backup"), database(verdict), time::second(&text("at")), word.into(), reasons.join("; ")]);
     }
     let mut lines = if verdicts.is_empty() { "no backups\n".to_owned() } else { table.text() };
     let all = number("backups_kept") + number("backups_removed");
@@ -26,10 +26,34 @@ pub(super) fn pruned(job: &JobView) -> Option<String> {
     }
     lines += &sentences(is_dry_run(job), &number).join("\n");
     lines += "\n";
+    for series in result.get("spared").and_then(Value::as_array).into_iter().flatten() {
+        lines += &spared(series);
+    }
+    if number("backups_ahead") > 0 {
+        lines += &units::count(number("backups_ahead"));
+        lines += " backups are ahead of the storage's clock, so nothing is counted from them: look at the clocks\n";
+    }
     if let Some(clusters) = result.get("clusters").and_then(Value::as_array) {
         lines += &of_clusters(clusters);
     }
     Some(lines)
+}
+
+/// A series of which most would have gone.
+fn spared(series: &Value) -> String {
+    let number = |name: &str| units::count(series.get(name).and_then(Value::as_i64).unwrap_or(0));
+    format!(
+        "{} of the {} backups of {} would go at once, so none does; if that is meant: --forget-many\n",
+        number("would_go"),
+        number("backups"),
+        clean(&database(series))
+    )
+}
+
+/// What a backup, or a series, is of.
+fn database(of: &Value) -> String {
+    let name = of.get("database").and_then(Value::as_str).unwrap_or_default();
+    super::part_of(name, of.get("collections").and_then(Value::as_u64))
 }
 
 /// Whose backups there are.
@@ -38,7 +62,7 @@ fn of_clusters(clusters: &[Value]) -> String {
         let backups = units::count(entry.get("backups").and_then(Value::as_i64).unwrap_or(0));
         match entry.get("cluster").and_then(Value::as_str) {
             Some(_) if entry.get("ours").and_then(Value::as_bool) == Some(true) => backups + " of this cluster",
-            Some(cluster) => [&backups, " of cluster ", cluster, " (which --cluster judges)"].concat(),
+            Some(cluster) => [&backups, " of cluster ", &clean(cluster), " (which --cluster judges)"].concat(),
             None => backups + " of nobody knows which cluster",
         }
     });
@@ -89,6 +113,8 @@ mod tests {
             result: Some(json!({
                 "backups_kept": 30, "backups_removed": 1, "kept_bytes": 2048, "objects_deleted": 3,
                 "deleted_bytes": 1024, "objects_doomed": 2, "doomed_bytes": 512,
+                "spared": [{ "database": "shop", "partial": true, "collections": 2, "backups": 9, "would_go": 8 }],
+                "backups_ahead": 2,
                 "clusters": [
                     { "backups": 1 }, { "cluster": "a-1", "ours": true, "backups": 27 },
                     { "cluster": "b-2", "ours": false, "backups": 2 },
@@ -107,6 +133,8 @@ backup_b  lucid     2025-01-09 02:00:00  keep    the newest
 30 backups kept, 1 backup removed; 2.0 KiB of packs kept
 freed 1.0 KiB (3 objects)
 512 B (2 objects) go in the next run
+8 of the 9 backups of shop (2 collections) would go at once, so none does; if that is meant: --forget-many
+2 backups are ahead of the storage's clock, so nothing is counted from them: look at the clocks
 backups of each cluster: 1 of nobody knows which cluster, 27 of this cluster, 2 of cluster b-2 (which --cluster judges)
 backup_20250109_020000_7k3fq2m8ab succeeded, after 2.5 s
 "

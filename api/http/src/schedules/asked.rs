@@ -131,12 +131,13 @@ fn plain(run: Option<&RunBody>) -> Result<(), ApiError> {
     }
 }
 
-/// Whoever takes a repository over, judges what isn't his, or accepts that backups are lost, does so once.
+/// Whoever takes a repository over, judges what isn't his, accepts that backups are lost, or has most of a series go, does so once.
 fn once(asked: &PruneBody) -> Result<(), ApiError> {
     let given = [
         ("take_ownership", asked.take_ownership == Some(true)),
         ("cluster", asked.cluster.is_some()),
         ("accept_loss", asked.accept_loss == Some(true)),
+        ("forget_many", asked.forget_many == Some(true)),
     ];
     match given.into_iter().find(|(_, is_given)| *is_given) {
         None => Ok(()),

@@ -83,6 +83,7 @@ fn spec(terms: &Terms) -> Value {
             take_ownership: None,
             cluster: None,
             accept_loss: None,
+            forget_many: None,
             repository: Some(terms.repository.clone()),
         }),
         Spec::Copy(spec) => json!(CopyBody {

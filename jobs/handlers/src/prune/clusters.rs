@@ -1,7 +1,7 @@
 //! Whose backups a repository holds, and whose of them a prune judges.
 
 use crate::error::{Error, Result};
-use bson::{Bson, Document, doc};
+use bson::{Bson, DateTime, Document, doc};
 use lucid_repository::{Candidate, Repository, RepositoryError, Scope};
 use lucid_schemas::PruneSpec;
 use std::{collections::BTreeMap, fmt};
@@ -42,12 +42,14 @@ impl<'a> Clusters<'a> {
 
     /// Whose backups a prune judges. Those of nobody knows whom are for the owner to judge, whose repository it was before clusters were named.
     pub async fn scope(&self, repository: &Repository, spec: &PruneSpec) -> Result<Scope> {
+        // The storage tells its time only to who writes.
+        let now = if spec.dry_run { DateTime::now() } else { repository.now().await? };
         if let Some(cluster) = spec.cluster.as_ref().filter(|cluster| **cluster != self.ours) {
             if !self.backups.contains_key(&Some(cluster.clone())) {
                 let message = format!("the repository holds no backup of cluster {cluster}; there are: {self}");
                 return Err(Error::refused("cluster_unknown", message));
             }
-            return Ok(Scope { cluster: cluster.clone(), unknown: false });
+            return Ok(Scope { cluster: cluster.clone(), unknown: false, now, forget_many: spec.forget_many });
         }
         let unknown = !spec.dry_run
             || match repository.owner().await {
@@ -55,7 +57,7 @@ impl<'a> Clusters<'a> {
                 Err(RepositoryError::Damaged { .. }) => false,
                 Err(error) => return Err(error.into()),
             };
-        Ok(Scope { cluster: self.ours.to_owned(), unknown })
+        Ok(Scope { cluster: self.ours.to_owned(), unknown, now, forget_many: spec.forget_many })
     }
 }
 

@@ -50,8 +50,8 @@ pub(super) fn manifest(body: &[u8]) {
     };
     let other = Candidate { at: manifest.finished_at, key: "other".into(), ..at.clone() };
     let policy = RetentionPolicy { last: 1, hourly: 1, daily: 1, weekly: 1, monthly: 1, yearly: 1, days: u32::MAX };
-    let scope = Scope { cluster: at.cluster.clone().unwrap_or_default(), unknown: true };
-    assert_eq!(judge(&policy, &scope, &[at, other]).len(), 2);
+    let scope = Scope { cluster: at.cluster.clone().unwrap_or_default(), unknown: true, now: at.at, forget_many: true };
+    assert_eq!(judge(&policy, &scope, &[at, other]).verdicts.len(), 2);
 }
 
 pub(super) fn generation(body: &[u8]) {

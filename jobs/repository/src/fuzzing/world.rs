@@ -45,9 +45,10 @@ async fn use_it(memory: Arc<Memory>) {
     }
     add(&repository, sound.first()).await;
     let candidates = possible(repository.candidates().await).unwrap_or_default();
-    let scope = Scope { cluster: "fuzzed".into(), unknown: true };
+    let now = bson::DateTime::from_millis(0);
+    let scope = Scope { cluster: "fuzzed".into(), unknown: true, now, forget_many: false };
     let policy = RetentionPolicy { last: 1, weekly: 1, days: 1, ..RetentionPolicy::default() };
-    assert_eq!(judge(&policy, &scope, &candidates).len(), candidates.len());
+    assert_eq!(judge(&policy, &scope, &candidates).verdicts.len(), candidates.len());
     for dry_run in [Some(std::collections::BTreeSet::new()), None, None] {
         let (job, epoch, grace_ms) = ("prune".to_owned(), 1, 0);
         let options = PruneOptions { job, epoch, grace_ms, repack: true, at_once: false, dry_run };

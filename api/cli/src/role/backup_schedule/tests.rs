@@ -18,6 +18,7 @@ fn args(cron: Option<&str>, databases: &[&str]) -> BackupScheduleArgs {
         backup_databases: databases.iter().map(|name| (*name).to_owned()).collect(),
         backup_timezone: "UTC".into(),
         backup_retention_days: 0,
+        backup_keep_last: 7,
         compression: true,
         encryption: true,
     }
@@ -73,6 +74,7 @@ async fn retention_has_a_schedule_of_its_own() {
         assert_eq!((kept.version, kept.terms.cron.as_str()), (version, "0 2 * * *"), "{days}");
         let Spec::Prune(spec) = kept.terms.spec else { panic!("a prune") };
         assert_eq!((spec.keep.days, kept.terms.paused), if days == 0 { (7, true) } else { (days, false) });
+        assert_eq!(spec.keep.last, 7, "days never go alone");
     }
 }
 
