@@ -13,6 +13,7 @@ mod manners;
 mod nights;
 mod offsite;
 mod rehearsal;
+mod room;
 mod sample;
 mod series;
 mod snapshot;

@@ -101,6 +101,16 @@ impl World {
         self
     }
 
+    /// The same repository, and a worker at another set.
+    pub async fn at_another_set(mut self, uri: &str) -> Self {
+        self.client = Client::with_uri_str(uri).await.expect("a client");
+        let environment = Environment::clone(&self.environment);
+        self.environment = Arc::new(Environment { client: watched(uri, &self.at_command).await, ..environment });
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        self.handlers = registry(&self.environment, &store);
+        self
+    }
+
     /// The connection string of the set.
     pub async fn uri(&self) -> String {
         match &self.deployment {

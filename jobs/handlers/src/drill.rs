@@ -13,15 +13,13 @@ use crate::{
         stage::{Stage, decoded},
         staging::StagingName,
     },
+    room::{self, Room},
     scratch::{self, ScratchName},
 };
 use lucid_ports::{Ending, JobContext};
 use lucid_repository::{CollectionEntry, CollectionKind, Finding, Manifest, Repository};
 use lucid_schemas::Job;
 use std::{collections::BTreeMap, sync::atomic::AtomicUsize};
-
-/// Documents rarely take less room on disk than this part of their bytes.
-const COMPRESSION_AT_BEST: u64 = 8;
 
 /// What a drill has shown.
 #[derive(Debug, Default)]
@@ -43,10 +41,13 @@ pub(crate) async fn run(
     let job = context.job();
     let server = environment.server(context.stop());
     server.patiently(|| server.facts()).await?;
-    check_space(&server, manifest).await?;
+    let room = Room::of(&server).await?;
+    check_space(&room, manifest).await?;
     let scratch = scratch::begin(&server, job.id(), job.head.epoch).await?;
-    let drill = Drill { context, environment, repository, server: &server, job: &job, key, scratch: &scratch };
-    let outcome = drill.all(manifest).await;
+    let halt = context.stop().child_token();
+    let halted = environment.server(&halt);
+    let drill = Drill { context, environment, repository, server: &halted, job: &job, key, scratch: &scratch };
+    let outcome = room.watched(&halt, Box::pin(drill.all(manifest))).await;
     scratch::finish(&server, &scratch, outcome).await
 }
 
@@ -61,21 +62,10 @@ pub(crate) async fn abandon(environment: &Environment, job: &Job, ending: Ending
 }
 
 /// Refuses where the largest collection can't fit.
-async fn check_space(server: &Server, manifest: &Manifest) -> Result<()> {
-    let largest = manifest.collections.iter().map(|entry| entry.content.raw_bytes).max().unwrap_or(0);
-    let free = server.free_bytes("admin").await?.and_then(|free| u64::try_from(free).ok());
-    match free {
-        Some(free) if free < largest / COMPRESSION_AT_BEST => Err(Error::refused(
-            "no_space",
-            format!(
-                "the data disk has {} MB free, and the largest collection, of {} MB of documents, is to be restored for \
-                 a moment: free space first, or verify at level data",
-                free / 1_000_000,
-                largest / 1_000_000
-            ),
-        )),
-        _ => Ok(()),
-    }
+async fn check_space(room: &Room<'_>, manifest: &Manifest) -> Result<()> {
+    let oplog_left = room.oplog_left().await?;
+    let alone = manifest.collections.iter().map(|entry| room::estimate(std::iter::once(entry), oplog_left));
+    room.check(alone.max().unwrap_or(0)).await.map(drop)
 }
 
 struct Drill<'a> {

@@ -17,6 +17,7 @@ mod progress;
 mod prune;
 mod reencrypt;
 mod restore;
+mod room;
 mod scratch;
 mod several;
 mod verify;

@@ -103,7 +103,7 @@ pub use ledger::WriteStats;
 pub use location::Location;
 pub use manifest::{
     CollectionContent, CollectionEntry, CollectionKind, ListRef, MANIFEST_FORMAT, Manifest, ManifestEntry, ManifestRef,
-    ReadOrder,
+    ReadOrder, StoredSize,
 };
 pub use names::{Domain, RepositoryId};
 pub use options::{ChunkSizes, Compression, InitOptions, PassphraseCost, SlotInfo, SlotKind, Unlock};

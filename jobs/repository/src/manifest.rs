@@ -165,6 +165,18 @@ pub struct CollectionEntry {
     pub content_order: ContentOrder,
     /// Its documents.
     pub content: CollectionContent,
+    /// The room that it took where it was read; none where nobody asked, as of small ones and in earlier backups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<StoredSize>,
+}
+
+/// The room that a collection took on the disk of the member that it was read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredSize {
+    /// Bytes of its documents as stored, without what is free for more.
+    pub storage_bytes: i64,
+    /// Bytes of all its indexes.
+    pub index_bytes: i64,
 }
 
 /// The documents of one collection, as chunk lists. Small lists are held right here; they hold `_id`

@@ -38,6 +38,8 @@ use tokio::sync::Semaphore;
 
 /// So many instants are tried before giving up.
 const SNAPSHOTS_MAX: u32 = 5;
+/// What a smaller collection takes on the disk isn't asked: there may be thousands of them.
+const STORED_ASKED_FROM: i64 = 1 << 20;
 
 /// Runs backup jobs.
 #[derive(Debug)]
@@ -225,7 +227,10 @@ impl Run<'_> {
 
     async fn size(&self, server: &Server, name: &str, entry: &Entry) -> Result<(String, Size)> {
         let storage = storage_name(name, entry.kind);
-        let size = server.patiently(|| server.size(&self.spec.database, &storage)).await?;
+        let mut size = server.patiently(|| server.size(&self.spec.database, &storage)).await?;
+        if size.bytes >= STORED_ASKED_FROM {
+            size.stored = server.patiently(|| server.stored(&self.spec.database, &storage)).await?;
+        }
         Ok((name.to_owned(), size))
     }
 
@@ -267,6 +272,7 @@ impl Run<'_> {
                 content_hash: nothing,
                 chunk_lists: Vec::new(),
             },
+            stored: None,
         }
     }
 

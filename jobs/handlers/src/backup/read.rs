@@ -16,7 +16,7 @@ use crate::{
 };
 use bson::{Bson, Document, RawDocumentBuf, Timestamp, doc};
 use lucid_repository::{
-    BackupWriter, CollectionContent, CollectionEntry, CollectionKind, CollectionWriter, Manifest, ReadOrder,
+    BackupWriter, CollectionContent, CollectionEntry, CollectionKind, CollectionWriter, Manifest, ReadOrder, StoredSize,
 };
 use std::{
     sync::atomic::{AtomicI64, Ordering},
@@ -106,7 +106,7 @@ impl Source<'_> {
         let mut pause = PAUSE;
         for number in 1..TRIES {
             match self.read_once(entry, &what, size).await {
-                Ok(Some(reading)) => return Ok(self.entry(entry, reading)),
+                Ok(Some(reading)) => return Ok(self.entry(entry, reading, size.stored)),
                 Ok(None) => tracing::warn!(collection = entry.name, "read a wrong number of documents: reading again"),
                 Err(error) if may_pass(entry.kind, &error, number) => {
                     tracing::warn!(collection = entry.name, %error, "reading again");
@@ -120,7 +120,7 @@ impl Source<'_> {
             pause = (pause * 2).min(PAUSE_MAX);
         }
         match self.read_once(entry, &what, size).await {
-            Ok(Some(reading)) => Ok(self.entry(entry, reading)),
+            Ok(Some(reading)) => Ok(self.entry(entry, reading, size.stored)),
             Err(error) if error.server_code() == Some(code::CAPPED_POSITION_LOST) => Err(Error::again(
                 "capped_too_busy",
                 format!("'{}' is written faster than it can be read: leave it out, or make it larger", entry.name),
@@ -133,7 +133,7 @@ impl Source<'_> {
         }
     }
 
-    fn entry(&self, entry: &Entry, reading: Reading) -> CollectionEntry {
+    fn entry(&self, entry: &Entry, reading: Reading, stored: Option<StoredSize>) -> CollectionEntry {
         CollectionEntry {
             name: entry.name.clone(),
             kind: entry.kind,
@@ -145,6 +145,7 @@ impl Source<'_> {
             read_order: reading.order,
             content_order: plan::content_order(entry.kind),
             content: reading.content,
+            stored,
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{Batches, Command, Server};
 use crate::error::{Error, Result, code};
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, Timestamp, Uuid, doc};
+use lucid_repository::StoredSize;
 use std::time::Duration;
 
 /// A count comes as one answer, however long it takes to go through a large collection.
@@ -45,6 +46,8 @@ pub(crate) struct Size {
     pub bytes: i64,
     /// Mean bytes of a document, at least 1.
     pub mean_bytes: i64,
+    /// The room that it takes, where that was asked.
+    pub stored: Option<StoredSize>,
 }
 
 /// What the server is.
@@ -193,12 +196,41 @@ impl Server {
         match self.ask(command(database, format!("measure {database}.{storage}"), false, &body)?).await {
             Ok(answer) => {
                 let (bytes, documents) = (whole(answer.get("size")), whole(answer.get("numObjects")));
-                Ok(Size { bytes, mean_bytes: bytes / documents.max(1) })
+                Ok(Size { bytes, mean_bytes: bytes / documents.max(1), stored: None })
             }
             // Sizes are for progress and batches only.
             Err(Error::Server { .. }) => Ok(Size::default()),
             Err(error) => Err(error),
         }
+    }
+
+    /// The room that a collection takes on the disk; `None` where the server doesn't say.
+    pub async fn stored(&self, database: &str, storage: &str) -> Result<Option<StoredSize>> {
+        let body = doc! {
+            "aggregate": storage,
+            "pipeline": [{ "$collStats": { "storageStats": {} } }, { "$project": {
+                "size": "$storageStats.storageSize", "free": "$storageStats.freeStorageSize",
+                "indexes": "$storageStats.totalIndexSize",
+            } }],
+            "cursor": {},
+        };
+        let doing = format!("measure {database}.{storage}");
+        match self.batches(command(database, doing, false, &body)?, 1).all().await {
+            Ok((documents, _)) => Ok(documents.first().map(|found| StoredSize {
+                storage_bytes: whole_field(found, "size").saturating_sub(whole_field(found, "free")),
+                index_bytes: whole_field(found, "indexes"),
+            })),
+            Err(Error::Server { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The members that hold data and that clients read from, as `host:port`.
+    pub async fn members(&self) -> Result<Vec<String>> {
+        let hello = self.ask(command("admin", "greet the server", true, &doc! { "hello": 1 })?).await?;
+        let of = |kind: &str| hello.get_array(kind).map(Vec::as_slice).unwrap_or_default();
+        let all = of("hosts").iter().chain(of("passives"));
+        Ok(all.filter_map(Bson::as_str).map(str::to_owned).collect())
     }
 
     /// The address of the member that answers, `host:port`; refuses a server without a replica set.
@@ -256,24 +288,6 @@ impl Server {
             Err(Error::Server { .. }) => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// Free bytes of the disk that holds a database's data; `None` where the server doesn't say.
-    pub async fn free_bytes(&self, database: &str) -> Result<Option<i64>> {
-        // Of a database that doesn't exist yet the server knows no disk.
-        for database in [database, "admin"] {
-            let asked = self.ask(command(database, "measure the disk", true, &doc! { "dbStats": 1 })?);
-            let reply = match asked.await {
-                Ok(reply) => reply,
-                Err(Error::Server { .. }) => continue,
-                Err(error) => return Err(error),
-            };
-            let (total, used) = (whole(reply.get("fsTotalSize")), whole(reply.get("fsUsedSize")));
-            if total > 0 {
-                return Ok(Some(total.saturating_sub(used).max(0)));
-            }
-        }
-        Ok(None)
     }
 }
 

@@ -95,7 +95,7 @@ impl RestoreHandler {
             return Err(not_new(&spec.database));
         }
         let mut plan = plan::plan(&spec.database, &run.entries, &target, spec.replace);
-        let free = run.check_space(&plan).await?;
+        let free = run.check_space().await?;
         run.rehearse(&mut plan, &target).await?;
         if spec.dry_run {
             let mut answer = plan.to_document();

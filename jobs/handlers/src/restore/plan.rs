@@ -187,6 +187,7 @@ mod tests {
                 content_hash: String::new(),
                 chunk_lists: Vec::new(),
             },
+            stored: None,
         }
     }
 

@@ -19,15 +19,13 @@ use crate::{
     },
     error::{Error, Result},
     progress::Meter,
+    room::{self, Room},
     scratch, several, verify,
 };
 use lucid_ports::JobContext;
 use lucid_repository::{CollectionEntry, CollectionKind, Manifest, Repository};
 use lucid_schemas::{EventBody, Job, RestoreSpec};
 use std::{cmp::Reverse, sync::atomic::AtomicUsize};
-
-/// Documents rarely take less room on disk than this part of their bytes.
-const COMPRESSION_AT_BEST: u64 = 8;
 
 /// One restore on its way to the point of no return.
 pub(super) struct Run<'a> {
@@ -126,22 +124,11 @@ impl Run<'_> {
         if findings.is_empty() { Ok(()) } else { Err(verify::damaged(&findings)) }
     }
 
-    /// Free bytes of the disk, where they may suffice.
-    pub async fn check_space(&self, plan: &Plan) -> Result<Option<i64>> {
-        let free = self.server.free_bytes(&self.spec.database).await?;
-        let least = plan.raw_bytes / COMPRESSION_AT_BEST;
-        match free.and_then(|free| u64::try_from(free).ok()) {
-            Some(free) if free < least => Err(Error::refused(
-                "no_space",
-                format!(
-                    "the data disk has {} MB free, and {} MB of documents are to be restored beside what is there: free \
-                     space first",
-                    free / 1_000_000,
-                    plan.raw_bytes / 1_000_000
-                ),
-            )),
-            _ => Ok(free),
-        }
+    /// Free bytes of the fullest data disk, where they may suffice.
+    pub async fn check_space(&self) -> Result<Option<i64>> {
+        let room = Room::of(self.server).await?;
+        let oplog_left = room.oplog_left().await?;
+        room.check(room::estimate(self.entries.iter(), oplog_left)).await
     }
 
     /// Stages every collection, a few at a time, the largest first.
@@ -166,7 +153,8 @@ impl Run<'_> {
         let mut waiting: Vec<_> = self.entries.iter().filter(|entry| entry.kind != CollectionKind::View).collect();
         waiting.sort_by_key(|entry| Reverse(entry.content.raw_bytes));
         let staging = waiting.into_iter().map(|entry| stage.stage(entry));
-        several::all(self.environment.options.parallel, staging, || halt.cancel()).await
+        let all = several::all(self.environment.options.parallel, staging, || halt.cancel());
+        Room::of(self.server).await?.watched(&halt, all).await
     }
 
     async fn swap_list(&self, plan: &Plan, target: &Catalog, staged: &[Staged]) -> Result<SwapList> {

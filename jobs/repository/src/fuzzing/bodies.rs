@@ -105,6 +105,7 @@ pub(super) fn some_manifest() -> Vec<u8> {
         read_order: ReadOrder::Id,
         content_order: ContentOrder::Exact,
         content,
+        stored: None,
     };
     let manifest = Manifest {
         format: MANIFEST_FORMAT,

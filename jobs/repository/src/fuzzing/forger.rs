@@ -277,6 +277,7 @@ impl<'a> Forger<'a> {
             read_order: ReadOrder::Natural,
             content_order,
             content,
+            stored: None,
         });
     }
 

@@ -162,6 +162,7 @@ pub fn entry(name: &str, order: ContentOrder, content: CollectionContent) -> Col
         read_order: ReadOrder::Natural,
         content_order: order,
         content,
+        stored: None,
     }
 }
 
