@@ -16,6 +16,11 @@ async fn backup(api: &Api) -> String {
     id
 }
 
+fn in_a_year() -> String {
+    let now_ms = bson::DateTime::now().timestamp_millis();
+    bson::DateTime::from_millis(now_ms + 365 * 86_400_000).try_to_rfc3339_string().expect("a time")
+}
+
 async fn prune(api: &Api, body: Value) -> Value {
     let id = api.accepted("/prune", &body);
     api.succeeded(&id).await.result.expect("a result")
@@ -51,9 +56,7 @@ async fn what_no_rule_keeps_goes_and_what_a_job_needs_stays() {
     assert!(text.contains("1 backup would be removed") && text.contains("nothing was changed"), "{text}");
 
     // A restore that is only planned is enough.
-    let in_a_year = bson::DateTime::from_millis(bson::DateTime::now().timestamp_millis() + 365 * 86_400_000);
-    let in_a_year = in_a_year.try_to_rfc3339_string().expect("a time");
-    let planned = json!({ "backup": old, "database": "copy", "job": { "run_at": in_a_year } });
+    let planned = json!({ "backup": old, "database": "copy", "job": { "run_at": in_a_year() } });
     let planned = api.accepted("/restore", &planned);
     let held = prune(&api, keep_one(json!({}))).await;
     assert_eq!(verdict(&held, &old)["reasons"], json!([format!("{planned} is about it")]));
@@ -80,6 +83,37 @@ async fn what_no_rule_keeps_goes_and_what_a_job_needs_stays() {
     api.succeeded(&verify).await;
     let restore = api.accepted("/restore", &json!({ "backup": new, "database": "copy_3" }));
     api.succeeded(&restore).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_stays_that_a_job_needs_whatever_program_asked_for_it() {
+    let world = World::start(1).await;
+    data::rows(&world, "lucid", 100).await;
+    let (_api_process, api) = world.api();
+    let (_worker, _) = world.worker(&[]);
+    let old = backup(&api).await;
+    backup(&api).await;
+    let keep_one = json!({ "keep": { "last": 1 }, "grace_hours": 0 });
+    let planned = json!({ "backup": old, "database": "copy", "job": { "run_at": in_a_year() } });
+    let planned = api.accepted("/restore", &planned);
+    let ops = world.client().database("lucid_ops").collection::<Document>("ops");
+    let stored = ops.find_one(doc! { "_id": &planned }).await.expect("asked").expect("there");
+    assert_eq!(stored.get_array("needs").expect("told from birth"), &[old.as_str().into()]);
+
+    // As a program stored it that didn't say so yet.
+    ops.update_one(doc! { "_id": &planned }, doc! { "$unset": { "needs": 1 } }).await.expect("unset");
+    assert_eq!(
+        verdict(&prune(&api, keep_one.clone()).await, &old)["reasons"],
+        json!([format!("{planned} is about it")])
+    );
+    assert_eq!(api.call("DELETE", &format!("/jobs/{planned}"), None).0, 202);
+    // And as a later one will, which has kinds and shapes of its own.
+    let mut later = stored;
+    later.extend(doc! { "_id": "teleport_1", "kind": "teleport", "schema": 99, "spec": { "whereto": "the moon" } });
+    ops.insert_one(&later).await.expect("inserted");
+    assert_eq!(verdict(&prune(&api, keep_one.clone()).await, &old)["reasons"], json!(["teleport_1 is about it"]));
+    ops.delete_one(doc! { "_id": "teleport_1" }).await.expect("deleted");
+    assert_eq!(prune(&api, keep_one).await["backups_removed"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
