@@ -92,6 +92,11 @@ impl Config {
 impl StoredConfig {
     /// Reads the object; the key's check comes later, see [`Self::authenticate`].
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, RepositoryError> {
+        Self::read_knowing(bytes, &FEATURES)
+    }
+
+    /// The same as a program does that knows these features.
+    pub(crate) fn read_knowing(bytes: &[u8], known: &[&str]) -> Result<Self, RepositoryError> {
         let body = envelope::unwrap(CONFIG, EnvelopeType::Config, bytes)?;
         let inner: &RawDocument = body.get_document("config").map_err(|_| bad("no field config"))?;
         let format = inner.get_i32("format").map_err(|_| bad("no field format"))?;
@@ -99,7 +104,7 @@ impl StoredConfig {
             return Err(unsupported(format!("format {format}")));
         }
         let config: Config = bson::deserialize_from_slice(inner.as_bytes()).map_err(|error| bad(&error.to_string()))?;
-        if let Some(feature) = config.features.iter().find(|feature| !FEATURES.contains(&feature.as_str())) {
+        if let Some(feature) = config.features.iter().find(|feature| !known.contains(&feature.as_str())) {
             return Err(unsupported(format!("feature {feature:?}")));
         }
         config.chunk.check().map_err(|problem| bad(&problem))?;

@@ -1,7 +1,9 @@
-//! Whole repositories as versions of this program wrote them, kept in `tests/golden`: each must open, read and grow for ever.
+//! Whole repositories as versions of this program wrote them, kept in `tests/golden`: each must open, read, grow and be pruned for ever.
 //!
 //! Invariant: what is committed there is never changed. For a new version add new ones beside: raise [`VERSION`], and run
 //! `cargo test -p lucid-repository --lib golden_repositories -- --ignored`, which makes what isn't there.
+
+mod making;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,12 +14,12 @@ use crate::config::{CONFIG, StoredConfig};
 use crate::envelope::{self, EnvelopeType};
 use crate::support::{batches, documents, entry, manifest, read};
 use crate::{
-    ChunkSizes, Compression, ContentOrder, Domain, InitOptions, Location, Manifest, OddityKind, PassphraseCost,
-    PruneOptions, Repository, Secret, Unlock, VerifyLevel,
+    Compression, ContentOrder, Domain, Location, Manifest, OddityKind, PruneOptions, Repository, RetentionPolicy,
+    Scope, Secret, Unlock, VerifyLevel, judge,
 };
 
 /// Goes into the names of new ones.
-const VERSION: &str = "v2";
+const VERSION: &str = "v3";
 const PASSPHRASE: &str = "correct horse battery staple";
 
 fn folder() -> PathBuf {
@@ -100,6 +102,9 @@ async fn contents(repository: &Repository) -> String {
     let mut lines = Vec::new();
     for found in repository.manifests().await.expect("lists") {
         let manifest = found.manifest.expect("sound");
+        if let Some(cluster) = &manifest.cluster {
+            lines.push(format!("{} made by {cluster}\n", found.key));
+        }
         for collection in &manifest.collections {
             let documents = read(repository, &manifest, &collection.name).await.expect("sound");
             let (count, hash) = (documents.len(), blake3::hash(&documents.concat()).to_hex());
@@ -117,6 +122,11 @@ async fn contents(repository: &Repository) -> String {
 
 /// A backup of two collections; one of people is built on what an earlier one holds.
 async fn back_up(repository: &Repository, job: &str, domain: Domain, people: &[Vec<u8>]) -> String {
+    back_up_of("cluster-1", repository, job, domain, people).await
+}
+
+/// The same of this cluster.
+async fn back_up_of(cluster: &str, repository: &Repository, job: &str, domain: Domain, people: &[Vec<u8>]) -> String {
     let before = repository.newest_manifest(("secretdatabase", None), domain).await.expect("lists");
     let writer = repository.begin(job, 1, domain, Compression::default()).await.expect("begins");
     let mut entries = Vec::new();
@@ -133,7 +143,8 @@ async fn back_up(repository: &Repository, job: &str, domain: Domain, people: &[V
         entries.push(entry(name, order, collection.finish().await.expect("finished")));
     }
     writer.finish().await.expect("finished");
-    let manifest = Manifest { generation: writer.generation(), ..manifest(job, 1, domain, entries) };
+    let (generation, cluster) = (writer.generation(), Some(cluster.to_owned()));
+    let manifest = Manifest { cluster, generation, ..manifest(job, 1, domain, entries) };
     writer.write_manifest(&manifest).await.expect("committed").key
 }
 
@@ -182,6 +193,63 @@ async fn every_golden_repository_opens_reads_and_grows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_golden_repository_is_pruned() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    for golden in copies(scratch.path()) {
+        let repository = golden.open().await;
+        let expected = fs::read_to_string(golden.beside("expected")).expect("what it holds");
+        let domain = if repository.takes(Domain::Sealed) { Domain::Sealed } else { Domain::Plain };
+        back_up(&repository, "night_9", domain, &people(3)).await;
+        let pins = repository.pins().await.expect("lists");
+        let mut keys = repository.manifests().await.expect("lists").into_iter().map(|entry| entry.key);
+        let forgotten = keys.find(|key| !pins.contains_key(key)).expect("one of before");
+        assert!(repository.forget(&forgotten, "prune_0", "the test").await.expect("forgotten"));
+        for night in 1..=2 {
+            let (job, grace_ms) = (format!("prune_{night}"), 0);
+            let options = PruneOptions { job, epoch: 1, grace_ms, repack: true, at_once: night == 2, dry_run: None };
+            repository.prune(&options, &|_, _, _| (), &|| false).await.expect("pruned");
+            whole(&repository, &golden.name).await;
+        }
+        let now = contents(&repository).await;
+        let mut stay = expected.lines().filter(|line| !line.starts_with(&forgotten));
+        assert!(stay.all(|line| now.contains(line)), "{}: {now}", golden.name);
+        assert!(!now.contains(&forgotten) && now.contains("night_9"), "{}: {now}", golden.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clusters_of_a_golden_repository_are_judged_apart() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let golden = copies(scratch.path()).into_iter().find(|golden| golden.name == "v3_clusters").expect("there");
+    let candidates = golden.open().await.candidates().await.expect("lists");
+    let policy = RetentionPolicy { last: 1, ..RetentionPolicy::default() };
+    let now = bson::DateTime::now();
+    for (cluster, goes) in [("cluster-1", "night_1"), ("cluster-2", "late_1"), ("cluster-3", "")] {
+        let scope = Scope { cluster: cluster.into(), unknown: true, now, forget_many: false };
+        let verdicts = judge(&policy, &scope, &candidates).verdicts;
+        let gone: Vec<_> =
+            verdicts.iter().filter(|verdict| !verdict.keep).map(|verdict| verdict.job.as_str()).collect();
+        assert_eq!((verdicts.len(), gone.concat().as_str()), (4, goes), "{verdicts:?}");
+    }
+}
+
+/// A program that knows nothing of clusters would forget backups of one for those of another.
+#[test]
+fn what_holds_backups_of_clusters_is_refused_by_programs_that_know_of_none() {
+    for entry in fs::read_dir(folder()).expect("golden ones") {
+        let path = entry.expect("readable").path();
+        let name = path.file_name().and_then(|name| name.to_str()).expect("UTF-8").to_owned();
+        let Ok(config) = fs::read(path.join(CONFIG)) else { continue };
+        let known =
+            |features: &[&str]| StoredConfig::read_knowing(&config, features).err().map(|error| error.to_string());
+        let refused = known(&["delta", "sums"]);
+        let is_new = !name.starts_with("v1_") && !name.starts_with("v2_");
+        assert_eq!(refused.is_some_and(|refused| refused.contains("feature \"clusters\"")), is_new, "{name}");
+        assert_eq!(known(&["delta", "sums", "clusters"]), None, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_golden_repository_with_other_features_is_refused() {
     let scratch = tempfile::tempdir().expect("scratch");
     for golden in copies(scratch.path()) {
@@ -223,7 +291,8 @@ async fn an_owner_of_before_is_written_anew_so_that_older_programs_prune_nothing
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_forgotten_before_that_was_noted_locks_nobody_out() {
     let scratch = tempfile::tempdir().expect("scratch");
-    for golden in copies(scratch.path()).into_iter().filter(|golden| golden.name.ends_with("_sealed")) {
+    let of_before = |golden: &Golden| ["v1_sealed", "v2_sealed"].contains(&golden.name.as_str());
+    for golden in copies(scratch.path()).into_iter().filter(of_before) {
         let repository = golden.open().await;
         let forgotten = repository.manifests().await.expect("lists").remove(0);
         // As programs did it that left no record; the close that is there honours it.
@@ -245,93 +314,20 @@ async fn what_was_forgotten_before_that_was_noted_locks_nobody_out() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "makes golden repositories for a new version; those that are there stay as they are"]
 async fn make_golden_repositories() {
-    for kind in ["sealed", "both_domains", "rotated", "renewed", "owned"] {
+    for kind in ["sealed", "both_domains", "rotated", "renewed", "owned", "clusters"] {
         let golden = Golden { folder: folder(), name: format!("{VERSION}_{kind}") };
         if golden.folder.join(&golden.name).exists() {
             continue;
         }
         fs::create_dir_all(&golden.folder).expect("made");
         let repository = match kind {
-            "sealed" => make_sealed(&golden).await,
-            "both_domains" => make_both(&golden).await,
-            "renewed" => make_renewed(&golden).await,
-            "owned" => make_owned(&golden).await,
-            _ => make_rotated(&golden).await,
+            "sealed" => making::make_sealed(&golden).await,
+            "both_domains" => making::make_both(&golden).await,
+            "renewed" => making::make_renewed(&golden).await,
+            "owned" => making::make_owned(&golden).await,
+            "clusters" => making::make_clusters(&golden).await,
+            _ => making::make_rotated(&golden).await,
         };
         fs::write(golden.beside("expected"), contents(&repository).await).expect("written");
     }
-}
-
-/// Small chunks, so that a few documents are many, with lists of their own.
-fn options() -> InitOptions {
-    InitOptions {
-        allow_plain: false,
-        chunk: ChunkSizes { min_bytes: 512, avg_bytes: 1024, max_bytes: 4096 },
-        passphrase_cost: PassphraseCost { memory_kib: 64, iterations: 1, lanes: 1 },
-        slot_label: "golden".into(),
-    }
-}
-
-/// Two key slots, a generation, backups before and after it, deltas, a pin.
-async fn make_sealed(golden: &Golden) -> Repository {
-    let passphrase = Unlock::Passphrase(Secret::new(PASSPHRASE));
-    let repository = Repository::init(&golden.location(), &passphrase, &options()).await.expect("made");
-    repository.add_slot(&Unlock::KeyFile(golden.beside("key")), "key file").await.expect("added");
-    let forgotten = back_up(&repository, "night_0", Domain::Sealed, &documents(500..520, 160, "c")).await;
-    let first = back_up(&repository, "night_1", Domain::Sealed, &people(0)).await;
-    repository.pin(&first, "the first one").await.expect("pinned");
-    repository.forget(&forgotten, "prune_0", "the test").await.expect("forgotten");
-    let (job, epoch, grace_ms) = ("prune_1".to_owned(), 1, 0);
-    let options = PruneOptions { job, epoch, grace_ms, repack: false, at_once: true, dry_run: None };
-    let report = repository.prune(&options, &|_, _, _| (), &|| false).await.expect("pruned");
-    assert!(report.objects_deleted > 0, "{report:?}");
-    back_up(&repository, "night_2", Domain::Sealed, &people(2)).await;
-    assert!(repository.stats().await.expect("counted").delta_chunks.number > 0);
-    assert!(
-        fs::read_dir(golden.folder.join(&golden.name).join("sealed/lists"))
-            .is_ok_and(|mut lists| lists.next().is_some())
-    );
-    repository
-}
-
-/// Two masters, and backups that each has sealed.
-async fn make_rotated(golden: &Golden) -> Repository {
-    let key = Unlock::KeyFile(golden.beside("key"));
-    let repository = Repository::init(&golden.location(), &key, &options()).await.expect("made");
-    back_up(&repository, "night_1", Domain::Sealed, &people(0)).await;
-    back_up(&repository, "night_2", Domain::Sealed, &people(1)).await;
-    repository.rotate_key(std::slice::from_ref(&key), false).await.expect("rotated");
-    let repository = golden.open().await;
-    back_up(&repository, "night_3", Domain::Sealed, &people(2)).await;
-    repository
-}
-
-/// The same, encrypted anew; and one more backup.
-async fn make_renewed(golden: &Golden) -> Repository {
-    let repository = make_rotated(golden).await;
-    let report = repository.reencrypt(&|_, _, _, _| (), &|| false).await.expect("encrypted anew");
-    assert!(report.backups.iter().any(|backup| backup.left.is_none()), "{report:?}");
-    back_up(&repository, "night_4", Domain::Sealed, &people(3)).await;
-    repository
-}
-
-/// A backup, and an owner who has taken it over from another one.
-async fn make_owned(golden: &Golden) -> Repository {
-    let key = Unlock::KeyFile(golden.beside("key"));
-    let repository = Repository::init(&golden.location(), &key, &options()).await.expect("made");
-    back_up(&repository, "night_1", Domain::Sealed, &people(0)).await;
-    for (cluster, take) in [("first-1", false), ("second-2", true)] {
-        assert!(repository.claim(cluster, take).await.expect("claimed"));
-    }
-    repository
-}
-
-/// A backup in each domain.
-async fn make_both(golden: &Golden) -> Repository {
-    let options = InitOptions { allow_plain: true, ..options() };
-    let key = Unlock::KeyFile(golden.beside("key"));
-    let repository = Repository::init(&golden.location(), &key, &options).await.expect("made");
-    back_up(&repository, "night_1", Domain::Sealed, &people(0)).await;
-    back_up(&repository, "night_2", Domain::Plain, &people(1)).await;
-    repository
 }
