@@ -3,7 +3,7 @@
 
 use super::{
     context::Stored,
-    sample::{assert_same, contents, indexes},
+    sample::{assert_same, contents, indexes, series},
     world::{World, named, restore, verify},
 };
 use bson::{Document, RawDocumentBuf, doc};
@@ -168,6 +168,42 @@ async fn a_view_that_came_meanwhile_is_found_before_the_point_of_no_return() {
     });
     let Err(JobError::Failed(failure)) = world.run(&job, &claim).await else { panic!("refused") };
     assert_eq!((failure.code.as_str(), job.job().head.state), ("view_refused", State::Running));
+    leaves_no_scratch(&world).await;
+    world.stop().await;
+}
+
+/// The buckets of a time-series collection are exchanged in place, so its target's own indexes stay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_index_that_meets_another_one_of_the_target_is_found_before_anything_changes() {
+    let world = World::start(1).await;
+    let source = world.database("source").await;
+    let database = world.client.database(&source);
+    series(&database, "metrics").await;
+    let (backup, _) = world.back_up(&source).await;
+    let by_sensor = indexes(&database, "metrics").await;
+    for (key, name) in [(doc! { "m.s": -1 }, "by_sensor"), (doc! { "m.s": 1, "t": -1 }, "other_name")] {
+        command(&database, doc! { "dropIndexes": "metrics", "index": "by_sensor" }).await;
+        let index = doc! { "key": key, "name": name };
+        command(&database, doc! { "createIndexes": "metrics", "indexes": [index] }).await;
+        let before = contents(&world.client, &source).await;
+        for dry_run in [true, false] {
+            let job = world.job(some(&backup, &source, &["metrics"], dry_run));
+            let message = match world.run(&job, &job.claim()).await {
+                Ok(plan) => texts(&plan, "problems").join(" "),
+                Err(JobError::Failed(failure)) => {
+                    assert_eq!((failure.code.as_str(), job.job().head.state), ("index_in_the_way", State::Running));
+                    failure.message
+                }
+                Err(stopped) => panic!("{stopped:?}"),
+            };
+            assert!(message.contains("'by_sensor'") && message.contains("'metrics'"), "{message}");
+        }
+        assert_same(&before, &contents(&world.client, &source).await);
+        command(&database, doc! { "dropIndexes": "metrics", "index": name }).await;
+        // As the next turn drops it again.
+        world.restore(&backup, &source).await.expect("nothing is in the way");
+        assert_eq!(indexes(&database, "metrics").await, by_sensor);
+    }
     leaves_no_scratch(&world).await;
     world.stop().await;
 }

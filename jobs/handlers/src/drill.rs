@@ -100,7 +100,7 @@ impl Drill<'_> {
         let mut drilled = Drilled::default();
         for entry in &manifest.collections {
             let outcome = if let Some(refused) = refused.iter().find(|refused| refused.name == entry.name) {
-                let rehearsal::RefusedView { name, reason } = refused;
+                let rehearsal::Refused { name, reason } = refused;
                 Err(Error::refused(MISMATCH, format!("view '{name}' can't be made ({reason})")))
             } else if entry.kind == CollectionKind::View {
                 self.view(&stage.next_name(), entry).await.map(|()| Vec::new())

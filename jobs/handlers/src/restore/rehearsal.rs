@@ -16,7 +16,7 @@ use crate::{
     error::Result,
     scratch::ScratchName,
 };
-use bson::{Document, Uuid};
+use bson::{Document, RawDocumentBuf, Uuid};
 use lucid_repository::{CollectionEntry, CollectionKind};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,9 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of a database's and a collection's name with the dot between.
 const NAMESPACE_BYTES_MAX: usize = 255;
 
-/// A view that the server won't take.
+/// A view or an index that the server won't take.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RefusedView {
+pub(crate) struct Refused {
     /// Its name.
     pub name: String,
     /// What the server says.
@@ -94,6 +94,36 @@ async fn expire(
     Ok(())
 }
 
+/// Makes the indexes of a time-series collection beside those that its target has, which stay, on an empty collection of this name; says
+/// which of them the server refuses.
+pub(crate) async fn series_indexes(
+    server: &Server,
+    (database, name): (&str, &StagingName),
+    entry: &CollectionEntry,
+    there: &[RawDocumentBuf],
+) -> Result<Vec<Refused>> {
+    let options = decoded(&entry.options)?;
+    let decoded_all =
+        |indexes: &[RawDocumentBuf]| indexes.iter().map(|index| decoded(index)).collect::<Result<Vec<_>>>();
+    let (there, coming) = (decoded_all(there)?, decoded_all(&entry.indexes)?);
+    server.tell(commands::create_staging(database, name, definition::options_to_create(&options))?).await?;
+    let uuid = staging_uuid(server, database, name).await?.ok_or_else(|| lost(name))?;
+    let build = |index: Document| server.build_indexes(database, name.as_str(), uuid, vec![index]);
+    let mut refused = Vec::new();
+    for index in definition::indexes_to_create(&options, &there) {
+        is_refused(build(index).await)?;
+    }
+    for index in definition::indexes_to_create(&options, &coming) {
+        let of = index.get_str("name").unwrap_or_default().to_owned();
+        match build(index).await {
+            Ok(()) => {}
+            Err(error) if error.is_refusal() => refused.push(Refused { name: of, reason: error.words() }),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(refused)
+}
+
 /// Makes the views that are restored, in their order, beside those that are in the target and the time-series collections that will
 /// be there, each under its own name in a database of its own; says which of them the server refuses, as it will there.
 pub(crate) async fn views(
@@ -101,7 +131,7 @@ pub(crate) async fn views(
     scratch: &ScratchName,
     entries: &[CollectionEntry],
     target: &BTreeMap<String, Entry>,
-) -> Result<Vec<RefusedView>> {
+) -> Result<Vec<Refused>> {
     let mut refused = Vec::new();
     if !has_views(entries) {
         return Ok(refused);
@@ -123,7 +153,7 @@ pub(crate) async fn views(
             Ok(_) => {}
             Err(error) if error.is_refusal() => {
                 let reason = error.words().replace(&format!("{database}."), "");
-                refused.push(RefusedView { name: name.to_owned(), reason });
+                refused.push(Refused { name: name.to_owned(), reason });
             }
             Err(error) => return Err(error),
         }

@@ -5,7 +5,8 @@ use super::{
     buckets, cleanup, left_off, list,
     list::{SwapEntry, SwapList, SwapView},
     plan::{self, Plan, Problem},
-    probe, rehearsal,
+    probe,
+    rehearsal::{self, Refused},
     stage::{Stage, Staged, decoded},
     staging::StagingName,
 };
@@ -59,7 +60,7 @@ impl Run<'_> {
         self.meter.phase("preflight", 0);
         let target = self.server.patiently(|| self.server.names(database)).await?;
         let mut plan = plan::plan(database, &self.entries, &target, self.spec.replace);
-        self.rehearse_views(&mut plan, &target).await?;
+        self.rehearse_beside(&mut plan, &target).await?;
         refuse(&plan)?;
         let list = self.swap_list(&plan, &target, &staged).await?;
         let hash = self.context.put_detail(&list::detail_name(epoch), list.to_document()?).await?;
@@ -72,7 +73,7 @@ impl Run<'_> {
         if !plan.problems.is_empty() {
             return Ok(());
         }
-        self.rehearse_views(plan, target).await?;
+        self.rehearse_beside(plan, target).await?;
         if !self.spec.dry_run {
             // Each collection's expiry is tried before it is loaded.
             return Ok(());
@@ -91,24 +92,27 @@ impl Run<'_> {
         scratch::finish(self.server, &scratch, tried).await
     }
 
-    /// Makes the views beside those of the target, in a database of their own.
-    async fn rehearse_views(&self, plan: &mut Plan, target: &Catalog) -> Result<()> {
-        if !plan.problems.is_empty() || !rehearsal::has_views(&self.entries) {
+    /// Makes what can't be renamed beside what the target has, in a database of its own: views, and indexes of time-series collections.
+    async fn rehearse_beside(&self, plan: &mut Plan, target: &Catalog) -> Result<()> {
+        let merged: Vec<_> = self.entries.iter().filter(|entry| is_merged(entry, target)).collect();
+        if !plan.problems.is_empty() || (merged.is_empty() && !rehearsal::has_views(&self.entries)) {
             return Ok(());
         }
-        let scratch = scratch::begin(self.server, self.job.id(), self.job.head.epoch).await?;
-        let refused = rehearsal::views(self.server, &scratch, &self.entries, &target.entries).await;
-        let refused = scratch::finish(self.server, &scratch, refused).await?;
-        let problem = |rehearsal::RefusedView { name, reason }| Problem {
-            code: "view_refused",
-            message: format!(
-                "view '{name}' would be refused in database '{}' ({reason}): drop or change the views there that it meets, or restore \
-                 without it",
-                self.spec.database
-            ),
+        let (server, database) = (self.server, self.spec.database.as_str());
+        let scratch = scratch::begin(server, self.job.id(), self.job.head.epoch).await?;
+        let tried = async {
+            let refused = rehearsal::views(server, &scratch, &self.entries, &target.entries).await?;
+            plan.problems.extend(refused.into_iter().map(|refused| view_refused(database, refused)));
+            for (number, entry) in merged.into_iter().enumerate() {
+                let name = StagingName::new(self.job.id(), self.job.head.epoch, number);
+                let there = server.patiently(|| server.indexes(database, &entry.name)).await?;
+                let refused = rehearsal::series_indexes(server, (scratch.as_str(), &name), entry, &there).await?;
+                plan.problems.extend(refused.into_iter().map(|refused| index_refused(database, &entry.name, refused)));
+            }
+            Ok(())
         };
-        plan.problems.extend(refused.into_iter().map(problem));
-        Ok(())
+        let tried = tried.await;
+        scratch::finish(server, &scratch, tried).await
     }
 
     /// Proves what will be used; damage elsewhere in the backup doesn't matter here.
@@ -198,6 +202,31 @@ impl Run<'_> {
         };
         let (staged, target) = (identified(&swap.staging, swap.staged), identified(&swap.name, target));
         buckets::keep_lists(self.context, self.server, self.job.head.epoch, number, &staged, &target).await
+    }
+}
+
+/// Whether it is a time-series collection whose buckets are exchanged in place.
+fn is_merged(entry: &CollectionEntry, target: &Catalog) -> bool {
+    entry.kind == CollectionKind::TimeSeries && target.entries.contains_key(&entry.name)
+}
+
+fn view_refused(database: &str, Refused { name, reason }: Refused) -> Problem {
+    Problem {
+        code: "view_refused",
+        message: format!(
+            "view '{name}' would be refused in database '{database}' ({reason}): drop or change the views there that it meets, or restore \
+             without it"
+        ),
+    }
+}
+
+fn index_refused(database: &str, collection: &str, Refused { name, reason }: Refused) -> Problem {
+    Problem {
+        code: "index_in_the_way",
+        message: format!(
+            "index '{name}' of time-series collection '{collection}' would be refused beside those that it has in database '{database}' \
+             ({reason}): drop the one there that it meets, then restore again"
+        ),
     }
 }
 
