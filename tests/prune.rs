@@ -75,10 +75,16 @@ async fn what_no_rule_keeps_goes_and_what_a_job_needs_stays() {
     let after = bytes_of_packs(&world.repository_path());
     assert!(after < before / 2, "{after} of {before}");
 
-    let gone = api.accepted("/restore", &json!({ "backup": old, "database": "copy_2" }));
-    let gone = api.await_job(&gone, Duration::from_secs(60), |job| job.finished_at.is_some()).await;
-    let message = gone.error.expect("an error").message;
-    assert!(gone.state == "failed" && message.contains(&old), "{message}");
+    let (status, gone) = api.call("POST", "/restore", Some(&json!({ "backup": old, "database": "copy_2" })));
+    assert_eq!((status, gone["type"].as_str()), (410, Some("backup-forgotten")), "{gone}");
+    assert!(gone["detail"].as_str().expect("why").contains("no rule keeps it"), "{gone}");
+    let (_, told) = api.call("GET", &format!("/jobs/{old}"), None);
+    assert_eq!((told["state"].as_str(), told["fate"]["state"].as_str()), (Some("succeeded"), Some("forgotten")));
+    assert!(told["fate"]["by"].as_str().expect("who").starts_with("prune_"), "{told}");
+    let listed = api.verb(&["backups"]);
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let line = listed.lines().find(|line| line.contains(&old)).expect("it is listed");
+    assert!(line.contains("forgotten") && !line.contains("succeeded"), "{line}");
     let verify = api.accepted("/verify", &json!({ "backup": new }));
     api.succeeded(&verify).await;
     let restore = api.accepted("/restore", &json!({ "backup": new, "database": "copy_3" }));
@@ -114,6 +120,62 @@ async fn a_backup_stays_that_a_job_needs_whatever_program_asked_for_it() {
     assert_eq!(verdict(&prune(&api, keep_one.clone()).await, &old)["reasons"], json!(["teleport_1 is about it"]));
     ops.delete_one(doc! { "_id": "teleport_1" }).await.expect("deleted");
     assert_eq!(prune(&api, keep_one).await["backups_removed"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn manifests_out_of_sight_stop_a_prune_until_they_are_back_or_given_up() {
+    let world = World::start(1).await;
+    data::rows(&world, "lucid", 500).await;
+    let (_api_process, api) = world.api();
+    let (_worker, _) = world.worker(&[]);
+    let old = backup(&api).await;
+    data::rows(&world, "other", 500).await;
+    let kept = api.accepted("/backup", &json!({ "database": "other" }));
+    api.succeeded(&kept).await;
+    backup(&api).await;
+    let body = json!({ "keep": { "last": 1 }, "grace_hours": 0, "repack": false });
+    assert_eq!(prune(&api, body.clone()).await["backups_removed"], 1, "{old}");
+
+    let manifests = world.repository_path().join("sealed/manifests");
+    let (aside, packs) = (world.repository_path().join("../aside"), bytes_of_packs(&world.repository_path()));
+    fs::rename(&manifests, &aside).expect("moved");
+    let failed = async |body: &Value| {
+        let id = api.accepted("/prune", body);
+        let ended = api.await_job(&id, Duration::from_secs(60), |job| job.finished_at.is_some()).await;
+        ended.error.expect("an error")
+    };
+    for _ in 0..2 {
+        let refused = failed(&body).await;
+        assert_eq!(refused.code, "manifests_missing", "{}", refused.message);
+        assert!(refused.message.contains("--accept-loss"), "{}", refused.message);
+    }
+    assert_eq!(bytes_of_packs(&world.repository_path()), packs);
+    let verify = api.accepted("/verify", &json!({ "backup": kept }));
+    let verify = api.await_job(&verify, Duration::from_secs(60), |job| job.finished_at.is_some()).await;
+    assert_eq!(verify.error.expect("it isn't there").code, "backup_missing");
+    fs::create_dir_all(&manifests).expect("made");
+    for entry in fs::read_dir(&aside).expect("listed").flatten() {
+        fs::rename(entry.path(), manifests.join(entry.file_name())).expect("put back");
+    }
+    prune(&api, body.clone()).await;
+    let verify = api.accepted("/verify", &json!({ "backup": kept }));
+    api.succeeded(&verify).await;
+
+    // Somebody has removed one for good.
+    let theirs = fs::read_dir(&manifests).expect("listed").flatten();
+    let theirs: Vec<_> = theirs.filter(|entry| entry.file_name().to_string_lossy().starts_with(&kept)).collect();
+    fs::remove_file(theirs[0].path()).expect("removed");
+    assert_eq!(failed(&body).await.code, "manifests_missing");
+    let schedule = json!({ "kind": "prune", "cron": "0 5 * * *", "spec": { "accept_loss": true } });
+    let (status, answer) = api.call("PUT", "/schedules/nightly", Some(&schedule));
+    assert_eq!((status, answer["errors"][0]["field"].as_str()), (422, Some("spec.accept_loss")), "{answer}");
+    let accepted = api.verb(&["prune", "--keep-last", "1", "--grace-hours", "0", "--accept-loss"]);
+    let text = String::from_utf8_lossy(&accepted.stdout).into_owned();
+    assert!(accepted.status.success() && text.contains("noted as lost"), "{text}");
+    let (_, told) = api.call("GET", &format!("/jobs/{kept}"), None);
+    assert_eq!(told["fate"]["state"], "missing", "{told}");
+    assert_eq!(api.call("POST", "/verify", Some(&json!({ "backup": kept }))).0, 410);
+    prune(&api, body).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

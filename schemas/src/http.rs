@@ -2,6 +2,7 @@
 
 use crate::{
     Keep,
+    fate::FateView,
     run::{RunBody, WorkerView},
 };
 use serde::{Deserialize, Serialize};
@@ -218,6 +219,9 @@ pub struct JobView {
     /// Why it, or its last attempt, ended badly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<FailureView>,
+    /// What became of the backup that it made, where that is no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fate: Option<FateView>,
 }
 
 /// Progress of an attempt.

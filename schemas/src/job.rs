@@ -1,9 +1,10 @@
 //! The job document: one request and all that happened to it.
 //!
-//! Four parts with four rules: the [`Request`] never changes; the [`Head`] is the fold of the events; the
-//! [`Lease`] and the [`Progress`] are volatile and no event tells of them; the events are append-only.
+//! Five parts with five rules: the [`Request`] never changes; the [`Head`] is the fold of the events; the
+//! [`Lease`] and the [`Progress`] are volatile and no event tells of them; the events are append-only; the
+//! [`Fate`] is noted once, of a backup, long after its end.
 
-use crate::{Event, Failure, JOB_SCHEMA, JobId, Kind, Request, Stamp, State, upcast::upcast};
+use crate::{Event, Failure, Fate, JOB_SCHEMA, JobId, Kind, Request, Stamp, State, upcast::upcast};
 use bson::{Bson, DateTime, Document, RawDocument, RawDocumentBuf, doc};
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +99,8 @@ pub struct Job {
     pub progress: Option<Progress>,
     /// What happened.
     pub events: Vec<Event>,
+    /// Of a backup that succeeded and is no more: what became of it.
+    pub fate: Option<Fate>,
 }
 
 /// A value of a head field as the store has to write it.
@@ -221,6 +224,8 @@ impl Job {
             #[serde(default)]
             progress: Option<Progress>,
             events: Vec<Event>,
+            #[serde(default)]
+            fate: Option<Fate>,
         }
         let rest: Rest = bson::deserialize_from_slice(raw.as_bytes())?;
         Ok(Self {
@@ -229,6 +234,7 @@ impl Job {
             lease: rest.lease,
             progress: rest.progress,
             events: rest.events,
+            fate: rest.fate,
         })
     }
 

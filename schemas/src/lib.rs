@@ -8,6 +8,7 @@
 //! | [`kind`], [`state`] | yes | yes | what a job does, where it stands |
 //! | [`spec`], [`prune`], [`copy`], [`share`] | yes | yes | what a job is asked to do, per kind |
 //! | [`event`] | yes | yes | facts about a job, numbered from 1 |
+//! | [`fate`] | yes | yes | what became of a backup after its job had ended |
 //! | [`request`] | yes | yes | what was asked for: the part of a job that never changes |
 //! | [`job`] | yes | yes | the job document: request, head, lease, progress, events |
 //! | [`key`] | yes | yes | concurrency keys and their slots |
@@ -21,6 +22,7 @@ pub mod collections;
 pub mod copy;
 pub mod cron;
 pub mod event;
+pub mod fate;
 pub mod http;
 pub mod id;
 pub mod job;
@@ -41,6 +43,7 @@ mod upcast;
 
 pub use copy::{CopySpec, ReencryptSpec};
 pub use event::{Event, EventBody, Failure};
+pub use fate::{Fate, FateState};
 pub use id::JobId;
 pub use job::{Head, Job, Lease, Progress};
 pub use key::ConcurrencyKey;

@@ -50,7 +50,7 @@ impl Stored {
         let id = id.parse().expect("an id");
         let request = Request { max_attempts: 3, ..Request::new(id, spec, "test", Some(repository)) };
         let head = Head { state: State::Running, version: 0, ..Head::born(at) };
-        let job = Job { request, head, lease: None, progress: None, events: Vec::new() };
+        let job = Job { request, head, lease: None, progress: None, events: Vec::new(), fate: None };
         Arc::new(Self { job: Mutex::new(job), details: Mutex::default() })
     }
 

@@ -165,6 +165,9 @@ impl Source {
             let problem = format!("{} is {}: only a backup that succeeded will do", job.id(), job.head.state);
             return Err(ApiError::field("backup", problem));
         }
+        if let Some(fate) = &job.fate {
+            return Err(ApiError::Gone(format!("the backup {} is no more: {fate}", job.id())));
+        }
         let database = job.request.spec.database().cloned();
         let manifest = job.head.result.as_ref().and_then(manifest);
         match (manifest, database, job.request.requires.repository.clone()) {

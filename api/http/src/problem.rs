@@ -24,6 +24,8 @@ pub enum ApiError {
     Invalid(Vec<FieldError>),
     /// There is no such job, schedule, or path.
     NotFound(String),
+    /// The backup was there, and is no more.
+    Gone(String),
     /// The token is missing, or isn't ours; says where it is.
     Unauthorized(String),
     /// The path doesn't take this method.
@@ -94,6 +96,7 @@ impl ApiError {
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed-body", "The body is not JSON"),
             Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-request", "The request has wrong fields"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not-found", "There is no such thing"),
+            Self::Gone(_) => (StatusCode::GONE, "backup-forgotten", "The backup is no more"),
             Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "no-token", "This needs the token of the API"),
             Self::Method { .. } => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The path does not take this method")
@@ -163,6 +166,7 @@ impl fmt::Display for ApiError {
         match self {
             Self::Malformed(detail)
             | Self::NotFound(detail)
+            | Self::Gone(detail)
             | Self::Unauthorized(detail)
             | Self::Excluded(detail)
             | Self::Crowded(detail)

@@ -3,7 +3,8 @@
 use crate::{around::Around, json, waiting};
 use bson::Bson;
 use lucid_schemas::{
-    Event, Failure, Job, Progress, Spec,
+    Event, Failure, Fate, Job, Progress, Spec, Stamp,
+    fate::FateView,
     http::{BackupView, EventView, FailureView, JobView, ProgressView},
 };
 use serde_json::Value;
@@ -39,6 +40,7 @@ pub(crate) fn job(job: &Job, around: &Around) -> JobView {
         progress: done.map(progress),
         result: head.result.clone().map(json::document),
         error: head.error.as_ref().map(failure),
+        fate: job.fate.as_ref().map(fate),
     }
 }
 
@@ -83,6 +85,15 @@ pub(crate) fn progress(progress: &Progress) -> ProgressView {
         documents: progress.documents,
         bytes: progress.bytes,
         total_bytes: progress.total_bytes,
+    }
+}
+
+fn fate(fate: &Fate) -> FateView {
+    FateView {
+        state: fate.state.as_str().into(),
+        at: json::time(Stamp::At(fate.at)),
+        by: fate.by.clone(),
+        reason: fate.reason.clone(),
     }
 }
 

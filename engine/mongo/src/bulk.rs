@@ -46,7 +46,14 @@ pub async fn make(ops: &Database, enqueues: &[&Enqueue]) -> Result<Vec<Option<Jo
         let at = at_once.or_else(|| birth_of(enqueue))?;
         let first = Event { at: Stamp::At(at), ..first };
         let head = birth(&first);
-        Some(Job { request: enqueue.request.clone(), head, lease: None, progress: None, events: vec![first] })
+        Some(Job {
+            request: enqueue.request.clone(),
+            head,
+            lease: None,
+            progress: None,
+            events: vec![first],
+            fate: None,
+        })
     };
     Ok(enqueues.iter().zip(firsts).map(born).collect())
 }

@@ -1,17 +1,19 @@
 //! What steers the engine from outside a job: pauses, idempotency keys, the end of old jobs.
 
 use crate::{
+    batch::PATIENCE,
     detached::{READ_BOUND, detached},
     error::store_error,
     pipeline::literal,
     query,
     read::{self, decisive},
     registry::{all, parse, upsert},
+    send::send,
 };
 use bson::{DateTime, Document, doc};
 use lucid_ports::{BoundKey, IDEMPOTENCY_MS, Pause, StoreError};
 use lucid_schemas::{
-    JobId, Kind,
+    Fate, JobId, Kind, State,
     collections::{IDEMPOTENCY, OPS, OPS_DETAILS, QUEUES},
 };
 use mongodb::{Database, options::WriteConcern};
@@ -45,6 +47,22 @@ pub async fn paused(ops: &Database) -> Result<Vec<Pause>, StoreError> {
         }
     }
     Ok(pauses)
+}
+
+pub async fn note_fate(ops: &Database, backup: &JobId, fate: &Fate) -> Result<(), StoreError> {
+    let fate = bson::serialize_to_document(fate).map_err(|error| StoreError::Rejected(error.to_string()))?;
+    let statement = doc! {
+        "q": {
+            "_id": backup.as_str(),
+            "kind": Kind::Backup.as_str(),
+            "state": State::Succeeded.as_str(),
+            "fate": { "$exists": false },
+        },
+        "u": [{ "$set": { "fate": literal(fate) } }],
+        "upsert": false,
+        "multi": false,
+    };
+    send(ops, OPS, &statement, PATIENCE).await.map(drop)
 }
 
 pub async fn bind_key(ops: &Database, bound: &BoundKey) -> Result<BoundKey, StoreError> {

@@ -18,7 +18,7 @@ use lucid_ports::{
     BoundKey, Detail, Enqueue, JobFilter, ListPage, Outcome, Pause, Reach, Renewal, Store, StoreError, WorkerCard,
 };
 use lucid_schemas::{
-    Job, JobId, Kind, Progress, RepositoryName, State,
+    Fate, Job, JobId, Kind, Progress, RepositoryName, State,
     collections::OPS,
     request::{NEEDS, needs},
 };
@@ -264,6 +264,10 @@ impl Store for MongoStore {
         let found = self.search(matching, limit).await?;
         let ids: Vec<String> = found.iter().filter_map(|job| job.get_str("_id").ok().map(Into::into)).collect();
         control::forget(&self.ops, &ids).await
+    }
+
+    async fn note_fate(&self, backup: &JobId, fate: &Fate) -> Result<(), StoreError> {
+        control::note_fate(&self.ops, backup, fate).await
     }
 
     async fn expired(&self, limit: u32) -> Result<Vec<Job>, StoreError> {

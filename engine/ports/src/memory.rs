@@ -15,7 +15,7 @@ use crate::{
 use async_trait::async_trait;
 use bson::{DateTime, Document, RawDocumentBuf};
 use lucid_core::{Transition, slots::Occupied};
-use lucid_schemas::{Job, JobId, Kind, Progress, RepositoryName, Schedule, State, request::needs};
+use lucid_schemas::{Fate, Job, JobId, Kind, Progress, RepositoryName, Schedule, State, request::needs};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -290,6 +290,12 @@ impl Store for MemoryStore {
             held.jobs.remove(id.as_str());
         }
         Ok(gone.len() as u64)
+    }
+
+    async fn note_fate(&self, backup: &JobId, fate: &Fate) -> Result<(), StoreError> {
+        let mut held = self.held();
+        let Some(stored) = held.jobs.get_mut(backup.as_str()) else { return Ok(()) };
+        document::note_fate(stored, fate)
     }
 
     async fn expired(&self, limit: u32) -> Result<Vec<Job>, StoreError> {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bson::{DateTime, Document};
 use lucid_core::{LeaseChange, Transition, fold, invariant::gives_up_hold, slots::Occupied};
-use lucid_schemas::{Event, EventBody, Job, JobId, Kind, Lease, Progress, RepositoryName, Request, State};
+use lucid_schemas::{Event, EventBody, Fate, Job, JobId, Kind, Lease, Progress, RepositoryName, Request, State};
 use std::{collections::BTreeMap, time::Duration};
 
 /// What went wrong with the store itself.
@@ -330,6 +330,9 @@ pub trait Store: Send + Sync + 'static {
     /// Deletes jobs of a kind that ended in `state` more than `older_ms` ago, with their lists, and frees what they say:
     /// at most `limit`, none that an open job waits for. How many there were.
     async fn forget(&self, kind: Kind, state: State, older_ms: i64, limit: u32) -> Result<u64, StoreError>;
+
+    /// Notes what became of a backup, unless something is noted, or the job isn't a backup that succeeded.
+    async fn note_fate(&self, backup: &JobId, fate: &Fate) -> Result<(), StoreError>;
 
     /// Held jobs that no claim may take over any more (no attempts left, or a full stream), and whose lease is over.
     async fn expired(&self, limit: u32) -> Result<Vec<Job>, StoreError>;

@@ -41,7 +41,7 @@ impl DirectJob {
     /// lower ones have staged goes.
     pub fn new(request: Request, epoch: i64, report: Report) -> Self {
         let head = Head { state: State::Queued, version: 0, epoch, ..Head::born(now()) };
-        let job = Job { request, head, lease: None, progress: None, events: Vec::new() };
+        let job = Job { request, head, lease: None, progress: None, events: Vec::new(), fate: None };
         Self { kept: Mutex::new(Kept { job, details: BTreeMap::new() }), stop: CancellationToken::new(), report }
     }
 

@@ -17,7 +17,7 @@ use bson::Document;
 use clusters::Clusters;
 use lucid_ports::{Ending, Handler, JobContext, JobError, Store, StoreError};
 use lucid_repository::{Candidate, PruneOptions, PruneReport, Repository, RetentionPolicy, Verdict, judge};
-use lucid_schemas::{Job, Keep, Kind, PruneSpec, Spec, State};
+use lucid_schemas::{Fate, FateState, Job, JobId, Keep, Kind, PruneSpec, Spec, State};
 use std::{collections::BTreeMap, sync::Arc};
 use told::whole;
 
@@ -68,6 +68,7 @@ impl PruneHandler {
             // Judging takes its time: another cluster may have taken over meanwhile.
             repository.claim(&cluster, false).await?;
             self.forget(context, &repository, &mut judgement.verdicts).await?;
+            self.tell(&repository).await?;
         }
         let options = options(&job, spec, &judgement.verdicts);
         let report = free(context, &meter, &repository, &options).await?;
@@ -130,6 +131,23 @@ impl PruneHandler {
         }
         if changed {
             context.put_detail("verdicts", told::detail(verdicts)).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets the history say of each backup that is no more what the repository says; also of those whose prune has died in between.
+    async fn tell(&self, repository: &Repository) -> Result<()> {
+        for (job, key) in repository.all_forgotten().await? {
+            let Ok(id) = job.parse::<JobId>() else { continue };
+            let Some(job) = self.store.load(&id).await.map_err(|error| unavailable(&error))? else { continue };
+            // A copy that is gone says nothing of the backup that its job has made.
+            if job.fate.is_some() || !names(&job, &key) {
+                continue;
+            }
+            let Some(said) = repository.forgotten(&key).await? else { continue };
+            let state = if said.lost { FateState::Missing } else { FateState::Forgotten };
+            let fate = Fate { state, at: said.forgotten_at, by: said.by, reason: said.reason };
+            self.store.note_fate(&id, &fate).await.map_err(|error| unavailable(&error))?;
         }
         Ok(())
     }

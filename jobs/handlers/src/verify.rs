@@ -198,7 +198,12 @@ pub(crate) fn handed(job: &Job) -> Option<ManifestName> {
 
 /// Reads the manifest that a spec names: this key, this hash, this job.
 pub(crate) async fn read_manifest(repository: &Repository, name: &ManifestName, backup: &str) -> Result<Manifest> {
-    let (manifest, reference) = repository.read_manifest(&name.key).await?;
+    let (manifest, reference) = match repository.read_manifest(&name.key).await {
+        Err(RepositoryError::Missing { object }) if object == name.key => {
+            return Err(gone(repository, name, backup).await?);
+        }
+        read => read?,
+    };
     if !reference.had_hash(&name.hash) || manifest.job != backup {
         return Err(RepositoryError::Damaged {
             object: name.key.clone(),
@@ -207,6 +212,28 @@ pub(crate) async fn read_manifest(repository: &Repository, name: &ManifestName, 
         .into());
     }
     Ok(manifest)
+}
+
+/// Why there is no manifest of a backup: nothing is damaged by that.
+async fn gone(repository: &Repository, name: &ManifestName, backup: &str) -> Result<Error> {
+    Ok(match repository.forgotten(&name.key).await? {
+        Some(said) if !said.lost => Error::refused(
+            "backup_forgotten",
+            format!(
+                "the backup {backup} is no more: it was forgotten by {} at {}: {}",
+                said.by, said.forgotten_at, said.reason
+            ),
+        ),
+        Some(_) | None => Error::refused(
+            "backup_missing",
+            format!(
+                "the backup {backup} isn't there: the repository has no manifest of it ({}), and no prune has forgotten it. Either somebody \
+                 has removed that by hand, or the storage isn't what it was: a folder was moved, another disk is mounted, or a copy isn't \
+                 complete. Look there before anything is pruned",
+                name.key
+            ),
+        ),
+    })
 }
 
 /// Proves these collections of a backup with progress, until stopped; reads no others.

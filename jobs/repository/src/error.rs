@@ -206,7 +206,7 @@ pub enum RepositoryError {
     /// Backups that a prune counted are neither there nor were they forgotten.
     #[error("{}", missing(manifests))]
     ManifestsMissing {
-        /// The keys of their manifests.
+        /// The keys of their manifests; none where there is no manifest at all, and no prune has counted any yet.
         manifests: Vec<String>,
     },
     /// A backup goes, or went, while it was being pinned.
@@ -297,6 +297,12 @@ fn exchanged(opened: crate::RepositoryId, found: Option<crate::RepositoryId>) ->
 const MISSING_TOLD: usize = 5;
 
 fn missing(manifests: &[String]) -> String {
+    if manifests.is_empty() {
+        return "there is no backup at all, and nobody has forgotten one, but there are packs: nothing is removed. Where a folder was moved, a disk \
+                isn't mounted, or a copy isn't complete, put that right; else the first backup that succeeds lets prunes go on, or prune once \
+                with --accept-loss"
+            .into();
+    }
     let more = match manifests.len().saturating_sub(MISSING_TOLD) {
         0 => String::new(),
         more => format!(" and {more} more"),

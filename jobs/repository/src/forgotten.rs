@@ -4,7 +4,7 @@
 //! such a record is. Where neither is so, the storage isn't whole, or somebody has removed it by hand: then nothing is doomed or deleted,
 //! since what it needs may be needed yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bson::{DateTime, serialize_to_vec};
@@ -128,6 +128,16 @@ impl Repository {
         said_of(&vault, &objects(&vault).await?, &name.key).await
     }
 
+    /// Keys of the manifests that are noted as forgotten, or lost, with the jobs that made them; what is noted isn't read.
+    pub async fn all_forgotten(&self) -> Result<Vec<(String, String)>, RepositoryError> {
+        let mut all = Vec::new();
+        for vault in self.vaults() {
+            let keys = objects(vault).await?.into_keys();
+            all.extend(keys.filter_map(|key| Some((ManifestName::parse(&key).ok()?.job, key))));
+        }
+        Ok(all)
+    }
+
     /// Fails with `ManifestsMissing` where a backup that a prune counted is neither there nor was forgotten: whoever is about to forget
     /// or to remove something makes sure before.
     pub async fn ensure_none_missing(&self) -> Result<(), RepositoryError> {
@@ -137,8 +147,14 @@ impl Repository {
 
     /// Notes all backups that are missing as lost, so that prunes go on without them; comes back with their number.
     pub async fn accept_loss(&self, by: &str) -> Result<u64, RepositoryError> {
-        let generations = self.generations().await?;
-        let missing = self.missing(&generations, &self.manifests().await?).await?;
+        let (generations, there) = (self.generations().await?, self.manifests().await?);
+        if there.is_empty() && generations.is_none() {
+            // From the first generation on it is known that there was nothing to count.
+            let vault = self.vaults().next().expect("a repository has a domain");
+            generations.doom(vault, BTreeSet::new(), &there).await?;
+            return Ok(0);
+        }
+        let missing = self.missing(&generations, &there).await?;
         for key in &missing {
             let name = ManifestName::parse(key)?;
             let said = Forgotten::new(&name, by, "its manifest wasn't there, and somebody has accepted that");

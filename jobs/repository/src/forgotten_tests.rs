@@ -282,3 +282,30 @@ async fn records_go_once_nothing_depends_on_them_save_the_newest() {
     assert_eq!(noted(), 0);
     prove(&bench, 1, "tidied").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_prune_has_counted_yet_all_manifests_out_of_sight_stop_it_too() {
+    let bench = Bench::new();
+    bench.init(Fault::None).await.expect("made");
+    let repository = bench.open(Fault::None).await.expect("opens");
+    prune(&repository, "prune_0", true).await.expect("there is nothing yet");
+    for job in ["a", "b"] {
+        back_up(&repository, job, &people(job)).await.expect("made");
+    }
+    let (manifests, aside) = (bench.folder().join("sealed/manifests"), bench.folder().with_file_name("aside"));
+    for fate in [Fate::Away, Fate::Emptied] {
+        fate.befall(&manifests, &aside);
+        let before = files(&bench.folder());
+        for run in 1..4 {
+            let refused = prune(&repository, &format!("prune_{run}"), true).await.expect_err("all are away");
+            assert!(refused.to_string().contains("no backup at all"), "{refused}");
+        }
+        assert!(files(&bench.folder()) == before, "something was written or removed");
+        fs::create_dir_all(&manifests).expect("made");
+        Fate::undo(&manifests, &aside);
+        prune(&repository, "prune_4", true).await.expect("pruned");
+    }
+    Fate::Emptied.befall(&manifests, &aside);
+    assert_eq!(repository.accept_loss("prune_5").await.expect("accepted"), 0, "nobody knows of any");
+    assert!(prune(&repository, "prune_6", true).await.expect("pruned").objects_deleted > 2);
+}

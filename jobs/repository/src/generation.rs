@@ -170,6 +170,11 @@ impl Generations {
         honoured.chain(doomed).collect()
     }
 
+    /// Whether there was none yet.
+    pub(crate) fn is_none(&self) -> bool {
+        self.objects.is_empty()
+    }
+
     /// Whether a manifest came too late to count.
     pub(crate) fn voids(&self, object: &str, generation: i64) -> bool {
         self.close.as_ref().is_some_and(|close| generation < close.generation && !close.honoured.contains(object))

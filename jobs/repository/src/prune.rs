@@ -183,6 +183,9 @@ impl Run<'_> {
             };
             doomed.extend(self.unneeded(vault, &entries, now_ms).await?);
         }
+        if entries.is_empty() && !doomed.is_empty() && generations.is_none() && !self.was_any_forgotten().await? {
+            return Err(RepositoryError::ManifestsMissing { manifests: Vec::new() });
+        }
         let is_new = doomed.iter().any(|object| !generations.dooms(object));
         doomed.extend(still_doomed(&vaults, &generations).await?);
         self.check_stop()?;
@@ -194,6 +197,10 @@ impl Run<'_> {
         let generation = generations.doom(&vaults[0], doomed, &entries).await?;
         tracing::info!(generation, objects = self.report.objects_doomed, "doomed what no backup needs");
         Ok(true)
+    }
+
+    async fn was_any_forgotten(&self) -> Result<bool, RepositoryError> {
+        Ok(!self.repository.all_forgotten().await?.is_empty())
     }
 
     /// What no backup of a domain needs and is old enough; needed parts of mostly unneeded packs are written anew before.

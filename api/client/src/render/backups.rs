@@ -37,7 +37,8 @@ fn row(backup: &BackupView) -> [String; 10] {
     [
         job.job_id.clone(),
         part_of(&backup.database, collections),
-        job.state.clone(),
+        // That it was made stays true, but it is of no use to anybody.
+        job.fate.as_ref().map_or(&job.state, |fate| &fate.state).clone(),
         time::second(&job.created_at),
         backup.documents.map(units::count).unwrap_or_default(),
         backup.raw_bytes.map(units::bytes).unwrap_or_default(),
@@ -71,13 +72,15 @@ mod tests {
             documents: None,
             raw_bytes: None,
         };
-        let page = BackupPage { backups: vec![waiting, done], next: None };
+        let gone = BackupView { job: samples::forgotten(), ..done.clone() };
+        let page = BackupPage { backups: vec![waiting, done, gone], next: None };
         assert_eq!(
             backups(&page),
             "\
 BACKUP                             DATABASE               STATE      ASKED FOR (UTC)      DOCUMENTS      SIZE  NEWLY STORED  ONE INSTANT  ENCRYPTED  REPOSITORY
 backup_20250109_020000_7k3fq2m8ab  lucid                  queued     2025-01-09 02:00:00                                                             main
 backup_20250109_020000_7k3fq2m8ab  lucid (2 collections)  succeeded  2025-01-09 02:00:00    120,000  32.4 MiB       9.5 MiB  yes                     main
+backup_20250109_020000_7k3fq2m8ab  lucid (2 collections)  forgotten  2025-01-09 02:00:00    120,000  32.4 MiB       9.5 MiB  yes                     main
 "
         );
     }

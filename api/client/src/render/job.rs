@@ -16,6 +16,12 @@ pub fn job(job: &JobView) -> String {
     lines.put("job", &job.job_id);
     lines.put("kind", &job.kind);
     lines.put("state", &job.state);
+    if let Some(fate) = &job.fate {
+        lines.put(
+            "became",
+            &format!("{} by {} at {}: {}", fate.state, fate.by, time::millisecond(&fate.at), fate.reason),
+        );
+    }
     lines.some("waiting", job.waiting_for.as_deref());
     lines.some("progress", job.progress.as_ref().map(progress).as_deref());
     if let Some(error) = &job.error {

@@ -57,6 +57,9 @@ fn note(job: &JobView) -> String {
             None => format!("{} {}", progress.phase, units::bytes(progress.bytes)),
         };
     }
+    if let Some(fate) = &job.fate {
+        return format!("{} by {}: {}", fate.state, fate.by, fate.reason);
+    }
     match &job.error {
         Some(error) if job.state != "succeeded" => error.message.clone(),
         _ => String::new(),
@@ -87,6 +90,15 @@ restore_20250109_030000_0123456789  succeeded  backup_20250109_020000_7k3fq2m8ab
 There are more: see them with --after and the last id, or with --all.
 "
         );
+    }
+
+    #[test]
+    fn what_became_of_a_backup_is_told() {
+        let page = JobPage { jobs: vec![samples::forgotten()], next: None };
+        let note = "forgotten by prune_20250209_030000_0123456789";
+        assert!(jobs(&page).contains(note), "{}", jobs(&page));
+        let alone = crate::render::job::job(&samples::forgotten());
+        assert!(alone.contains(note) && alone.contains("no rule keeps it"), "{alone}");
     }
 
     #[test]

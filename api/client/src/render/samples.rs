@@ -1,6 +1,9 @@
 //! Jobs for the tests of this crate.
 
-use lucid_schemas::http::{FailureView, JobView};
+use lucid_schemas::{
+    fate::FateView,
+    http::{FailureView, JobView},
+};
 use serde_json::json;
 
 /// A backup that waits.
@@ -31,6 +34,7 @@ pub(crate) fn queued() -> JobView {
         progress: None,
         result: None,
         error: None,
+        fate: None,
     }
 }
 
@@ -51,6 +55,17 @@ pub(crate) fn backed_up() -> JobView {
         })),
         ..queued()
     }
+}
+
+/// The same, which a prune has forgotten since.
+pub(crate) fn forgotten() -> JobView {
+    let fate = FateView {
+        state: "forgotten".into(),
+        at: "2025-02-09T03:00:00.000Z".into(),
+        by: "prune_20250209_030000_0123456789".into(),
+        reason: "no rule keeps it".into(),
+    };
+    JobView { fate: Some(fate), ..backed_up() }
 }
 
 /// A backup that ended badly.

@@ -1,8 +1,9 @@
 //! Asking for backups, restores and verifications.
 
 use crate::world::World;
+use bson::DateTime;
 use lucid_ports::{Enqueue, Store};
-use lucid_schemas::{ConcurrencyKey, JobId, Kind, Request, Spec, VerifyLevel};
+use lucid_schemas::{ConcurrencyKey, Fate, FateState, JobId, Kind, Request, Spec, VerifyLevel};
 use serde_json::json;
 
 /// The body of the mission's own example.
@@ -124,6 +125,33 @@ async fn a_restore_is_of_a_good_backup_and_of_what_is_in_it() {
 }
 
 #[actix_web::test]
+async fn a_backup_that_is_no_more_is_told_as_such_and_asked_of_nothing() {
+    let world = World::new().await;
+    let id = world.good_backup().await;
+    let at = DateTime::from_millis(1_736_388_000_000);
+    let fate = Fate { state: FateState::Forgotten, at, by: "prune_7".into(), reason: "no rule keeps it".into() };
+    world.store.note_fate(&id, &fate).await.expect("noted");
+    let before = world.jobs().await;
+    for (path, body) in [
+        ("/restore", json!({ "backup": id, "database": "elsewhere" })),
+        ("/verify", json!({ "backup": id })),
+        ("/copy", json!({ "backup": id, "to": "main" })),
+    ] {
+        let reply = world.post(path, &body).await;
+        let kind = reply.body["type"].as_str();
+        assert_eq!((reply.status, kind), (410, Some("backup-forgotten")), "{path}: {}", reply.body);
+        let detail = reply.body["detail"].as_str().expect("a detail");
+        assert!(detail.contains("by prune_7 at 2025-01-09T02:00:00Z: no rule keeps it"), "{detail}");
+    }
+    assert_eq!(world.jobs().await, before);
+    let (state, at) = ("forgotten", "2025-01-09T02:00:00.000Z");
+    let told = json!({ "state": state, "at": at, "by": "prune_7", "reason": "no rule keeps it" });
+    assert_eq!(world.get(&format!("/jobs/{id}")).await.body["fate"], told);
+    assert_eq!(world.get("/backups").await.body["backups"][0]["fate"], told);
+    assert_eq!(world.get(&format!("/jobs/{id}")).await.body["state"], "succeeded", "that it was made stays true");
+}
+
+#[actix_web::test]
 async fn a_verification_is_deep_unless_told_otherwise() {
     let world = World::new().await;
     let id = world.good_backup().await;
@@ -166,7 +194,7 @@ async fn a_job_says_who_has_what_it_needs_to_itself() {
     world.claim(&id).await;
     let like = world.store.load(&id).await.expect("read").expect("the job").request;
     let wants = async |chance, key| {
-        let id = JobId::compose(Kind::Backup, bson::DateTime::now(), chance);
+        let id = JobId::compose(Kind::Backup, DateTime::now(), chance);
         let request = Request { id: id.clone(), unique_key: None, keys: vec![key], ..like.clone() };
         world.store.enqueue(&Enqueue { request, delay_ms: 0, write: format!("w{chance}") }).await.expect("enqueued");
         world.get(&format!("/jobs/{id}")).await.body["waiting_for"].as_str().unwrap_or_default().to_owned()

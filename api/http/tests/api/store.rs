@@ -13,7 +13,7 @@ use lucid_ports::{
     memory::MemoryStore,
     schedules::{Advance, Edit, Edited, Look, NewSchedule},
 };
-use lucid_schemas::{Job, JobId, Kind, Progress, RepositoryName, Schedule, State};
+use lucid_schemas::{Fate, Job, JobId, Kind, Progress, RepositoryName, Schedule, State};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -136,6 +136,9 @@ impl Store for TestStore {
     }
     async fn open_jobs(&self) -> Result<BTreeMap<State, i64>, StoreError> {
         self.reached()?.open_jobs().await
+    }
+    async fn note_fate(&self, backup: &JobId, fate: &Fate) -> Result<(), StoreError> {
+        self.reached()?.note_fate(backup, fate).await
     }
     async fn put_detail(&self, detail: &Detail) -> Result<(), StoreError> {
         self.reached()?.put_detail(detail).await

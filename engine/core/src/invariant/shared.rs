@@ -102,7 +102,7 @@ mod tests {
             event(3, until_ms, EventBody::Succeeded { result: Document::new() }),
         ];
         let head = crate::fold(&events).expect("it has events");
-        Job { request, head, lease: None, progress: None, events }
+        Job { request, head, lease: None, progress: None, events, fate: None }
     }
 
     #[test]

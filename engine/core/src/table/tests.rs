@@ -44,7 +44,7 @@ pub fn born(request: Request) -> Job {
             waits: request.after.is_some(),
         },
     };
-    Job { head: birth(&first), request, lease: None, progress: None, events: vec![first] }
+    Job { head: birth(&first), request, lease: None, progress: None, events: vec![first], fate: None }
 }
 
 fn queued() -> Job {

@@ -1,9 +1,10 @@
 //! Old jobs go; what somebody still needs stays.
 
-use super::kit::{Bench, OVER_MS, enqueue, name, request};
+use super::kit::{Bench, LONG_MS, OVER_MS, enqueue, name, request};
 use crate::Detail;
+use bson::{DateTime, doc};
 use lucid_core::Command;
-use lucid_schemas::{After, Kind, Request, State};
+use lucid_schemas::{After, Fate, FateState, Kind, Request, State};
 
 pub(super) async fn old_jobs_are_forgotten_unless_somebody_waits_for_them(bench: Bench) {
     let mut canceled = Vec::new();
@@ -29,4 +30,23 @@ pub(super) async fn old_jobs_are_forgotten_unless_somebody_waits_for_them(bench:
         there(&canceled[0]).await && there(&open).await && !there(&canceled[1]).await && !there(&canceled[3]).await
     );
     assert_eq!(bench.store.detail(&canceled[1], &detail.name).await.expect("read"), None, "its lists went with it");
+}
+
+pub(super) async fn a_fate_is_noted_once_of_a_backup_that_succeeded(bench: Bench) {
+    let fate = |by: &str| Fate {
+        state: FateState::Forgotten,
+        at: DateTime::from_millis(1_736_388_000_000),
+        by: by.into(),
+        reason: "$no rule".into(),
+    };
+    let running = bench.running(LONG_MS).await;
+    bench.store.note_fate(running.id(), &fate("early")).await.expect("nothing to do");
+    assert_eq!(bench.job(running.id()).await.fate, None, "it may still be made");
+    let done = bench.make(&running, &Command::Succeed { epoch: 1, result: doc! {} }, "w").await;
+    for by in ["$first", "second"] {
+        bench.store.note_fate(done.id(), &fate(by)).await.expect("noted");
+        let job = bench.job(done.id()).await;
+        assert_eq!((job.fate, job.head), (Some(fate("$first")), done.head.clone()), "once, and nothing else changes");
+    }
+    bench.store.note_fate(&super::kit::id(Kind::Backup), &fate("nobody")).await.expect("nothing to do");
 }

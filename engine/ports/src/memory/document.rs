@@ -3,7 +3,7 @@
 use crate::{Enqueue, StoreError};
 use bson::{Bson, DateTime, Document, doc};
 use lucid_core::{Guard, LEASE_LONGEST_MS, LeaseChange, RESERVATION_MS, Transition, birth};
-use lucid_schemas::{Event, EventBody, Head, Progress, Stamp, job::FieldValue};
+use lucid_schemas::{Event, EventBody, Fate, Head, Kind, Progress, Stamp, State, job::FieldValue};
 
 /// A new job's document.
 pub(super) fn born(enqueue: &Enqueue, now: DateTime) -> Result<Document, StoreError> {
@@ -133,4 +133,16 @@ fn event_document(event: &Event, now: DateTime) -> Result<Bson, StoreError> {
 
 fn unstorable(error: &bson::error::Error) -> StoreError {
     StoreError::Rejected(format!("the job has no BSON form: {error}"))
+}
+
+/// Notes what became of a backup that succeeded, once.
+pub(super) fn note_fate(stored: &mut Document, fate: &Fate) -> Result<(), StoreError> {
+    let is = |field: &str, word: &str| stored.get_str(field).is_ok_and(|stored| stored == word);
+    let takes =
+        is("kind", Kind::Backup.as_str()) && is("state", State::Succeeded.as_str()) && !stored.contains_key("fate");
+    if takes {
+        let fate = bson::serialize_to_document(fate).map_err(|error| StoreError::Rejected(error.to_string()))?;
+        stored.insert("fate", fate);
+    }
+    Ok(())
 }

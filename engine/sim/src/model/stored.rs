@@ -49,7 +49,7 @@ impl Stored {
         let request_hash = request.hash().expect("a request of plain values has a BSON form");
         let body = EventBody::Enqueued { request_hash, delay_ms: 0, priority: 0, waits: false };
         let first = Event { seq: 1, at: Stamp::At(MOMENT), by: "client".into(), write: "birth".into(), body };
-        let job = Job { head: birth(&first), request, lease: None, progress: None, events: vec![first] };
+        let job = Job { head: birth(&first), request, lease: None, progress: None, events: vec![first], fate: None };
         Self(Arc::new(Kept { job, print: 0, before: None, verdict: OnceLock::new() }))
     }
 

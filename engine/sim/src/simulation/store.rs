@@ -13,7 +13,7 @@ use lucid_core::{Transition, slots::Occupied};
 use lucid_ports::{
     BoundKey, Detail, Enqueue, JobFilter, ListPage, Outcome, Pause, Reach, Renewal, Store, StoreError, WorkerCard,
 };
-use lucid_schemas::{Job, JobId, Kind, Progress, RepositoryName, State};
+use lucid_schemas::{Fate, Job, JobId, Kind, Progress, RepositoryName, State};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -195,6 +195,10 @@ impl Store for SimStore {
 
     async fn open_jobs(&self) -> Result<BTreeMap<State, i64>, StoreError> {
         self.pass("open_jobs", self.stage.twin.open_jobs()).await
+    }
+
+    async fn note_fate(&self, backup: &JobId, fate: &Fate) -> Result<(), StoreError> {
+        self.pass("note_fate", self.stage.twin.note_fate(backup, fate)).await
     }
 
     async fn put_detail(&self, detail: &Detail) -> Result<(), StoreError> {
