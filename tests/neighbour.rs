@@ -2,7 +2,7 @@
 
 use crate::support::{
     Api, World,
-    process::{Process, binary},
+    process::{Process, binary, run},
     world::scratch,
 };
 use bson::{Document, doc};
@@ -225,6 +225,21 @@ async fn what_is_written_is_for_its_own_account_whatever_the_shell_says() {
     // Their own folder is what it was made as.
     found.retain(|entry| !entry.ends_with("/place/repository 0755"));
     assert_eq!(found, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_others_can_enter_is_warned_about() {
+    let world = World::start(1).await;
+    let list = || {
+        let (repository, key_file) = (world.repository(), world.key_file());
+        let said = run(&["repo", "list", "--repository", &repository, "--key-file", &key_file], &[]);
+        assert!(said.status.success());
+        String::from_utf8_lossy(&said.stderr).into_owned()
+    };
+    assert!(!list().contains("chmod"), "it was made for its owner only");
+    fs::set_permissions(world.repository_path(), PermissionsExt::from_mode(0o750)).expect("mode");
+    let (said, wanted) = (list(), format!("`chmod 700 {}`", world.repository_path().display()));
+    assert!(said.contains("0750") && said.contains(&wanted), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

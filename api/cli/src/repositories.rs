@@ -2,7 +2,11 @@
 
 use crate::{args::RepositoryArgs, exit::Exit};
 use lucid_repository::{CacheOptions, Location, Repository, RepositoryError, StorageSettings, Unlock};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 /// Names and places of repositories, and how they are unlocked.
 pub struct Named {
@@ -91,9 +95,24 @@ pub async fn open(named: &Named) -> Result<BTreeMap<String, Repository>, Exit> {
     for (name, location) in &named.places {
         let repository =
             Repository::open(location, named.unlock_of(name)).await.map_err(|error| refused(name, &error))?;
+        if let Some(open) = location.path().and_then(open_to_others) {
+            tracing::warn!(repository = name, "{open}");
+        }
         open.insert(name.clone(), repository);
     }
     Ok(open)
+}
+
+/// Says of a repository's folder that others can enter it, and what to run against that.
+fn open_to_others(folder: &Path) -> Option<String> {
+    let mode = folder.metadata().ok()?.permissions().mode() & 0o7777;
+    let folder = folder.display();
+    (mode & 0o077 != 0).then(|| {
+        format!(
+            "{folder} has mode {mode:04o}, so others on this machine can enter it: they see names, sizes and times of backups, and \
+             what is stored without encryption where it was written by an earlier version; run `chmod 700 {folder}`"
+        )
+    })
 }
 
 /// The exit for a repository that refuses.

@@ -100,7 +100,7 @@ impl Location {
     }
 
     /// The folder, where it is one.
-    pub(crate) fn path(&self) -> Option<&Path> {
+    pub fn path(&self) -> Option<&Path> {
         match &self.place {
             Place::Folder(folder) => Some(folder),
             Place::Bucket { .. } => None,
