@@ -101,7 +101,8 @@ async fn serve(
     // The port first: a worker that has just claimed is not to be stopped because it is taken.
     let listener = api::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, args.api_port)))?;
     let (labels, manners) = (Vec::new(), Manners::default());
-    let worker = worker::start(&connection, DEFAULT_OPS_DATABASE, &named, labels, manners, options, scheduling).await?;
+    let mut worker =
+        worker::start(&connection, DEFAULT_OPS_DATABASE, &named, labels, manners, options, scheduling).await?;
     let upkeep = Upkeep::start(&connection, worker.repositories.clone(), wanted);
     let address = listener.local_addr().map_err(Exit::failed)?;
     let stop = CancellationToken::new();
@@ -113,6 +114,7 @@ async fn serve(
     let early = tokio::select! {
         _ = shutdown.came() => None,
         ended = &mut served => Some(ended),
+        broken = worker.broke_off() => return Err(broken),
     };
     stop.cancel();
     let ending = async {

@@ -69,7 +69,7 @@ pub async fn run(args: WorkerArgs) -> Result<(), Exit> {
             };
             shutdown.finish(args.stop.bound(), ending).await
         }
-        broken = worker.worker.ended() => Err(Exit::failed(format!("the worker broke off, which is a defect: {broken:?}"))),
+        broken = worker.broke_off() => Err(broken),
     }
 }
 
@@ -94,6 +94,12 @@ pub(super) struct Running {
 }
 
 impl Running {
+    /// Returns when the worker has ended by itself, which it should not.
+    pub(super) async fn broke_off(&mut self) -> Exit {
+        let broken = self.worker.ended().await;
+        Exit::failed(format!("the worker broke off, which is a defect: {broken:?}"))
+    }
+
     /// Gives its jobs back and waits until that is done.
     pub(super) async fn stop(self) -> Result<(), Exit> {
         let scheduler = self.scheduler.stop().await.map_err(Exit::failed);
