@@ -1,12 +1,16 @@
 //! `NAME=URL` and a key file, made into open repositories.
 
 use crate::{args::RepositoryArgs, exit::Exit};
+use lucid_ports::Problems;
 use lucid_repository::{CacheOptions, Location, Repository, RepositoryError, StorageSettings, Unlock};
 use std::{
     collections::BTreeMap,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
+
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Names and places of repositories, and how they are unlocked.
 pub struct Named {
@@ -101,6 +105,28 @@ pub async fn open(named: &Named) -> Result<BTreeMap<String, Repository>, Exit> {
         open.insert(name.clone(), repository);
     }
     Ok(open)
+}
+
+/// Tells of repositories that aren't where they were opened, or can't be reached, as long as that is so: their jobs wait, and nobody
+/// may be looking at those.
+pub async fn watch(repositories: BTreeMap<String, Repository>, problems: Problems) {
+    loop {
+        for (name, repository) in &repositories {
+            let subject = format!("repository {name}");
+            match repository.ensure_here().await {
+                Ok(()) => {
+                    if problems.clear(&subject) {
+                        tracing::info!(repository = name, "it is there again");
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(repository = name, %error, "its jobs wait");
+                    problems.set(&subject, format!("repository '{name}': {error}"));
+                }
+            }
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// Says of a repository's folder that others can enter it, and what to run against that.

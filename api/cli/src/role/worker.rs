@@ -128,6 +128,7 @@ pub(super) async fn start(
     bind(&store, &reached).await?;
     let cluster = store.cluster().await.map_err(Exit::failed)?;
     claim(&cluster, &repositories).await;
+    tokio::spawn(repositories::watch(repositories.clone(), options.problems.clone()));
     let environment = Environment {
         client: connection.client(),
         repositories,
