@@ -5,6 +5,7 @@ use crate::support::{Api, World, data, process::Process};
 use bson::doc;
 use serde_json::json;
 use std::{
+    io::Write,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -116,6 +117,42 @@ async fn a_full_disk_is_said_and_costs_nothing_that_was_there() {
     for backup in [&small, &large] {
         is_whole(&api, backup).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_to_the_last_byte_can_be_pruned() {
+    let world = World::bare(|dir| lucid_embedded::Options::new(dir).members(1)).await;
+    data::rows(&world, "small", 2_000).await;
+    let (_api_process, api) = world.api();
+    let disk = Disk::mount(&world, 24, &[]);
+    let old = ask(&api, "small");
+    api.succeeded(&old).await;
+    let rows = world.client().database("small").collection::<bson::Document>("rows");
+    rows.delete_many(doc! { "_id": { "$lt": 1_900 } }).await.expect("deleted");
+    let new = ask(&api, "small");
+    api.succeeded(&new).await;
+    let (filler, ballast) = (disk.seen().with_file_name("filler"), disk.seen().join("ballast"));
+    assert!(ballast.exists(), "room is set aside");
+    let mut file = std::fs::File::create(&filler).expect("made");
+    for bytes in [64 << 10, 4 << 10, 1] {
+        while file.write_all(&vec![7; bytes]).is_ok() {}
+    }
+    let reason = failed(&api, &ask(&api, "small")).await;
+    assert!(reason.contains("lucid-ops prune"), "{reason}");
+    let mut deleted = 0;
+    for _ in 0..3 {
+        let prune = api.accepted("/prune", &json!({ "keep": { "last": 1 }, "grace_hours": 0, "at_once": true }));
+        deleted += api.succeeded(&prune).await.result.expect("a result")["objects_deleted"].as_i64().expect("a number");
+    }
+    assert!(deleted > 1, "{deleted}");
+    is_whole(&api, &new).await;
+    std::fs::remove_file(&filler).expect("removed");
+    let prune = api.accepted("/prune", &json!({ "keep": { "last": 1 }, "grace_hours": 0 }));
+    api.succeeded(&prune).await;
+    assert!(ballast.exists(), "it is put back");
+    let again = ask(&api, "small");
+    api.succeeded(&again).await;
+    is_whole(&api, &again).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

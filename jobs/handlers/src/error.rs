@@ -32,6 +32,10 @@ pub(crate) mod code {
 /// The user or the password is refused.
 const CREDENTIALS: &str = "authentication_failed";
 
+/// What to do about a repository whose disk is full.
+const NO_SPACE: &str = "; free space on its disk, or let a prune forget backups and free theirs: `lucid-ops prune --at-once`, which gets \
+    through although the disk is full";
+
 /// What goes wrong inside a handler.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -172,6 +176,7 @@ impl From<Error> for JobError {
             Error::Server { code, .. } if code::PASSING.contains(&code) => Self::retryable("mongodb_unready", message),
             Error::Server { .. } => Self::permanent("mongodb_refuses", message),
             Error::Repository(error) if error.is_away() => Self::retryable("repository_away", message),
+            Error::Repository(error) if error.is_full() => Self::retryable("no_space", message + NO_SPACE),
             Error::Repository(RepositoryError::ManifestsMissing { .. }) => {
                 Self::permanent("manifests_missing", message)
             }

@@ -50,6 +50,7 @@ impl PruneHandler {
         if !spec.dry_run {
             repository.claim(&cluster, spec.take_ownership).await?;
         }
+        let was_full = !spec.dry_run && repository.make_room().await?;
         let lost = if spec.accept_loss { repository.accept_loss(job.id().as_str()).await? } else { 0 };
         repository.ensure_none_missing().await?;
         let meter = Meter::new(context);
@@ -70,8 +71,13 @@ impl PruneHandler {
             self.forget(context, &repository, &mut judgement.verdicts).await?;
             self.tell(&repository).await?;
         }
-        let options = options(&job, spec, &judgement.verdicts);
+        let mut options = options(&job, spec, &judgement.verdicts);
+        // What is written anew takes room that isn't there.
+        options.repack &= !was_full;
         let report = free(context, &meter, &repository, &options).await?;
+        if !spec.dry_run {
+            repository.set_room_aside().await?;
+        }
         let mut result = told::result(name, spec, &judgement, &report);
         result.extend(clusters.told(spec.take_ownership));
         if spec.accept_loss {

@@ -158,5 +158,10 @@ impl fmt::Debug for CollectionWriter {
 }
 
 fn interrupted() -> RepositoryError {
-    RepositoryError::WriterFailed { reason: "a push was interrupted or failed".into(), retryable: true, away: false }
+    RepositoryError::WriterFailed {
+        reason: "a push was interrupted or failed".into(),
+        retryable: true,
+        away: false,
+        full: false,
+    }
 }

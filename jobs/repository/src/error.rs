@@ -194,6 +194,8 @@ pub enum RepositoryError {
         retryable: bool,
         /// Whether it was because the repository isn't there.
         away: bool,
+        /// Whether it was because its disk is full.
+        full: bool,
     },
     /// A prune has begun while something was under way that it may have overlooked.
     #[error(

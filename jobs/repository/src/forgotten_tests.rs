@@ -309,3 +309,18 @@ async fn where_no_prune_has_counted_yet_all_manifests_out_of_sight_stop_it_too()
     assert_eq!(repository.accept_loss("prune_5").await.expect("accepted"), 0, "nobody knows of any");
     assert!(prune(&repository, "prune_6", true).await.expect("pruned").objects_deleted > 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_the_first_that_is_forgotten_the_others_are_missed_though_nothing_goes_with_it() {
+    let bench = Bench::new();
+    bench.init(Fault::None).await.expect("made");
+    let repository = bench.open(Fault::None).await.expect("opens");
+    for job in ["a", "b", "c"] {
+        back_up(&repository, job, &people("same")).await.expect("made");
+    }
+    forget(&repository, "a").await;
+    assert_eq!(prune(&repository, "prune_1", false).await.expect("pruned").objects_doomed, 0, "the others need it all");
+    let (manifests, aside) = (bench.folder().join("sealed/manifests"), bench.folder().with_file_name("aside"));
+    Fate::Away.befall(&manifests, &aside);
+    assert_eq!(missing(prune(&repository, "prune_2", true).await.expect_err("all are away")).len(), 2);
+}

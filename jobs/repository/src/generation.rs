@@ -170,6 +170,12 @@ impl Generations {
         honoured.chain(doomed).collect()
     }
 
+    /// Whether it is noted which manifests there are, so that they are missed.
+    pub(crate) fn counts(&self) -> bool {
+        let doom = self.doom.as_ref().is_some_and(|doom| doom.counted.is_some());
+        doom || self.close.as_ref().is_some_and(|close| close.noted)
+    }
+
     /// Whether there was none yet.
     pub(crate) fn is_none(&self) -> bool {
         self.objects.is_empty()

@@ -32,6 +32,7 @@ struct Failure {
     reason: String,
     retryable: bool,
     away: bool,
+    full: bool,
 }
 
 /// Bookkeeping of one writer.
@@ -72,15 +73,17 @@ impl Ledger {
 
     /// Ends this writer: what it claimed may never be stored.
     pub(crate) fn fail(&mut self, error: &RepositoryError) {
-        let (retryable, away) = (error.is_retryable(), error.is_away());
-        self.failure.get_or_insert_with(|| Failure { reason: error.to_string(), retryable, away });
+        let (retryable, away, full) = (error.is_retryable(), error.is_away(), error.is_full());
+        self.failure.get_or_insert_with(|| Failure { reason: error.to_string(), retryable, away, full });
     }
 
     /// Fails if this writer has failed.
     pub(crate) fn check(&self) -> Result<(), RepositoryError> {
         match self.failure.clone() {
             None => Ok(()),
-            Some(Failure { reason, retryable, away }) => Err(RepositoryError::WriterFailed { reason, retryable, away }),
+            Some(Failure { reason, retryable, away, full }) => {
+                Err(RepositoryError::WriterFailed { reason, retryable, away, full })
+            }
         }
     }
 }

@@ -23,6 +23,7 @@
 //! # Ok(()) }
 //! ```
 
+mod ballast;
 mod batch;
 mod bucket;
 mod bytes_reader;

@@ -190,7 +190,9 @@ impl Run<'_> {
         doomed.extend(still_doomed(&vaults, &generations).await?);
         self.check_stop()?;
         // A new generation takes the place of a damaged one, and of one from before the newest master key.
-        let none = !is_new && generations.damage.is_empty() && !generations.is_behind;
+        // Once a backup was forgotten, a prune that meets fewer can't tell what became of the others, unless they are counted.
+        let is_counted = generations.counts() || entries.is_empty() || !self.was_any_forgotten().await?;
+        let none = !is_new && is_counted && generations.damage.is_empty() && !generations.is_behind;
         if none || self.options.dry_run.is_some() {
             return Ok(false);
         }
@@ -257,7 +259,8 @@ impl Run<'_> {
         let spared = |object: &str| !generations.dooms(object);
         let live = self.live(vault, &index, counting, &spared).await?;
         let packs = index.packs.iter().enumerate().filter(|(place, _)| live.bytes_in(*place) == 0);
-        let packs = packs.filter_map(|(_, pack)| Some((pack.object.to_string(), pack.present_bytes?)));
+        // One that is gone may be named by the index still, if a full disk kept a run from writing that anew.
+        let packs = packs.map(|(_, pack)| (pack.object.to_string(), pack.present_bytes.unwrap_or(0)));
         let lists = vault.store.list(&Folder::Lists.of(vault.domain)).await?;
         let lists = live.unneeded_lists(vault, lists);
         Ok(packs.chain(lists).filter(|(object, _)| generations.dooms(object)).collect())

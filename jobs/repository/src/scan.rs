@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::ballast::BALLAST;
 use crate::config::{CONFIG, StoredConfig};
 use crate::generation::Generations;
 use crate::index::Index;
@@ -145,6 +146,7 @@ impl Look<'_> {
         let known = match domain {
             Some(vault) => sealed_kind(vault, object),
             None if object == CONFIG => Some("config"),
+            None if object == BALLAST => Some("room set aside"),
             None if is_slot_name(object) => Some("key slots"),
             None if object.starts_with(&format!("{GENERATIONS}/")) => Some("generations"),
             None if parse_mark(object).is_some() => Some("marks of master keys"),

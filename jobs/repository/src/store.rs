@@ -82,6 +82,11 @@ impl Store {
         Self { cache, ..self }
     }
 
+    /// Whether every read is a request to somewhere else.
+    pub(crate) fn is_far(&self) -> bool {
+        self.storage.is_far()
+    }
+
     /// Whether single chunks are read at little cost, again and again.
     pub(crate) fn is_near(&self) -> bool {
         !self.storage.is_far() || self.cache.is_some()

@@ -59,6 +59,9 @@ pub(super) async fn commit(run: &Run<'_>, writer: &BackupWriter, copied: Copied)
         return Err(Error::Stopped);
     }
     let reference = writer.write_prepared(ready).await?;
+    if let Err(error) = run.repository.set_room_aside().await {
+        tracing::warn!(%error, "no room is set aside for prunes");
+    }
     let compression = run.spec.compression.then_some(run.environment.options.compression_level);
     let mut result = result(run.repository_name, Compression { level: compression }, &manifest, &reference);
     result.extend(stats(&writer.stats()));

@@ -21,8 +21,16 @@ impl Run<'_> {
         let packs = Folder::Packs.of(vault.domain);
         let is_pack = |object: &str| object.starts_with(&packs);
         let names: BTreeSet<&str> = gone.iter().map(|(object, _)| object.as_str()).collect();
-        if names.iter().any(|object| is_pack(object)) {
-            self.forget(vault, &names).await?;
+        let mut is_listed = names.iter().any(|object| is_pack(object));
+        if is_listed {
+            match self.forget(vault, &names).await {
+                // Then the packs make room for that. Until then, and if this run dies, the index names packs that are gone.
+                Err(error) if error.is_full() => tracing::warn!(%error, "removing the packs first"),
+                forgotten => {
+                    forgotten?;
+                    is_listed = false;
+                }
+            }
         }
         let (packs, lists): (Vec<_>, Vec<_>) = gone.iter().partition(|(object, _)| is_pack(object));
         for (done, (object, bytes)) in lists.into_iter().chain(packs).enumerate() {
@@ -34,6 +42,9 @@ impl Run<'_> {
             vault.store.delete(object).await?;
             self.report.objects_deleted += 1;
             self.report.deleted_bytes += bytes;
+        }
+        if is_listed {
+            self.forget(vault, &names).await?;
         }
         Distrust::load(vault).await?.tidy(vault).await
     }
