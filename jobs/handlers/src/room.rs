@@ -214,6 +214,8 @@ fn megabytes(bytes: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bson::RawDocumentBuf;
+    use lucid_repository::{CollectionContent, CollectionKind, ContentOrder, ReadOrder, StoredSize};
 
     #[test]
     fn the_floor_follows_the_disk_within_bounds() {
@@ -226,5 +228,33 @@ mod tests {
         assert_eq!(disk(2_000 * mib, 140 * mib, 50 * mib).spare(), 0, "what is still to be written counts");
         let told = disk(2_000 * mib, 140 * mib, 50 * mib).no_space("x").to_string();
         assert!(told.contains("a:1") && told.contains("146 MB free") && told.contains("104 MB stay free"), "{told}");
+    }
+
+    #[test]
+    fn the_estimate_goes_by_what_was_stored_and_never_below_what_compresses_best() {
+        let entry = |raw_bytes, stored: Option<(i64, i64)>| CollectionEntry {
+            name: "c".into(),
+            kind: CollectionKind::Collection,
+            options: RawDocumentBuf::new(),
+            uuid: None,
+            indexes: Vec::new(),
+            read_at: None,
+            at_snapshot: true,
+            read_order: ReadOrder::Natural,
+            content_order: ContentOrder::Any,
+            content: CollectionContent {
+                documents: 1,
+                raw_bytes,
+                content_hash: String::new(),
+                chunk_lists: Vec::new(),
+            },
+            stored: stored.map(|(storage_bytes, index_bytes)| StoredSize { storage_bytes, index_bytes }),
+        };
+        let of = |raw_bytes, stored, oplog_left| estimate([entry(raw_bytes, stored)].iter(), oplog_left);
+        assert_eq!(of(800, None, 0), 100, "a backup of before");
+        assert_eq!(of(800, Some((700, 50)), 0), 750);
+        assert_eq!(of(800, Some((4, -1)), 0), 100, "nothing was written yet where it was read");
+        assert_eq!(of(800, Some((700, 50)), 300), 1_050, "the oplog is full then");
+        assert_eq!(of(800, Some((700, 50)), 9_000), 1_450);
     }
 }
