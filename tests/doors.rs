@@ -109,6 +109,7 @@ fn backup(number: u64) -> Enqueue {
             )
         },
         delay_ms: 0,
+        run_at: None,
         write: uuid::Uuid::new_v4().to_string(),
     }
 }

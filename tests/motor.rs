@@ -122,7 +122,7 @@ impl Stage {
         let id = JobId::compose(Kind::Backup, DateTime::now(), chance);
         let request = Request { max_attempts, after, keys: Vec::new(), ..Request::new(id, spec, "api:test", None) };
         let write = uuid::Uuid::new_v4().to_string();
-        let enqueue = Enqueue { request, delay_ms: 0, write };
+        let enqueue = Enqueue { request, delay_ms: 0, run_at: None, write };
         let first = self.store.enqueue(&enqueue).await.expect("enqueued");
         let second = self.store.enqueue(&enqueue).await.expect("enqueued once more, which is the same");
         assert_eq!(first.events[0], second.events[0]);

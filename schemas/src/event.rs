@@ -1,7 +1,7 @@
 //! Facts about a job, in the past tense, numbered from 1. A job's `events` array is its event stream.
 
 use crate::{Stamp, State};
-use bson::{Document, Timestamp};
+use bson::{DateTime, Document, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Why an attempt or a job ended badly. Texts have passed the redactor.
@@ -25,6 +25,9 @@ pub enum EventBody {
         request_hash: String,
         /// Milliseconds until it is due.
         delay_ms: i64,
+        /// The very moment, where it was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run_at: Option<DateTime>,
         /// Higher runs sooner.
         #[serde(default)]
         priority: i32,

@@ -1,15 +1,13 @@
 //! Bodies of the API. Requests are closed: an unknown field is an error that names it.
 
-use crate::{
-    Keep,
-    fate::FateView,
-    run::{RunBody, WorkerView},
-};
+use crate::{Keep, fate::FateView, run::RunBody};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod health;
 mod schedules;
 
+pub use health::Health;
 pub use schedules::{OutcomeView, ScheduleBody, ScheduleList, ScheduleView};
 
 /// `POST /backup`.
@@ -191,6 +189,9 @@ pub struct JobView {
     /// The job that must end first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
+    /// How that one must end: `succeeded` or `failed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<String>,
     /// The job whose request it repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<String>,
@@ -222,6 +223,9 @@ pub struct JobView {
     /// What became of the backup that it made, where that is no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fate: Option<FateView>,
+    /// Why it was canceled, or by whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canceled: Option<String>,
 }
 
 /// Progress of an attempt.
@@ -377,21 +381,4 @@ pub struct UnreadableView {
     pub job_id: String,
     /// What is wrong with it.
     pub reason: String,
-}
-
-/// `GET /health`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Health {
-    /// `ok`, `degraded` (works, but somebody should look) or `down`.
-    pub status: String,
-    /// Version of this program.
-    pub version: String,
-    /// One sentence on the replica set.
-    pub mongodb: String,
-    /// Workers that were heard of lately.
-    pub workers: Vec<WorkerView>,
-    /// Open jobs by state.
-    pub open_jobs: std::collections::BTreeMap<String, i64>,
-    /// What somebody should look at; empty when `ok`.
-    pub problems: Vec<String>,
 }

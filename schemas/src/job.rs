@@ -270,6 +270,7 @@ mod tests {
             EventBody::Enqueued {
                 request_hash: request.hash().expect("a hash"),
                 delay_ms: 0,
+                run_at: None,
                 priority: 0,
                 waits: false,
             },

@@ -10,6 +10,7 @@ use crate::{
     queues::reason,
     request,
     rights::Caller,
+    run::Due,
     state::write_token,
     view,
 };
@@ -76,7 +77,7 @@ pub(crate) async fn retry(state: State, caller: Caller, request: HttpRequest, id
         retry_of: Some(old.id().clone()),
         ..old.request.clone()
     };
-    request::enqueue(&state, &caller, key, &old.request.spec, 0, again).await
+    request::enqueue(&state, &caller, key, &old.request.spec, Due::default(), again).await
 }
 
 /// What a repeated job does, and after what: as it would be asked for now. What the first one waited for has mostly ended,

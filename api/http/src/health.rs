@@ -4,7 +4,7 @@ use crate::{Answer, ApiError, ApiState, around, problem::health_status, waiting}
 use actix_web::{HttpResponse, web};
 use bson::DateTime;
 use lucid_ports::{JobFilter, WorkerCard};
-use lucid_schemas::{EventBody, Job, State, http::Health};
+use lucid_schemas::{EventBody, Job, State, http::Health, zones};
 use std::{collections::BTreeMap, time::Duration};
 
 /// A probe that isn't answered is as good as a failed one.
@@ -35,6 +35,7 @@ fn down(reason: &str) -> Health {
         workers: Vec::new(),
         open_jobs: BTreeMap::new(),
         problems: vec![format!("the job store: {reason}")],
+        time_zones: zones::installed().describe(),
     }
 }
 
@@ -70,6 +71,7 @@ async fn look(state: ApiState) -> Result<Health, ApiError> {
         workers: workers.iter().map(around::worker).collect(),
         open_jobs: open.into_iter().map(|(state, jobs)| (state.to_string(), jobs)).collect(),
         problems,
+        time_zones: zones::installed().describe(),
     })
 }
 

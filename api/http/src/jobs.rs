@@ -1,9 +1,17 @@
 //! Showing jobs.
 
-use crate::{Answer, ApiError, ApiState, around::Around, json, lookup, lookup::PathId, query, view};
+use crate::{
+    Answer, ApiError, ApiState,
+    around::Around,
+    json, lookup,
+    lookup::PathId,
+    query,
+    query::{After, cursor},
+    view,
+};
 use actix_web::{HttpRequest, HttpResponse, web};
 use lucid_core::is_given_up;
-use lucid_ports::{GIVEN_UP, ListPage};
+use lucid_ports::{GIVEN_UP, ListPage, Place};
 use lucid_schemas::{
     Job, Kind, State as JobState,
     http::{BackupPage, JobPage},
@@ -61,23 +69,26 @@ pub(crate) async fn list_backups(state: State, request: HttpRequest) -> Answer {
 }
 
 async fn page(state: &ApiState, request: &HttpRequest, kind: Option<Kind>) -> Result<(ListPage, Around), ApiError> {
-    let mut filter = match kind {
+    let (mut filter, after) = match kind {
         Some(_) => query::job_filter(request.query_string(), &query::JOB_FILTER[1..])?,
         None => query::job_filter(request.query_string(), &query::JOB_FILTER)?,
     };
     filter.kind = kind.or(filter.kind);
-    if let Some(after) = &filter.after
-        && state.store.load(after).await?.is_none()
-    {
-        return Err(ApiError::field("after", format!("there is no job '{after}'")));
-    }
+    filter.after = match after {
+        Some(After::Job(id)) => {
+            let job = state.store.load(&id).await?;
+            Some(Place::of(&job.ok_or_else(|| ApiError::field("after", format!("there is no job '{id}'")))?))
+        }
+        Some(After::Place(place)) => Some(place),
+        None => None,
+    };
     let page = state.store.list(&filter).await?;
     let workers = workers_for(state, &page.jobs).await?;
     Ok((page, workers))
 }
 
 fn next(page: &ListPage) -> Option<String> {
-    page.jobs.last().filter(|_| page.more).map(|job| job.id().to_string())
+    page.jobs.last().filter(|_| page.more).map(|job| cursor(&Place::of(job)))
 }
 
 /// The live workers, where one of the jobs may be waiting for them.

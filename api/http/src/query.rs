@@ -3,7 +3,7 @@
 use crate::{ApiError, body::shortened};
 use actix_web::{HttpRequest, web};
 use bson::DateTime;
-use lucid_ports::{Change, JobFilter, ResumeToken};
+use lucid_ports::{Change, JobFilter, Place, ResumeToken};
 use lucid_schemas::{FieldError, JobId, Kind, State};
 use std::str::FromStr;
 
@@ -19,8 +19,33 @@ pub(crate) fn none(request: &HttpRequest) -> Result<(), ApiError> {
 /// What can be asked of a list of jobs; one of backups knows no `kind`.
 pub(crate) const JOB_FILTER: [&str; 8] = ["kind", "state", "since", "until", "label", "text", "limit", "after"];
 
-/// The filter of `GET /jobs`, as far as its names are `known` here.
-pub(crate) fn job_filter(query: &str, known: &[&str]) -> Result<JobFilter, ApiError> {
+/// Where a page begins: at a place, or, as programs before this one said it, after a job, which must still be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum After {
+    Place(Place),
+    Job(JobId),
+}
+
+/// A place as clients send it back: the job's id, then when it was asked for.
+pub(crate) fn cursor(place: &Place) -> String {
+    format!("{}.{}", place.id, place.created_at.timestamp_millis())
+}
+
+impl FromStr for After {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some((id, at)) = text.split_once('.') else {
+            return text.parse().map(Self::Job);
+        };
+        let at = at.parse().map_err(|_| "must be what the page before names as 'next'".to_owned())?;
+        Ok(Self::Place(Place { created_at: DateTime::from_millis(at), id: id.parse()? }))
+    }
+}
+
+/// The filter of `GET /jobs`, as far as its names are `known` here, and where the page begins.
+pub(crate) fn job_filter(query: &str, known: &[&str]) -> Result<(JobFilter, Option<After>), ApiError> {
+    let mut after = None;
     let mut filter = JobFilter { limit: LIMIT_DEFAULT, ..JobFilter::default() };
     each(query, known, |name, value| match name {
         "kind" => shortened(value).parse().map(|kind| filter.kind = Some(kind)),
@@ -29,7 +54,7 @@ pub(crate) fn job_filter(query: &str, known: &[&str]) -> Result<JobFilter, ApiEr
         "until" => time(value).map(|until| filter.until = Some(until)),
         "label" => text(value).map(|label| filter.label = Some(label)),
         "text" => text(value).map(|text| filter.text = Some(text)),
-        "after" => JobId::from_str(value).map(|id| filter.after = Some(id)),
+        "after" => After::from_str(value).map(|place| after = Some(place)),
         _ => number(value, LIMIT_MAX).map(|limit| filter.limit = limit),
     })?;
     if let (Some(since), Some(until)) = (filter.since, filter.until)
@@ -37,7 +62,7 @@ pub(crate) fn job_filter(query: &str, known: &[&str]) -> Result<JobFilter, ApiEr
     {
         return Err(ApiError::field("until", "must be later than since"));
     }
-    Ok(filter)
+    Ok((filter, after))
 }
 
 /// Which events `GET /events` tells.
@@ -170,7 +195,7 @@ mod tests {
     fn a_whole_filter_is_read() {
         let query = "kind=backup&state=failed,queued&limit=500&after=backup_x&label=a,b&text=%24ne%20.*\
                      &since=2025-01-09T03:00:00%2B01:00&until=2025-01-09T02:00:00.001Z";
-        let filter = job_filter(query, &JOB_FILTER).expect("a filter");
+        let (filter, after) = job_filter(query, &JOB_FILTER).expect("a filter");
         let expected = JobFilter {
             kind: Some(Kind::Backup),
             states: vec![State::Failed, State::Queued],
@@ -178,11 +203,15 @@ mod tests {
             until: Some(DateTime::from_millis(1_736_388_000_001)),
             label: Some("a,b".into()),
             text: Some("$ne .*".into()),
-            after: Some("backup_x".parse().expect("an id")),
+            after: None,
             limit: 500,
         };
-        assert_eq!(filter, expected);
-        assert_eq!(job_filter("", &JOB_FILTER).expect("a filter").limit, 50);
+        assert_eq!((filter, after), (expected, Some(After::Job("backup_x".parse().expect("an id")))));
+        assert_eq!(job_filter("", &JOB_FILTER).expect("a filter").0.limit, 50);
+        let place =
+            Place { created_at: DateTime::from_millis(1_736_388_000_001), id: "backup_x".parse().expect("an id") };
+        let (_, after) = job_filter(&format!("after={}", cursor(&place)), &JOB_FILTER).expect("a filter");
+        assert_eq!(after, Some(After::Place(place)));
     }
 
     #[test]
@@ -200,6 +229,9 @@ mod tests {
             ("limit=501", "limit"),
             ("limit=1e2", "limit"),
             ("after=..%2Fx", "after"),
+            ("after=backup_x.", "after"),
+            ("after=backup_x.yesterday", "after"),
+            ("after=.5", "after"),
             ("limt=5", "limt"),
             ("limit=5&limit=6", "limit"),
         ] {

@@ -7,7 +7,7 @@ use crate::{
     check::{self, Found, Source},
     idempotency::{Birth, Key},
     rights::Caller,
-    run::Run,
+    run::{Due, Run},
     view,
 };
 use actix_web::{HttpRequest, HttpResponse, http::header::LOCATION, web};
@@ -184,8 +184,8 @@ async fn accept(state: &ApiState, caller: &Caller, key: Key, asked: Asked) -> An
         let max_attempts = state.options.max_attempts;
         Request { max_attempts, ..Request::new(id, spec.clone(), &caller.name, Some(repository.clone())) }
     };
-    let delay_ms = run.delay_ms();
-    enqueue(state, caller, key, &spec, delay_ms, |id| run.apply(request(id))).await
+    let due = run.due();
+    enqueue(state, caller, key, &spec, due, |id| run.apply(request(id))).await
 }
 
 /// The id of a job that is asked for now.
@@ -199,12 +199,12 @@ pub(crate) async fn enqueue(
     caller: &Caller,
     key: Key,
     spec: &Spec,
-    delay_ms: i64,
+    due: Due,
     request: impl FnOnce(JobId) -> Request,
 ) -> Answer {
     caller.may_ask_for(state, spec)?;
     let Birth { id, write } = key.bind(state, fresh_id(spec.kind())).await?;
-    let enqueue = Enqueue { request: request(id.clone()), delay_ms, write };
+    let enqueue = Enqueue { request: request(id.clone()), delay_ms: due.in_ms, run_at: due.at, write };
     let job = state.store.enqueue(&enqueue).await.map_err(|error| unsure(&id, error))?;
     tracing::info!(job = %job.id(), "accepted");
     accepted(state, &job).await

@@ -1,6 +1,7 @@
 //! How a job is to be run, from the part `job` of a request body.
 
 use crate::{ApiError, ApiState, body::shortened, lookup};
+use bson::DateTime;
 use lucid_schemas::{
     After, FieldError, Job, Request, State,
     job::{PRIORITY_HIGHEST, PRIORITY_LOWEST},
@@ -10,7 +11,7 @@ use lucid_schemas::{
 
 const ATTEMPTS_MAX: i32 = 100;
 const TIMEOUT_SECONDS_MAX: i64 = 31 * 86_400;
-const DELAY_MS_MAX: i64 = 10 * 366 * 86_400_000;
+const DELAY_MS_LONGER: i64 = 10 * 366 * 86_400_000 + 1;
 const LABELS_MAX: usize = 16;
 const NAME_BYTES_MAX: usize = 128;
 
@@ -18,8 +19,15 @@ const NAME_BYTES_MAX: usize = 128;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Run {
     body: RunBody,
-    delay_ms: i64,
+    due: Due,
     after: Option<After>,
+}
+
+/// When a job is due: at once, or at this moment, which is about so far away.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Due {
+    pub at: Option<DateTime>,
+    pub in_ms: i64,
 }
 
 impl Run {
@@ -29,11 +37,11 @@ impl Run {
             return Ok(Self::default());
         };
         let mut errors = plain_errors(&body);
-        let delay_ms = match body.run_at.as_deref() {
-            None => 0,
-            Some(text) => delay_ms(state, text).await?.unwrap_or_else(|problem| {
+        let due = match body.run_at.as_deref() {
+            None => Due::default(),
+            Some(text) => due(state, text).await?.unwrap_or_else(|problem| {
                 errors.push(FieldError::new("job.run_at", problem));
-                0
+                Due::default()
             }),
         };
         let after = match after(state, &body).await? {
@@ -43,7 +51,7 @@ impl Run {
                 None
             }
         };
-        if errors.is_empty() { Ok(Self { body, delay_ms, after }) } else { Err(ApiError::Invalid(errors)) }
+        if errors.is_empty() { Ok(Self { body, due, after }) } else { Err(ApiError::Invalid(errors)) }
     }
 
     /// The same for a job that can't begin before another one has succeeded.
@@ -61,9 +69,9 @@ impl Run {
         self.body == RunBody::default() && self.after.is_none()
     }
 
-    /// Milliseconds until the job is due.
-    pub(crate) const fn delay_ms(&self) -> i64 {
-        self.delay_ms
+    /// When the job is due.
+    pub(crate) const fn due(&self) -> Due {
+        self.due
     }
 
     /// Puts what was asked for into a request.
@@ -111,14 +119,18 @@ fn is_name(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(fits)
 }
 
-/// By the primary's clock, as all due times are.
-async fn delay_ms(state: &ApiState, text: &str) -> Result<Result<i64, String>, ApiError> {
-    let Ok(at) = bson::DateTime::parse_rfc3339_str(text) else {
+/// By the primary's clock, as all due times are. What has been is due at once, as anything that is asked for now.
+async fn due(state: &ApiState, text: &str) -> Result<Result<Due, String>, ApiError> {
+    let Ok(at) = DateTime::parse_rfc3339_str(text) else {
         return Ok(Err(format!("'{}' is no time such as 2025-01-09T02:00:00Z", shortened(text))));
     };
     let now = state.store.clock().await?;
-    let delay_ms = at.timestamp_millis().saturating_sub(now.timestamp_millis()).max(0);
-    Ok(if delay_ms > DELAY_MS_MAX { Err("is more than ten years ahead".into()) } else { Ok(delay_ms) })
+    let in_ms = at.timestamp_millis().saturating_sub(now.timestamp_millis());
+    Ok(match in_ms {
+        DELAY_MS_LONGER.. => Err("is more than ten years ahead".into()),
+        1.. => Ok(Due { at: Some(at), in_ms }),
+        _ => Ok(Due::default()),
+    })
 }
 
 async fn after(state: &ApiState, body: &RunBody) -> Result<Result<Option<After>, FieldError>, ApiError> {

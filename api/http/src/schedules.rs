@@ -10,6 +10,7 @@ use crate::{
     idempotency::Key,
     query, request,
     rights::Caller,
+    run::Due,
     state::write_token,
 };
 use actix_web::{
@@ -160,7 +161,8 @@ pub(crate) async fn run(state: State, caller: Caller, asking: HttpRequest, named
     };
     let by = format!("{} for {}", caller.name, schedule.signature());
     let spec = &schedule.terms.spec;
-    request::enqueue(&state, &caller, key, spec, 0, |id| schedule.request(id, by, repository.clone())).await
+    request::enqueue(&state, &caller, key, spec, Due::default(), |id| schedule.request(id, by, repository.clone()))
+        .await
 }
 
 async fn set_paused(state: &ApiState, caller: &Caller, named: Named, paused: bool) -> Answer {

@@ -3,7 +3,7 @@
 use crate::{around::Around, json, waiting};
 use bson::Bson;
 use lucid_schemas::{
-    Event, Failure, Fate, Job, Progress, Spec, Stamp,
+    Event, EventBody, Failure, Fate, Job, Progress, Spec, Stamp,
     fate::FateView,
     http::{BackupView, EventView, FailureView, JobView, ProgressView},
 };
@@ -30,6 +30,7 @@ pub(crate) fn job(job: &Job, around: &Around) -> JobView {
         labels: request.requires.labels.clone(),
         unique_key: request.unique_key.as_deref().map(asked),
         after: request.after.as_ref().map(|after| after.job.to_string()),
+        on: request.after.as_ref().map(|after| after.state.to_string()),
         retry_of: request.retry_of.as_ref().map(ToString::to_string),
         worker: head.worker.clone(),
         waiting_for: waiting::waiting_for(job, around),
@@ -41,6 +42,26 @@ pub(crate) fn job(job: &Job, around: &Around) -> JobView {
         result: head.result.clone().map(json::document),
         error: head.error.as_ref().map(failure),
         fate: job.fate.as_ref().map(fate),
+        canceled: canceled(job),
+    }
+}
+
+/// Why a job was canceled: what it waited for ended otherwise, or somebody asked for its end.
+fn canceled(job: &Job) -> Option<String> {
+    let asked = |event: &&Event| matches!(event.body, EventBody::CancelRequested {});
+    let last = job.events.last()?;
+    match (&last.body, &job.request.after) {
+        (EventBody::DependencyFailed { state: Some(state) }, Some(after)) => {
+            Some(format!("{} ended as {state}, and this was to follow if it {}", after.job, after.state))
+        }
+        (EventBody::DependencyFailed { state: None }, Some(after)) => {
+            Some(format!("{} isn't there any more, and this was to follow it", after.job))
+        }
+        (EventBody::Canceled {}, _) => {
+            let by = job.events.iter().rev().find(asked).unwrap_or(last);
+            Some(format!("{} asked for its end", by.by))
+        }
+        _ => None,
     }
 }
 

@@ -82,7 +82,7 @@ fn next(page: &[Document]) -> Result<Option<String>, ApiError> {
 /// `GET /jobs/export`: one whole job document a line, as relaxed extended JSON.
 pub(crate) async fn export(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
     let (after, limit) = query::page(request.query_string(), u32::MAX)?;
-    let place = state.streams.admit()?;
+    let place = state.streams.admit().await?;
     let mut export = Export { state: state.get_ref().clone(), after, left: limit, _place: place };
     // What goes wrong at first is still told by a status.
     let first = export.next().await?;

@@ -8,7 +8,7 @@ mod end;
 mod hold;
 mod wait;
 
-pub use claim::{losses, may_claim};
+pub use claim::{losses, may_claim, was_lost_twice};
 
 use crate::{Command, Refusal};
 use bson::DateTime;

@@ -4,8 +4,10 @@ use lucid_schemas::{Event, EventBody, Head, Stamp, State, job::AGING_MS};
 
 /// The head after a job's first event.
 pub fn birth(first: &Event) -> Head {
-    let (delay_ms, priority, waits) = match &first.body {
-        EventBody::Enqueued { delay_ms, priority, waits, .. } => (*delay_ms, *priority, *waits),
+    let (run_at, priority, waits) = match &first.body {
+        EventBody::Enqueued { delay_ms, run_at, priority, waits, .. } => {
+            (run_at.map_or(first.at.plus(*delay_ms), Stamp::At), *priority, *waits)
+        }
         EventBody::DependencyMet { .. }
         | EventBody::DependencyFailed { .. }
         | EventBody::SlotsReserved { .. }
@@ -22,11 +24,11 @@ pub fn birth(first: &Event) -> Head {
         | EventBody::GivenUp { .. }
         | EventBody::Blocked { .. }
         | EventBody::Succeeded { .. }
-        | EventBody::Failed { .. } => (0, 0, false),
+        | EventBody::Failed { .. } => (first.at, 0, false),
     };
     let state = if waits { State::Waiting } else { State::Queued };
     let mut head = Head { state, version: first.seq, priority, ..Head::born(first.at) };
-    due_at(&mut head, first.at.plus(delay_ms));
+    due_at(&mut head, run_at);
     head
 }
 

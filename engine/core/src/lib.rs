@@ -21,6 +21,7 @@ pub mod transition;
 pub use command::Command;
 pub use decide::{
     Decision, EVENTS_MAX, Guard, LEASE_LONGEST_MS, LeaseChange, RESERVATION_MS, decide, is_given_up, losses, may_claim,
+    was_lost_twice,
 };
 pub use evolve::{birth, evolve, fold};
 pub use refusal::Refusal;

@@ -53,6 +53,7 @@ pub fn first_event(enqueue: &Enqueue) -> Result<Event, StoreError> {
         body: EventBody::Enqueued {
             request_hash: request.hash().map_err(|error| unstorable(&error))?,
             delay_ms: enqueue.delay_ms,
+            run_at: enqueue.run_at,
             priority: request.priority,
             waits: request.after.is_some(),
         },

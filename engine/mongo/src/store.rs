@@ -279,13 +279,10 @@ impl Store for MongoStore {
     async fn list(&self, filter: &JobFilter) -> Result<ListPage, StoreError> {
         let mut matching = query::listed(filter);
         if let Some(after) = &filter.after {
-            let Some(last) = self.load(after).await? else {
-                return Ok(ListPage::default());
-            };
-            let at: DateTime = last.head.created_at.stored().unwrap_or(DateTime::MAX);
+            let (at, id) = (after.created_at, after.id.as_str());
             matching.insert(
                 "$or",
-                vec![doc! { "created_at": { "$lt": at } }, doc! { "created_at": at, "_id": { "$lt": after.as_str() } }],
+                vec![doc! { "created_at": { "$lt": at } }, doc! { "created_at": at, "_id": { "$lt": id } }],
             );
         }
         let limit = filter.limit.min(PAGE_MAX);

@@ -51,6 +51,7 @@ macro_rules! checks {
 /// Every check.
 pub const CHECKS: &[Check] = checks![
     birth::a_job_reads_back_as_it_was_asked_for,
+    birth::a_moment_that_is_asked_for_is_kept,
     birth::one_write_makes_one_job,
     birth::a_taken_id_is_refused,
     birth::a_unique_key_is_held_by_one_open_job,
@@ -100,6 +101,7 @@ pub const CHECKS: &[Check] = checks![
     registry::a_pause_lasts_until_it_is_lifted,
     registry::an_idempotency_key_stands_for_one_job,
     queries::pages_of_a_list_join_without_gap_or_repetition,
+    queries::a_page_goes_on_where_a_job_was_that_is_gone,
     queries::lists_are_filtered_by_time_label_and_text,
     queries::all_jobs_are_paged_by_id,
     queries::open_jobs_are_counted_by_state,

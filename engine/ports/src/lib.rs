@@ -36,7 +36,7 @@ pub use history::{CatchUpError, Caught, Change, History, Joined, News, Recent, R
 pub use problems::Problems;
 pub use schedules::ScheduleStore;
 pub use store::{
-    BoundKey, Detail, Enqueue, IDEMPOTENCY_MS, JobFilter, ListPage, Outcome, Pause, Reach, Renewal, Store, StoreError,
-    WorkerCard,
+    BoundKey, Detail, Enqueue, IDEMPOTENCY_MS, JobFilter, ListPage, Outcome, Pause, Place, Reach, Renewal, Store,
+    StoreError, WorkerCard,
 };
 pub use watched::watched;

@@ -56,8 +56,10 @@ impl StoreError {
 pub struct Enqueue {
     /// What is asked for.
     pub request: Request,
-    /// Milliseconds until it is due.
+    /// Milliseconds until it is due; where the moment itself is asked for, about so many.
     pub delay_ms: i64,
+    /// The moment at which it is due, by the primary's clock.
+    pub run_at: Option<DateTime>,
     /// A fresh random name of this write: enqueueing twice with the same one makes one job.
     pub write: String,
 }
@@ -165,6 +167,22 @@ impl Reach {
     }
 }
 
+/// A place in a list: that of a job, whether it is still there or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// When the job was asked for.
+    pub created_at: DateTime,
+    /// The job.
+    pub id: JobId,
+}
+
+impl Place {
+    /// Where a job stands.
+    pub fn of(job: &Job) -> Self {
+        Self { created_at: job.head.created_at.stored().unwrap_or(DateTime::MAX), id: job.id().clone() }
+    }
+}
+
 /// Which jobs a list shows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct JobFilter {
@@ -181,8 +199,8 @@ pub struct JobFilter {
     /// Has this text in its id, its database, its error's message, or the name of who asked for it; letters A to Z
     /// match in either case.
     pub text: Option<String>,
-    /// After this job in the list's order (newest first).
-    pub after: Option<JobId>,
+    /// After this place in the list's order (newest first).
+    pub after: Option<Place>,
     /// At most so many; 0 means none.
     pub limit: u32,
 }

@@ -12,7 +12,7 @@ use crate::{
     slots::Ready,
     step::{StepError, try_step},
 };
-use lucid_core::Command;
+use lucid_core::{Command, was_lost_twice};
 use lucid_ports::{Birth, Outcome, Store};
 use lucid_schemas::{EventBody, Job, JobId, State};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -29,6 +29,8 @@ pub enum Tried {
     Won { job: Box<Job>, claimed_from: Moment, seat: Seat },
     /// Another worker was faster, or it isn't there to be claimed; whether that took an attempt.
     Lost { attempted: bool },
+    /// It may be what kills workers, and others have seats here: an idle worker takes it, or this one once it is.
+    NotAlone,
     /// It is due later: in so long, where that is known.
     NotNow { due_in: Option<Duration> },
     /// It is still there, but changed in between, a slot of its keys was taken, or the store failed: worth another look.
@@ -134,8 +136,11 @@ async fn claim(
     options: &WorkerOptions,
     metrics: &Metrics,
     job: Job,
-    seat: Seat,
+    mut seat: Seat,
 ) -> Tried {
+    if was_lost_twice(&job) && !seat.alone() {
+        return Tried::NotAlone;
+    }
     let Ready::With(slots) = gate.open(&job).await else {
         return Tried::Lost { attempted: false };
     };

@@ -3,14 +3,11 @@
 //! A claim takes a seat at once and waits in it for a slot. Where handlers are quick, more seats are given out than
 //! there are slots, so that the next job is there when a slot comes free. Invariants: never more handlers run than there
 //! are slots; a worker whose handlers are slow claims nothing ahead; nobody waits in a seat for longer than
-//! [`SEATED_AT_MOST`].
+//! [`SEATED_AT_MOST`]; beside who sits alone nobody is seated.
 
 use crate::metrics::Metrics;
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
@@ -30,11 +27,18 @@ const AHEAD_MAX: usize = 200;
 pub struct Seats {
     size: usize,
     permits: Arc<Semaphore>,
-    seated: AtomicUsize,
+    seated: Mutex<Seated>,
     pace: Mutex<Pace>,
     metrics: Arc<Metrics>,
     /// A seat came free.
     pub freed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Seated {
+    count: usize,
+    /// One of them has the worker to itself.
+    alone: bool,
 }
 
 /// How many handlers ended lately.
@@ -62,7 +66,7 @@ impl Seats {
         Arc::new(Self {
             size,
             permits: Arc::new(Semaphore::new(size)),
-            seated: AtomicUsize::new(0),
+            seated: Mutex::default(),
             pace: Mutex::new(pace),
             metrics,
             freed: Notify::new(),
@@ -71,7 +75,8 @@ impl Seats {
 
     /// How many more jobs may be claimed now.
     pub fn room(&self) -> usize {
-        (self.size + self.ahead()).saturating_sub(self.seated.load(Ordering::Relaxed))
+        let seated = self.seated();
+        if seated.alone { 0 } else { (self.size + self.ahead()).saturating_sub(seated.count) }
     }
 
     /// How many jobs may be claimed beyond the slots.
@@ -84,10 +89,18 @@ impl Seats {
         self.size.saturating_sub(self.permits.available_permits())
     }
 
-    /// A seat for a job that is about to be claimed; given back when it is dropped.
-    pub fn seat(self: &Arc<Self>) -> Seat {
-        self.seated.fetch_add(1, Ordering::Relaxed);
-        Seat { seats: Arc::clone(self), permit: None }
+    /// A seat for a job that is about to be claimed, given back when it is dropped; none beside who sits alone.
+    pub fn seat(self: &Arc<Self>) -> Option<Seat> {
+        let mut seated = self.seated();
+        if seated.alone {
+            return None;
+        }
+        seated.count += 1;
+        Some(Seat { seats: Arc::clone(self), permit: None, alone: false })
+    }
+
+    fn seated(&self) -> MutexGuard<'_, Seated> {
+        self.seated.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pace<T>(&self, use_it: impl FnOnce(&mut Pace) -> T) -> T {
@@ -103,9 +116,18 @@ impl Seats {
 pub struct Seat {
     seats: Arc<Seats>,
     permit: Option<OwnedSemaphorePermit>,
+    alone: bool,
 }
 
 impl Seat {
+    /// Takes the worker for this job alone, where nobody else is seated.
+    pub fn alone(&mut self) -> bool {
+        let mut seated = self.seats.seated();
+        self.alone = seated.count == 1;
+        seated.alone = self.alone;
+        self.alone
+    }
+
     /// Waits for a slot, first come, first served; whether there was one in time.
     pub async fn slot(&mut self) -> bool {
         let permit = Arc::clone(&self.seats.permits).acquire_owned();
@@ -123,7 +145,10 @@ impl Drop for Seat {
         if self.permit.take().is_some() {
             self.seats.pace(|pace| pace.ended += 1);
         }
-        self.seats.seated.fetch_sub(1, Ordering::Relaxed);
+        let mut seated = self.seats.seated();
+        seated.count -= 1;
+        seated.alone &= !self.alone;
+        drop(seated);
         self.seats.freed.notify_one();
     }
 }
@@ -136,7 +161,7 @@ mod tests {
     /// Runs so many handlers that take no time.
     async fn run(seats: &Arc<Seats>, count: usize) {
         for _ in 0..count {
-            assert!(seats.seat().slot().await);
+            assert!(seats.seat().expect("a seat").slot().await);
         }
     }
 
@@ -157,15 +182,27 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_claim_has_a_slot_in_time_or_none() {
         let seats = Seats::new(1, Arc::default());
-        let mut first = seats.seat();
+        let mut first = seats.seat().expect("a seat");
         assert!(first.slot().await);
-        let (mut second, mut third) = (seats.seat(), seats.seat());
+        let (mut second, mut third) = (seats.seat().expect("a seat"), seats.seat().expect("a seat"));
         assert_eq!(seats.room(), 0);
         assert!(!second.slot().await, "the first one still runs");
         drop(first);
         assert!(third.slot().await);
         drop((second, third));
         assert_eq!(seats.permits.available_permits(), 1);
-        assert_eq!(seats.seated.load(Ordering::Relaxed), 0);
+        assert_eq!(seats.seated().count, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_seated_beside_who_sits_alone() {
+        let seats = Seats::new(3, Arc::default());
+        let (mut first, second) = (seats.seat().expect("a seat"), seats.seat().expect("a seat"));
+        assert!(!first.alone(), "somebody is there");
+        drop(second);
+        assert!(first.alone() && seats.room() == 0 && seats.seat().is_none());
+        drop(first);
+        assert_eq!(seats.room(), 3);
+        drop(seats.seat().expect("open again"));
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     seats::Seats,
     settler::Settler,
     upkeep,
-    worker::turns::Later,
+    worker::turns::{Later, WantsAlone},
 };
 use lucid_ports::{Birth, Feed, Handler, Reach, Store, StoreError, Wake, WorkerCard, watched};
 use lucid_schemas::{JobId, Kind, State};
@@ -90,6 +90,8 @@ pub struct Worker {
     claims: Claims,
     /// What is left to others first.
     later: BTreeMap<JobId, Later>,
+    /// What has to be alone, and can't be yet.
+    wants_alone: Option<WantsAlone>,
     /// What this worker holds: waiting for a slot, running, or coming to its end.
     held: BTreeMap<JobId, Arc<Claim>>,
     attempts: JoinSet<()>,
@@ -145,6 +147,7 @@ impl Worker {
             claims: Claims::new(Arc::clone(&store), Arc::clone(&gate), Arc::clone(&options), Arc::clone(&metrics)),
             gate,
             later: BTreeMap::new(),
+            wants_alone: None,
             held: BTreeMap::new(),
             attempts: JoinSet::new(),
             jobs: HashMap::new(),
@@ -282,6 +285,7 @@ impl Worker {
                     self.next_announce = Instant::now();
                 }
             }
+            Tried::NotAlone => self.not_alone(id),
             Tried::NotNow { due_in: Some(due_in) } => self.look_in(due_in + AFTER_DUE),
             Tried::NotNow { due_in: None } => self.look(),
             Tried::LookAgain { wait } => self.look_in(wait),

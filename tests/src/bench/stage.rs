@@ -69,5 +69,5 @@ pub fn no_op() -> Enqueue {
     let id = JobId::compose(Kind::Verify, DateTime::now(), chance());
     // Concurrency keys would limit how many run at once, which isn't what is measured.
     let request = Request { keys: Vec::new(), ..Request::new(id, Spec::Verify(spec), "api:bench", None) };
-    Enqueue { request, delay_ms: 0, write: uuid::Uuid::new_v4().to_string() }
+    Enqueue { request, delay_ms: 0, run_at: None, write: uuid::Uuid::new_v4().to_string() }
 }

@@ -13,6 +13,7 @@ pub fn health(health: &Health) -> String {
         ("status".into(), health.status.clone()),
         ("version".into(), health.version.clone()),
         ("MongoDB".into(), health.mongodb.clone()),
+        ("time zones".into(), health.time_zones.clone()),
         ("open jobs".into(), if open.is_empty() { "none".into() } else { open.join(", ") }),
     ]);
     if !health.workers.is_empty() {
@@ -62,14 +63,16 @@ mod tests {
             workers: vec![worker("pi-1/4711"), worker("pi-2/8")],
             open_jobs: [("queued".to_owned(), 3), ("running".to_owned(), 1)].into(),
             problems: vec!["3 queued jobs wait".into()],
+            time_zones: "2026a, in /usr/share/zoneinfo".into(),
         });
         assert_eq!(
             shown,
             "\
-status     degraded
-version    0.1.0
-MongoDB    6.0.5, primary 127.0.0.1:27017
-open jobs  3 queued, 1 running
+status      degraded
+version     0.1.0
+MongoDB     6.0.5, primary 127.0.0.1:27017
+time zones  2026a, in /usr/share/zoneinfo
+open jobs   3 queued, 1 running
 
 WORKER       BUSY  REPOSITORIES
 pi-1/4711  1 of 2  main, offsite

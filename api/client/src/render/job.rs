@@ -37,6 +37,8 @@ pub fn job(job: &JobView) -> String {
     lines.some("labels", (!job.labels.is_empty()).then(|| job.labels.join(", ")).as_deref());
     lines.some("unique key", job.unique_key.as_deref());
     lines.some("after", job.after.as_deref());
+    lines.some("if it", job.on.as_deref());
+    lines.some("canceled", job.canceled.as_deref());
     if job.started_at.is_none() {
         lines.put("due", &time::millisecond(&job.run_at));
     }
@@ -61,8 +63,13 @@ pub fn ending(job: &JobView) -> String {
     parts.extend(number("raw_bytes").map(units::bytes));
     parts.extend(number("stored_bytes").map(|bytes| format!("{} newly stored", units::bytes(bytes))));
     let why = job.error.as_ref().filter(|_| job.state != "succeeded");
-    let sentences =
-        [Some(parts.join(", ")), why.map(|error| error.message.clone()), job.waiting_for.clone(), caveat(job)];
+    let sentences = [
+        Some(parts.join(", ")),
+        why.map(|error| error.message.clone()),
+        job.canceled.clone(),
+        job.waiting_for.clone(),
+        caveat(job),
+    ];
     let told: Vec<_> = sentences.into_iter().flatten().collect();
     prune::pruned(job).unwrap_or_default() + &clean(&told.join(": ")) + "\n"
 }

@@ -24,6 +24,7 @@ pub(crate) fn queued() -> JobView {
         labels: Vec::new(),
         unique_key: None,
         after: None,
+        on: None,
         retry_of: None,
         worker: None,
         waiting_for: Some("no worker is alive".into()),
@@ -35,6 +36,7 @@ pub(crate) fn queued() -> JobView {
         result: None,
         error: None,
         fate: None,
+        canceled: None,
     }
 }
 

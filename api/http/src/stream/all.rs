@@ -14,7 +14,7 @@ use lucid_schemas::{
 };
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 use tokio::{
-    sync::{OwnedSemaphorePermit, broadcast, mpsc},
+    sync::{OwnedSemaphorePermit, broadcast, mpsc, watch},
     time::{Instant, sleep, sleep_until},
 };
 
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// `GET /events`.
 pub(crate) async fn events(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
     let (filter, after) = query::event_filter(&request)?;
-    let place = state.streams.admit()?;
+    let place = state.streams.admit().await?;
     let state = state.get_ref().clone();
     let follower = Follower::start(state, filter, after, place).await?;
     let next = async |mut follower: Follower| Some((Ok::<_, Infallible>(follower.next().await?), follower));
@@ -51,6 +51,7 @@ struct Follower {
     pending: VecDeque<Bytes>,
     source: Source,
     heartbeat: Instant,
+    probed: watch::Receiver<()>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -64,6 +65,7 @@ impl Follower {
         let is_new = after.is_none();
         let after = after.unwrap_or_else(|| state.history.recent().position());
         let mut follower = Self {
+            probed: state.streams.probed(),
             state,
             filter,
             after,
@@ -111,6 +113,7 @@ impl Follower {
             Source::Lost => self.find_again().await,
             Source::Live(news) => tokio::select! {
                 () = sleep_until(self.heartbeat) => self.give_sign(),
+                Ok(()) = self.probed.changed() => self.give_sign(),
                 news = news.recv() => match news {
                     Ok(News::Change(change)) => self.queue.push_back(change),
                     Ok(News::Gap) | Err(_) => self.source = Source::Lost,

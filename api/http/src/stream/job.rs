@@ -29,7 +29,7 @@ pub(crate) async fn job_events(state: web::Data<ApiState>, request: HttpRequest)
         let list = EventList { job_id: job.id().to_string(), events: later.map(view::event).collect() };
         return Ok(HttpResponse::Ok().json(list));
     }
-    let place = state.streams.admit()?;
+    let place = state.streams.admit().await?;
     let mut stream = JobStream {
         seen: state.streams.watched.watch(&state, job),
         sent: after,
@@ -37,6 +37,7 @@ pub(crate) async fn job_events(state: web::Data<ApiState>, request: HttpRequest)
         pending: VecDeque::from([sse::beginning()]),
         over: false,
         heartbeat: Instant::now() + HEARTBEAT,
+        probed: state.streams.probed(),
         stop: state.streams.stop().clone(),
         _place: place,
     };
@@ -61,6 +62,7 @@ struct JobStream {
     pending: VecDeque<Bytes>,
     over: bool,
     heartbeat: Instant,
+    probed: watch::Receiver<()>,
     stop: CancellationToken,
     _place: OwnedSemaphorePermit,
 }
@@ -78,6 +80,7 @@ impl JobStream {
             tokio::select! {
                 () = self.stop.cancelled() => return None,
                 () = sleep_until(self.heartbeat) => self.pending.push_back(sse::heartbeat()),
+                Ok(()) = self.probed.changed() => self.pending.push_back(sse::heartbeat()),
                 changed = self.seen.changed() => match changed {
                     Ok(()) => self.look(),
                     // The watcher has ended, so the server is about to.

@@ -16,7 +16,10 @@ use crate::ApiError;
 use actix_web::{HttpResponse, web::Bytes};
 use futures::Stream;
 use std::{convert::Infallible, sync::Arc, time::Duration};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch as watch_channel},
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 use watch::Watched;
 
@@ -27,6 +30,11 @@ const CATCH_UPS_MAX: usize = 4;
 /// A client that hears nothing for much longer may take the connection for dead.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
+/// How long a client waits for a place, where all are taken: some of those who have one may have vanished without a word.
+const PLACE_WITHIN: Duration = Duration::from_secs(3);
+/// How often all are written to meanwhile, which shows who has.
+const PROBE_EVERY: Duration = Duration::from_millis(250);
+
 /// So many bodies are received at once at most: who sends none to the end keeps nobody else from connecting.
 const BODIES_MAX: usize = 128;
 
@@ -34,7 +42,9 @@ const BODIES_MAX: usize = 128;
 #[derive(Debug, Clone)]
 pub struct Streams {
     stop: CancellationToken,
+    places: usize,
     open: Arc<Semaphore>,
+    probe: Arc<watch_channel::Sender<()>>,
     catching_up: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
     watched: Watched,
@@ -42,17 +52,24 @@ pub struct Streams {
 
 impl Default for Streams {
     fn default() -> Self {
+        Self::with_places(STREAMS_MAX)
+    }
+}
+
+impl Streams {
+    /// So many streams at most.
+    pub fn with_places(places: usize) -> Self {
         Self {
             stop: CancellationToken::new(),
-            open: Arc::new(Semaphore::new(STREAMS_MAX)),
+            places,
+            open: Arc::new(Semaphore::new(places)),
+            probe: Arc::new(watch_channel::Sender::new(())),
             catching_up: Arc::new(Semaphore::new(CATCH_UPS_MAX)),
             bodies: Arc::new(Semaphore::new(BODIES_MAX)),
             watched: Watched::default(),
         }
     }
-}
 
-impl Streams {
     /// Ends all streams at once, and lets none begin any more.
     pub fn end(&self) {
         self.stop.cancel();
@@ -63,10 +80,27 @@ impl Streams {
         &self.stop
     }
 
-    /// A place for one more stream.
-    pub(crate) fn admit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        let crowded = |_| ApiError::Crowded(format!("{STREAMS_MAX} streams are open already"));
-        Arc::clone(&self.open).try_acquire_owned().map_err(crowded)
+    /// A place for one more stream. Where all are taken, everybody is written to, and who is gone gives his up.
+    pub(crate) async fn admit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let place = Arc::clone(&self.open).acquire_owned();
+        let mut place = std::pin::pin!(place);
+        let until = Instant::now() + PLACE_WITHIN;
+        loop {
+            tokio::select! {
+                biased;
+                Ok(place) = &mut place => return Ok(place),
+                () = sleep(PROBE_EVERY) => {}
+            }
+            if Instant::now() >= until {
+                return Err(ApiError::Crowded(format!("{} streams are open already", self.places)));
+            }
+            self.probe.send_replace(());
+        }
+    }
+
+    /// Tells when a stream is to be written to, so that it shows whether somebody still listens.
+    fn probed(&self) -> watch_channel::Receiver<()> {
+        self.probe.subscribe()
     }
 
     /// A place for one more body.
@@ -105,8 +139,22 @@ mod tests {
         assert_eq!((refused.status().as_u16(), refused.headers().contains_key("retry-after")), (503, true));
         drop(admitted);
         assert!(streams.admit_catch_up().is_ok());
-        let admitted: Vec<_> = (0..STREAMS_MAX).map(|_| streams.admit().expect("room")).collect();
-        assert!(matches!(streams.admit(), Err(ApiError::Crowded(_))));
-        drop(admitted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_when_all_places_are_taken_waits_for_one_that_somebody_gives_up() {
+        let streams = Streams::with_places(2);
+        let (first, _second) = (streams.admit().await.expect("room"), streams.admit().await.expect("room"));
+        let mut probed = streams.probed();
+        assert!(matches!(streams.admit().await, Err(ApiError::Crowded(_))));
+        assert!(probed.has_changed().expect("open"), "everybody was written to");
+        probed.mark_unchanged();
+        // Who is gone shows by being written to.
+        let gone = tokio::spawn(async move {
+            probed.changed().await.expect("open");
+            drop(first);
+        });
+        drop(streams.admit().await.expect("a place came free"));
+        gone.await.expect("no panic");
     }
 }

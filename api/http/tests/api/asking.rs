@@ -196,7 +196,11 @@ async fn a_job_says_who_has_what_it_needs_to_itself() {
     let wants = async |chance, key| {
         let id = JobId::compose(Kind::Backup, DateTime::now(), chance);
         let request = Request { id: id.clone(), unique_key: None, keys: vec![key], ..like.clone() };
-        world.store.enqueue(&Enqueue { request, delay_ms: 0, write: format!("w{chance}") }).await.expect("enqueued");
+        world
+            .store
+            .enqueue(&Enqueue { request, delay_ms: 0, run_at: None, write: format!("w{chance}") })
+            .await
+            .expect("enqueued");
         world.get(&format!("/jobs/{id}")).await.body["waiting_for"].as_str().unwrap_or_default().to_owned()
     };
     let database = || ConcurrencyKey::database("lucid");

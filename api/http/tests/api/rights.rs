@@ -189,6 +189,6 @@ async fn signed(world: &World, by: &str) -> JobId {
     let like = world.store.load(&like).await.expect("read").expect("there").request;
     let id = JobId::compose(Kind::Backup, bson::DateTime::now(), uuid::Uuid::new_v4().as_u64_pair().0);
     let request = Request { id, requested_by: by.into(), ..like };
-    let enqueue = Enqueue { request, delay_ms: 0, write: uuid::Uuid::new_v4().to_string() };
+    let enqueue = Enqueue { request, delay_ms: 0, run_at: None, write: uuid::Uuid::new_v4().to_string() };
     world.store.enqueue(&enqueue).await.expect("enqueued").id().clone()
 }

@@ -26,6 +26,17 @@ impl Served {
     pub async fn start_with(change: impl FnOnce(&mut lucid_http::ApiOptions)) -> Self {
         let mut world = World::new().await;
         change(&mut world.state.options);
+        Self::serve(world)
+    }
+
+    /// The same with so many places for streams.
+    pub async fn start_with_places(places: usize) -> Self {
+        let mut world = World::new().await;
+        world.state.streams = lucid_http::Streams::with_places(places);
+        Self::serve(world)
+    }
+
+    fn serve(world: World) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();

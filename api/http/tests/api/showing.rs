@@ -1,7 +1,13 @@
 //! Showing jobs, their events, and lists of them.
 
 use crate::world::World;
-use lucid_schemas::http::{BackupPage, BackupView, EventList, JobPage};
+use bson::DateTime;
+use lucid_core::Command;
+use lucid_ports::Store;
+use lucid_schemas::{
+    Kind, State,
+    http::{BackupPage, BackupView, EventList, JobPage},
+};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -81,6 +87,63 @@ async fn lists_are_paged_newest_first() {
     assert_eq!(some.jobs.len(), 1);
     let none: JobPage = parsed(world.get("/jobs?kind=restore").await.body);
     assert_eq!(none.jobs.len(), 0);
+}
+
+#[actix_web::test]
+async fn a_page_goes_on_though_the_last_job_of_the_one_before_is_gone() {
+    let world = World::new().await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(world.backup().await.to_string());
+        world.store.twin.advance(Duration::from_secs(1));
+    }
+    let first: JobPage = parsed(world.get("/jobs?limit=2").await.body);
+    let next = first.next.expect("there is more");
+    let older = world.get(&format!("/jobs?after={}", ids[1])).await;
+    assert_eq!(older.body["jobs"].as_array().map(Vec::len), Some(1), "an id alone will do, as before");
+    world.delete(&format!("/jobs/{}", ids[1])).await;
+    world.store.twin.advance(Duration::from_secs(1));
+    let forgotten = world.store.forget(Kind::Backup, State::Canceled, 0, 9).await.expect("forgotten");
+    assert_eq!(forgotten, 1);
+    let second: JobPage = parsed(world.get(&format!("/jobs?limit=2&after={next}")).await.body);
+    let shown: Vec<_> = second.jobs.iter().map(|job| job.job_id.as_str()).collect();
+    assert_eq!((shown, second.next), (vec![ids[0].as_str()], None));
+}
+
+#[actix_web::test]
+async fn a_job_shows_what_it_was_asked_for_with_and_why_it_was_canceled() {
+    let world = World::new().await;
+    let first = world.backup().await;
+    let in_an_hour = world.store.twin.now().timestamp_millis() / 1_000 * 1_000 + 3_600_123;
+    let run_at = DateTime::from_millis(in_an_hour).try_to_rfc3339_string().expect("a time");
+    let asked = json!({ "database": "lucid", "job": {
+        "after": first, "on": "failed", "labels": ["nvme"], "unique_key": "nightly", "timeout_seconds": 60, "priority": 3,
+    } });
+    let job = world.post("/backup", &asked).await.body;
+    assert_eq!((&job["after"], &job["on"]), (&json!(first), &json!("failed")), "{job}");
+    assert_eq!(
+        (&job["labels"], &job["unique_key"], &job["timeout_seconds"]),
+        (&json!(["nvme"]), &json!("nightly"), &json!(60))
+    );
+    let id = job["job_id"].as_str().expect("an id").parse().expect("an id");
+    let settle = Command::Settle { dependency: Some(State::Succeeded), result: None };
+    world.store.act(&id, &settle).await;
+    let canceled = world.get(&format!("/jobs/{id}")).await.body;
+    assert_eq!((&canceled["state"], &canceled["after"]), (&json!("canceled"), &json!(first)));
+    let why = canceled["canceled"].as_str().expect("why");
+    assert!(
+        why.contains(first.as_str()) && why.contains("ended as succeeded") && why.contains("if it failed"),
+        "{why}"
+    );
+
+    let later = world.post("/backup", &json!({ "database": "lucid", "job": { "run_at": run_at } })).await.body;
+    assert_eq!(later["run_at"].as_str(), Some(run_at.as_str()), "to the millisecond");
+    let later = later["job_id"].as_str().expect("an id");
+    let ended = world.delete(&format!("/jobs/{later}")).await.body;
+    assert_eq!(ended["canceled"], "token:local@pi-1 asked for its end");
+    let past = json!({ "database": "lucid", "job": { "run_at": "1999-01-09T02:00:00Z" } });
+    let past = world.post("/backup", &past).await.body;
+    assert_eq!(past["run_at"], past["created_at"], "due at once, and before nobody who asked earlier");
 }
 
 #[actix_web::test]

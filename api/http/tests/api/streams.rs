@@ -311,3 +311,22 @@ async fn a_client_that_goes_away_takes_everything_with_it() {
     }
     served.stopped().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_places_of_clients_that_vanished_are_free_for_who_comes_next() {
+    let served = Served::start_with_places(6).await;
+    let id = served.world.backup().await;
+    let path = format!("/jobs/{id}/events");
+    let mut open = Vec::new();
+    for path in [&path, &path, &path, "/events", "/events", "/events"] {
+        open.push(connect(&served, path).await);
+    }
+    let Err((status, _)) = Stream::try_open(&served, "/events", None).await else { panic!("all of them listen") };
+    assert_eq!(status, 503);
+    drop(open);
+    // The next heartbeat is far away.
+    let (first, second) = (Stream::open(&served, &path, None).await, Stream::open(&served, "/events", None).await);
+    first.expect("enqueued");
+    drop((first, second));
+    served.stopped().await;
+}

@@ -91,6 +91,12 @@ fn attempts_used_up(job: &Job) -> bool {
     job.head.attempt >= max_attempts && (job.request.retry_ms().is_none() || losses(job) + 1 >= max_attempts)
 }
 
+/// Whether a claim would take over what two workers in a row were lost under: it may be what kills them, so it is run with
+/// nothing beside it that a third one would lose, too.
+pub fn was_lost_twice(job: &Job) -> bool {
+    job.lease.is_some() && losses(job) >= 1
+}
+
 /// How many workers in a row were lost under the job, up to the last claim: a job that kills its worker shows by this.
 pub fn losses(job: &Job) -> i32 {
     let mut lost = 0;

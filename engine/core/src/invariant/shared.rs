@@ -94,7 +94,8 @@ mod tests {
             require_consistent: false,
         });
         let request = Request::new(JobId::compose(Kind::Backup, DateTime::MIN, number), spec, "api:test", None);
-        let enqueued = EventBody::Enqueued { request_hash: String::new(), delay_ms: 0, priority: 0, waits: false };
+        let enqueued =
+            EventBody::Enqueued { request_hash: String::new(), delay_ms: 0, run_at: None, priority: 0, waits: false };
         let slots = vec!["cluster#63".to_owned()];
         let events = vec![
             event(1, 0, enqueued),

@@ -24,6 +24,15 @@ pub(super) async fn a_job_reads_back_as_it_was_asked_for(bench: Bench) {
     }
 }
 
+pub(super) async fn a_moment_that_is_asked_for_is_kept(bench: Bench) {
+    let moment = bson::DateTime::from_millis(1_900_000_000_123);
+    let mut asked = request(Kind::Backup);
+    asked.priority = 2;
+    let job = bench.put(&Enqueue { delay_ms: LONG_MS, run_at: Some(moment), ..enqueue(asked) }).await;
+    let at = lucid_schemas::Stamp::At(moment);
+    assert_eq!((job.head.run_at, job.head.rank_at), (at, at.plus(-2 * lucid_schemas::job::AGING_MS)));
+}
+
 pub(super) async fn one_write_makes_one_job(bench: Bench) {
     let asked = enqueue(request(Kind::Backup));
     let job = bench.put(&asked).await;

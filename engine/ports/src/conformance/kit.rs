@@ -159,7 +159,7 @@ pub(super) fn request(kind: Kind) -> Request {
 }
 
 pub(super) fn enqueue(request: Request) -> Enqueue {
-    Enqueue { request, delay_ms: 0, write: name("enqueue") }
+    Enqueue { request, delay_ms: 0, run_at: None, write: name("enqueue") }
 }
 
 /// BSON bytes: unlike `==` on documents, they tell the order of fields and the types of numbers.

@@ -1,7 +1,7 @@
 //! What is listed, counted and found.
 
 use super::kit::{Bench, LONG_MS, OVER_MS, claim, enqueue, reach, request};
-use crate::JobFilter;
+use crate::{JobFilter, Place};
 use bson::{DateTime, doc};
 use futures::future::join_all;
 use lucid_core::Command;
@@ -52,7 +52,7 @@ pub(super) async fn pages_of_a_list_join_without_gap_or_repetition(bench: Bench)
             assert!(page.jobs.len() <= 4);
             found.extend(page.jobs);
             assert_eq!(page.more, found.len() < expected.len(), "{filter:?}");
-            filter.after = found.last().map(|job| job.id().clone());
+            filter.after = found.last().map(Place::of);
             if !page.more {
                 break;
             }
@@ -60,6 +60,28 @@ pub(super) async fn pages_of_a_list_join_without_gap_or_repetition(bench: Bench)
         assert_eq!(ids(&found), ids(&expected), "{filter:?}");
         assert_eq!(found, expected);
     }
+}
+
+pub(super) async fn a_page_goes_on_where_a_job_was_that_is_gone(bench: Bench) {
+    let (mut older, mut newer) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        older.push(bench.queued().await);
+    }
+    // So that they are newer on every clock.
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    for _ in 0..2 {
+        let job = bench.queued().await;
+        newer.push(bench.make(&job, &Command::RequestCancel, "api").await);
+    }
+    let first = JobFilter { limit: 2, ..JobFilter::default() };
+    let page = bench.store.list(&first).await.expect("listed");
+    let of = |jobs: &[Job]| ids(jobs).into_iter().collect::<BTreeSet<_>>();
+    assert_eq!((of(&page.jobs), page.more), (of(&newer), true));
+    let rest = JobFilter { after: page.jobs.last().map(Place::of), ..first };
+    // What was seen is forgotten meanwhile.
+    assert_eq!(bench.store.forget(Kind::Backup, State::Canceled, OVER_MS, 9).await.expect("forgotten"), 2);
+    let page = bench.store.list(&rest).await.expect("listed");
+    assert_eq!((of(&page.jobs), page.more), (of(&older), false));
 }
 
 pub(super) async fn open_jobs_are_counted_by_state(bench: Bench) {

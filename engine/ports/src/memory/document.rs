@@ -16,6 +16,7 @@ pub(super) fn born(enqueue: &Enqueue, now: DateTime) -> Result<Document, StoreEr
         body: EventBody::Enqueued {
             request_hash: request.hash().map_err(|error| unstorable(&error))?,
             delay_ms: enqueue.delay_ms,
+            run_at: enqueue.run_at,
             priority: request.priority,
             waits: request.after.is_some(),
         },

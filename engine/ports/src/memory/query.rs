@@ -95,14 +95,9 @@ pub(super) fn forgettable(
 /// A page, newest first.
 pub(super) fn list(mut jobs: Vec<Job>, filter: &JobFilter) -> ListPage {
     jobs.sort_by_key(|job| Reverse(age(job)));
-    let begin = match &filter.after {
-        None => 0,
-        Some(after) => match jobs.iter().position(|job| job.id() == after) {
-            Some(place) => place + 1,
-            None => return ListPage::default(),
-        },
-    };
-    let mut page: Vec<Job> = jobs.drain(begin..).filter(|job| matches(job, filter)).collect();
+    let after = filter.after.as_ref().map(|place| (Some(place.created_at), place.id.clone()));
+    let follows = |job: &Job| after.as_ref().is_none_or(|after| age(job) < *after);
+    let mut page: Vec<Job> = jobs.into_iter().filter(|job| follows(job) && matches(job, filter)).collect();
     let limit = filter.limit as usize;
     let more = limit > 0 && page.len() > limit;
     page.truncate(limit);

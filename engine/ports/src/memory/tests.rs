@@ -27,6 +27,7 @@ fn enqueue(now: DateTime) -> Enqueue {
             )
         },
         delay_ms: 3_600_000,
+        run_at: None,
         write: "birth".into(),
     }
 }

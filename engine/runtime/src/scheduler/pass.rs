@@ -164,7 +164,7 @@ impl Work {
         let id = schedule.occurrence_id(planned_at);
         let write = format!("{}:{id}", schedule.signature());
         let request = schedule.request(id, schedule.signature(), repository);
-        match self.store.enqueue(&Enqueue { request, delay_ms: 0, write }).await {
+        match self.store.enqueue(&Enqueue { request, delay_ms: 0, run_at: None, write }).await {
             Ok(job) => Ok(Some(Outcome { planned_at, job: Some(job.id().clone()), skipped: None })),
             // Where none is to be left out, it has its turn once that one has ended.
             Err(StoreError::NotUnique { .. }) if schedule.terms.missed == Missed::All => Ok(None),

@@ -3,6 +3,7 @@
 use super::{Worker, looking::LOOK_AGAIN};
 use crate::claims::Known;
 use lucid_schemas::JobId;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// A job that is left to others for a moment.
@@ -11,6 +12,26 @@ pub(super) struct Later {
     since: Instant,
     /// Whether a look found it: then another look tells whether it is still there, of many at once.
     pub found: bool,
+}
+
+/// How soon a job that wants to be alone is looked for again.
+const ALONE_AGAIN: Duration = Duration::from_secs(1);
+/// For so long it is left to workers that are idle.
+const ALONE_AFTER: Duration = Duration::from_secs(30);
+
+/// A job that wants to be alone.
+pub(super) struct WantsAlone {
+    id: JobId,
+    /// Since when it was found again and again.
+    since: Instant,
+    seen: Instant,
+}
+
+impl WantsAlone {
+    /// Whether it was found a moment ago, so that nobody has taken it since.
+    fn is_current(&self, id: &JobId, now: Instant) -> bool {
+        self.id == *id && now - self.seen < ALONE_AGAIN * 5
+    }
 }
 
 impl Worker {
@@ -42,11 +63,29 @@ impl Worker {
         if self.held.contains_key(&id) || self.claims.contains(&id) {
             return;
         }
-        if self.seats.room() == 0 {
-            self.leave();
+        if self.makes_room_for_another(&id) {
             return;
         }
-        self.claims.begin(id, known, self.seats.seat());
+        let has_room = self.seats.room() > 0;
+        match has_room.then(|| self.seats.seat()).flatten() {
+            Some(seat) => self.claims.begin(id, known, seat),
+            None => self.leave(),
+        }
+    }
+
+    /// A job that wants to be alone was found, and others have seats here.
+    pub(super) fn not_alone(&mut self, id: &JobId) {
+        let now = Instant::now();
+        let since = self.wants_alone.take().filter(|wants| wants.is_current(id, now)).map_or(now, |wants| wants.since);
+        self.wants_alone = Some(WantsAlone { id: id.clone(), since, seen: now });
+        self.look_in(ALONE_AGAIN);
+    }
+
+    /// Whether nothing else is begun, so that a job which no idle worker has taken for a while comes to be alone here.
+    fn makes_room_for_another(&self, id: &JobId) -> bool {
+        let now = Instant::now();
+        let wants = self.wants_alone.as_ref().filter(|wants| wants.id != *id && wants.is_current(&wants.id, now));
+        wants.is_some_and(|wants| now - wants.since >= ALONE_AFTER)
     }
 
     /// A job that could be claimed stays where it is for now.

@@ -47,7 +47,7 @@ impl Stored {
         let id = JobId::compose(kind, MOMENT, 1);
         let request = Request { max_attempts, keys: Vec::new(), ..Request::new(id, spec(kind), "client", None) };
         let request_hash = request.hash().expect("a request of plain values has a BSON form");
-        let body = EventBody::Enqueued { request_hash, delay_ms: 0, priority: 0, waits: false };
+        let body = EventBody::Enqueued { request_hash, delay_ms: 0, run_at: None, priority: 0, waits: false };
         let first = Event { seq: 1, at: Stamp::At(MOMENT), by: "client".into(), write: "birth".into(), body };
         let job = Job { head: birth(&first), request, lease: None, progress: None, events: vec![first], fate: None };
         Self(Arc::new(Kept { job, print: 0, before: None, verdict: OnceLock::new() }))

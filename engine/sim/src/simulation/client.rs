@@ -7,7 +7,7 @@ use lucid_core::{Command, transition};
 use lucid_ports::{Enqueue, Outcome, Pause, Store, StoreError};
 use lucid_schemas::{
     After, BackupSpec, CopySpec, JobId, Keep, Kind, ManifestName, PruneSpec, ReencryptSpec, Request, RestoreSpec, Spec,
-    State, VerifyLevel, VerifySpec,
+    State, VerifyLevel, VerifySpec, request::DEFAULT_ATTEMPTS,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -16,6 +16,9 @@ use tokio::time::sleep;
 pub fn start(store: &Arc<SimStore>) {
     for number in 0..store.stage.plan.jobs {
         let enqueue = draw(&store.stage, number);
+        if number == 0 && store.stage.plan.poison {
+            store.stage.ledger().poison = Some(enqueue.request.id.clone());
+        }
         let after = Duration::from_millis(store.stage.up_to_ms(5_000));
         tokio::spawn(ask(Arc::clone(store), enqueue, after));
     }
@@ -32,13 +35,16 @@ fn draw(stage: &Stage, number: usize) -> Enqueue {
     request.priority = i32::try_from(chance.below(3)).unwrap_or(0);
     request.max_attempts = 1 + i32::try_from(chance.below(4)).unwrap_or(0);
     request.timeout_ms = chance.one_in(6).then_some(1_000);
+    if stage.plan.poison {
+        request.max_attempts = DEFAULT_ATTEMPTS;
+    }
     if number > 0 && chance.one_in(4) {
         // Perhaps of another kind, and then of a job that isn't there.
         let job = id_of(stage, chance.of(&Kind::ALL), number - 1);
         request.after = Some(After { job, state: chance.of(&[State::Succeeded, State::Failed]) });
     }
     let delay_ms = if chance.one_in(2) { 0 } else { i64::try_from(chance.below(3_000)).unwrap_or(0) };
-    Enqueue { write: format!("enqueue {}", request.id), request, delay_ms }
+    Enqueue { write: format!("enqueue {}", request.id), request, delay_ms, run_at: None }
 }
 
 fn id_of(stage: &Stage, kind: Kind, number: usize) -> JobId {

@@ -17,8 +17,9 @@ use std::{
     sync::Arc,
 };
 
-/// How long after the last fault every job has to be at its end: backoff included, the rare safety poll not.
-const CALM_MS: i64 = 180_000;
+/// How long after the last fault every job has to be at its end: the longest backoff (five minutes) included, the rare safety poll
+/// not.
+const CALM_MS: i64 = 400_000;
 
 /// What came of one seed.
 #[derive(Debug)]

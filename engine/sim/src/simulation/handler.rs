@@ -112,6 +112,11 @@ impl Handler for SimHandler {
         let job = context.job();
         let epoch = job.head.epoch;
         self.stage.ledger().called(job.id(), epoch);
+        if self.stage.ledger().poison.as_ref() == Some(job.id()) {
+            self.stage.ledger().count("poisoned");
+            self.process.kill();
+            self.process.lives().await;
+        }
         let (fate, early, stubborn) = (self.fate(), self.stage.one_in(2), self.stage.one_in(12));
         for documents in 0..self.stage.below(4) {
             self.work(context, stubborn).await?;

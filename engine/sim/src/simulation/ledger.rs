@@ -22,6 +22,8 @@ pub struct Ledger {
     pub counts: BTreeMap<&'static str, u64>,
     /// Jobs whose enqueueing was acknowledged.
     pub enqueued: BTreeSet<JobId>,
+    /// The job that kills whoever works on it.
+    pub poison: Option<JobId>,
     /// The workers are being stopped: what begins now needn't come to its end.
     pub closing: bool,
     /// Writes that were acknowledged.
@@ -194,6 +196,10 @@ impl Ledger {
         for job in stored.values() {
             self.check(job);
             self.check_result(job);
+            let lost = job.head.error.as_ref().is_some_and(|error| error.code == "worker_lost");
+            if lost && self.poison.as_ref().is_some_and(|poison| poison != job.id()) {
+                self.violation(format!("SIM-22: {} failed for a worker that another job killed", job.id()));
+            }
         }
     }
 

@@ -74,6 +74,8 @@ pub struct Plan {
     pub prompt: bool,
     /// Whether schedulers run beside the workers.
     pub schedules: bool,
+    /// Whether the first job kills whoever works on it, and nothing else does. Promised: no other job fails for that.
+    pub poison: bool,
     slots: usize,
     lease_ms: u32,
     poll_ms: u64,
@@ -83,12 +85,15 @@ impl Plan {
     /// What this chance decides.
     pub fn draw(chance: &mut Chance) -> Self {
         let weather = chance.of(&[Weather::Storm, Weather::Storm, Weather::Deaf, Weather::Steady]);
+        let poison = weather == Weather::Steady && chance.one_in(2);
         let faults = weather.faults(chance);
+        let faults = if poison { Faults { delay_ms: faults.delay_ms, ..Faults::default() } } else { faults };
         let prompt = weather == Weather::Deaf && faults.drain == 0;
         Self {
             weather,
             faults,
             prompt,
+            poison,
             workers: if prompt { 1 + chance.below(2) } else { 2 + chance.below(2) },
             slots: if prompt { 16 } else { 2 },
             jobs: 2 + chance.below(5),

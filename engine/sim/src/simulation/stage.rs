@@ -191,6 +191,11 @@ impl Process {
         lock(&self.life).dead
     }
 
+    /// Ends it where it stands.
+    pub fn kill(&self) {
+        lock(&self.life).dead = true;
+    }
+
     /// Passes, where it lives; never returns where it is dead.
     pub async fn lives(&self) {
         if self.is_dead() {

@@ -17,7 +17,7 @@ use std::{
 };
 
 /// Every fault and every event; a run of many seeds has them all.
-const HAPPENS: [&str; 35] = [
+const HAPPENS: [&str; 36] = [
     "abandoned",
     "acted",
     "acted though fenced",
@@ -41,6 +41,7 @@ const HAPPENS: [&str; 35] = [
     "not unique",
     "occurrence left out",
     "paused",
+    "poisoned",
     "refused",
     "released",
     "resumed",
