@@ -8,12 +8,14 @@
 //! | repeats (`*` or `/` in minutes or hours): `*/15 * * * *` | left out | due both times |
 //!
 //! So a daily job runs once on every day, and one of every quarter of an hour runs every quarter of an hour. The rules
-//! of the time zones are those of the IANA database that this program was built with.
+//! of the time zones are given, or those that this process goes by: see [`crate::zones`].
 
-use crate::FieldError;
+use crate::{
+    FieldError,
+    zones::{self, Rules, Zone},
+};
 use bson::DateTime;
 use chrono::{DateTime as Chrono, Datelike, Duration, NaiveDateTime, SubsecRound, TimeZone, Utc};
-use chrono_tz::Tz;
 use croner::{
     Cron, Direction,
     parser::{CronParser, Seconds, Year},
@@ -34,7 +36,7 @@ const FIELDS: [(&str, u32); 5] = [("minute", 60), ("hour", 24), ("day", 31), ("m
 #[derive(Debug, Clone)]
 pub struct Calendar {
     cron: Cron,
-    timezone: Tz,
+    timezone: Zone,
     repeats: bool,
 }
 
@@ -45,7 +47,15 @@ impl Calendar {
     /// # Errors
     /// What is wrong with the fields `cron` and `timezone`.
     pub fn new(cron: &str, timezone: &str) -> Result<Self, Vec<FieldError>> {
-        match (parse_cron(cron), parse_timezone(timezone)) {
+        Self::by(zones::installed(), cron, timezone)
+    }
+
+    /// The same by these rules of time zones.
+    ///
+    /// # Errors
+    /// What is wrong with the fields `cron` and `timezone`.
+    pub fn by(rules: &Rules, cron: &str, timezone: &str) -> Result<Self, Vec<FieldError>> {
+        match (parse_cron(cron), parse_timezone(rules, timezone)) {
             (Ok(cron), Ok(timezone)) => {
                 // A nickname has been written out by now.
                 let mut time_of_day = cron.as_str().split_whitespace().take(2);
@@ -146,8 +156,8 @@ fn parse_cron(text: &str) -> Result<Cron, String> {
     Ok(cron)
 }
 
-fn parse_timezone(name: &str) -> Result<Tz, String> {
-    name.parse().map_err(|_| {
+fn parse_timezone(rules: &Rules, name: &str) -> Result<Zone, String> {
+    rules.zone(name).ok_or_else(|| {
         let shown: String = name.chars().take(CHARACTERS_MAX).collect();
         format!("'{shown}' is no time zone: expected an IANA name such as Europe/Berlin, or UTC")
     })

@@ -40,6 +40,7 @@ pub mod stamp;
 pub mod state;
 pub mod unique_key;
 mod upcast;
+pub mod zones;
 
 pub use copy::{CopySpec, ReencryptSpec};
 pub use event::{Event, EventBody, Failure};

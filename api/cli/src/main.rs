@@ -15,8 +15,9 @@ mod verb;
 use args::{Cli, Command};
 use clap::Parser;
 use exit::Exit;
+use lucid_schemas::zones::{self, Rules};
 use nix::sys::stat::{Mode, umask};
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 fn main() -> ExitCode {
     match arguments().and_then(|arguments| parsed(&arguments)) {
@@ -77,7 +78,20 @@ fn run(cli: Cli) -> Result<(), Exit> {
 }
 
 fn service(log_json: bool, work: impl Future<Output = Result<(), Exit>>) -> Result<(), Exit> {
+    time_zones()?;
     run_async(log_json, logging::SERVICE, work)
+}
+
+/// Decides by which rules of time zones schedules go. A folder that is named for us must be one; the one that is named for every
+/// program may be missing.
+fn time_zones() -> Result<(), Exit> {
+    let named = |variable: &str| std::env::var_os(variable).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let rules = match named("LUCID_TZDIR") {
+        Some(folder) => Rules::of_folder(&folder).map_err(|problem| Exit::usage(format!("LUCID_TZDIR: {problem}")))?,
+        None => named("TZDIR").and_then(|folder| Rules::of_folder(&folder).ok()).unwrap_or_else(Rules::newest),
+    };
+    zones::install(rules);
+    Ok(())
 }
 
 fn run_async(log_json: bool, log: &str, work: impl Future<Output = Result<(), Exit>>) -> Result<(), Exit> {

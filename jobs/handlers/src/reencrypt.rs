@@ -45,7 +45,8 @@ impl ReencryptHandler {
         };
         let stop = context.stop().clone();
         let report = repository.reencrypt(&progress, &move || stop.is_cancelled()).await?;
-        Ok(result(name, &report))
+        let outdated = repository.stats().await?.outdated_packs.bytes;
+        Ok(result(name, &report, outdated))
     }
 }
 
@@ -64,7 +65,7 @@ impl Handler for ReencryptHandler {
     }
 }
 
-fn result(name: &str, report: &ReencryptReport) -> Document {
+fn result(name: &str, report: &ReencryptReport, outdated: u64) -> Document {
     let (left, done): (Vec<&Reencrypted>, Vec<_>) = report.backups.iter().partition(|backup| backup.left.is_some());
     let stored: u64 = done.iter().map(|backup| backup.stored_bytes).sum();
     let told: Vec<Bson> =
@@ -74,6 +75,9 @@ fn result(name: &str, report: &ReencryptReport) -> Document {
         "backups_sealed": whole(done.len() as u64),
         "backups_left": whole(left.len() as u64),
         "stored_bytes": whole(rounded(stored)),
+        // What is stored twice meanwhile.
+        "outdated_bytes": whole(rounded(outdated)),
+        "freed_by": "the next two prunes",
         "left": told,
         "needs_older": &report.needs_older,
     }

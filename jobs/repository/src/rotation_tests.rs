@@ -26,6 +26,8 @@ async fn renew(bench: &Bench, what: &str) -> u32 {
     let report = reencrypt(&repository).await.expect(what);
     assert!(report.backups.iter().all(|backup| backup.left.is_none()), "{what}: {report:?}");
     assert_eq!(report.needs_older, None, "{what}");
+    let stats = repository.stats().await.expect(what);
+    assert!(stats.outdated_packs.number > 0, "{what}: what was replaced is told apart from a backup that runs");
     let key_id = repository.retire_keys(&[bench.key()], false).await.expect(what).key_id;
     let repository = bench.open(Fault::None).await.expect(what);
     for number in 0..2 {
@@ -62,6 +64,7 @@ async fn after_a_renewal_nothing_is_sealed_with_the_old_master() {
     assert!(found.len() > 7 && found.iter().all(|(key_id, _)| *key_id == 2), "{found:?}");
     // What was noted before finds it, and it is pinned still.
     let repository = bench.open(Fault::None).await.expect("opens");
+    assert_eq!(repository.stats().await.expect("counted").outdated_packs.number, 0, "two prunes free it");
     let (manifest, reference) = repository.read_manifest(&kept.key).await.expect("found by its old key");
     assert!(reference.had_hash(&noted.hash) && reference.hash != noted.hash && reference.key == noted.key);
     assert_eq!(repository.pins().await.expect("lists")[&kept.key], "the law");

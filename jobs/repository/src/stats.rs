@@ -65,6 +65,8 @@ pub struct RepositoryStats {
     pub packs: Objects,
     /// Those among them that no index object lists: of a backup that runs, or was broken off.
     pub unlisted_packs: Objects,
+    /// Those among them that an older master key has sealed: where all backups are sealed anew, the prunes that follow remove them.
+    pub outdated_packs: Objects,
     /// Chunks stored in full.
     pub full_chunks: Chunks,
     /// Chunks stored as the difference from another one.
@@ -147,8 +149,12 @@ impl Repository {
 }
 
 fn count_chunks(index: &Index, stats: &mut RepositoryStats) {
-    for pack in index.packs.iter().filter(|pack| !pack.listed) {
-        stats.unlisted_packs.add(pack.stored_bytes);
+    for pack in index.packs.iter().filter(|pack| pack.present_bytes.is_some()) {
+        if pack.outdated {
+            stats.outdated_packs.add(pack.stored_bytes);
+        } else if !pack.listed {
+            stats.unlisted_packs.add(pack.stored_bytes);
+        }
     }
     let present: Vec<bool> = index.packs.iter().map(|pack| pack.present_bytes.is_some()).collect();
     for entry in index.by_pack(&present).iter().flatten() {

@@ -1,6 +1,6 @@
 //! Expressions, time zones, and the two days a year that are longer or shorter.
 
-use super::Calendar;
+use super::{Calendar, Rules};
 use bson::DateTime;
 
 fn at(text: &str) -> DateTime {
@@ -168,4 +168,15 @@ fn the_ends_of_time_have_no_occurrences() {
     for end in [DateTime::MIN, DateTime::MAX] {
         assert_eq!((nightly.next_after(end), nightly.last_until(end)), (None, None));
     }
+}
+
+#[test]
+fn a_schedule_goes_by_the_rules_that_are_given() {
+    let folder = crate::zones::tests::folder(None);
+    let rules = Rules::of_folder(folder.path()).expect("rules");
+    let of = |rules: &Rules| Calendar::by(rules, "0 2 * * *", "America/Vancouver").expect("a calendar");
+    // A winter's night: with clocks that are never put back, two o'clock is at nine.
+    assert_eq!(of(&rules).next_after(at("2028-01-15T00:00:00Z")), Some(at("2028-01-15T09:00:00Z")));
+    assert_eq!(of(&rules).last_until(at("2028-01-15T10:30:00Z")), Some(at("2028-01-15T09:00:00Z")));
+    assert!(Calendar::by(&rules, "0 2 * * *", "Europe/Berlin").is_ok(), "what the folder lacks is there");
 }

@@ -61,6 +61,16 @@ fn as_text(name: &str, stats: &RepositoryStats, owner: Option<&str>) -> String {
             bytes(size)
         );
     }
+    if stats.outdated_packs.number > 0 {
+        let Objects { number, bytes: size } = stats.outdated_packs;
+        let _ = writeln!(
+            text,
+            "{} packs ({}) are sealed with an older master key: the next two prunes free what no backup needs of them \
+             (`lucid-ops reencrypt` seals backups anew that still do)",
+            count(number),
+            bytes(size)
+        );
+    }
     if stats.damaged_manifests > 0 {
         let _ = writeln!(text, "{} manifests are damaged and not counted as backups", count(stats.damaged_manifests));
     }
@@ -105,7 +115,7 @@ fn as_json(name: &str, stats: &RepositoryStats, owner: Option<&str>) -> Value {
         .collect();
     json!({
         "repository": name, "raw_bytes": stats.raw_bytes(), "stored_bytes": stats.stored_bytes(), "packs": stats.packs,
-        "unlisted_packs": stats.unlisted_packs, "full_chunks": stats.full_chunks, "delta_chunks": stats.delta_chunks,
+        "unlisted_packs": stats.unlisted_packs, "outdated_packs": stats.outdated_packs, "full_chunks": stats.full_chunks, "delta_chunks": stats.delta_chunks,
         "index_objects": stats.index_objects, "chunk_lists": stats.chunk_lists, "manifests": stats.manifests,
         "damaged_manifests": stats.damaged_manifests, "pruned_by": owner, "backups": backups,
     })
