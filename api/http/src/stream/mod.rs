@@ -141,7 +141,7 @@ mod tests {
         assert!(streams.admit_catch_up().is_ok());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn who_comes_when_all_places_are_taken_waits_for_one_that_somebody_gives_up() {
         let streams = Streams::with_places(2);
         let (first, _second) = (streams.admit().await.expect("room"), streams.admit().await.expect("room"));
