@@ -231,8 +231,9 @@ async fn judge(world: &World, known: &ledger::Known, logs: &std::path::Path, rep
             Err(error) => report.violations.push(Broken::of(error.to_string(), &[])),
         }
     }
-    report.violations.extend(check::history(&jobs, known));
     let stored = evidence::repository(world, &jobs).await;
+    report.violations.extend(check::history(&jobs, known, &stored.forgotten));
+    report.forgotten_backups = stored.forgotten.len();
     report.void_manifests = stored.void;
     report.proven_backups = stored.proven;
     report.violations.extend(stored.broken);

@@ -22,14 +22,15 @@ impl Broken {
     }
 }
 
-/// Everything that the history has to answer for.
-pub fn history(jobs: &[Job], known: &Known) -> Vec<Broken> {
+/// Everything that the history has to answer for. What was asked of backups that were forgotten can't be done.
+pub fn history(jobs: &[Job], known: &Known, forgotten: &BTreeSet<String>) -> Vec<Broken> {
     let mut broken = Vec::new();
     for job in jobs {
         broken.extend(violations(job).into_iter().map(|found| Broken::of(found.to_string(), &[job.id().as_str()])));
         // Everything that was asked for can be done: only losses and limits may fail it.
         if let Some(error) = job.head.error.as_ref().filter(|error| job.head.state == State::Failed && !error.retryable)
             && error.code != "worker_lost"
+            && !job.request.spec.backup().is_some_and(|backup| forgotten.contains(backup.as_str()))
         {
             broken.push(Broken::of(format!("{} failed for good: {}", job.id(), error.message), &[job.id().as_str()]));
         }

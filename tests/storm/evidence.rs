@@ -26,6 +26,8 @@ pub struct Stored {
     pub void: usize,
     /// Backups that were proven.
     pub proven: usize,
+    /// Jobs whose backups were forgotten, as they or the repository say.
+    pub forgotten: BTreeSet<String>,
 }
 
 /// Each succeeded backup is there, whole, and nothing is listed that no job explains.
@@ -42,6 +44,11 @@ pub async fn repository(world: &World, jobs: &[Job]) -> Stored {
         let key = manifest.and_then(|manifest| manifest.get_str("key").ok()).unwrap_or_default();
         named.insert(key.to_owned());
         let Some(entry) = listed.iter().find(|entry| entry.key == key) else {
+            // The next prune notes it in the job, where the worker that forgot it had no time for that.
+            if job.fate.is_some() || matches!(repository.forgotten(key).await, Ok(Some(_))) {
+                stored.forgotten.insert(id.to_owned());
+                continue;
+            }
             stored.broken.push(Broken::of(format!("the manifest of {id} isn't in the repository"), &[id]));
             continue;
         };

@@ -66,7 +66,8 @@ impl Client {
                 40..60 => self.verify(),
                 60..73 => self.restore(),
                 73..77 => self.copy(),
-                77..85 => self.cancel(),
+                77..84 => self.cancel(),
+                84..85 => self.prune(),
                 85..92 => self.retry(),
                 92..94 => self.renew(),
                 _ => self.pause(),
@@ -111,6 +112,13 @@ impl Client {
         if let Some(backup) = self.random.pick(&latest).cloned() {
             self.ask("copy", json!({ "backup": backup, "to": FAR }));
         }
+    }
+
+    /// What it forgets is nobody's loss, as long as that is written down.
+    fn prune(&mut self) {
+        let keep = 2 + self.random.below(6);
+        let at_once = self.random.percent(50);
+        self.ask("prune", json!({ "keep": { "last": keep }, "grace_hours": 0, "at_once": at_once }));
     }
 
     /// Makes a new master key, as an operator does at the disk, and asks that everything be sealed with it. Where the disk is away, or

@@ -25,6 +25,7 @@ pub struct Report {
     pub drained: Duration,
     pub void_manifests: usize,
     pub proven_backups: usize,
+    pub forgotten_backups: usize,
     pub violations: Vec<Broken>,
 }
 
@@ -83,7 +84,10 @@ impl Report {
             self.standstill.as_secs_f64(),
             self.drained.as_secs_f64(),
         );
-        println!("{} backups proven, {} void manifests", self.proven_backups, self.void_manifests);
+        println!(
+            "{} backups proven, {} forgotten, {} void manifests",
+            self.proven_backups, self.forgotten_backups, self.void_manifests
+        );
         for broken in &self.violations {
             println!("VIOLATION: {}", broken.what);
             for job in jobs.iter().filter(|job| broken.jobs.iter().any(|id| id == job.id().as_str())) {
@@ -104,7 +108,8 @@ impl Report {
             "seed": self.seed, "seconds": self.seconds, "left_out": self.left_out, "faults": faults,
             "answers": self.answers, "jobs": self.jobs, "takeovers": self.takeovers, "reconnects": self.reconnects,
             "standstill_ms": ms(self.standstill), "drained_ms": ms(self.drained),
-            "proven_backups": self.proven_backups, "void_manifests": self.void_manifests,
+            "proven_backups": self.proven_backups,
+            "forgotten_backups": self.forgotten_backups, "void_manifests": self.void_manifests,
             "violations": violations.collect::<Vec<_>>(),
         })
     }
