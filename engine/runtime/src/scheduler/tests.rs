@@ -374,11 +374,8 @@ async fn one_bad_schedule_does_not_hold_up_the_others() {
         "else".into(),
         RepositoryName { name: "main".into(), id: "id".into() },
     );
-    world
-        .twin
-        .enqueue(&Enqueue { request: taken, delay_ms: 0, run_at: None, write: "else".into() })
-        .await
-        .expect("enqueued");
+    let asked = Enqueue { request: taken, delay_ms: 0, run_at: None, write: "else".into() };
+    world.twin.enqueue(&asked).await.expect("enqueued");
     let late = NewSchedule { name: "z-late".into(), ..new() };
     let late = world.twin.create_schedule(&late).await.expect("asked").expect("made");
     let scheduler = world.scheduler("s");

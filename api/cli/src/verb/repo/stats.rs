@@ -52,6 +52,27 @@ fn as_text(name: &str, stats: &RepositoryStats, owner: Option<&str>) -> String {
         row(what, number, bytes, None);
     }
     text += &objects.text();
+    text += &asides(stats, owner);
+    if !stats.backups.is_empty() {
+        let mut backups = Table::new(&["BEGAN (UTC)", "JOB", "DATABASE", ">DOCUMENTS", ">RAW", ">ADDED ON DISK"]);
+        for backup in &stats.backups {
+            backups.row(&[
+                time(backup.started_at),
+                backup.job.clone(),
+                part_of(&backup.database, backup.selected.as_ref().map(|names| names.len() as u64)),
+                count(backup.documents),
+                bytes(backup.raw_bytes),
+                bytes(backup.new_bytes),
+            ]);
+        }
+        let _ = write!(text, "\n{}", backups.text());
+    }
+    text
+}
+
+/// What isn't as one may expect, and who prunes.
+fn asides(stats: &RepositoryStats, owner: Option<&str>) -> String {
+    let mut text = String::new();
     if stats.unlisted_packs.number > 0 {
         let Objects { number, bytes: size } = stats.unlisted_packs;
         let _ = writeln!(
@@ -76,20 +97,6 @@ fn as_text(name: &str, stats: &RepositoryStats, owner: Option<&str>) -> String {
     }
     if let Some(owner) = owner {
         let _ = writeln!(text, "pruned by cluster {owner}");
-    }
-    if !stats.backups.is_empty() {
-        let mut backups = Table::new(&["BEGAN (UTC)", "JOB", "DATABASE", ">DOCUMENTS", ">RAW", ">ADDED ON DISK"]);
-        for backup in &stats.backups {
-            backups.row(&[
-                time(backup.started_at),
-                backup.job.clone(),
-                part_of(&backup.database, backup.selected.as_ref().map(|names| names.len() as u64)),
-                count(backup.documents),
-                bytes(backup.raw_bytes),
-                bytes(backup.new_bytes),
-            ]);
-        }
-        let _ = write!(text, "\n{}", backups.text());
     }
     text
 }
