@@ -11,6 +11,9 @@ use lucid_schemas::{EventBody, Job, Kind, Progress, State};
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 
+/// Longer than five leases.
+const LONG_ROUNDS: usize = 40;
+
 /// Works on jobs of one kind.
 pub struct SimHandler {
     kind: Kind,
@@ -118,7 +121,9 @@ impl Handler for SimHandler {
             self.process.lives().await;
         }
         let (fate, early, stubborn) = (self.fate(), self.stage.one_in(2), self.stage.one_in(12));
-        for documents in 0..self.stage.below(4) {
+        // Whoever works beside one that kills must be there for as long as it does.
+        let rounds = if self.stage.plan.poison { LONG_ROUNDS } else { self.stage.below(4) };
+        for documents in 0..rounds {
             self.work(context, stubborn).await?;
             self.act(context, epoch)?;
             let documents = i64::try_from(documents).unwrap_or(0);
