@@ -77,7 +77,8 @@ impl Stage<'_> {
     /// Stages a collection, again and again while that may help.
     pub async fn stage(&self, entry: &CollectionEntry) -> Result<Staged> {
         let mut why = String::new();
-        let definition = rehearsal::definition(self.server, (self.database, &self.next_name()), entry).await?;
+        let rehearse = async || rehearsal::definition(self.server, (self.database, &self.next_name()), entry).await;
+        let definition = self.server.patiently(rehearse).await?;
         for _ in 0..TRIES {
             let name = self.next_name();
             match self.stage_once(entry, &name, &definition).await {
