@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::keys::random;
 use crate::names::hex;
+use crate::store::Store;
 use crate::{Repository, RepositoryError};
 
 /// The object that takes up the room.
@@ -52,6 +53,17 @@ impl Repository {
             }
         }
     }
+}
+
+/// Fails where a disk has no room for this record: whoever is about to pass a point of no return with nothing but that left to write finds
+/// out before, as afterwards he would have to wait for room, and keep prunes from making it.
+pub(crate) async fn ensure_room(store: &Store, record: &Bytes) -> Result<(), RepositoryError> {
+    if store.is_far() {
+        return Ok(());
+    }
+    let name = format!("probe-{}", hex(&random::<8>()?));
+    store.replace(&name, std::slice::from_ref(record)).await?;
+    store.delete(&name).await
 }
 
 /// What no file system makes smaller.

@@ -308,7 +308,7 @@ async fn a_storage_without_create_only_is_found_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn death_between_any_two_writes_hurts_nothing() {
     let people = documents(0..60_000, 400, "a");
-    for writes in 0..8 {
+    for writes in 0..12 {
         let bench = Bench::new();
         bench.init(Fault::None).await.expect("made");
         let dying = bench.open(Fault::DeadAfter(writes)).await.expect("opens");

@@ -10,6 +10,7 @@ use bson::RawDocument;
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
+use crate::ballast;
 use crate::content::Sum;
 use crate::fetch::Fetcher;
 use crate::generation::Generations;
@@ -192,6 +193,7 @@ impl BackupWriter {
                 sealed
             }
         };
+        ballast::ensure_room(&self.vault().store, &sealed).await?;
         Ok(PreparedManifest { reference: reference_of(&object, manifest, &sealed)?, object, sealed })
     }
 
