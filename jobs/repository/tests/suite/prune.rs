@@ -50,7 +50,9 @@ async fn what_is_forgotten_goes_in_the_next_run_but_one_and_nothing_else() {
     assert_eq!(scratch.objects(""), before, "a dry run changes nothing");
     let young = prune(&scratch, &PruneOptions { grace_ms: 3_600_000, ..options() }).await;
     assert_eq!((young.objects_doomed, young.objects_young), (0, dry.objects_doomed));
-    assert_eq!(scratch.objects(""), before);
+    let mut after = scratch.objects("");
+    after.retain(|object| !object.starts_with("generations/"));
+    assert_eq!(after, before, "which backups count is noted once one is forgotten; nothing else");
 
     let doomed = prune(&scratch, &options()).await;
     assert_eq!((doomed.objects_deleted, doomed.objects_doomed), (0, dry.objects_doomed));
