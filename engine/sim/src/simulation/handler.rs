@@ -122,8 +122,12 @@ impl Handler for SimHandler {
         }
         let (fate, early, stubborn) = (self.fate(), self.stage.one_in(2), self.stage.one_in(12));
         // Whoever works beside one that kills must be there for as long as it does.
-        let rounds = if self.stage.plan.poison { LONG_ROUNDS } else { self.stage.below(4) };
+        let is_long = self.stage.plan.poison && !self.stage.is_calm();
+        let rounds = if is_long { LONG_ROUNDS } else { self.stage.below(4) };
         for documents in 0..rounds {
+            if is_long && self.stage.is_calm() {
+                break;
+            }
             self.work(context, stubborn).await?;
             self.act(context, epoch)?;
             let documents = i64::try_from(documents).unwrap_or(0);
