@@ -48,7 +48,7 @@ async fn check_config(vault: &Vault) -> Result<(), RepositoryError> {
 async fn check_manifest(vault: &Vault, manifest: &Manifest) -> Result<(String, Vec<Finding>), RepositoryError> {
     let mut findings = Vec::new();
     let folder = Folder::Manifests.of(vault.domain);
-    let mut key = None;
+    let (mut key, mut replaced) = (None, false);
     let mut nearest = format!("{folder}/{}.{}", manifest.job, manifest.epoch);
     for (name, _) in vault.store.list(&folder).await? {
         let ours =
@@ -58,6 +58,7 @@ async fn check_manifest(vault: &Vault, manifest: &Manifest) -> Result<(String, V
         }
         match read_manifest_in(vault, &name).await {
             Ok((read, _)) if read == *manifest => key = Some(name),
+            Ok((read, _)) if read.replaces(manifest) => replaced = true,
             // Also one that came too late to count, which the next prune removes.
             Ok(_) => {}
             Err(error) if error.is_outdated() => {}
@@ -71,6 +72,10 @@ async fn check_manifest(vault: &Vault, manifest: &Manifest) -> Result<(String, V
         // Another attempt's manifest may be damaged as it likes.
         return Ok((key, findings.into_iter().map(Finding::unneeded).collect()));
     }
+    if replaced {
+        // What was begun with it begins again, and finds that one.
+        return Err(RepositoryError::KeyRotated { location: format!("repository {}", vault.keys.repository) });
+    }
     if findings.iter().all(|finding| finding.object != nearest) {
         let problem = "the manifest is missing".into();
         findings.push(Finding {
@@ -82,4 +87,28 @@ async fn check_manifest(vault: &Vault, manifest: &Manifest) -> Result<(String, V
         });
     }
     Ok((nearest, findings))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fault_tests::Fault;
+    use crate::interruption_tests::prepared;
+    use crate::{RepositoryError, VerifyLevel};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_backup_that_is_encrypted_anew_while_it_is_read_is_not_missing() {
+        let bench = prepared().await;
+        let before = bench.open(Fault::None).await.expect("opens");
+        before.rotate_key(&[bench.key()], false).await.expect("rotated");
+        let repository = bench.open(Fault::None).await.expect("opens");
+        let kept = repository.manifests_of("kept").await.expect("lists").remove(0).manifest.expect("sound");
+        let reader = repository.open_backup(&kept).await.expect("opens");
+        bench.open(Fault::None).await.expect("opens").reencrypt(&|_, _, _, _| (), &|| false).await.expect("sealed");
+        let told = reader.verify(VerifyLevel::Data, &|_| (), &|| false).await.expect_err("it is another one now");
+        assert!(matches!(told, RepositoryError::KeyRotated { .. }) && told.is_retryable(), "{told}");
+        // Begun again, it is whole.
+        let now = repository.manifests_of("kept").await.expect("lists").remove(0).manifest.expect("sound");
+        let reader = repository.open_backup(&now).await.expect("opens");
+        assert_eq!(reader.verify(VerifyLevel::Data, &|_| (), &|| false).await.expect("verifies"), []);
+    }
 }
