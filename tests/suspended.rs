@@ -3,7 +3,7 @@
 
 use crate::support::{
     Api, World,
-    bucket::{Bucket, Gate, settings},
+    bucket::{Gate, Server, variables},
     data,
     process::{Process, run},
     world::LEASE_MS,
@@ -25,7 +25,7 @@ const DOCUMENTS: u32 = 4_000;
 struct Round<'a> {
     world: &'a World,
     api: &'a Api,
-    bucket: &'a Bucket,
+    bucket: &'a Server,
     name: String,
 }
 
@@ -41,7 +41,7 @@ impl Round<'_> {
     fn verb(&self, verb: &[&str]) -> String {
         let (repository, key_file) = (self.repository(), self.key_file());
         let arguments = [verb, &["--repository", &repository, "--key-file", &key_file]].concat();
-        let settings = settings(self.bucket.port);
+        let settings = variables(self.bucket.port);
         let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let said = run(&arguments, &settings);
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
@@ -52,7 +52,7 @@ impl Round<'_> {
     fn worker(&self, port: u16) -> Process {
         let (repository, key_file, lease_ms) = (self.repository(), self.key_file(), LEASE_MS.to_string());
         let arguments = ["worker", "--repository", &repository, "--key-file", &key_file, "--lease-ms", &lease_ms];
-        let (settings, uri) = (settings(port), self.world.uri());
+        let (settings, uri) = (variables(port), self.world.uri());
         let settings = settings.iter().map(|(name, value)| (*name, value.as_str()));
         let environment: Vec<_> = settings.chain([("MONGODB_URI", uri.as_str())]).collect();
         let mut worker = Process::start_with(&arguments, &environment);
@@ -133,7 +133,7 @@ async fn a_suspended_host_wakes_up_in_a_prune_and_hurts_nothing() {
     let world = World::bare(|dir| lucid_embedded::Options::new(dir).members(1)).await;
     let folder = world.dir().join("s3");
     std::fs::create_dir_all(folder.join("lucid")).expect("made");
-    let bucket = Bucket::serve(&folder).await;
+    let bucket = Server::start(&folder).await;
     let (_api_process, api) = world.api();
     let rounds = stream::iter(0..OPERATIONS).map(|operation| {
         let round = Round { world: &world, api: &api, bucket: &bucket, name: format!("night{operation}") };

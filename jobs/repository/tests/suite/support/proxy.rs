@@ -44,23 +44,31 @@ async fn carry(mut client: TcpStream, server: u16, fault: Option<u64>) {
         let _ = client.write_all(BUSY).await;
         return;
     }
-    if server.write_all(&head).await.is_err() {
-        return;
-    }
-    let mut body = (&mut client).take(body_bytes);
-    if tokio::io::copy(&mut body, &mut server).await.is_err() {
-        return;
-    }
-    let mut reply = Vec::new();
-    if server.read_to_end(&mut reply).await.is_ok() && fault.is_none() {
-        let _ = client.write_all(&reply).await;
-        let _ = client.shutdown().await;
+    if let Some(reply) = ask(&mut client, &mut server, &head, body_bytes).await
+        && fault.is_none()
+    {
+        answer(&mut client, &reply).await;
     }
 }
 
-/// Reads a request's head, asks for the end of the connection after it, and says how long its body is. What of the body came with
-/// it is part of what is returned.
-async fn head(client: &mut TcpStream) -> Option<(Vec<u8>, u64)> {
+/// Passes a request on, and waits for the reply.
+pub async fn ask(client: &mut TcpStream, server: &mut TcpStream, head: &[u8], body_bytes: u64) -> Option<Vec<u8>> {
+    server.write_all(head).await.ok()?;
+    tokio::io::copy(&mut client.take(body_bytes), server).await.ok()?;
+    let mut reply = Vec::new();
+    server.read_to_end(&mut reply).await.ok()?;
+    Some(reply)
+}
+
+/// Gives the reply to the client, if it is there yet.
+pub async fn answer(client: &mut TcpStream, reply: &[u8]) {
+    let _ = client.write_all(reply).await;
+    let _ = client.shutdown().await;
+}
+
+/// Reads a request's head, asks for the end of the connection after it, and says how much of its body is to come. What of the body
+/// came with it is part of what is returned.
+pub async fn head(client: &mut TcpStream) -> Option<(Vec<u8>, u64)> {
     let mut bytes = Vec::new();
     let end = loop {
         if client.read_buf(&mut bytes).await.ok()? == 0 {

@@ -67,13 +67,17 @@ impl Server {
 
 /// What a client of the server needs, if it is reached at this port.
 pub fn settings(port: u16) -> StorageSettings {
-    let pairs = [
+    variables(port).into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The same as variables of a process.
+pub fn variables(port: u16) -> [(&'static str, String); 4] {
+    [
         ("AWS_ACCESS_KEY_ID", KEY.to_owned()),
         ("AWS_SECRET_ACCESS_KEY", SECRET.to_owned()),
         ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}")),
         ("AWS_ALLOW_HTTP", "true".to_owned()),
-    ];
-    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    ]
 }
 
 impl Drop for Server {
