@@ -74,13 +74,15 @@ async fn backups_and_prunes_go_on_beside_a_blocked_restore_until_it_is_given_up(
     let world = World::start(1).await;
     data::rows(&world, "lucid", 300).await;
     let (_api_process, api) = world.api();
-    let (_worker, _) = world.worker(&[]);
+    let (first_worker, _) = world.worker(&[]);
     let backup = api.accepted("/backup", &json!({ "database": "lucid" }));
     api.succeeded(&backup).await;
     let connection = lucid_mongo::connect(&world.uri(), "lucid_ops").await.expect("connected");
     let store: Arc<dyn Store> = connection.store();
+    // A worker that begins looks for pauses before anything else; one that runs, within a second.
+    assert!(first_worker.stop().success());
     assert_eq!(api.call("POST", "/queues/restore/pause", Some(&json!({}))).0, 200);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (_worker, _) = world.worker(&[]);
     let restore = json!({ "backup": backup, "replace": true });
     let id: JobId = api.accepted("/restore", &restore).parse().expect("an id");
     get_stuck(&world, &store, &id).await;
