@@ -57,12 +57,17 @@ impl Repository {
 
 /// Fails where a disk has no room for this record: whoever is about to pass a point of no return with nothing but that left to write finds
 /// out before, as afterwards he would have to wait for room, and keep prunes from making it.
-pub(crate) async fn ensure_room(store: &Store, record: &Bytes) -> Result<(), RepositoryError> {
+pub(crate) async fn ensure_room(store: &Store, object: &str, record: &Bytes) -> Result<(), RepositoryError> {
     if store.is_far() {
         return Ok(());
     }
     let name = format!("probe-{}", hex(&random::<8>()?));
-    store.replace(&name, std::slice::from_ref(record)).await?;
+    match store.replace(&name, std::slice::from_ref(record)).await {
+        Err(RepositoryError::Storage { source, .. }) => {
+            Err(RepositoryError::Storage { operation: "make sure of room for", object: object.into(), source })
+        }
+        written => written,
+    }?;
     store.delete(&name).await
 }
 

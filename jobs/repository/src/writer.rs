@@ -193,7 +193,7 @@ impl BackupWriter {
                 sealed
             }
         };
-        ballast::ensure_room(&self.vault().store, &sealed).await?;
+        ballast::ensure_room(&self.vault().store, &object, &sealed).await?;
         Ok(PreparedManifest { reference: reference_of(&object, manifest, &sealed)?, object, sealed })
     }
 

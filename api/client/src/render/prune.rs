@@ -63,7 +63,7 @@ fn of_clusters(clusters: &[Value]) -> String {
         match entry.get("cluster").and_then(Value::as_str) {
             Some(_) if entry.get("ours").and_then(Value::as_bool) == Some(true) => backups + " of this cluster",
             Some(cluster) => [&backups, " of cluster ", &clean(cluster), " (which --cluster judges)"].concat(),
-            None => backups + " of nobody knows which cluster",
+            None => backups + " of an unknown cluster",
         }
     });
     let told: Vec<_> = told.collect();
@@ -135,7 +135,7 @@ freed 1.0 KiB (3 objects)
 512 B (2 objects) go in the next run
 8 of the 9 backups of shop (2 collections) would go at once, so none does; if that is meant: --forget-many
 2 backups are ahead of the storage's clock, so nothing is counted from them: look at the clocks
-backups of each cluster: 1 of nobody knows which cluster, 27 of this cluster, 2 of cluster b-2 (which --cluster judges)
+backups of each cluster: 1 of an unknown cluster, 27 of this cluster, 2 of cluster b-2 (which --cluster judges)
 backup_20250109_020000_7k3fq2m8ab succeeded, after 2.5 s
 "
         );

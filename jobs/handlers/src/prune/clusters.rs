@@ -66,7 +66,7 @@ impl fmt::Display for Clusters<'_> {
         let told = self.backups.iter().take(CLUSTERS_TOLD_MAX).map(|(cluster, backups)| match cluster {
             Some(cluster) if cluster == self.ours => format!("{backups} of this cluster"),
             Some(cluster) => format!("{backups} of {cluster}"),
-            None => format!("{backups} of nobody knows which"),
+            None => format!("{backups} of an unknown cluster"),
         });
         let told: Vec<String> = told.collect();
         formatter.write_str(if told.is_empty() { "none" } else { "" })?;
