@@ -10,6 +10,7 @@ mod drill;
 mod expiry;
 mod failover;
 mod manners;
+mod needs;
 mod nights;
 mod offsite;
 mod rehearsal;

@@ -38,6 +38,8 @@ pub struct World {
     pub deployment: Option<tokio::sync::Mutex<Deployment>>,
     /// Stops the handlers right before they send a command; the test's own client isn't concerned.
     pub at_command: AtCommand,
+    /// What the handlers know of jobs.
+    pub store: Arc<dyn Store>,
     handlers: Vec<Arc<dyn Handler>>,
     environment: Arc<Environment>,
     name: RepositoryName,
@@ -81,6 +83,7 @@ impl World {
         Self {
             name: RepositoryName { name: "main".into(), id: repository.id().to_string() },
             handlers: registry(&environment, &store),
+            store,
             environment,
             client,
             at_command,
@@ -96,8 +99,8 @@ impl World {
         let mut environment = Environment::clone(&self.environment);
         change(&mut environment.options);
         self.environment = Arc::new(Environment { pace, ..environment });
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        self.handlers = registry(&self.environment, &store);
+        self.store = Arc::new(MemoryStore::new());
+        self.handlers = registry(&self.environment, &self.store);
         self
     }
 
@@ -106,8 +109,8 @@ impl World {
         self.client = Client::with_uri_str(uri).await.expect("a client");
         let environment = Environment::clone(&self.environment);
         self.environment = Arc::new(Environment { client: watched(uri, &self.at_command).await, ..environment });
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        self.handlers = registry(&self.environment, &store);
+        self.store = Arc::new(MemoryStore::new());
+        self.handlers = registry(&self.environment, &self.store);
         self
     }
 
