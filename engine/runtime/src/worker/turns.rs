@@ -76,7 +76,17 @@ impl Worker {
     /// A job that wants to be alone was found, and others have seats here.
     pub(super) fn not_alone(&mut self, id: &JobId) {
         let now = Instant::now();
-        let since = self.wants_alone.take().filter(|wants| wants.is_current(id, now)).map_or(now, |wants| wants.since);
+        let known = self.wants_alone.take().filter(|wants| wants.is_current(id, now));
+        if known.is_none() {
+            let after_s = ALONE_AFTER.as_secs();
+            tracing::warn!(
+                job = %id,
+                after_s,
+                "two workers in a row were lost under this job: it waits for one that runs nothing else; unless another takes it, this \
+                 one begins no more jobs after that time, until it can"
+            );
+        }
+        let since = known.map_or(now, |wants| wants.since);
         self.wants_alone = Some(WantsAlone { id: id.clone(), since, seen: now });
         self.look_in(ALONE_AGAIN);
     }
