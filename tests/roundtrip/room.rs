@@ -130,7 +130,7 @@ async fn what_does_not_fit_is_refused_or_stopped_and_mongod_lives() {
     let job = world.job(Spec::Restore(into));
     let (handler, claim) = (world.salvaging(manifest), job.claim());
     let message = no_space(handler.run(&claim).await);
-    assert!(message.contains("was stopped"), "{message}");
+    assert!(message.contains("loading was stopped"), "{message}");
     job.end(State::Failed, None);
     world.handler(Kind::Restore).abandon(&claim, Ending::Failed).await;
     assert!(world.staging("other").await.is_empty(), "what it had loaded goes");

@@ -44,10 +44,11 @@ pub(crate) async fn run(
     let room = Room::of(&server).await?;
     check_space(&room, manifest).await?;
     let scratch = scratch::begin(&server, job.id(), job.head.epoch).await?;
-    let halt = context.stop().child_token();
-    let halted = environment.server(&halt);
-    let drill = Drill { context, environment, repository, server: &halted, job: &job, key, scratch: &scratch };
-    let outcome = room.watched(&halt, Box::pin(drill.all(manifest))).await;
+    let all = async |server: Server, _| {
+        let drill = Drill { context, environment, repository, server: &server, job: &job, key, scratch: &scratch };
+        Box::pin(drill.all(manifest)).await
+    };
+    let outcome = room.watched(all).await;
     scratch::finish(&server, &scratch, outcome).await
 }
 

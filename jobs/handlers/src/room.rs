@@ -1,6 +1,8 @@
 //! Room on the data disks of a set: looked at before documents are loaded, and watched while they are.
 //!
-//! Invariant: below the floor nothing more is loaded. A mongod whose disk is full dies, and with it whatever else it serves.
+//! Invariant: no more is loaded than the last look has seen room for, and below the floor nothing. A mongod whose disk is full dies, and with it whatever else it serves.
+
+mod allowance;
 
 use crate::{
     database::{
@@ -9,20 +11,24 @@ use crate::{
     },
     error::{Error, Result},
 };
-use bson::{Document, doc};
+use allowance::Written;
+pub(crate) use allowance::{Allowance, Passed};
+use bson::{Document, Timestamp, doc};
 use futures::FutureExt;
-use lucid_repository::CollectionEntry;
+use lucid_repository::{CollectionEntry, CollectionKind};
 use mongodb::options::SelectionCriteria;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// What stays free: this part of the disk, within these bounds.
+/// What stays free: this part of the disk, within these bounds. A journal file takes 100 MiB at once, whatever is written.
 const FLOOR_PART: u64 = 20;
-const FLOOR_MIN: u64 = 64 << 20;
+const FLOOR_MIN: u64 = 160 << 20;
 const FLOOR_MAX: u64 = 256 << 20;
-/// Between two looks at a disk. A server writes some 100 MB meanwhile at the most.
+/// Between two looks at a disk, for what is written without being let pass: indexes, and others' documents.
 const LOOK: Duration = Duration::from_millis(500);
+/// Between two looks that somebody waits for.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// A member that says nothing for so long isn't waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Documents rarely take less room on disk than this part of their bytes.
@@ -43,6 +49,8 @@ struct Disk {
     free: u64,
     /// What lies in the member's memory and still has to be written.
     unwritten: u64,
+    /// The set's time up to which the member has everything, where it says so.
+    has: Option<Timestamp>,
 }
 
 impl Disk {
@@ -77,8 +85,12 @@ pub(crate) fn estimate<'a>(entries: impl Iterator<Item = &'a CollectionEntry>, o
     for entry in entries {
         // Of what had just been written there, nothing was stored yet.
         let least = entry.content.raw_bytes / COMPRESSION_AT_BEST;
-        storage = storage.saturating_add(entry.stored.map_or(0, |stored| bytes(stored.storage_bytes)).max(least));
-        indexes = indexes.saturating_add(entry.stored.map_or(0, |stored| bytes(stored.index_bytes)));
+        // Buckets are staged, and copied to their place.
+        let times = if entry.kind == CollectionKind::TimeSeries { 2 } else { 1 };
+        let of_documents = entry.stored.map_or(0, |stored| bytes(stored.storage_bytes)).max(least);
+        storage = storage.saturating_add(of_documents.saturating_mul(times));
+        let of_indexes = entry.stored.map_or(0, |stored| bytes(stored.index_bytes));
+        indexes = indexes.saturating_add(of_indexes.saturating_mul(times));
     }
     storage.saturating_add(indexes).saturating_add(storage.min(oplog_left))
 }
@@ -121,9 +133,15 @@ impl<'a> Room<'a> {
         Ok(least.and_then(|free| i64::try_from(free).ok()))
     }
 
-    /// Does work that ends by `halt`, and ends it where some disk's free space falls below the floor.
-    pub async fn watched<T>(&self, halt: &CancellationToken, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let over = CancellationToken::new();
+    /// Does work that loads by way of the server that it is given; ends it, by the token of that, where some disk's free space falls
+    /// below the floor.
+    pub async fn watched<T, Work>(&self, work: impl FnOnce(Server, CancellationToken) -> Work) -> Result<T>
+    where
+        Work: Future<Output = Result<T>>,
+    {
+        let (halt, over) = (self.server.stop().child_token(), CancellationToken::new());
+        let allowance = Allowance::new(self.members.len());
+        let work = work(self.server.until(halt.clone()).within(Arc::clone(&allowance)), halt.clone());
         let work = async {
             let outcome = work.await;
             over.cancel();
@@ -131,7 +149,7 @@ impl<'a> Room<'a> {
         };
         let watch = async {
             tokio::select! {
-                low = self.runs_low() => {
+                low = self.runs_low(&allowance) => {
                     tracing::warn!(?low, "loading ends: the disk would be full");
                     halt.cancel();
                     Some(low)
@@ -141,28 +159,44 @@ impl<'a> Room<'a> {
         };
         let (outcome, low) = tokio::join!(work, watch);
         match low {
-            Some(disk) => Err(disk.no_space("the restore was stopped, and what it had loaded goes")),
+            Some(disk) => Err(disk.no_space("loading was stopped")),
             None => outcome,
         }
     }
 
     /// The first disk that falls below its floor.
-    async fn runs_low(&self) -> Disk {
-        let watches: Vec<_> = self.members.iter().map(|member| self.runs_low_at(member).boxed()).collect();
+    async fn runs_low(&self, allowance: &Allowance) -> Disk {
+        let watches: Vec<_> =
+            (0..self.members.len()).map(|number| self.runs_low_at(number, allowance).boxed()).collect();
         if watches.is_empty() {
             return std::future::pending().await;
         }
         futures::future::select_all(watches).await.0
     }
 
-    async fn runs_low_at(&self, member: &str) -> Disk {
+    async fn runs_low_at(&self, number: usize, allowance: &Allowance) -> Disk {
+        let Some(member) = self.members.get(number) else { return std::future::pending().await };
+        let (mut has, mut next) = (0, Written::default());
         loop {
+            let begun = allowance.so_far();
             match self.look(member).await {
-                Ok(Some(disk)) if disk.spare() == 0 => return disk,
-                Ok(_) => {}
-                Err(error) => tracing::warn!(member, %error, "can't see how full the disk is"),
+                Ok(Some(disk)) => {
+                    // A secondary may be behind: what it has counts, not what was acknowledged.
+                    if next.at.is_none_or(|at| disk.has.is_some_and(|has| has >= at)) {
+                        (has, next) = (next.bytes, begun);
+                    }
+                    if !allowance.seen(number, has, disk.spare()) {
+                        return disk;
+                    }
+                }
+                Ok(None) => allowance.unseen(number),
+                Err(error) => {
+                    tracing::warn!(member, %error, "can't see how full the disk is");
+                    allowance.unseen(number);
+                }
             }
-            sleep(LOOK).await;
+            sleep(LOOK_AGAIN).await;
+            let _ = timeout(LOOK, allowance.wanted(number)).await;
         }
     }
 
@@ -173,7 +207,7 @@ impl<'a> Room<'a> {
         let server = self.server.reading_from(there);
         let asked = async {
             let disk = server.ask(command("admin", "measure the disk", true, &doc! { "dbStats": 1 })?).await?;
-            let status = doc! { "serverStatus": 1, "metrics": 0, "repl": 0, "locks": 0 };
+            let status = doc! { "serverStatus": 1, "metrics": 0, "locks": 0 };
             let status = server.ask(command("admin", "measure the cache", true, &status)?).await;
             Ok::<_, Error>((disk, status))
         };
@@ -188,8 +222,8 @@ impl<'a> Room<'a> {
         };
         let bytes = |reply: &Document, field| u64::try_from(whole(reply.get(field))).unwrap_or_default();
         let (total, used) = (bytes(&disk, "fsTotalSize"), bytes(&disk, "fsUsedSize"));
-        let unwritten = status.map_or(0, |status| unwritten(&status));
-        let disk = Disk { member: member.to_owned(), total, free: total.saturating_sub(used), unwritten };
+        let (unwritten, has) = status.map_or((0, None), |status| (unwritten(&status), has(&status)));
+        let disk = Disk { member: member.to_owned(), total, free: total.saturating_sub(used), unwritten, has };
         Ok((total > 0).then_some(disk))
     }
 }
@@ -199,6 +233,12 @@ fn unwritten(status: &Document) -> u64 {
     let cache = status.get_document("wiredTiger").and_then(|engine| engine.get_document("cache"));
     let dirty = cache.map_or(0, |cache| whole(cache.get("tracked dirty bytes in the cache")));
     u64::try_from(dirty).unwrap_or_default()
+}
+
+/// The last operation that the member has.
+fn has(status: &Document) -> Option<Timestamp> {
+    let last = status.get_document("repl").and_then(|repl| repl.get_document("lastWrite"));
+    last.and_then(|last| last.get_document("opTime")).and_then(|time| time.get_timestamp("ts")).ok()
 }
 
 fn left(reply: &Document) -> i64 {
@@ -219,15 +259,15 @@ mod tests {
 
     #[test]
     fn the_floor_follows_the_disk_within_bounds() {
-        let disk = |total, free, unwritten| Disk { member: "a:1".into(), total, free, unwritten };
+        let disk = |total, free, unwritten| Disk { member: "a:1".into(), total, free, unwritten, has: None };
         let mib = 1_u64 << 20;
-        for (total, floor) in [(500, 64), (2_000, 100), (100_000, 256)] {
+        for (total, floor) in [(500, 160), (4_000, 200), (100_000, 256)] {
             assert_eq!(disk(total * mib, 0, 0).floor(), floor * mib, "of {total} MiB");
         }
-        assert_eq!(disk(2_000 * mib, 300 * mib, 50 * mib).spare(), 150 * mib);
-        assert_eq!(disk(2_000 * mib, 140 * mib, 50 * mib).spare(), 0, "what is still to be written counts");
-        let told = disk(2_000 * mib, 140 * mib, 50 * mib).no_space("x").to_string();
-        assert!(told.contains("a:1") && told.contains("146 MB free") && told.contains("104 MB stay free"), "{told}");
+        assert_eq!(disk(4_000 * mib, 400 * mib, 50 * mib).spare(), 150 * mib);
+        assert_eq!(disk(4_000 * mib, 240 * mib, 50 * mib).spare(), 0, "what is still to be written counts");
+        let told = disk(4_000 * mib, 240 * mib, 50 * mib).no_space("x").to_string();
+        assert!(told.contains("a:1") && told.contains("251 MB free") && told.contains("209 MB stay free"), "{told}");
     }
 
     #[test]

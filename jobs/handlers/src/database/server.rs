@@ -8,6 +8,7 @@
 use crate::{
     Pace,
     error::{Error, Result},
+    room::{Allowance, Passed},
 };
 use bson::{Document, RawBson, RawBsonRef, RawDocument, RawDocumentBuf, Timestamp};
 use bytes::Bytes;
@@ -19,7 +20,10 @@ use mongodb::{
     options::SelectionCriteria,
     raw_batch_cursor::RawBatch,
 };
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -47,13 +51,15 @@ pub(crate) struct Server {
     pace: Pace,
     /// Which member is asked; the primary where absent.
     member: Option<SelectionCriteria>,
+    /// What may be written before somebody has looked at the disks; anything where absent.
+    allowance: Option<Arc<Allowance>>,
 }
 
 impl Server {
     /// `silence` is how long a member may take for an answer, beyond what the command allows itself; `stop` ends every wait
     /// except those of [`Self::tell`].
     pub fn new(client: Client, silence: Duration, stop: CancellationToken, pace: Pace) -> Self {
-        Self { client, silence, stop, pace, member: None }
+        Self { client, silence, stop, pace, member: None, allowance: None }
     }
 
     /// The same set, asking members that meet this.
@@ -64,6 +70,11 @@ impl Server {
     /// The same set, for work that ends with this.
     pub fn until(&self, stop: CancellationToken) -> Self {
         Self { stop, ..self.clone() }
+    }
+
+    /// The same set, which takes no more documents than this allows.
+    pub fn within(&self, allowance: Arc<Allowance>) -> Self {
+        Self { allowance: Some(allowance), ..self.clone() }
     }
 
     /// Sends a command whose outcome nobody needs once the job has to stop.
@@ -138,6 +149,15 @@ impl Server {
     pub async fn pass(&self, bytes: u64) -> Result<()> {
         let wait = self.pace.wait(bytes, Instant::now());
         if wait.is_zero() { Ok(()) } else { self.pause(wait).await }
+    }
+
+    /// Waits until there is room on the members' disks for so many more bytes, where that is watched.
+    pub async fn room_for(&self, bytes: u64) -> Result<Option<Passed>> {
+        let Some(allowance) = &self.allowance else { return Ok(None) };
+        tokio::select! {
+            passed = allowance.pass(bytes) => Ok(Some(passed)),
+            () = self.stop.cancelled() => Err(Error::Stopped),
+        }
     }
 
     /// How long so many bytes take at the least; `None` where nothing limits them.

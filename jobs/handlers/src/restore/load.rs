@@ -137,6 +137,7 @@ impl Group {
 async fn put(server: &Server, into: &Identified, manner: Manner, group: Group) -> Result<(Loaded, usize)> {
     let Group { documents, count, bytes, zero_timestamps } = group;
     server.pass(bytes as u64).await?;
+    let passed = server.room_for(bytes as u64).await?;
     let reply = server.ask(commands::insert(into, documents, (manner.ordered, manner.resumes), manner.within)).await?;
     let present = check_write_errors(into, &reply, manner.resumes)?;
     let inserted = usize::try_from(whole(reply.get("n"))).unwrap_or_default();
@@ -148,6 +149,9 @@ async fn put(server: &Server, into: &Identified, manner: Manner, group: Group) -
         let reply = server.ask(commands::keep_zero_timestamps(into, &zero_timestamps, manner.within)).await?;
         check_write_errors(into, &reply, false)?;
         at = at.max(reply.get_timestamp("operationTime").ok());
+    }
+    if let Some(passed) = passed {
+        passed.written(at);
     }
     let documents = count as u64;
     Ok((Loaded { documents, at }, bytes))

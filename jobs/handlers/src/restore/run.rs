@@ -27,6 +27,7 @@ use lucid_ports::JobContext;
 use lucid_repository::{CollectionEntry, CollectionKind, Manifest, Repository};
 use lucid_schemas::{EventBody, Job, RestoreSpec};
 use std::{cmp::Reverse, sync::atomic::AtomicUsize};
+use tokio_util::sync::CancellationToken;
 
 /// One restore on its way to the point of no return.
 pub(super) struct Run<'a> {
@@ -139,26 +140,26 @@ impl Run<'_> {
     async fn stage_all(&self, numbers: &AtomicUsize) -> Result<Vec<Staged>> {
         let total: u64 = self.entries.iter().map(|entry| entry.content.raw_bytes).sum();
         self.meter.phase("load", i64::try_from(total).unwrap_or(i64::MAX));
-        let halt = self.context.stop().child_token();
-        let server = self.environment.server(&halt);
         let reader = self.repository.open_backup(&self.manifest).await?;
-        let stage = Stage {
-            server: &server,
-            repository: self.repository,
-            reader: &reader,
-            domain: self.manifest.domain,
-            database: &self.spec.database,
-            job: self.job.id(),
-            epoch: self.job.head.epoch,
-            numbers,
-            meter: &self.meter,
-            options: self.environment.options,
-        };
         let mut waiting: Vec<_> = self.entries.iter().filter(|entry| entry.kind != CollectionKind::View).collect();
         waiting.sort_by_key(|entry| Reverse(entry.content.raw_bytes));
-        let staging = waiting.into_iter().map(|entry| stage.stage(entry));
-        let all = several::all(self.environment.options.parallel, staging, || halt.cancel());
-        Room::of(self.server).await?.watched(&halt, all).await
+        let all = async |server: Server, halt: CancellationToken| {
+            let stage = Stage {
+                server: &server,
+                repository: self.repository,
+                reader: &reader,
+                domain: self.manifest.domain,
+                database: &self.spec.database,
+                job: self.job.id(),
+                epoch: self.job.head.epoch,
+                numbers,
+                meter: &self.meter,
+                options: self.environment.options,
+            };
+            let staging = waiting.into_iter().map(|entry| stage.stage(entry));
+            several::all(self.environment.options.parallel, staging, || halt.cancel()).await
+        };
+        Room::of(self.server).await?.watched(all).await
     }
 
     async fn swap_list(&self, plan: &Plan, target: &Catalog, staged: &[Staged]) -> Result<SwapList> {

@@ -15,12 +15,14 @@ use super::{
 };
 use crate::{
     database::{
+        Server,
         catalog::storage_name,
         commands, definition,
         queries::{Identified, ReadAt, whole},
     },
     error::{Error, Result},
     restore::stage::decoded,
+    room::Room,
 };
 use bson::{Bson, Document, RawDocumentBuf, Uuid, doc, oid::ObjectId};
 use lucid_repository::CollectionKind;
@@ -258,7 +260,8 @@ async fn fill(swap: &Swap<'_>, entry: &SwapEntry, target: &Identified) -> Result
         storage: storage_name(staging.as_str(), entry.kind),
         uuid: entry.staged,
     };
-    let filled = swap.patiently(|| async {
+    let room = Room::of(swap.server).await?;
+    let copy = async |server: Server, _| {
         let manner = Manner {
             batch_bytes: swap.options.batch_bytes as usize,
             ordered: false,
@@ -266,15 +269,15 @@ async fn fill(swap: &Swap<'_>, entry: &SwapEntry, target: &Identified) -> Result
             within: swap.within()?,
         };
         let batches =
-            swap.server.documents(&staged, ReadAt::Majority(None), doc! { "sort": { "_id": 1 } }, BATCH_BUCKETS)?;
+            server.documents(&staged, ReadAt::Majority(None), doc! { "sort": { "_id": 1 } }, BATCH_BUCKETS)?;
         let pieces = futures::stream::try_unfold((batches, swap), |(mut batches, swap)| async move {
             swap.within()?;
             let next = batches.next().await?;
             next.map(|batch| Ok((batch.into_documents()?, (batches, swap)))).transpose()
         });
-        load(swap.server, target, manner, pieces, &|_, _| ()).await
-    });
-    match filled.await {
+        load(&server, target, manner, pieces, &|_, _| ()).await
+    };
+    match swap.patiently(|| room.watched(copy)).await {
         Err(error) if is_overtaken(&error) => Ok(false),
         outcome => outcome.map(|_| true),
     }
