@@ -17,6 +17,7 @@ mod history;
 mod motor;
 mod neighbour;
 mod offsite;
+mod parts;
 mod prune;
 mod refusals;
 mod requests;

@@ -5,6 +5,7 @@
 
 use crate::{
     Environment,
+    bounded::part_of,
     error::{Error, Result},
     progress::Meter,
     verify,
@@ -42,11 +43,13 @@ impl CopyHandler {
         let (from, source) = self.environment.repository(&job.request).await?;
         let (to, target) = self.environment.open(&spec.to).await?;
         let run = Run { context, meter: Meter::new(context), source: &source, target: &target };
-        let done = match &spec.backup {
+        let (done, part) = match &spec.backup {
             Some(_) => run.one(spec).await?,
-            None => run.all().await?,
+            None => (run.all().await?, Document::new()),
         };
-        Ok(done.result(from, to))
+        let mut result = done.result(from, to);
+        result.extend(part);
+        Ok(result)
     }
 }
 
@@ -81,8 +84,8 @@ struct Done {
 }
 
 impl Run<'_> {
-    /// The backup that a spec, or the job that was waited for, names.
-    async fn one(&self, spec: &CopySpec) -> Result<Done> {
+    /// The backup that a spec, or the job that was waited for, names; with what is to be said where it isn't of a whole database.
+    async fn one(&self, spec: &CopySpec) -> Result<(Done, Document)> {
         let job = self.context.job();
         let (Some(backup), Some(named)) = (&spec.backup, spec.manifest.clone().or_else(|| verify::handed(&job))) else {
             return Err(Error::refused("manifest_unnamed", "nothing names the manifest of the backup"));
@@ -90,7 +93,7 @@ impl Run<'_> {
         let manifest = verify::read_manifest(self.source, &named, backup.as_str()).await?;
         let mut done = Done::default();
         self.take(&manifest, &mut done).await?;
-        Ok(done)
+        Ok((done, part_of(&manifest)))
     }
 
     /// Every backup, the oldest first, so that each builds on the one before. One that isn't whole doesn't keep the others back.

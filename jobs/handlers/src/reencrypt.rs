@@ -68,8 +68,13 @@ impl Handler for ReencryptHandler {
 fn result(name: &str, report: &ReencryptReport, outdated: u64) -> Document {
     let (left, done): (Vec<&Reencrypted>, Vec<_>) = report.backups.iter().partition(|backup| backup.left.is_some());
     let stored: u64 = done.iter().map(|backup| backup.stored_bytes).sum();
-    let told: Vec<Bson> =
-        left.iter().take(TOLD_MAX).map(|backup| doc! { "backup": &backup.job, "why": &backup.left }.into()).collect();
+    let told = left.iter().take(TOLD_MAX).map(|backup| {
+        let mut told = doc! { "backup": &backup.job, "why": &backup.left };
+        if backup.partial {
+            told.insert("partial", true);
+        }
+        Bson::from(told)
+    });
     doc! {
         "repository": name,
         "backups_sealed": whole(done.len() as u64),
@@ -78,7 +83,7 @@ fn result(name: &str, report: &ReencryptReport, outdated: u64) -> Document {
         // What is stored twice meanwhile.
         "outdated_bytes": whole(rounded(outdated)),
         "freed_by": "the next two prunes",
-        "left": told,
+        "left": told.collect::<Vec<_>>(),
         "needs_older": &report.needs_older,
     }
 }

@@ -26,6 +26,9 @@ const TRIES: usize = 4;
 pub struct Reencrypted {
     /// The job that made it.
     pub job: String,
+    /// Whether it is of less than all of its database.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// Bytes stored for it; chunks that other backups had stored with the newest master cost nothing.
     pub stored_bytes: u64,
     /// Why it is as it was: it isn't whole. It needs its old master key as long as it is there.
@@ -77,7 +80,8 @@ impl Repository {
                     None => return Err(error),
                 },
             };
-            report.backups.push(Reencrypted { job: entry.job, stored_bytes, left });
+            let partial = manifest.part().is_some();
+            report.backups.push(Reencrypted { job: entry.job, partial, stored_bytes, left });
         }
         self.remove_replaced().await?;
         self.renew_generations().await?;

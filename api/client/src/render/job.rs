@@ -113,6 +113,7 @@ fn caveat(job: &JobView) -> Option<String> {
         (level == Some("structure")).then(|| "only the structure: contents were not read".to_owned()),
         share_read(result),
         told("a backup of these collections of its database alone", "selected"),
+        parts(result),
         told("not read at the same instant as the rest", "inconsistent"),
         told("left out", "left_out"),
         told(
@@ -126,6 +127,16 @@ fn caveat(job: &JobView) -> Option<String> {
     ];
     let caveats: Vec<_> = caveats.into_iter().flatten().collect();
     (!caveats.is_empty()).then(|| caveats.join("; "))
+}
+
+/// Of a result that lists backups: those of less than all of their database.
+fn parts(result: &Value) -> Option<String> {
+    let lists = ["copied", "left"].into_iter().filter_map(|name| result.get(name)?.as_array());
+    let marked = lists.flatten().filter(|backup| backup.get("partial") == Some(&Value::Bool(true)));
+    let names: Vec<_> = marked.filter_map(|backup| backup.get("backup")?.as_str()).collect();
+    // One alone is told of by its collections.
+    (result.get("selected").is_none() && !names.is_empty())
+        .then(|| format!("of some collections of their database alone: {}", names.join(", ")))
 }
 
 /// Of a verification that hasn't read everything.
@@ -170,6 +181,7 @@ impl Lines {
 mod tests {
     use super::*;
     use crate::render::samples;
+    use serde_json::json;
 
     #[test]
     fn one_job_is_told_line_by_line() {
@@ -196,6 +208,18 @@ result: snapshot time  1736388000:7
 result: stored bytes   9.5 MiB
 "
         );
+    }
+
+    #[test]
+    fn copies_of_a_part_of_a_database_are_named() {
+        let copied =
+            |result: Value| ending(&JobView { kind: "copy".into(), result: Some(result), ..samples::backed_up() });
+        let list = json!([{ "backup": "backup_a" }, { "backup": "backup_b", "partial": true }]);
+        let all = copied(json!({ "copied": list }));
+        assert!(all.ends_with("of some collections of their database alone: backup_b\n"), "{all}");
+        let one = copied(json!({ "copied": [list[1]], "partial": true, "selected": ["users"] }));
+        assert!(one.ends_with(": a backup of these collections of its database alone: users\n"), "{one}");
+        assert!(!copied(json!({ "copied": [list[0]] })).contains("alone"));
     }
 
     #[test]

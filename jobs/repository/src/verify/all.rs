@@ -19,6 +19,10 @@ pub struct BackupFindings {
     pub key: String,
     /// The job that made it.
     pub job: String,
+    /// Its database; none where its manifest can't be read.
+    pub database: Option<String>,
+    /// The collections that were asked for; none: the whole database.
+    pub selected: Option<Vec<String>>,
     /// What is wrong; nothing where the backup is whole.
     pub findings: Vec<Finding>,
 }
@@ -52,14 +56,15 @@ impl Repository {
         let mut sound = Vec::new();
         for entry in self.manifests().await? {
             let (key, job) = (entry.key, entry.job);
-            let findings = match entry.manifest {
+            let mut found = BackupFindings { key, job, database: None, selected: None, findings: Vec::new() };
+            match entry.manifest {
                 Ok(manifest) => {
+                    (found.database, found.selected) = (Some(manifest.database.clone()), manifest.selected.clone());
                     sound.push((out.backups.len(), manifest));
-                    Vec::new()
                 }
-                Err(damage) => vec![Finding::from(damage)],
-            };
-            out.backups.push(BackupFindings { key, job, findings });
+                Err(damage) => found.findings.push(Finding::from(damage)),
+            }
+            out.backups.push(found);
         }
         let not_counted = self.manifests_not_counted().await?.into_iter();
         out.repository.extend(not_counted.map(|damage| Finding::from(damage).unneeded()));

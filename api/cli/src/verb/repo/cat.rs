@@ -4,7 +4,7 @@ use super::{
     output::{self, Failed},
     pick,
 };
-use crate::{args::CatArgs, exit::Exit, repositories::refused};
+use crate::{args::CatArgs, exit::Exit, output::hint, repositories::refused};
 use bson::{Bson, Document, RawDocument};
 use futures::{StreamExt, pin_mut};
 use lucid_repository::CollectionKind;
@@ -25,6 +25,8 @@ pub async fn run(args: &CatArgs) -> Result<(), Exit> {
     let failed = |error| Failed::Otherwise(refused(&picked.name, &error));
     let reader =
         picked.repository.open_backup(&picked.manifest).await.map_err(|error| refused(&picked.name, &error))?;
+    // Standard output is for documents alone.
+    hint(picked.note());
     let mut left = args.limit.unwrap_or(u64::MAX);
     output::to_stdout(async |out| {
         let chunks = reader.chunks(entry);

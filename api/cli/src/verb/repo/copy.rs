@@ -73,11 +73,12 @@ fn told(args: &RepoCopyArgs, picked: &Picked, report: &CopyReport) -> String {
             "backup": job, "from": picked.name, "to": args.to, "manifest": manifest,
             "was_there": report.was_there, "stored_bytes": stored_bytes,
         });
-        return format!("{copy}\n");
+        return format!("{}\n", output::marked(copy, picked.manifest.selected.as_deref()));
     }
+    let note = picked.note();
     if report.was_there {
-        return format!("{job} is in '{}' already\n", args.to);
+        return format!("{job} is in '{}' already\n{note}", args.to);
     }
     let stored = units::bytes(i64::try_from(stored_bytes).unwrap_or(i64::MAX));
-    format!("{job} is now in '{}', too: {stored} newly stored\n", args.to)
+    format!("{job} is now in '{}', too: {stored} newly stored\n{note}", args.to)
 }

@@ -7,7 +7,7 @@ use super::{
 use crate::{args::DiffArgs, exit::Exit, repositories::refused};
 use bson::{Bson, RawBson, RawDocument};
 use lucid_client::render::{clean, table::Table};
-use lucid_repository::{Change, CollectionDiff, RepositoryError, ToldDocument};
+use lucid_repository::{Change, CollectionDiff, Manifest, RepositoryError, ToldDocument};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -21,12 +21,13 @@ pub async fn run(args: &DiffArgs) -> Result<(), Exit> {
             older.manifest.job, older.name, newer.manifest.job, newer.name
         )));
     }
+    let pair = Pair { older: &older.manifest, newer: &newer.manifest };
     output::to_stdout(async |out| {
         // An output that fails ends the comparison, too.
         let mut broken = None;
         let mut tell = |collection: &str, change: Change, document: &[u8]| {
             let line = if args.repo.json {
-                json_line(collection, change, document)
+                pair.json_line(collection, change, document)
             } else {
                 line(collection, change, document)
             };
@@ -41,10 +42,75 @@ pub async fn run(args: &DiffArgs) -> Result<(), Exit> {
             return Err(Failed::Output(error));
         }
         let diff = diff.map_err(|error| Failed::Otherwise(refused(&older.name, &error)))?;
-        let text = if args.repo.json { output::json_lines(diff.iter().map(|one| json!(one))) } else { as_text(&diff) };
+        let text = if args.repo.json {
+            output::json_lines(diff.iter().map(|one| pair.as_json(one)))
+        } else {
+            pair.as_text(&diff) + &older.note() + &newer.note()
+        };
         Ok(out.write_all(text.as_bytes())?)
     })
     .await
+}
+
+/// The two backups.
+struct Pair<'a> {
+    older: &'a Manifest,
+    newer: &'a Manifest,
+}
+
+impl Pair<'_> {
+    /// Whether one of them isn't of a whole database: what it lacks then says nothing about that.
+    fn is_partial(&self) -> bool {
+        self.older.part().is_some() || self.newer.part().is_some()
+    }
+
+    /// Which of them doesn't have a collection because it wasn't asked for.
+    fn not_asked_for(&self, name: &str) -> Option<&'static str> {
+        let lacks = |manifest: &Manifest| {
+            manifest.selected.as_ref().is_some_and(|names| !names.iter().any(|selected| selected == name))
+        };
+        match (lacks(self.older), lacks(self.newer)) {
+            (true, _) => Some("older"),
+            (false, true) => Some("newer"),
+            (false, false) => None,
+        }
+    }
+
+    fn json_line(&self, collection: &str, change: Change, document: &[u8]) -> String {
+        let mut told = json!({ "collection": collection, "change": change, "_id": id(document) });
+        self.mark(&mut told, collection);
+        format!("{told}\n")
+    }
+
+    fn as_json(&self, one: &CollectionDiff) -> Value {
+        let mut told = json!(one);
+        self.mark(&mut told, &one.name);
+        told
+    }
+
+    fn mark(&self, told: &mut Value, collection: &str) {
+        told["partial"] = self.is_partial().into();
+        if let Some(which) = self.not_asked_for(collection) {
+            told["not_asked_for"] = which.into();
+        }
+    }
+
+    fn as_text(&self, diff: &[CollectionDiff]) -> String {
+        let mut table = Table::new(&["COLLECTION", ">ADDED", ">REMOVED", ">CHANGED", ""]);
+        let different: Vec<_> = diff.iter().filter(|one| !one.is_same()).collect();
+        for one in &different {
+            let remarks = remarks(one, self.not_asked_for(&one.name));
+            table.row(&[one.name.clone(), count(one.added), count(one.removed), count(one.changed), remarks]);
+        }
+        let same = diff.len() - different.len();
+        let mut text = if different.is_empty() { String::new() } else { table.text() };
+        let _ = match (different.is_empty(), same) {
+            (true, same) => writeln!(text, "no difference in {} collections and views", count(same as u64)),
+            (false, 0) => Ok(()),
+            (false, same) => writeln!(text, "no difference in {} others", count(same as u64)),
+        };
+        text
+    }
 }
 
 const fn sign(change: Change) -> char {
@@ -65,33 +131,14 @@ fn line(collection: &str, change: Change, document: &[u8]) -> String {
     format!("{} {} {}\n", sign(change), clean(collection), id(document))
 }
 
-fn json_line(collection: &str, change: Change, document: &[u8]) -> String {
-    format!("{}\n", json!({ "collection": collection, "change": change, "_id": id(document) }))
-}
-
-fn as_text(diff: &[CollectionDiff]) -> String {
-    let mut table = Table::new(&["COLLECTION", ">ADDED", ">REMOVED", ">CHANGED", ""]);
-    let different: Vec<_> = diff.iter().filter(|one| !one.is_same()).collect();
-    for one in &different {
-        table.row(&[one.name.clone(), count(one.added), count(one.removed), count(one.changed), remarks(one)]);
-    }
-    let same = diff.len() - different.len();
-    let mut text = if different.is_empty() { String::new() } else { table.text() };
-    let _ = match (different.is_empty(), same) {
-        (true, same) => writeln!(text, "no difference in {} collections and views", count(same as u64)),
-        (false, 0) => Ok(()),
-        (false, same) => writeln!(text, "no difference in {} others", count(same as u64)),
-    };
-    text
-}
-
-fn remarks(one: &CollectionDiff) -> String {
+fn remarks(one: &CollectionDiff, not_asked_for: Option<&str>) -> String {
     let mut remarks = Vec::new();
-    match one.collection {
-        Some(Change::Added) => remarks.push("new".to_owned()),
-        Some(Change::Removed) => remarks.push("gone".to_owned()),
-        Some(Change::Changed) => remarks.push("of another kind".to_owned()),
-        None => {}
+    match (one.collection, not_asked_for) {
+        (Some(_), Some(which)) => remarks.push(format!("not asked for in the {which} backup")),
+        (Some(Change::Added), None) => remarks.push("new".to_owned()),
+        (Some(Change::Removed), None) => remarks.push("gone".to_owned()),
+        (Some(Change::Changed), None) => remarks.push("of another kind".to_owned()),
+        (None, _) => {}
     }
     if one.reordered {
         remarks.push("in another order".into());

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{args::BackupHereArgs, exit::Exit};
 use bson::RawDocument;
-use lucid_client::render::{clean, cut, part_of, table::Table};
-use lucid_repository::{CollectionEntry, CollectionKind, Manifest};
+use lucid_client::render::{cut, table::Table};
+use lucid_repository::{CollectionEntry, CollectionKind};
 use serde_json::{Value, json};
 
 const OPTIONS_SHOWN: usize = 100;
@@ -21,7 +21,7 @@ pub async fn run(args: &BackupHereArgs) -> Result<(), Exit> {
         let partial = picked.manifest.part().is_some();
         output::json_lines(collections.iter().map(|entry| as_json(entry, partial)))
     } else {
-        as_text(&collections) + &note(&picked.manifest)
+        as_text(&collections) + &picked.note()
     };
     output::text(&printed).await
 }
@@ -65,12 +65,6 @@ fn options(options: &RawDocument) -> String {
     let text = relaxed_raw(options).to_string();
     let bare = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or(&text);
     cut(bare, OPTIONS_SHOWN)
-}
-
-/// What a list of collections doesn't tell: that there were others.
-fn note(manifest: &Manifest) -> String {
-    let Some(part) = manifest.part() else { return String::new() };
-    clean(&format!("a backup of {}: what else was there isn't in it", part_of(&manifest.database, Some(part)))) + "\n"
 }
 
 fn as_json(entry: &CollectionEntry, partial: bool) -> Value {

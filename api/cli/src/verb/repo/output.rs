@@ -4,8 +4,8 @@ pub use crate::output::{Failed, to_stdout};
 
 use crate::exit::Exit;
 use bson::{Bson, Document, RawDocument};
-use lucid_client::render::units;
-use serde_json::Value;
+use lucid_client::render::{clean, part_of, units};
+use serde_json::{Value, json};
 
 /// Prints text as a whole.
 pub async fn text(text: &str) -> Result<(), Exit> {
@@ -15,6 +15,21 @@ pub async fn text(text: &str) -> Result<(), Exit> {
 /// One line of JSON each.
 pub fn json_lines(values: impl Iterator<Item = Value>) -> String {
     values.fold(String::new(), |text, value| text + &value.to_string() + "\n")
+}
+
+/// What is told of a backup to programs, marked with whether it is of less than all of its database, and of what.
+pub fn marked(mut told: Value, selected: Option<&[String]>) -> Value {
+    told["partial"] = selected.is_some().into();
+    told["selected"] = json!(selected);
+    told
+}
+
+/// The same for people, in a line; nothing of a backup of a whole database.
+pub fn note(job: &str, database: &str, selected: Option<&[String]>) -> String {
+    selected.map_or_else(String::new, |names| {
+        let of = part_of(database, Some(names.len() as u64));
+        clean(&format!("{job} is a backup of {of}: what else was there isn't in it")) + "\n"
+    })
 }
 
 /// A definition or result for programs.

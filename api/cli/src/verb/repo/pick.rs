@@ -1,6 +1,6 @@
 //! Finding the backup that somebody means: a job, a prefix of its id, or the latest one.
 
-use super::output::time;
+use super::output::{self, time};
 use crate::{
     args::RepositoryArgs,
     exit::Exit,
@@ -35,6 +35,13 @@ pub struct Picked {
     pub manifest: Manifest,
     /// Where that is.
     pub reference: ManifestRef,
+}
+
+impl Picked {
+    /// What is to be known of a backup that isn't of a whole database ([`output::note`]).
+    pub fn note(&self) -> String {
+        output::note(&self.manifest.job, &self.manifest.database, self.manifest.selected.as_deref())
+    }
 }
 
 /// The one backup that is meant.

@@ -25,13 +25,14 @@ pub async fn unpin(args: &BackupHereArgs) -> Result<(), Exit> {
 }
 
 async fn say(as_json: bool, picked: &pick::Picked, pinned: bool) -> Result<(), Exit> {
-    let job = &picked.manifest.job;
+    let (job, note) = (&picked.manifest.job, picked.note());
     let said = if as_json {
-        json!({ "repository": picked.name, "backup": job, "pinned": pinned }).to_string()
+        let pin = json!({ "repository": picked.name, "backup": job, "pinned": pinned });
+        format!("{}\n", output::marked(pin, picked.manifest.selected.as_deref()))
     } else if pinned {
-        format!("{job} stays, whatever prunes are asked to keep")
+        format!("{job} stays, whatever prunes are asked to keep\n{note}")
     } else {
-        format!("{job} is judged by prunes again")
+        format!("{job} is judged by prunes again\n{note}")
     };
-    output::text(&(said + "\n")).await
+    output::text(&said).await
 }

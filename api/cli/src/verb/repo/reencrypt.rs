@@ -45,9 +45,10 @@ fn told(args: &RepoArgs, name: &str, report: &ReencryptReport) -> String {
     let mut text = String::new();
     for backup in &report.backups {
         let stored = units::bytes(i64::try_from(backup.stored_bytes).unwrap_or(i64::MAX));
+        let of = if backup.partial { " (of a part of its database)" } else { "" };
         let _ = match &backup.left {
-            None => writeln!(text, "{}: sealed anew, {stored} newly stored", backup.job),
-            Some(why) => writeln!(text, "{}: stays as it is: {why}", backup.job),
+            None => writeln!(text, "{}{of}: sealed anew, {stored} newly stored", backup.job),
+            Some(why) => writeln!(text, "{}{of}: stays as it is: {why}", backup.job),
         };
     }
     let next = match &report.needs_older {

@@ -7,7 +7,7 @@ use crate::{
     repositories::{self, refused},
 };
 use lucid_client::{Sink, render::lines, sink_for_stderr};
-use lucid_repository::{Coverage, Finding, Share, Verified, VerifyLevel, VerifyProgress};
+use lucid_repository::{BackupFindings, Coverage, Finding, Manifest, Share, Verified, VerifyLevel, VerifyProgress};
 use lucid_schemas::http::ProgressView;
 use serde_json::json;
 use std::{
@@ -35,10 +35,11 @@ async fn one(args: &RepoVerifyArgs, backup: &str) -> Result<bool, Exit> {
     let verified = reader.verify_share(level, share, &|progress| shown.show(progress), &|| false).await;
     shown.close();
     let Verified { findings, coverage } = verified.map_err(failed)?;
-    let mut text = report(args, &picked.name, Some(&picked.manifest.job), &findings);
-    text += &covered(args, &picked.name, share, coverage);
+    let Manifest { job, database, selected, .. } = picked.manifest;
+    let found = BackupFindings { key: picked.reference.key, job, database: Some(database), selected, findings };
+    let text = of_backup(args, &picked.name, &found) + &covered(args, &picked.name, share, coverage);
     output::text(&text).await?;
-    Ok(!findings.is_empty())
+    Ok(!found.findings.is_empty())
 }
 
 /// Whether anything is wrong with any backup.
@@ -52,11 +53,11 @@ async fn all(args: &RepoVerifyArgs) -> Result<bool, Exit> {
         let found = found.map_err(|error| refused(&name, &error))?;
         let mut text = String::new();
         for backup in &found.backups {
-            text += &report(args, &name, Some(&backup.job), &backup.findings);
+            text += &of_backup(args, &name, backup);
             wrong |= !backup.findings.is_empty();
         }
         if !found.repository.is_empty() {
-            text += &report(args, &name, None, &found.repository);
+            text += &of_repository(args, &name, &found.repository);
             wrong = true;
         }
         if found.backups.is_empty() && !args.repo.json {
@@ -146,17 +147,32 @@ impl Shown {
     }
 }
 
-/// What was found of a backup, or of what hurts no single one.
-fn report(args: &RepoVerifyArgs, name: &str, job: Option<&str>, findings: &[Finding]) -> String {
+/// What was found of a backup.
+fn of_backup(args: &RepoVerifyArgs, name: &str, found: &BackupFindings) -> String {
+    let BackupFindings { key: _, job, database, selected, findings } = found;
+    let (level, selected) = (args.level.as_str(), selected.as_deref());
+    if args.repo.json {
+        let told = json!({ "repository": name, "job": job, "level": level, "findings": findings });
+        return format!("{}\n", output::marked(told, selected));
+    }
+    let judged = match findings.as_slice() {
+        [] => format!("{job} is whole ({level})\n"),
+        _ => format!("{job} isn't as it should be:\n"),
+    };
+    lines(&(judged + &as_text(findings))) + &output::note(job, database.as_deref().unwrap_or_default(), selected)
+}
+
+/// What was found that hurts no single backup.
+fn of_repository(args: &RepoVerifyArgs, name: &str, findings: &[Finding]) -> String {
     let level = args.level.as_str();
     if args.repo.json {
-        return format!("{}\n", json!({ "repository": name, "job": job, "level": level, "findings": findings }));
+        return format!("{}\n", json!({ "repository": name, "job": null, "level": level, "findings": findings }));
     }
-    let mut text = match (job, findings) {
-        (Some(job), []) => format!("{job} is whole ({level})\n"),
-        (Some(job), _) => format!("{job} isn't as it should be:\n"),
-        (None, _) => format!("repository '{name}' needs care:\n"),
-    };
+    lines(&(format!("repository '{name}' needs care:\n") + &as_text(findings)))
+}
+
+fn as_text(findings: &[Finding]) -> String {
+    let mut text = String::new();
     for Finding { object, collection, problem, lost_documents, needed } in findings {
         let collection = collection.as_ref().map_or_else(String::new, |name| format!(" (collection '{name}')"));
         let lost = lost_documents.filter(|lost| *lost > 0);
@@ -164,5 +180,5 @@ fn report(args: &RepoVerifyArgs, name: &str, job: Option<&str>, findings: &[Find
         let needed = if *needed { "" } else { "; no document is lost by that" };
         let _ = writeln!(text, "  {object}{collection}: {problem}{lost}{needed}");
     }
-    lines(&text)
+    text
 }
