@@ -28,6 +28,13 @@ impl JobId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The kind that the id begins with; `None` where it is of no kind that this program knows, or ends within the kind.
+    pub fn kind(&self) -> Option<Kind> {
+        let begins = |kind: &Kind| self.0.strip_prefix(kind.as_str()).is_some_and(|rest| rest.starts_with('_'));
+        // A word may begin with another one and `_`: the longest is meant.
+        Kind::ALL.into_iter().filter(begins).max_by_key(|kind| kind.as_str().len())
+    }
 }
 
 impl fmt::Display for JobId {
@@ -70,6 +77,16 @@ mod tests {
         assert!(id.as_str().starts_with("backup_20250109_020000_"), "{id}");
         assert_eq!(id.as_str().len(), "backup_20250109_020000_7k3fq2m8ab".len());
         assert_eq!(id.as_str().parse(), Ok(id));
+    }
+
+    #[test]
+    fn the_kind_is_the_whole_word_before_the_date() {
+        for kind in Kind::ALL {
+            assert_eq!(JobId::compose(kind, DateTime::MIN, 1).kind(), Some(kind));
+        }
+        for text in ["verification_1", "backup", "backups_1", "compact_20250109_020000_7k3fq2m8ab", "_backup_1"] {
+            assert_eq!(text.parse::<JobId>().expect("an id").kind(), None, "{text}");
+        }
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use crate::{
     ClientError, JobQuery, agent,
+    path::{job_path, piece},
     sse::{Message, Messages},
 };
 use lucid_schemas::{
-    JobId,
     http::{
         AuditReport, BackupBody, BackupPage, BackupView, CopyBody, EventList, Health, JobPage, JobView, PruneBody,
         ReencryptBody, RestoreBody, VerifyBody,
@@ -17,7 +17,6 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{
     io::{BufRead, BufReader, Read},
     net::IpAddr,
-    str::FromStr,
     time::Duration,
 };
 use ureq::{
@@ -225,12 +224,12 @@ impl Client {
 
     /// `POST /queues/{kind}/pause`.
     pub fn pause(&self, kind: &str, reason: Option<String>) -> Result<QueueView, ClientError> {
-        self.post(&format!("/queues/{}/pause", word(kind)), &PauseBody { reason })
+        self.post(&format!("/queues/{}/pause", piece(kind)), &PauseBody { reason })
     }
 
     /// `POST /queues/{kind}/resume`.
     pub fn resume_queue(&self, kind: &str) -> Result<QueueView, ClientError> {
-        let address = self.address(&format!("/queues/{}/resume", word(kind)));
+        let address = self.address(&format!("/queues/{}/resume", piece(kind)));
         self.read(self.agent.post(address).send_empty())
     }
 
@@ -327,21 +326,9 @@ impl Client {
     }
 }
 
-/// What of a kind may stand in a path: everything else names no kind anyhow.
-fn word(kind: &str) -> String {
-    kind.chars().filter(char::is_ascii_alphanumeric).collect()
-}
-
 fn is_timeout(error: &std::io::Error) -> bool {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
     error.kind() == std::io::ErrorKind::TimedOut || matches!(inner, Some(ureq::Error::Timeout(_)))
-}
-
-/// The path of a job. What isn't shaped like an id never gets into a path.
-fn job_path(resource: &str, id: &str, rest: &str) -> Result<String, ClientError> {
-    let id =
-        JobId::from_str(id).map_err(|problem| ClientError::BadId { id: id.chars().take(80).collect(), problem })?;
-    Ok(format!("/{resource}/{id}{rest}"))
 }
 
 #[cfg(test)]

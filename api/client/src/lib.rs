@@ -6,7 +6,7 @@
 //! | room | what it is for |
 //! |---|---|
 //! | [`client`], `schedules` | one method per endpoint |
-//! | `agent` | how requests are sent |
+//! | `agent`, `path` | how requests are sent, and where to |
 //! | [`error`] | why a call failed, for people |
 //! | [`query`] | what can be asked of a list |
 //! | [`live`](mod@live), [`sse`] | following a job by its stream of events |
@@ -18,6 +18,7 @@ mod agent;
 pub mod client;
 pub mod error;
 pub mod live;
+mod path;
 pub mod progress;
 pub mod query;
 pub mod render;

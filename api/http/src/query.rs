@@ -75,7 +75,7 @@ pub(crate) struct EventFilter {
 impl EventFilter {
     /// Of a job of this kind, and such as brought it into one of these states.
     pub(crate) fn wants(&self, change: &Change) -> bool {
-        let is_of = |kind: Kind| change.job.as_str().split('_').next() == Some(kind.as_str());
+        let is_of = |kind: Kind| change.job.kind() == Some(kind);
         self.kind.is_none_or(is_of)
             && (self.states.is_empty() || change.state.is_some_and(|state| self.states.contains(&state)))
     }

@@ -9,7 +9,7 @@
 
 use crate::backoff::spread;
 use lucid_ports::{Reach, WorkerCard};
-use lucid_schemas::{JobId, Kind};
+use lucid_schemas::JobId;
 use std::time::Duration;
 
 /// Longer than a claim takes until the feed tells of it.
@@ -66,7 +66,7 @@ impl Fleet {
 
     /// How long this worker waits before it tries for a job.
     pub fn delay(&self, job: &JobId, busy: bool) -> Duration {
-        let kind = kind_of(job);
+        let kind = job.kind();
         let weight = |worker: &str| spread(&format!("{worker}/{job}"));
         let own = weight(&self.own);
         let rivals = self.rivals(busy).filter(|other| kind.is_none_or(|kind| other.reach.kinds.contains(&kind)));
@@ -76,16 +76,11 @@ impl Fleet {
     }
 }
 
-/// The kind of a job, which its id begins with.
-pub fn kind_of(job: &JobId) -> Option<Kind> {
-    let begins = |kind: &Kind| job.as_str().strip_prefix(kind.as_str()).is_some_and(|rest| rest.starts_with('_'));
-    Kind::ALL.into_iter().find(begins)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use bson::DateTime;
+    use lucid_schemas::Kind;
     use std::collections::BTreeMap;
 
     fn card(name: &str, running: i32) -> WorkerCard {
@@ -138,7 +133,5 @@ mod tests {
         full.learn(vec![WorkerCard { counts: [("claimed".to_owned(), 1)].into(), ..card("full", 2) }]);
         let waits = (0..20).filter(|chance| !full.delay(&verify(*chance), true).is_zero()).count();
         assert!((1..20).contains(&waits), "a busy one may have caught the other between two jobs: {waits}");
-        assert_eq!(kind_of(&verify(1)), Some(Kind::Verify));
-        assert_eq!(kind_of(&"verification_1".parse().expect("an id")), None);
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     look::{AFTER_DUE, Seen},
     metrics::Metrics,
     options::{OptionsError, WorkerOptions},
-    rank::{Fleet, kind_of},
+    rank::Fleet,
     seats::Seats,
     settler::Settler,
     upkeep,
@@ -262,7 +262,7 @@ impl Worker {
             if state.is_some_and(State::is_terminal) {
                 self.slots_freed();
             }
-        } else if kind_of(&id).is_none_or(|kind| !self.handlers.contains_key(&kind)) {
+        } else if id.kind().is_none_or(|kind| !self.handlers.contains_key(&kind)) {
             self.metrics.wakes_of_other_kinds.count();
         } else if self.seats.room() == 0 {
             self.metrics.wakes_without_room.count();
