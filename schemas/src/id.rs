@@ -1,6 +1,6 @@
 //! Job ids: `backup_20250109_020000_7k3fq2m8ab`, readable, sortable within a kind, safe in a URL and in a file name.
 
-use crate::Kind;
+use crate::{Kind, kind::ALERT};
 use bson::DateTime;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{fmt, str::FromStr};
@@ -46,8 +46,11 @@ impl fmt::Display for JobId {
 impl FromStr for JobId {
     type Err = String;
 
-    /// Accepts whole ids and prefixes: lower-case letters, digits and `_`.
+    /// Accepts whole ids and prefixes: lower-case letters, digits and `_`. An alert's id is none of a job.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.strip_prefix(ALERT).is_some_and(|rest| rest.starts_with('_')) {
+            return Err("is the id of an alert, not of a job".into());
+        }
         let fits = !text.is_empty()
             && text.len() <= ID_CHARACTERS_MAX
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
@@ -86,6 +89,14 @@ mod tests {
         }
         for text in ["verification_1", "backup", "backups_1", "compact_20250109_020000_7k3fq2m8ab", "_backup_1"] {
             assert_eq!(text.parse::<JobId>().expect("an id").kind(), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_alert_is_no_job() {
+        assert!("alert_20250109_020000_7k3fq2m8ab".parse::<JobId>().is_err());
+        for prefix in ["a", "alert", "alerts_1"] {
+            assert!(prefix.parse::<JobId>().is_ok(), "{prefix}");
         }
     }
 

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
+/// The stored kind of what isn't a job: an alert stands among the jobs in `ops`, with states of its own.
+pub const ALERT: &str = "alert";
+
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

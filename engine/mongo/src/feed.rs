@@ -10,7 +10,7 @@ use crate::{
 };
 use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use lucid_ports::{Birth, Feed, Problems, ResumeToken, StoreError, Wake};
-use lucid_schemas::{State, collections::OPS};
+use lucid_schemas::{State, collections::OPS, kind::ALERT};
 use mongodb::Database;
 use tokio::sync::broadcast;
 
@@ -58,7 +58,12 @@ fn pipeline() -> Vec<Document> {
         "updateDescription.updatedFields.state": 1,
         "fullDocument": { "$cond": [is_birth, "$fullDocument", { "state": "$fullDocument.state" }] },
     } };
-    vec![transitions(), project]
+    vec![transitions(), no_alerts(), project]
+}
+
+/// No worker looks at an alert.
+fn no_alerts() -> Document {
+    doc! { "$match": { "documentKey._id": { "$not": { "$regex": format!("^{ALERT}_") } } } }
 }
 
 #[derive(Clone)]
@@ -104,6 +109,9 @@ mod tests {
             let id = id.parse().expect("an id");
             assert_eq!(wake(&raw(&change)), Some(Wake::Changed { id, state: expected, born: None }));
         }
-        assert_eq!(wake(&raw(&doc! { "operationType": "drop" })), None);
+        let alert = doc! { "documentKey": { "_id": "alert_20250109_020000_7k3fq2m8ab" }, "fullDocument": { "state": "raised" } };
+        for change in [alert, doc! { "operationType": "drop" }] {
+            assert_eq!(wake(&raw(&change)), None);
+        }
     }
 }

@@ -11,6 +11,7 @@ use lucid_schemas::{
         UNIQUE_KEY, WAITING_FOR, WAITING_SINCE,
     },
     job::{AGING_MS, PRIORITY_LOWEST},
+    kind::ALERT,
     request::{DEFAULT_ATTEMPTS, NEEDS},
 };
 
@@ -258,10 +259,14 @@ fn has_text(text: &str) -> Document {
     doc! { "$or": fields.map(has).to_vec() }
 }
 
-/// Jobs whose ids follow this one, whatever type they are of.
+/// Jobs whose ids follow this one, whatever type they are of, and whatever a hand has made of them; alerts are none.
 pub fn following(after: Option<&str>) -> Document {
-    // Outside of an expression, strings are compared with strings only.
-    after.map_or_else(Document::new, |after| doc! { "$expr": { "$gt": ["$_id", literal(after)] } })
+    let mut filter = doc! { "kind": { "$ne": ALERT } };
+    if let Some(after) = after {
+        // Outside of an expression, strings are compared with strings only.
+        filter.insert("$expr", doc! { "$gt": ["$_id", literal(after)] });
+    }
+    filter
 }
 
 fn in_reach(reach: &Reach) -> Document {
