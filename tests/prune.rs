@@ -179,6 +179,61 @@ async fn manifests_out_of_sight_stop_a_prune_until_they_are_back_or_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_no_prune_has_counted_is_missed_by_its_job() {
+    let world = World::start(1).await;
+    data::rows(&world, "lucid", 500).await;
+    data::rows(&world, "other", 500).await;
+    let (_api_process, api) = world.api();
+    let (_worker, _) = world.worker(&[]);
+    let mut ids = Vec::new();
+    for database in ["lucid", "other", "other"] {
+        let id = api.accepted("/backup", &json!({ "database": database }));
+        api.succeeded(&id).await;
+        ids.push(id);
+    }
+    let folder = world.repository_path();
+    let key = api.job(&ids[0]).result.expect("a result")["manifest"]["key"].as_str().expect("a key").to_owned();
+    let packs = bytes_of_packs(&folder);
+    let manifest = fs::read(folder.join(&key)).expect("there");
+    fs::remove_file(folder.join(&key)).expect("removed");
+    let ended = async |more: Value| {
+        let mut body = json!({ "keep": { "last": 9 }, "grace_hours": 0, "at_once": true, "repack": false });
+        body.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
+        let id = api.accepted("/prune", &body);
+        api.await_job(&id, Duration::from_secs(60), |job| job.finished_at.is_some()).await
+    };
+    for more in
+        [json!({}), json!({ "keep": { "last": 1 } }), json!({ "dry_run": true, "grace_hours": 24, "at_once": false })]
+    {
+        let refused = ended(more).await.error.expect("an error");
+        assert_eq!(refused.code, "manifests_missing", "{}", refused.message);
+        assert!(refused.message.contains(&key) && refused.message.contains("--accept-loss"), "{}", refused.message);
+    }
+    assert_eq!(bytes_of_packs(&folder), packs, "nothing went");
+    fs::write(folder.join(&key), manifest).expect("put back");
+    let pruned = ended(json!({ "keep": { "last": 1 } })).await;
+    assert_eq!(pruned.result.expect("it is back")["backups_removed"], 1);
+    let verify = api.accepted("/verify", &json!({ "backup": ids[0] }));
+    api.succeeded(&verify).await;
+
+    // What a prune has forgotten isn't missed, though its record be gone; nor what a history says that is silent on clusters.
+    fs::remove_dir_all(folder.join("sealed/forgotten")).expect("removed");
+    let late = backup(&api).await;
+    let key = api.job(&late).result.expect("a result")["manifest"]["key"].as_str().expect("a key").to_owned();
+    fs::remove_file(folder.join(&key)).expect("removed");
+    assert_eq!(ended(json!({})).await.error.expect("an error").code, "manifests_missing");
+    let accepted = ended(json!({ "accept_loss": true })).await;
+    assert_eq!(accepted.result.expect("accepted")["manifests_lost"], 1);
+    assert_eq!(api.job(&late).fate.expect("noted").state, "missing");
+    let before = backup(&api).await;
+    let key = api.job(&before).result.expect("a result")["manifest"]["key"].as_str().expect("a key").to_owned();
+    fs::remove_file(folder.join(&key)).expect("removed");
+    let ops = world.client().database("lucid_ops").collection::<Document>("ops");
+    ops.update_one(doc! { "_id": &before }, doc! { "$unset": { "result.cluster": 1 } }).await.expect("unset");
+    assert_eq!(ended(json!({})).await.state, "succeeded", "as an earlier program's, whose prunes noted nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_cluster_prunes_only_what_it_was_told_to() {
     let world = World::start(1).await;
     data::rows(&world, "lucid", 500).await;

@@ -146,6 +146,15 @@ pub fn needed_of_before() -> Search {
     Search { filter, sort: doc! {}, index: NEWEST_OF_KIND }
 }
 
+/// Backups of a cluster that succeeded into a repository, and of which nothing else has become.
+pub fn made(repository: &str, cluster: &str) -> Search {
+    let filter = doc! {
+        "kind": Kind::Backup.as_str(), "state": State::Succeeded.as_str(), "fate": { "$exists": false },
+        "requires.repository.id": repository, "result.cluster": cluster,
+    };
+    Search { filter, sort: doc! {}, index: NEWEST_OF_KIND }
+}
+
 /// Jobs that ended for so long that they may go; the oldest first.
 pub fn forgettable(kind: Kind, state: State, older_ms: i64) -> Search {
     let filter = doc! {
@@ -308,6 +317,7 @@ pub fn explainable_queries(reach: &Reach) -> Vec<(&'static str, Document, &'stat
         ("dependents", waiting(Some(&id))),
         ("needed", needed()),
         ("needed, of before", needed_of_before()),
+        ("made", made("0a", "cluster")),
         ("forgettable", forgettable(Kind::Verify, State::Succeeded, 1)),
         ("lost", lost(reach)),
         ("expired", expired()),

@@ -27,7 +27,7 @@ use mongodb::{
     options::{FindOptions, Hint},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -268,6 +268,17 @@ impl Store for MongoStore {
 
     async fn note_fate(&self, backup: &JobId, fate: &Fate) -> Result<(), StoreError> {
         control::note_fate(&self.ops, backup, fate).await
+    }
+
+    async fn manifests(&self, repository: &str, cluster: &str) -> Result<BTreeSet<String>, StoreError> {
+        let Search { filter, index, .. } = query::made(repository, cluster);
+        let fields = doc! { "_id": 0, "result.manifest.key": 1 };
+        let options = FindOptions::builder().projection(fields).hint(Hint::Name(index.to_owned())).build();
+        let found: Vec<Document> = read::find(&self.ops, OPS, filter, options).await?;
+        let key = |job: &Document| {
+            Some(job.get_document("result").ok()?.get_document("manifest").ok()?.get_str("key").ok()?.to_owned())
+        };
+        Ok(found.iter().filter_map(key).collect())
     }
 
     async fn expired(&self, limit: u32) -> Result<Vec<Job>, StoreError> {

@@ -98,6 +98,7 @@ pub const CHECKS: &[Check] = checks![
     waiting::a_waiting_job_is_not_claimable_until_it_is_settled,
     retention::old_jobs_are_forgotten_unless_somebody_waits_for_them,
     retention::a_fate_is_noted_once_of_a_backup_that_succeeded,
+    retention::manifests_are_known_until_something_became_of_their_backups,
     registry::a_pause_lasts_until_it_is_lifted,
     registry::an_idempotency_key_stands_for_one_job,
     queries::pages_of_a_list_join_without_gap_or_repetition,

@@ -17,7 +17,7 @@ use bson::{DateTime, Document, RawDocumentBuf};
 use lucid_core::{Transition, slots::Occupied};
 use lucid_schemas::{Fate, Job, JobId, Kind, Progress, RepositoryName, Schedule, State, request::needs};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -296,6 +296,11 @@ impl Store for MemoryStore {
         let mut held = self.held();
         let Some(stored) = held.jobs.get_mut(backup.as_str()) else { return Ok(()) };
         document::note_fate(stored, fate)
+    }
+
+    async fn manifests(&self, repository: &str, cluster: &str) -> Result<BTreeSet<String>, StoreError> {
+        let held = self.held();
+        Ok(held.jobs.values().filter_map(|stored| document::manifest(stored, repository, cluster)).collect())
     }
 
     async fn expired(&self, limit: u32) -> Result<Vec<Job>, StoreError> {

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use bson::{DateTime, Document};
 use lucid_core::{LeaseChange, Transition, fold, invariant::gives_up_hold, slots::Occupied};
 use lucid_schemas::{Event, EventBody, Fate, Job, JobId, Kind, Lease, Progress, RepositoryName, Request, State};
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// What went wrong with the store itself.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -351,6 +352,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Notes what became of a backup, unless something is noted, or the job isn't a backup that succeeded.
     async fn note_fate(&self, backup: &JobId, fate: &Fate) -> Result<(), StoreError>;
+
+    /// Keys of manifests in a repository, by its id, that backups of this cluster succeeded with, and of which nothing else has become.
+    async fn manifests(&self, repository: &str, cluster: &str) -> Result<BTreeSet<String>, StoreError>;
 
     /// Held jobs that no claim may take over any more (no attempts left, or a full stream), and whose lease is over.
     async fn expired(&self, limit: u32) -> Result<Vec<Job>, StoreError>;

@@ -18,7 +18,10 @@ use clusters::Clusters;
 use lucid_ports::{Ending, Handler, JobContext, JobError, Store, StoreError};
 use lucid_repository::{Candidate, PruneOptions, PruneReport, Repository, RetentionPolicy, Verdict, judge};
 use lucid_schemas::{Fate, FateState, Job, JobId, Keep, Kind, PruneSpec, Spec, State};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use told::whole;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -51,8 +54,10 @@ impl PruneHandler {
             repository.claim(&cluster, spec.take_ownership).await?;
         }
         let was_full = !spec.dry_run && repository.make_room().await?;
-        let lost = if spec.accept_loss { repository.accept_loss(job.id().as_str()).await? } else { 0 };
-        repository.ensure_none_missing().await?;
+        // What succeeds later is listed later, too.
+        let known = self.known(&repository, &cluster).await?;
+        let lost = if spec.accept_loss { repository.accept_loss(job.id().as_str(), &known).await? } else { 0 };
+        repository.ensure_none_missing(&known).await?;
         let meter = Meter::new(context);
         meter.phase("judge", 0);
         let mut candidates = repository.candidates().await?;
@@ -72,6 +77,8 @@ impl PruneHandler {
             self.tell(&repository).await?;
         }
         let mut options = options(&job, spec, &judgement.verdicts);
+        // Without what the history was just told to be forgotten: records of that may go.
+        options.known = self.known(&repository, &cluster).await?;
         // What is written anew takes room that isn't there.
         options.repack &= !was_full;
         let report = free(context, &meter, &repository, &options).await?;
@@ -158,6 +165,13 @@ impl PruneHandler {
         Ok(())
     }
 
+    /// Keys of manifests that the history knows of, and of which it doesn't say that they were forgotten. Where it was trimmed, it knows
+    /// of fewer.
+    async fn known(&self, repository: &Repository, cluster: &str) -> Result<BTreeSet<String>> {
+        let made = self.store.manifests(&repository.id().to_string(), cluster).await;
+        made.map_err(|error| unavailable(&error))
+    }
+
     /// Backups by their job that open jobs need, and one job for each.
     async fn needed(&self) -> Result<BTreeMap<String, String>> {
         self.store.needed().await.map_err(|error| unavailable(&error))
@@ -203,6 +217,7 @@ fn options(job: &Job, spec: &PruneSpec, verdicts: &[Verdict]) -> PruneOptions {
         grace_ms: i64::from(spec.grace_hours) * HOUR_MS,
         repack: spec.repack,
         at_once: spec.at_once,
+        known: BTreeSet::new(),
         dry_run: spec.dry_run.then(|| removed.collect()),
     }
 }

@@ -205,7 +205,7 @@ pub enum RepositoryError {
         /// The generation that the prune began.
         generation: i64,
     },
-    /// Backups that a prune counted are neither there nor were they forgotten.
+    /// Backups that a prune counted, or that a job history says succeeded, are neither there nor were they forgotten.
     #[error("{}", missing(manifests))]
     ManifestsMissing {
         /// The keys of their manifests; none where there is no manifest at all, and no prune has counted any yet.
@@ -311,7 +311,7 @@ fn missing(manifests: &[String]) -> String {
     };
     let named: Vec<&str> = manifests.iter().take(MISSING_TOLD).map(String::as_str).collect();
     format!(
-        "{} of the backups that the last prune counted are neither there nor were they forgotten: {}{more}. Nothing is forgotten or removed \
+        "{} of the backups that the last prune counted, or whose jobs succeeded, are neither there nor were they forgotten: {}{more}. Nothing is forgotten or removed \
          meanwhile, since what they need may be needed yet. Where a folder was moved, a disk isn't mounted, or a copy isn't complete, put \
          that right; where somebody has removed these manifests for good, prune once with --accept-loss",
         manifests.len(),

@@ -138,23 +138,22 @@ impl Repository {
         Ok(all)
     }
 
-    /// Fails with `ManifestsMissing` where a backup that a prune counted is neither there nor was forgotten: whoever is about to forget
-    /// or to remove something makes sure before.
-    pub async fn ensure_none_missing(&self) -> Result<(), RepositoryError> {
+    /// Fails with `ManifestsMissing` where a backup that a prune counted, or one whose manifest is `known` to somebody else, is neither
+    /// there nor was forgotten: whoever is about to forget or to remove something makes sure before.
+    pub async fn ensure_none_missing(&self, known: &BTreeSet<String>) -> Result<(), RepositoryError> {
         let generations = self.generations().await?;
-        self.refuse_missing(&generations, &self.manifests().await?).await
+        self.refuse_missing(&generations, known, &self.manifests().await?).await
     }
 
     /// Notes all backups that are missing as lost, so that prunes go on without them; comes back with their number.
-    pub async fn accept_loss(&self, by: &str) -> Result<u64, RepositoryError> {
+    pub async fn accept_loss(&self, by: &str, known: &BTreeSet<String>) -> Result<u64, RepositoryError> {
         let (generations, there) = (self.generations().await?, self.manifests().await?);
         if there.is_empty() && generations.is_none() {
             // From the first generation on it is known that there was nothing to count.
             let vault = self.vaults().next().expect("a repository has a domain");
             generations.doom(vault, BTreeSet::new(), &there).await?;
-            return Ok(0);
         }
-        let missing = self.missing(&generations, &there).await?;
+        let missing = self.missing(&generations, known, &there).await?;
         for key in &missing {
             let name = ManifestName::parse(key)?;
             let said = Forgotten::new(&name, by, "its manifest wasn't there, and somebody has accepted that");
@@ -163,23 +162,26 @@ impl Repository {
         Ok(missing.len() as u64)
     }
 
-    /// Fails with `ManifestsMissing` where the newest generation counted a manifest that is neither among these, which were listed after it
-    /// was read, nor forgotten.
+    /// Fails with `ManifestsMissing` where the newest generation counted a manifest, or one is `known`, that is neither among these, which
+    /// were listed after both were read, nor forgotten.
     pub(crate) async fn refuse_missing(
         &self,
         generations: &Generations,
+        known: &BTreeSet<String>,
         there: &[ManifestEntry],
     ) -> Result<(), RepositoryError> {
-        let manifests = self.missing(generations, there).await?;
+        let manifests = self.missing(generations, known, there).await?;
         if manifests.is_empty() { Ok(()) } else { Err(RepositoryError::ManifestsMissing { manifests }) }
     }
 
     async fn missing(
         &self,
         generations: &Generations,
+        known: &BTreeSet<String>,
         there: &[ManifestEntry],
     ) -> Result<Vec<String>, RepositoryError> {
         let mut absent = generations.counted();
+        absent.extend(known.iter().cloned());
         for entry in there.iter().filter(|entry| !entry.retired) {
             absent.remove(&entry.key);
         }

@@ -1,6 +1,6 @@
 //! Manifests that are gone: forgotten, which is noted before, whoever dies or sleeps meanwhile; or out of sight, which stops all prunes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use crate::fault_tests::{Bench, Fault};
 use crate::interruption_tests::{OPERATIONS, back_up, forget, people, prepared, prove, prune};
 use crate::object_name::{Folder, ForgottenName};
 use crate::support::{self, Scratch, documents, read};
-use crate::{ContentOrder, Domain, Repository, RepositoryError};
+use crate::{ContentOrder, Domain, PruneOptions, Repository, RepositoryError};
 
 /// All files below a folder.
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -87,7 +87,11 @@ async fn manifests_out_of_sight_stop_every_prune_until_they_are_back() {
                 assert!(!refused.is_retryable(), "{what}");
                 assert_eq!(missing(refused).len(), number, "{what}");
             }
-            assert_eq!(missing(repository.ensure_none_missing().await.expect_err(&what)).len(), number, "{what}");
+            assert_eq!(
+                missing(repository.ensure_none_missing(&[].into()).await.expect_err(&what)).len(),
+                number,
+                "{what}"
+            );
             assert!(files(&bench.folder()) == before, "{what}: something was written or removed");
             Fate::undo(&manifests, &aside);
             prune(&repository, "prune_9", true).await.expect(&what);
@@ -136,10 +140,10 @@ async fn without_kept() -> (Bench, Repository, String) {
 async fn who_removed_a_manifest_by_hand_says_so_once() {
     let (bench, repository, kept) = without_kept().await;
     assert_eq!(missing(prune(&repository, "prune_1", true).await.expect_err("missing")), std::slice::from_ref(&kept));
-    assert_eq!(repository.accept_loss("prune_2").await.expect("accepted"), 1);
+    assert_eq!(repository.accept_loss("prune_2", &[].into()).await.expect("accepted"), 1);
     let said = repository.forgotten(&kept).await.expect("read").expect("noted");
     assert_eq!((said.lost, said.by.as_str(), said.job.as_str(), said.hash), (true, "prune_2", "kept", None));
-    assert_eq!(repository.accept_loss("prune_3").await.expect("accepted"), 0, "nothing more is missing");
+    assert_eq!(repository.accept_loss("prune_3", &[].into()).await.expect("accepted"), 0, "nothing more is missing");
     assert!(prune(&repository, "prune_3", true).await.expect("pruned").objects_deleted > 0);
     prove(&bench, 1, "accepted").await;
 }
@@ -306,8 +310,50 @@ async fn where_no_prune_has_counted_yet_all_manifests_out_of_sight_stop_it_too()
         prune(&repository, "prune_4", true).await.expect("pruned");
     }
     Fate::Emptied.befall(&manifests, &aside);
-    assert_eq!(repository.accept_loss("prune_5").await.expect("accepted"), 0, "nobody knows of any");
+    assert_eq!(repository.accept_loss("prune_5", &[].into()).await.expect("accepted"), 0, "nobody knows of any");
     assert!(prune(&repository, "prune_6", true).await.expect("pruned").objects_deleted > 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_no_prune_has_counted_is_missed_by_who_knows_of_it() {
+    for at_once in [false, true] {
+        let bench = Bench::new();
+        bench.init(Fault::None).await.expect("made");
+        let repository = bench.open(Fault::None).await.expect("opens");
+        for job in ["a", "b"] {
+            back_up(&repository, job, &people(job)).await.expect("made");
+        }
+        let keys: Vec<String> =
+            repository.manifests().await.expect("lists").into_iter().map(|entry| entry.key).collect();
+        let known = BTreeSet::from([keys[0].clone(), keys[1].clone()]);
+        let options = |job: &str, known: &BTreeSet<String>| PruneOptions {
+            job: job.into(),
+            epoch: 1,
+            grace_ms: 0,
+            repack: true,
+            at_once,
+            known: known.clone(),
+            dry_run: None,
+        };
+        let run = async |job: &str, known: &BTreeSet<String>| {
+            repository.prune(&options(job, known), &|_, _, _| (), &|| false).await
+        };
+        repository.ensure_none_missing(&known).await.expect("both are there");
+        let (there, aside) = (bench.folder().join(&keys[0]), bench.folder().with_file_name("aside"));
+        fs::rename(&there, &aside).expect("moved");
+        let before = files(&bench.folder());
+        let gone = std::slice::from_ref(&keys[0]);
+        assert_eq!(missing(repository.ensure_none_missing(&known).await.expect_err("one is gone")), gone);
+        assert_eq!(missing(run("prune_1", &known).await.expect_err("one is gone")), gone);
+        assert!(files(&bench.folder()) == before, "something was written or removed");
+        fs::rename(&aside, &there).expect("moved back");
+        repository.forget(&keys[0], "prune_2", "the test").await.expect("forgotten");
+        run("prune_2", &known).await.expect("it is known what became of it");
+        fs::remove_file(bench.folder().join(&keys[1])).expect("removed");
+        assert_eq!(repository.accept_loss("prune_3", &known).await.expect("accepted"), 1, "with none left, too");
+        assert!(repository.forgotten(&keys[1]).await.expect("read").expect("noted").lost);
+        run("prune_3", &known).await.expect("accepted");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

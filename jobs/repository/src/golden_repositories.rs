@@ -206,7 +206,15 @@ async fn every_golden_repository_is_pruned() {
         assert!(repository.forget(&forgotten, "prune_0", "the test").await.expect("forgotten"));
         for night in 1..=2 {
             let (job, grace_ms) = (format!("prune_{night}"), 0);
-            let options = PruneOptions { job, epoch: 1, grace_ms, repack: true, at_once: night == 2, dry_run: None };
+            let options = PruneOptions {
+                job,
+                epoch: 1,
+                grace_ms,
+                repack: true,
+                at_once: night == 2,
+                known: [].into(),
+                dry_run: None,
+            };
             repository.prune(&options, &|_, _, _| (), &|| false).await.expect("pruned");
             whole(&repository, &golden.name).await;
         }
@@ -299,14 +307,15 @@ async fn what_was_forgotten_before_that_was_noted_locks_nobody_out() {
         fs::remove_file(golden.folder.join(&golden.name).join(&forgotten.object)).expect("removed");
         for number in 0..3 {
             let (job, at_once) = (format!("prune_{number}"), number == 1);
-            let options = PruneOptions { job, epoch: 1, grace_ms: 0, repack: true, at_once, dry_run: None };
+            let options =
+                PruneOptions { job, epoch: 1, grace_ms: 0, repack: true, at_once, known: [].into(), dry_run: None };
             repository.prune(&options, &|_, _, _| (), &|| false).await.expect("pruned");
         }
         whole(&repository, &golden.name).await;
         // From the first close that a program of now has written, each one is missed.
         let missed = repository.manifests().await.expect("lists").remove(0);
         fs::remove_file(golden.folder.join(&golden.name).join(&missed.object)).expect("removed");
-        let refused = repository.ensure_none_missing().await.expect_err("missing").to_string();
+        let refused = repository.ensure_none_missing(&[].into()).await.expect_err("missing").to_string();
         assert!(refused.contains(&missed.key), "{}: {refused}", golden.name);
     }
 }

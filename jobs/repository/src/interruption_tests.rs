@@ -32,7 +32,8 @@ pub(crate) async fn back_up(
 }
 
 pub(crate) async fn prune(repository: &Repository, job: &str, at_once: bool) -> Result<PruneReport, RepositoryError> {
-    let options = PruneOptions { job: job.into(), epoch: 1, grace_ms: 0, repack: true, at_once, dry_run: None };
+    let options =
+        PruneOptions { job: job.into(), epoch: 1, grace_ms: 0, repack: true, at_once, known: [].into(), dry_run: None };
     repository.prune(&options, &|_, _, _| (), &|| false).await
 }
 

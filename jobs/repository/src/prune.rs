@@ -39,6 +39,9 @@ pub struct PruneOptions {
     pub repack: bool,
     /// Whether what is doomed goes in this run, not the next. Restores and verifications that somebody else began before may fail.
     pub at_once: bool,
+    /// Keys of manifests of which somebody else knows that they are there, unless they were forgotten: missed as those that an earlier run
+    /// counted.
+    pub known: BTreeSet<String>,
     /// Only say what would be doomed; then these manifests count as removed.
     pub dry_run: Option<BTreeSet<String>>,
 }
@@ -84,7 +87,7 @@ impl Repository {
     /// Removes what an earlier run doomed and no backup needs; then dooms what no backup needs now. Must not run twice at once on a
     /// repository (then one of the two fails with `Pruned`, and nothing is lost). Fails before it has changed anything with
     /// `Damaged` where a manifest or a chunk list can't be read, and with `ManifestsMissing` where one isn't there that an earlier run
-    /// counted and nobody has forgotten; and with `Stopped`; every moment is a good one to be killed at.
+    /// counted, or that is `known`, and nobody has forgotten; and with `Stopped`; every moment is a good one to be killed at.
     pub async fn prune(
         &self,
         options: &PruneOptions,
@@ -121,7 +124,7 @@ impl Run<'_> {
         let all = self.repository.read_all_manifests(|_| true).await?;
         let counting: Vec<ManifestEntry> = all.iter().filter(|entry| !is_void(&before, entry)).cloned().collect();
         refuse_damaged(&counting)?;
-        self.repository.refuse_missing(&before, &counting).await?;
+        self.repository.refuse_missing(&before, &self.options.known, &counting).await?;
         // All that may fail on damage comes before the generation is closed.
         let mut found = Vec::new();
         for vault in &vaults {
@@ -169,7 +172,7 @@ impl Run<'_> {
     async fn doom(&mut self) -> Result<bool, RepositoryError> {
         let generations = self.repository.generations().await?;
         let mut entries = self.repository.manifests().await?;
-        self.repository.refuse_missing(&generations, &entries).await?;
+        self.repository.refuse_missing(&generations, &self.options.known, &entries).await?;
         if let Some(removed) = &self.options.dry_run {
             entries.retain(|entry| !removed.contains(&entry.key));
         }

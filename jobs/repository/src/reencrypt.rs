@@ -159,7 +159,7 @@ impl Repository {
         let vault = self.vault(Domain::Sealed)?;
         self.close_generation(&vault).await?;
         let (generations, counting) = (self.generations().await?, self.manifests().await?);
-        self.refuse_missing(&generations, &counting).await?;
+        self.refuse_missing(&generations, &BTreeSet::new(), &counting).await?;
         generations.doom(&vault, BTreeSet::new(), &counting).await?;
         self.close_generation(&vault).await
     }
@@ -172,7 +172,7 @@ impl Repository {
         }
         let mut counting = self.read_all_manifests(|_| true).await?;
         counting.retain_mut(|entry| generations.judge(entry));
-        self.refuse_missing(&generations, &counting).await?;
+        self.refuse_missing(&generations, &BTreeSet::new(), &counting).await?;
         generations.close(vault, &counting).await
     }
 }

@@ -15,7 +15,7 @@ use lucid_ports::{
 };
 use lucid_schemas::{Fate, Job, JobId, Kind, Progress, RepositoryName, Schedule, State};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -139,6 +139,9 @@ impl Store for TestStore {
     }
     async fn note_fate(&self, backup: &JobId, fate: &Fate) -> Result<(), StoreError> {
         self.reached()?.note_fate(backup, fate).await
+    }
+    async fn manifests(&self, repository: &str, cluster: &str) -> Result<BTreeSet<String>, StoreError> {
+        self.reached()?.manifests(repository, cluster).await
     }
     async fn put_detail(&self, detail: &Detail) -> Result<(), StoreError> {
         self.reached()?.put_detail(detail).await

@@ -4,7 +4,7 @@ use super::kit::{Bench, LONG_MS, OVER_MS, enqueue, name, request};
 use crate::Detail;
 use bson::{DateTime, doc};
 use lucid_core::Command;
-use lucid_schemas::{After, Fate, FateState, Kind, Request, State};
+use lucid_schemas::{After, Fate, FateState, Job, Kind, Request, State};
 
 pub(super) async fn old_jobs_are_forgotten_unless_somebody_waits_for_them(bench: Bench) {
     let mut canceled = Vec::new();
@@ -49,4 +49,31 @@ pub(super) async fn a_fate_is_noted_once_of_a_backup_that_succeeded(bench: Bench
         assert_eq!((job.fate, job.head), (Some(fate("$first")), done.head.clone()), "once, and nothing else changes");
     }
     bench.store.note_fate(&super::kit::id(Kind::Backup), &fate("nobody")).await.expect("nothing to do");
+}
+
+pub(super) async fn manifests_are_known_until_something_became_of_their_backups(bench: Bench) {
+    let known =
+        async |repository: &str, cluster: &str| bench.store.manifests(repository, cluster).await.expect("asked");
+    let mut made = Vec::new();
+    for (key, cluster) in [("one", Some("ours")), ("two", Some("ours")), ("three", Some("theirs")), ("four", None)] {
+        let mut result = doc! { "manifest": { "key": key, "hash": "ff" } };
+        if let Some(cluster) = cluster {
+            result.insert("cluster", cluster);
+        }
+        let running = bench.running(LONG_MS).await;
+        assert!(!known(&place(&running), "ours").await.contains(key), "it may still fail");
+        made.push(bench.make(&running, &Command::Succeed { epoch: 1, result }, "w").await);
+    }
+    let here = place(&made[0]);
+    assert_eq!(known(&here, "ours").await, ["one".to_owned(), "two".to_owned()].into());
+    assert_eq!(known(&here, "theirs").await, ["three".to_owned()].into());
+    assert!(known("elsewhere", "ours").await.is_empty() && known(&here, "nobody's").await.is_empty());
+    let at = DateTime::from_millis(1_736_388_000_000);
+    let fate = Fate { state: FateState::Missing, at, by: "prune_1".into(), reason: "accepted".into() };
+    bench.store.note_fate(made[0].id(), &fate).await.expect("noted");
+    assert_eq!(known(&here, "ours").await, ["two".to_owned()].into());
+}
+
+fn place(job: &Job) -> String {
+    job.request.requires.repository.clone().expect("backups have one").id
 }

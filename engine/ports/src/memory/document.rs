@@ -136,12 +136,24 @@ fn unstorable(error: &bson::error::Error) -> StoreError {
     StoreError::Rejected(format!("the job has no BSON form: {error}"))
 }
 
+/// Whether it is a backup that succeeded, and of which nothing else has become.
+fn is_made(stored: &Document) -> bool {
+    let is = |field: &str, word: &str| stored.get_str(field).is_ok_and(|stored| stored == word);
+    is("kind", Kind::Backup.as_str()) && is("state", State::Succeeded.as_str()) && !stored.contains_key("fate")
+}
+
+/// The key of the manifest of such a backup, if it is in this repository and of this cluster.
+pub(super) fn manifest(stored: &Document, repository: &str, cluster: &str) -> Option<String> {
+    let place = stored.get_document("requires").ok()?.get_document("repository").ok()?;
+    let result = stored.get_document("result").ok()?;
+    let ours = place.get_str("id").ok() == Some(repository) && result.get_str("cluster").ok() == Some(cluster);
+    let key = result.get_document("manifest").ok()?.get_str("key").ok()?;
+    (ours && is_made(stored)).then(|| key.to_owned())
+}
+
 /// Notes what became of a backup that succeeded, once.
 pub(super) fn note_fate(stored: &mut Document, fate: &Fate) -> Result<(), StoreError> {
-    let is = |field: &str, word: &str| stored.get_str(field).is_ok_and(|stored| stored == word);
-    let takes =
-        is("kind", Kind::Backup.as_str()) && is("state", State::Succeeded.as_str()) && !stored.contains_key("fate");
-    if takes {
+    if is_made(stored) {
         let fate = bson::serialize_to_document(fate).map_err(|error| StoreError::Rejected(error.to_string()))?;
         stored.insert("fate", fate);
     }

@@ -15,7 +15,7 @@ use lucid_ports::{
 };
 use lucid_schemas::{Fate, Job, JobId, Kind, Progress, RepositoryName, State};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -199,6 +199,10 @@ impl Store for SimStore {
 
     async fn note_fate(&self, backup: &JobId, fate: &Fate) -> Result<(), StoreError> {
         self.pass("note_fate", self.stage.twin.note_fate(backup, fate)).await
+    }
+
+    async fn manifests(&self, repository: &str, cluster: &str) -> Result<BTreeSet<String>, StoreError> {
+        self.pass("manifests", self.stage.twin.manifests(repository, cluster)).await
     }
 
     async fn put_detail(&self, detail: &Detail) -> Result<(), StoreError> {

@@ -51,7 +51,7 @@ async fn use_it(memory: Arc<Memory>) {
     assert_eq!(judge(&policy, &scope, &candidates).verdicts.len(), candidates.len());
     for dry_run in [Some(std::collections::BTreeSet::new()), None, None] {
         let (job, epoch, grace_ms) = ("prune".to_owned(), 1, 0);
-        let options = PruneOptions { job, epoch, grace_ms, repack: true, at_once: false, dry_run };
+        let options = PruneOptions { job, epoch, grace_ms, repack: true, at_once: false, known: [].into(), dry_run };
         possible(repository.prune(&options, &|_, _, _| (), &|| false).await);
     }
     possible(repository.scan().await);

@@ -26,7 +26,7 @@ pub(super) async fn make_sealed(golden: &Golden) -> Repository {
     repository.pin(&first, "the first one").await.expect("pinned");
     repository.forget(&forgotten, "prune_0", "the test").await.expect("forgotten");
     let (job, epoch, grace_ms) = ("prune_1".to_owned(), 1, 0);
-    let options = PruneOptions { job, epoch, grace_ms, repack: false, at_once: true, dry_run: None };
+    let options = PruneOptions { job, epoch, grace_ms, repack: false, at_once: true, known: [].into(), dry_run: None };
     let report = repository.prune(&options, &|_, _, _| (), &|| false).await.expect("pruned");
     assert!(report.objects_deleted > 0, "{report:?}");
     back_up(&repository, "night_2", Domain::Sealed, &people(2)).await;

@@ -118,7 +118,8 @@ impl Broken<'_> {
     async fn prune(&self) -> Result<(), RepositoryError> {
         let repository = self.open().await?;
         let (job, epoch, grace_ms) = ("prune_1".to_owned(), 1, 0);
-        let options = PruneOptions { job, epoch, grace_ms, repack: true, at_once: false, dry_run: None };
+        let options =
+            PruneOptions { job, epoch, grace_ms, repack: true, at_once: false, known: [].into(), dry_run: None };
         repository.prune(&options, &|_, _, _| (), &|| false).await.map(drop)
     }
 

@@ -113,7 +113,8 @@ impl World {
             backups.push(back_up(&repository, &format!("night_{night}"), contents).await.expect("committed"));
         }
         let job = "prune_0".to_owned();
-        let options = PruneOptions { job, epoch: 1, grace_ms: 0, repack: false, at_once: false, dry_run: None };
+        let options =
+            PruneOptions { job, epoch: 1, grace_ms: 0, repack: false, at_once: false, known: [].into(), dry_run: None };
         repository.prune(&options, &|_, _, _| (), &|| false).await.expect("doomed");
         let all = files(&folder_of(&folder, "repo"));
         let pack_of = |job: &str| {

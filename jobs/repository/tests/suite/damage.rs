@@ -185,8 +185,15 @@ async fn what_a_verification_found_damaged_is_stored_anew_and_nobody_moves_anyth
             assert_eq!(read(&scratch.repository, healed, "people").await.expect("sound"), people);
         }
         // Of the first backup, "log" and "tiny" are in the damaged pack alone.
-        let options =
-            PruneOptions { job: "prune_1".into(), epoch: 1, grace_ms: 0, repack: true, at_once: true, dry_run: None };
+        let options = PruneOptions {
+            job: "prune_1".into(),
+            epoch: 1,
+            grace_ms: 0,
+            repack: true,
+            at_once: true,
+            known: [].into(),
+            dry_run: None,
+        };
         scratch.repository.prune(&options, &|_, _, _| (), &|| false).await.expect("pruned");
         assert!(scratch.objects("sealed/packs").contains(&pack), "part of it may be what helps");
         let key = scratch.repository.manifests_of("job").await.expect("listed").remove(0).key;

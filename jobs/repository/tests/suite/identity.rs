@@ -166,7 +166,15 @@ impl World {
 }
 
 fn prune(job: &str) -> PruneOptions {
-    PruneOptions { job: job.into(), epoch: 1, grace_ms: 0, repack: true, at_once: true, dry_run: None }
+    PruneOptions {
+        job: job.into(),
+        epoch: 1,
+        grace_ms: 0,
+        repack: true,
+        at_once: true,
+        known: [].into(),
+        dry_run: None,
+    }
 }
 
 /// Everything below a folder with its size.

@@ -7,7 +7,7 @@ use lucid_repository::*;
 
 fn options() -> PruneOptions {
     let (job, epoch, grace_ms) = ("prune_1".to_owned(), 1, 0);
-    PruneOptions { job, epoch, grace_ms, repack: true, at_once: false, dry_run: None }
+    PruneOptions { job, epoch, grace_ms, repack: true, at_once: false, known: [].into(), dry_run: None }
 }
 
 async fn prune(scratch: &Scratch, options: &PruneOptions) -> PruneReport {

@@ -28,7 +28,7 @@ async fn one_request_in_ten_fails_and_nobody_notices() {
         people.truncate(50_000);
     }
     let (job, epoch, grace_ms) = ("prune_1".to_owned(), 1, 0);
-    let options = PruneOptions { job, epoch, grace_ms, repack: true, at_once: true, dry_run: None };
+    let options = PruneOptions { job, epoch, grace_ms, repack: true, at_once: true, known: [].into(), dry_run: None };
     let first = repository.manifests_of("night_1").await.expect("listed").remove(0);
     repository.forget(&first.key, "prune_0", "the test").await.expect("forgotten");
     repository.prune(&options, &|_, _, _| (), &|| false).await.expect("pruned");
