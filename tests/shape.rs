@@ -119,6 +119,12 @@ fn the_state_picture_is_the_table() {
 }
 
 #[test]
+fn the_picture_of_alerts_is_their_table() {
+    let picture = format!("```mermaid\n{}```", lucid_core::alert::table::picture());
+    assert!(text(&root().join("schemas/state-machine.md")).contains(&picture), "outdated: see the picture of jobs");
+}
+
+#[test]
 fn no_machine_paths_and_no_unfinished_marks() {
     // Put together here, so that this file doesn't find itself.
     let marks =

@@ -17,11 +17,7 @@ pub struct JobId(String);
 impl JobId {
     /// Makes an id from its parts; `chance` supplies 50 random bits of its 64.
     pub fn compose(kind: Kind, at: DateTime, chance: u64) -> Self {
-        let date = at.to_chrono().format("%Y%m%d_%H%M%S");
-        let suffix: String = (0..SUFFIX_CHARACTERS)
-            .map(|place| char::from(ALPHABET[usize::try_from((chance >> (5 * place)) & 31).unwrap_or(0)]))
-            .collect();
-        Self(format!("{kind}_{date}_{suffix}"))
+        Self(label(kind.as_str(), at, chance))
     }
 
     /// The id as text.
@@ -35,6 +31,21 @@ impl JobId {
         // A word may begin with another one and `_`: the longest is meant.
         Kind::ALL.into_iter().filter(begins).max_by_key(|kind| kind.as_str().len())
     }
+}
+
+/// A name that is readable, sortable within its kind, and safe in a URL and in a file name.
+pub(crate) fn label(kind: &str, at: DateTime, chance: u64) -> String {
+    let date = at.to_chrono().format("%Y%m%d_%H%M%S");
+    let suffix: String = (0..SUFFIX_CHARACTERS)
+        .map(|place| char::from(ALPHABET[usize::try_from((chance >> (5 * place)) & 31).unwrap_or(0)]))
+        .collect();
+    format!("{kind}_{date}_{suffix}")
+}
+
+/// Whether a text may be such a name, or the beginning of one: lower-case letters, digits and `_`.
+pub(crate) fn is_label(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    !text.is_empty() && text.len() <= ID_CHARACTERS_MAX && text.bytes().all(fits)
 }
 
 impl fmt::Display for JobId {
@@ -51,10 +62,7 @@ impl FromStr for JobId {
         if text.strip_prefix(ALERT).is_some_and(|rest| rest.starts_with('_')) {
             return Err("is the id of an alert, not of a job".into());
         }
-        let fits = !text.is_empty()
-            && text.len() <= ID_CHARACTERS_MAX
-            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        if fits {
+        if is_label(text) {
             Ok(Self(text.to_owned()))
         } else {
             Err("is not a job id: expected something like backup_20250109_020000_7k3fq2m8ab".into())

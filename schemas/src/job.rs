@@ -110,6 +110,8 @@ pub enum FieldValue {
     Literal(Bson),
     /// A time, perhaps only known to the server.
     Stamp(Stamp),
+    /// A list of documents with these fields.
+    Objects(Vec<Vec<(&'static str, FieldValue)>>),
     /// The field is absent.
     Absent,
 }

@@ -11,6 +11,7 @@
 //! | [`fate`] | yes | yes | what became of a backup after its job had ended |
 //! | [`request`] | yes | yes | what was asked for: the part of a job that never changes |
 //! | [`job`] | yes | yes | the job document: request, head, lease, progress, events |
+//! | [`alert`] | yes | - | alerts: the second kind of documents in `ops` |
 //! | [`key`] | yes | yes | concurrency keys and their slots |
 //! | [`schedule`], [`cron`] | yes | - | when jobs are asked for by themselves |
 //! | [`stamp`] | as dates | as dates | time that only the server knows |
@@ -18,6 +19,7 @@
 //! | [`http`], [`run`], [`problem`] | - | yes | request and response bodies |
 //! | [`collections`] | yes | - | collections, validators, indexes and views of `lucid_ops` |
 
+pub mod alert;
 pub mod collections;
 pub mod copy;
 pub mod cron;

@@ -1,9 +1,12 @@
-//! Unique keys: at most one open job has one.
+//! Unique keys: at most one open job, or alert, has one.
 //!
 //! Stored with a word that says whose they are, so that no request can have a key of the system's.
 
+use crate::alert::Fingerprint;
+
 const USER: &str = "user/";
 const SCHEDULE: &str = "schedule/";
+const ALERT: &str = "alert/";
 
 /// A key that a request asks for, as it is stored.
 pub fn of_user(key: &str) -> String {
@@ -13,6 +16,11 @@ pub fn of_user(key: &str) -> String {
 /// The key that keeps the jobs of a schedule apart.
 pub fn of_schedule(name: &str) -> String {
     format!("{SCHEDULE}{name}")
+}
+
+/// The key that keeps alerts about the same apart.
+pub fn of_alert(fingerprint: &Fingerprint) -> String {
+    format!("{ALERT}{fingerprint}")
 }
 
 /// A stored key as whoever asked for it knows it.

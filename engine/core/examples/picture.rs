@@ -1,7 +1,7 @@
-//! Prints the state picture: `cargo run -p lucid-core --example picture`.
+//! Prints the state pictures of jobs and of alerts: `cargo run -p lucid-core --example picture`.
 
 #![allow(clippy::print_stdout, reason = "a tool for developers")]
 
 fn main() {
-    print!("{}", lucid_core::table::picture());
+    print!("{}\n{}", lucid_core::table::picture(), lucid_core::alert::table::picture());
 }

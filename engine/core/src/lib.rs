@@ -7,8 +7,10 @@
 //! | room | what it is for |
 //! |---|---|
 //! | [`job`] | the law of jobs; what it exports is also found here |
+//! | [`alert`] | the law of alerts |
 //! | [`mod@schedule`] | which occurrences of a schedule are due |
 
+pub mod alert;
 pub mod job;
 pub mod schedule;
 

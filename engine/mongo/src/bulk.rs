@@ -123,8 +123,8 @@ fn seed(enqueue: &Enqueue) -> Result<(Document, Event), StoreError> {
         match value {
             FieldValue::Literal(value) => drop(seed.insert(name, value)),
             FieldValue::Stamp(Stamp::Now { plus_ms }) => drop(seed.insert(name, plus_ms)),
-            // No time is known before the server writes it.
-            FieldValue::Stamp(Stamp::At(_)) | FieldValue::Absent => {}
+            // No time is known before the server writes it, and a job has no such list.
+            FieldValue::Stamp(Stamp::At(_)) | FieldValue::Objects(_) | FieldValue::Absent => {}
         }
     }
     let event = doc! {

@@ -128,19 +128,29 @@ fn outside(time: Bson, from_ms: i64, to_ms: i64) -> Bson {
 }
 
 fn head_expressions(head: &Head) -> Document {
-    head.fields().into_iter().map(|(name, value)| (name.to_owned(), field_expression(value))).collect()
+    field_expressions(head.fields())
 }
 
 /// What stays is left out: the version that is compared says that it is still so. What an upcaster adds to an older shape
 /// isn't written before it changes.
 fn changed_expressions(before: &Head, after: &Head) -> Document {
-    let pairs = before.fields().into_iter().zip(after.fields());
-    let changed = pairs.filter(|(before, after)| before != after);
-    changed.map(|(_, (name, value))| (name.to_owned(), field_expression(value))).collect()
+    changed_fields(before.fields(), after.fields())
+}
+
+/// The fields of `after` that differ, as expressions.
+pub fn changed_fields(before: Vec<(&'static str, FieldValue)>, after: Vec<(&'static str, FieldValue)>) -> Document {
+    let changed = before.into_iter().zip(after).filter(|(before, after)| before != after);
+    field_expressions(changed.map(|(_, after)| after).collect())
+}
+
+/// Fields with these values, as a document of expressions.
+pub fn field_expressions(fields: Vec<(&'static str, FieldValue)>) -> Document {
+    fields.into_iter().map(|(name, value)| (name.to_owned(), field_expression(value))).collect()
 }
 
 fn field_expression(value: FieldValue) -> Bson {
     match value {
+        FieldValue::Objects(list) => list.into_iter().map(|fields| Bson::from(field_expressions(fields))).collect(),
         FieldValue::Literal(value) => literal(value),
         FieldValue::Stamp(at) => stamp(at),
         FieldValue::Absent => Bson::String("$$REMOVE".into()),

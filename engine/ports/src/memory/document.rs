@@ -112,12 +112,30 @@ fn lease_end(document: &Document) -> Option<DateTime> {
 }
 
 fn set_head(document: &mut Document, head: &Head, now: DateTime) {
-    for (name, value) in head.fields() {
-        match value {
-            FieldValue::Literal(value) => drop(document.insert(name, value)),
-            FieldValue::Stamp(at) => drop(document.insert(name, at.resolve(now))),
-            FieldValue::Absent => drop(document.remove(name)),
+    set(document, head.fields(), now);
+}
+
+/// Gives fields these values, or removes them.
+pub(super) fn set(document: &mut Document, fields: Vec<(&'static str, FieldValue)>, now: DateTime) {
+    for (name, value) in fields {
+        match stored(value, now) {
+            Some(value) => drop(document.insert(name, value)),
+            None => drop(document.remove(name)),
         }
+    }
+}
+
+fn stored(value: FieldValue, now: DateTime) -> Option<Bson> {
+    let object = |fields| {
+        let mut object = Document::new();
+        set(&mut object, fields, now);
+        Bson::Document(object)
+    };
+    match value {
+        FieldValue::Literal(value) => Some(value),
+        FieldValue::Stamp(at) => Some(at.resolve(now).into()),
+        FieldValue::Objects(list) => Some(Bson::Array(list.into_iter().map(object).collect())),
+        FieldValue::Absent => None,
     }
 }
 
