@@ -14,6 +14,7 @@ mod failover;
 mod floors;
 mod full_disk;
 mod history;
+mod members;
 mod motor;
 mod neighbour;
 mod offsite;

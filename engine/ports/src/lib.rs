@@ -10,6 +10,7 @@
 //! | [`Catalog`] | the databases of the replica set | API: early checks of requests |
 //! | [`Handler`] | backup, restore, verify | the worker |
 //! | [`JobContext`] | the worker | handlers |
+//! | [`members::Snapshot`] | whoever asks the members of the set | monitor |
 //!
 //! Every store passes the same [`conformance`] suite; [`memory`] is the twin.
 
@@ -21,6 +22,7 @@ pub mod context;
 pub mod feed;
 pub mod handler;
 pub mod history;
+pub mod members;
 pub mod memory;
 pub mod problems;
 pub mod schedules;
