@@ -1,9 +1,9 @@
-//! Who may speak to the API at all: programs, but no web page that a browser shows.
+//! Who may speak to a service at all: programs, but no web page that a browser shows.
 //!
 //! A page of another site can have its own name resolve to this machine, so the name that a request is addressed to
 //! must be one of ours; and a browser says which site a request comes from, so it must be this one.
 
-use crate::{ApiError, ApiState, body::shortened};
+use crate::{ApiError, body::shortened};
 use actix_web::{
     Error, ResponseError,
     body::{BoxBody, MessageBody},
@@ -14,13 +14,27 @@ use actix_web::{
 };
 use std::net::IpAddr;
 
+/// The names under which a service is called, besides addresses and `localhost`: data of the application that [`guard`] looks up.
+#[derive(Debug, Clone, Default)]
+pub struct Hosts(Vec<String>);
+
+impl Hosts {
+    /// These names.
+    pub fn new(names: impl IntoIterator<Item = String>) -> Self {
+        Self(names.into_iter().collect())
+    }
+}
+
 /// Turns foreign requests away, and forbids every cache and every guess at a type.
-pub(crate) async fn guard(
+///
+/// # Errors
+/// Those of the handlers.
+pub async fn guard(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let hosts = request.app_data::<web::Data<ApiState>>().map(|state| state.options.host_names()).unwrap_or_default();
-    let mut response = match check(request.headers(), &hosts) {
+    let ours = request.app_data::<web::Data<Hosts>>().map_or(&[][..], |hosts| &hosts.0);
+    let mut response = match check(request.headers(), ours) {
         Ok(()) => next.call(request).await?.map_into_boxed_body(),
         Err(refused) => request.into_response(refused.error_response()),
     };

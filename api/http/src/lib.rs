@@ -45,6 +45,7 @@ mod view;
 mod waiting;
 mod whole;
 
+pub use guard::{Hosts, guard};
 pub use problem::ApiError;
 pub use rights::Right;
 pub use routes::{ServeError, configure, serve, table};

@@ -1,7 +1,7 @@
 //! Which path leads where, and serving them.
 
 use crate::{
-    ApiError, ApiState, Right, change, guard, health, jobs, queues, request, rights, schedules, stream, whole,
+    ApiError, ApiState, Hosts, Right, change, guard, health, jobs, queues, request, rights, schedules, stream, whole,
 };
 use actix_web::{
     App, FromRequest, Handler, HttpRequest, HttpServer, Resource, Responder, Route, Scope,
@@ -102,9 +102,10 @@ fn entry(method: Method, path: &'static str, right: Right, route: Route) -> Entr
 
 /// Puts the routes into an application.
 pub fn configure(state: ApiState) -> impl Fn(&mut ServiceConfig) + Clone {
+    let hosts = web::Data::new(Hosts::new(state.options.host_names()));
     let state = web::Data::new(state);
     move |config| {
-        let scope = web::scope("").app_data(state.clone()).wrap(from_fn(guard::guard));
+        let scope = web::scope("").app_data(hosts.clone()).app_data(state.clone()).wrap(from_fn(guard));
         let scope = resources().into_iter().fold(scope, Scope::service);
         config.service(scope.default_service(web::to(unknown)));
     }
