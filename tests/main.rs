@@ -15,6 +15,7 @@ mod floors;
 mod full_disk;
 mod history;
 mod members;
+mod monitor;
 mod motor;
 mod neighbour;
 mod offsite;

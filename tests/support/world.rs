@@ -133,6 +133,11 @@ impl Api {
         Self { url, token_file: token_file.to_owned(), token: Some(token.trim().to_owned()) }
     }
 
+    /// A service at this address that is only read.
+    pub fn to_read(url: String) -> Self {
+        Self { url, ..Self::default() }
+    }
+
     /// Runs a verb of the command line that calls it.
     pub fn verb(&self, arguments: &[&str]) -> Output {
         run(arguments, &[("LUCID_API", &self.url), ("LUCID_TOKEN_FILE", &self.token_file)])

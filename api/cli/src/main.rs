@@ -49,7 +49,7 @@ fn parsed(arguments: &[String]) -> Result<(), Exit> {
         // Before the first thread, and whatever the shell says: what these write is for their own account.
         umask(Mode::from_bits_truncate(0o077));
     }
-    if matches!(cli.command, Command::Worker(_) | Command::Dev(_) | Command::Repo(_)) {
+    if matches!(cli.command, Command::Worker(_) | Command::Monitor(_) | Command::Dev(_) | Command::Repo(_)) {
         memory::bound();
     }
     run(cli)
@@ -60,6 +60,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
         // Services and repository verbs work on the async runtime; client verbs need none.
         Command::Api(args) => service(cli.log_json, role::api::run(args)),
         Command::Worker(args) => service(cli.log_json, role::worker::run(args)),
+        Command::Monitor(args) => service(cli.log_json, role::monitor::run(args)),
         Command::Dev(args) => service(cli.log_json, role::dev::run(args)),
         Command::Repo(command) => run_async(cli.log_json, logging::VERB, verb::repo::run(command)),
         Command::Backup(args) => verb::request::backup(args),

@@ -31,13 +31,13 @@ impl Named {
     }
 }
 
-/// Reads the arguments.
+/// Names and places of `NAME=URL` pairs.
 ///
 /// # Errors
 /// Where one isn't `NAME=URL`, or a name comes twice.
-pub fn read(args: &RepositoryArgs) -> Result<Named, Exit> {
+pub fn places(pairs: &[String]) -> Result<Vec<(String, Location)>, Exit> {
     let mut places: Vec<(String, Location)> = Vec::new();
-    for pair in &args.repositories {
+    for pair in pairs {
         let (name, url) = pair
             .split_once('=')
             .ok_or_else(|| Exit::usage(format!("'{pair}' is not NAME=URL, such as main=file:///mnt/backups")))?;
@@ -52,6 +52,15 @@ pub fn read(args: &RepositoryArgs) -> Result<Named, Exit> {
         let location = Location::parse(url).map_err(|error| Exit::usage(format!("repository '{name}': {error}")))?;
         places.push((name.to_owned(), location));
     }
+    Ok(places)
+}
+
+/// Reads the arguments.
+///
+/// # Errors
+/// Where one isn't `NAME=URL`, or a name comes twice.
+pub fn read(args: &RepositoryArgs) -> Result<Named, Exit> {
+    let mut places = places(&args.repositories)?;
     let mut secrets = Vec::new();
     for given in &args.storage_files {
         let (name, path) = named_file(given, &places)

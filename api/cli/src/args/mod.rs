@@ -2,6 +2,7 @@
 
 mod copy;
 mod jobs;
+mod monitor;
 mod prune;
 mod rate;
 mod repo;
@@ -11,6 +12,7 @@ mod verify;
 
 pub use copy::{CopyArgs, ReencryptArgs};
 pub use jobs::{BackupsArgs, JobArgs, JobsCommand, ListArgs};
+pub use monitor::{MonitorArgs, SamplingArgs};
 pub use prune::{KeepArgs, PruneArgs};
 pub use rate::Rate;
 pub use repo::{
@@ -49,7 +51,9 @@ pub enum Command {
     Api(ApiArgs),
     /// Run jobs.
     Worker(WorkerArgs),
-    /// Start everything on this machine: a private mongod as rs0, API and worker.
+    /// Watch the members of the replica set, jobs and backups; serve health and metrics.
+    Monitor(MonitorArgs),
+    /// Start everything on this machine: a private mongod as rs0, API, worker and monitor.
     Dev(DevArgs),
     /// Ask for a backup of a database.
     Backup(BackupArgs),

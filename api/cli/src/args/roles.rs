@@ -1,6 +1,6 @@
 //! The services: what each needs to be told.
 
-use super::{BackupScheduleArgs, Rate};
+use super::{BackupScheduleArgs, Rate, SamplingArgs};
 use clap::{Args, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -151,12 +151,12 @@ pub struct DevArgs {
     /// Port of the API; 0 means any free one.
     #[arg(long, default_value_t = 8089)]
     pub api_port: u16,
-    /// Port of the monitor (not built yet: accepted, unused).
+    /// Port of the monitor; 0 means any free one.
     #[arg(long, default_value_t = 8091)]
     pub monitor_port: u16,
-    /// Port of the metrics (not built yet: accepted, unused).
-    #[arg(long, default_value_t = 9216)]
-    pub metrics_port: u16,
+    /// What the monitor looks at.
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
     /// Port of the first mongod; 0 means any free one.
     #[arg(long, default_value_t = 0)]
     pub mongod_port: u16,

@@ -20,7 +20,7 @@ const CONNECTIONS_MAX: usize = 4_096;
 
 /// Serves until the signal to stop.
 pub async fn run(args: ApiArgs) -> Result<(), Exit> {
-    check_listen(args.listen.ip())?;
+    check_listen("API", args.listen.ip())?;
     let wanted = backup_schedule::read(&args.backups, &args.mongo.ops_database)?;
     let mut shutdown = Shutdown::listen()?;
     let uri = mongodb_uri(&args.mongo)?;

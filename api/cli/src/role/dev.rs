@@ -1,7 +1,9 @@
-//! `lucid-ops dev`: a private mongod as rs0, API and worker in one process, state in one folder.
+//! `lucid-ops dev`: a private mongod as rs0, API, worker and monitor in one process, state in one folder.
 
 use super::{
-    api, backup_schedule, node,
+    api, backup_schedule,
+    monitor::{self, Asking, Doors, Monitoring},
+    node,
     upkeep::Upkeep,
     worker::{self, Manners},
     worker_name,
@@ -17,6 +19,7 @@ use crate::{
 use lucid_embedded::{Deployment, Options, trusted_folder};
 use lucid_http::{ApiOptions, Token};
 use lucid_mongo::Connection;
+use lucid_ports::Store;
 use lucid_repository::{InitOptions, Location, Repository, RepositoryError, Unlock};
 use lucid_runtime::{SchedulerOptions, WorkerOptions};
 use lucid_schemas::names::DEFAULT_OPS_DATABASE;
@@ -28,7 +31,9 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 const REPOSITORY: &str = "main";
@@ -39,12 +44,32 @@ const REPOSITORY: &str = "main";
 struct Card {
     #[serde(skip_serializing_if = "Option::is_none")]
     api_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    monitor_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics_url: Option<String>,
     mongodb_uri: String,
     mongodb_version: String,
     repository: String,
     key_file: PathBuf,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_file: Option<PathBuf>,
+}
+
+impl Card {
+    /// What is there without any service.
+    fn new(dir: &Path, deployment: &Deployment, named: &Named) -> Self {
+        Self {
+            api_url: None,
+            monitor_url: None,
+            metrics_url: None,
+            mongodb_uri: deployment.uri(),
+            mongodb_version: deployment.version().to_owned(),
+            repository: named.places[0].1.to_string(),
+            key_file: key_file(dir),
+            token_file: None,
+        }
+    }
 }
 
 /// Runs everything until Ctrl-C.
@@ -78,14 +103,7 @@ async fn serve(
     shutdown: &mut Shutdown,
 ) -> Result<(), Exit> {
     let named = repository(dir).await?;
-    let mut card = Card {
-        api_url: None,
-        mongodb_uri: deployment.uri(),
-        mongodb_version: deployment.version().to_owned(),
-        repository: named.places[0].1.to_string(),
-        key_file: key_file(dir),
-        token_file: None,
-    };
+    let mut card = Card::new(dir, deployment, &named);
     if args.mongod_only {
         announce(&card, card_path, deployment)?;
         shutdown.came().await;
@@ -100,21 +118,23 @@ async fn serve(
     let secret = token::keep(&token)?;
     // The port first: a worker that has just claimed is not to be stopped because it is taken.
     let listener = api::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, args.api_port)))?;
+    let doors = Doors::open(SocketAddr::from((Ipv4Addr::LOCALHOST, args.monitor_port)), &args.sampling)?;
     let (labels, manners) = (Vec::new(), Manners::default());
     let mut worker =
         worker::start(&connection, DEFAULT_OPS_DATABASE, &named, labels, manners, options, scheduling).await?;
     let upkeep = Upkeep::start(&connection, worker.repositories.clone(), wanted);
-    let address = listener.local_addr().map_err(Exit::failed)?;
+    card.api_url = Some(format!("http://{}", listener.local_addr().map_err(Exit::failed)?));
+    (card.monitor_url, card.metrics_url) = doors.urls().map(|(monitor, metrics)| (Some(monitor), metrics))?;
+    let mut monitoring = monitoring(args, deployment, &card, doors, &connection).await?;
     let stop = CancellationToken::new();
-    let api_options = api_options(args, secret);
-    let mut served = tokio::spawn(api::serve(connection, api_options, listener, stop.clone()));
-    card.api_url = Some(format!("http://{address}"));
+    let mut served = tokio::spawn(api::serve(connection, api_options(args, secret), listener, stop.clone()));
     card.token_file = Some(token);
     announce(&card, card_path, deployment)?;
     let early = tokio::select! {
         _ = shutdown.came() => None,
         ended = &mut served => Some(ended),
         broken = worker.broke_off() => return Err(broken),
+        broken = monitoring.ended() => return Err(broken),
     };
     stop.cancel();
     let ending = async {
@@ -123,11 +143,28 @@ async fn serve(
             None => served.await,
         };
         worker.stop().await?;
+        monitoring.stop().await?;
         upkeep.stop().await.map_err(Exit::failed)?;
         api_ended.map_err(Exit::failed)?
     };
     // The rest is for mongod.
     shutdown.finish(args.stop.bound() / 2, ending).await
+}
+
+/// A monitor of this set, its jobs and the repository.
+async fn monitoring(
+    args: &DevArgs,
+    deployment: &Deployment,
+    card: &Card,
+    doors: Doors,
+    connection: &Connection,
+) -> Result<Monitoring, Exit> {
+    let folders = monitor::folders(&[format!("{REPOSITORY}={}", card.repository)])?;
+    let (told, jobs) = watch::channel(Err("it wasn't asked yet".to_owned()));
+    let asking = Asking { folders, told, problems: connection.problems() };
+    let store: Arc<dyn Store> = connection.store();
+    let store = std::future::ready(store);
+    Monitoring::start(&deployment.uri(), &args.sampling, doors, Vec::new(), jobs, asking, store).await
 }
 
 /// A worker that gives its jobs back in half of the time that the whole may take to stop.
@@ -160,6 +197,8 @@ fn announce(card: &Card, path: &Path, deployment: &Deployment) -> Result<(), Exi
     lines.extend(deployment.mongod().caution());
     if let (Some(url), Some(token)) = (&card.api_url, &card.token_file) {
         lines.push(format!("API         {url}"));
+        lines.extend(card.monitor_url.iter().map(|url| format!("monitor     {url}/health, {url}/stats")));
+        lines.extend(card.metrics_url.iter().map(|url| format!("metrics     {url}/metrics")));
         lines.push(format!("token       {} (for what changes something)", token.display()));
         lines
             .push(format!("try         export LUCID_API={url} LUCID_TOKEN_FILE={}; lucid-ops health", token.display()));

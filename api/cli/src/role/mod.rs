@@ -3,6 +3,7 @@
 pub mod api;
 mod backup_schedule;
 pub mod dev;
+pub mod monitor;
 mod priority;
 mod upkeep;
 pub mod worker;
@@ -69,12 +70,12 @@ async fn bind(store: &Arc<dyn Store>, repositories: &[RepositoryName]) -> Result
 }
 
 /// Refuses addresses that others can reach: reading needs no authentication yet, and the token would travel in clear.
-fn check_listen(address: IpAddr) -> Result<(), Exit> {
+fn check_listen(service: &str, address: IpAddr) -> Result<(), Exit> {
     if address.is_loopback() {
         return Ok(());
     }
     Err(Exit::usage(format!(
-        "the API has no authentication for readers yet, so it doesn't listen on {address}, which others can reach: use 127.0.0.1, \
+        "the {service} has no authentication for readers yet, so it doesn't listen on {address}, which others can reach: use 127.0.0.1, \
          and a reverse proxy with authentication and TLS in front of it"
     )))
 }

@@ -1,0 +1,50 @@
+//! `lucid-ops monitor`: what it needs to be told.
+
+use super::{MongoArgs, roles::StopArgs};
+use clap::Args;
+use std::{net::SocketAddr, time::Duration};
+
+/// How the members of the set are looked at, and where Prometheus reads what is found.
+#[derive(Debug, Clone, Args)]
+pub struct SamplingArgs {
+    /// Seconds from one look at each member of the set to the next.
+    #[arg(long, env = "MONITORING_INTERVAL", value_name = "SECONDS", default_value_t = 30,
+        value_parser = clap::value_parser!(u16).range(1..=3_600))]
+    pub monitoring_interval: u16,
+    /// Whether metrics are served for Prometheus on a port of their own.
+    #[arg(long, env = "PROMETHEUS_ENABLED", default_value_t = true, action = clap::ArgAction::Set)]
+    pub prometheus_enabled: bool,
+    /// Port of the metrics, on loopback; 0 means any free one.
+    #[arg(long, env = "METRICS_PORT", default_value_t = 9216)]
+    pub metrics_port: u16,
+}
+
+impl SamplingArgs {
+    /// From one look to the next.
+    pub fn interval(&self) -> Duration {
+        Duration::from_secs(self.monitoring_interval.into())
+    }
+}
+
+/// `lucid-ops monitor`.
+#[derive(Debug, Args)]
+pub struct MonitorArgs {
+    /// Address to listen on; only loopback, since anybody who reaches it may read.
+    #[arg(long, env = "LUCID_MONITOR_LISTEN", default_value = "127.0.0.1:8091")]
+    pub listen: SocketAddr,
+    /// A name under which clients reach it through a proxy, besides addresses, localhost and this node's name; may be repeated.
+    #[arg(long = "host", env = "LUCID_HOSTS", value_delimiter = ',', value_name = "NAME")]
+    pub hosts: Vec<String>,
+    /// A repository as NAME=URL, whose folder's space is told where it is one; may be repeated. Nothing in it is read.
+    #[arg(long = "repository", env = "LUCID_REPOSITORIES", value_delimiter = ',', value_name = "NAME=URL")]
+    pub repositories: Vec<String>,
+    /// What it looks at.
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    /// How it ends.
+    #[command(flatten)]
+    pub stop: StopArgs,
+    /// How to reach MongoDB.
+    #[command(flatten)]
+    pub mongo: MongoArgs,
+}

@@ -1,0 +1,181 @@
+//! `lucid-ops monitor`: the sampler, the store and the ports that show what they find.
+//!
+//! It serves from the first moment, whether anybody answers or not: a set without a primary is what it is there to tell.
+
+use super::{api, check_listen, establish, node};
+use crate::{
+    args::{MonitorArgs, SamplingArgs},
+    exit::Exit,
+    output, repositories,
+    secrets::mongodb_uri,
+    shutdown::Shutdown,
+};
+use lucid_http::Hosts;
+use lucid_members::{Sampler, SamplerOptions};
+use lucid_monitor::{
+    Door, Monitor, ServeError,
+    jobs::{self, Folder},
+    seen::Told,
+    serve,
+};
+use lucid_ports::{Problems, Store};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+/// Between two tries to reach the store.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// Serves until the signal to stop.
+pub async fn run(args: MonitorArgs) -> Result<(), Exit> {
+    check_listen("monitor", args.listen.ip())?;
+    let folders = folders(&args.repositories)?;
+    let mut shutdown = Shutdown::listen()?;
+    let uri = mongodb_uri(&args.mongo)?;
+    let doors = Doors::open(args.listen, &args.sampling)?;
+    let (told, jobs) = watch::channel(Err("it wasn't reached yet".to_owned()));
+    let store = reach(uri.clone(), args.mongo.ops_database, args.mongo.replica_set, told.clone());
+    let asking = Asking { folders, told, problems: Problems::default() };
+    let listening = doors.announcement()?;
+    let mut monitoring = Monitoring::start(&uri, &args.sampling, doors, args.hosts, jobs, asking, store).await?;
+    output::announce(listening);
+    let ended_early = tokio::select! {
+        _ = shutdown.came() => None,
+        ended = monitoring.ended() => Some(ended),
+    };
+    let ending = async {
+        monitoring.stop().await?;
+        ended_early.map_or(Ok(()), Err)
+    };
+    shutdown.finish(args.stop.bound(), ending).await
+}
+
+/// Tries until the store is reached; each failure is told.
+async fn reach(
+    uri: String,
+    ops_database: String,
+    replica_set: Option<String>,
+    told: watch::Sender<Told>,
+) -> Arc<dyn Store> {
+    loop {
+        match establish(&uri, &ops_database, replica_set.as_deref()).await {
+            Ok(connection) => return connection.store(),
+            Err(exit) => {
+                tracing::warn!(reason = %exit, "the store can't be reached: nothing is known of jobs and backups");
+                drop(told.send_replace(Err(exit.to_string())));
+            }
+        }
+        sleep(TRY_AGAIN).await;
+    }
+}
+
+/// Repositories that are folders here, by name.
+pub(super) fn folders(pairs: &[String]) -> Result<BTreeMap<String, Folder>, Exit> {
+    let places = repositories::places(pairs)?;
+    let folder =
+        |(name, location): (String, lucid_repository::Location)| Some((name, Folder::new(location.path()?.to_owned())));
+    Ok(places.into_iter().filter_map(folder).collect())
+}
+
+/// The ports of a monitor, taken.
+pub(super) struct Doors {
+    monitor: TcpListener,
+    metrics: Option<TcpListener>,
+}
+
+impl Doors {
+    /// Takes them.
+    ///
+    /// # Errors
+    /// Where one is taken already.
+    pub(super) fn open(address: SocketAddr, sampling: &SamplingArgs) -> Result<Self, Exit> {
+        let metrics = SocketAddr::from((Ipv4Addr::LOCALHOST, sampling.metrics_port));
+        let metrics = sampling.prometheus_enabled.then(|| api::listen(metrics)).transpose()?;
+        Ok(Self { monitor: api::listen(address)?, metrics })
+    }
+
+    /// Where the monitor, and where the metrics are.
+    pub(super) fn urls(&self) -> Result<(String, Option<String>), Exit> {
+        let url = |listener: &TcpListener| listener.local_addr().map(|at| format!("http://{at}")).map_err(Exit::failed);
+        Ok((url(&self.monitor)?, self.metrics.as_ref().map(url).transpose()?))
+    }
+
+    /// The same for scripts that let the system choose the ports.
+    fn announcement(&self) -> Result<String, Exit> {
+        let (monitor, metrics) = self.urls()?;
+        let metrics = metrics.map(|url| format!("metrics on {url}\n")).unwrap_or_default();
+        Ok(format!("{metrics}listening on {monitor}"))
+    }
+}
+
+/// How the store is asked, and who is told.
+pub(super) struct Asking {
+    pub(super) folders: BTreeMap<String, Folder>,
+    pub(super) told: watch::Sender<Told>,
+    pub(super) problems: Problems,
+}
+
+/// A monitor, under way.
+pub(super) struct Monitoring {
+    sampler: Sampler,
+    stop: CancellationToken,
+    served: JoinSet<Result<(), ServeError>>,
+}
+
+impl Monitoring {
+    /// Begins to sample and to serve, and asks the store as soon as it is there.
+    pub(super) async fn start(
+        uri: &str,
+        sampling: &SamplingArgs,
+        doors: Doors,
+        hosts: Vec<String>,
+        jobs: watch::Receiver<Told>,
+        asking: Asking,
+        store: impl Future<Output = Arc<dyn Store>> + Send + 'static,
+    ) -> Result<Self, Exit> {
+        let Asking { folders, told, problems } = asking;
+        let (interval, stop) = (sampling.interval(), CancellationToken::new());
+        let options = SamplerOptions { interval, ..SamplerOptions::default() };
+        let sampler = Sampler::start(uri, options, problems.clone()).await.map_err(Exit::failed)?;
+        let monitor = Monitor { snapshot: sampler.snapshot(), jobs, problems: problems.clone(), interval };
+        let hosts = Hosts::new(hosts.into_iter().chain([node()]));
+        let mut served = JoinSet::new();
+        let doors = [(Door::Monitor, Some(doors.monitor)), (Door::Metrics, doors.metrics)];
+        for (door, listener) in doors {
+            if let Some(listener) = listener {
+                served.spawn(serve(listener, door, monitor.clone(), hosts.clone(), stop.clone()));
+            }
+        }
+        let stopped = stop.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stopped.cancelled() => {}
+                store = store => jobs::ask(store, folders, interval, told, problems, stopped.clone()).await,
+            }
+        });
+        Ok(Self { sampler, stop, served })
+    }
+
+    /// Returns when a port isn't served any more, which should not be.
+    pub(super) async fn ended(&mut self) -> Exit {
+        match self.served.join_next().await {
+            Some(Ok(Err(error))) => Exit::failed(error),
+            broken => Exit::failed(format!("the monitor broke off, which is a defect: {broken:?}")),
+        }
+    }
+
+    /// Stops it.
+    pub(super) async fn stop(mut self) -> Result<(), Exit> {
+        self.stop.cancel();
+        self.sampler.stop().await;
+        while let Some(ended) = self.served.join_next().await {
+            ended.map_err(Exit::failed)?.map_err(Exit::failed)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,27 @@
+//! The monitor: what is known of the members of the set and of the jobs, as metrics, as statistics, and in one word.
+//!
+//! Invariants: nothing that is asked over HTTP waits for a member or for the store: all of it is answered from memory; what is too old to
+//! be the present is left out; every metric has a type, a unit and a sentence, in [`table`] and nowhere else.
+//!
+//! | room | what it is for |
+//! |---|---|
+//! | [`seen`] | what is known at a moment |
+//! | [`table`] | the families of metrics: each one row, filled by a pure function of what is seen |
+//! | `expose` | their text, for Prometheus |
+//! | [`health`] | how the set and the service are |
+//! | `stats` | the samples as JSON |
+//! | [`jobs`] | what the store tells: jobs, workers, backups, verifications |
+//! | `process` | this process |
+//! | `routes` | which path leads where; serving |
+
+mod expose;
+pub mod health;
+pub mod jobs;
+mod process;
+mod routes;
+pub mod seen;
+mod stats;
+pub mod table;
+
+pub use routes::{Door, ServeError, serve};
+pub use seen::{Monitor, Seen};

@@ -1,0 +1,211 @@
+//! The monitor as a process, on a real set: what Prometheus reads, what people read, and what becomes of it when a member hangs.
+
+use crate::support::{Api, World, process::Process};
+use bson::doc;
+use lucid_embedded::{Options, Signal};
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    time::{Duration, Instant},
+};
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// A monitor process of a world: what it shows to people, and what to Prometheus.
+fn monitor(world: &World) -> (Process, Api, Api) {
+    let repository = world.repository();
+    let arguments = ["monitor", "--listen", "127.0.0.1:0", "--metrics-port", "0", "--monitoring-interval", "1"];
+    let arguments = [&arguments[..], &["--repository", &repository]].concat();
+    let mut process = Process::start(&arguments, &world.uri());
+    let metrics = Api::to_read(process.await_line("metrics on "));
+    let monitor = Api::to_read(process.await_line("listening on "));
+    (process, monitor, metrics)
+}
+
+fn scrape(metrics: &Api) -> String {
+    match metrics.get("/metrics") {
+        (200, Value::String(text)) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn until<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let begun = Instant::now();
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(seen) => assert!(begun.elapsed() < WITHIN, "not {what}: {seen}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Scrapes until every line that is wanted is there.
+async fn until_scraped(metrics: &Api, wanted: &[&str]) -> String {
+    until(&format!("{wanted:?}"), || {
+        let text = scrape(metrics);
+        let missing = wanted.iter().find(|wanted| !text.lines().any(|line| line.starts_with(**wanted)));
+        missing.map_or(Ok(text.clone()), |missing| Err(format!("{missing} is missing in\n{text}")))
+    })
+    .await
+}
+
+/// Every series belongs to a family that says its type and what it tells, before it and once.
+fn check_typed(text: &str) {
+    let (mut helped, mut typed) = (BTreeSet::new(), BTreeMap::new());
+    for line in text.lines() {
+        let mut words = line.split([' ', '{']);
+        match (words.next(), words.next()) {
+            (Some("#"), Some("HELP")) => {
+                let (name, help) = (words.next().expect("a name"), words.next());
+                assert!(helped.insert(name) && help.is_some(), "{line}");
+            }
+            (Some("#"), Some("TYPE")) => {
+                let (name, kind) = (words.next().expect("a name"), words.next().expect("a type"));
+                assert!(["gauge", "counter", "histogram"].contains(&kind), "{line}");
+                assert!(typed.insert(name, kind).is_none(), "{line}");
+            }
+            (Some(series), Some(_)) => {
+                let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|part| series.strip_suffix(part));
+                let family = of_histogram.filter(|name| typed.get(name) == Some(&"histogram")).unwrap_or(series);
+                assert!(typed.contains_key(family) && helped.contains(family), "{line}");
+                let value = line.rsplit(' ').next().expect("a value");
+                assert!(value.parse::<f64>().is_ok_and(f64::is_finite), "{line}");
+            }
+            other => panic!("{other:?} of {line}"),
+        }
+    }
+    assert!(typed.len() > 60, "only {} families: {:?}", typed.len(), typed.keys());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_reads_the_set_the_jobs_and_the_backups() {
+    let world = World::start(1).await;
+    let users = world.client().database("lucid").collection("users");
+    users.insert_many((0..300).map(|number| doc! { "_id": number })).await.expect("inserted");
+    let (_monitor, people, metrics) = monitor(&world);
+    let before = until_scraped(&metrics, &["ops_store_up 1", "mongodb_up{"]).await;
+    assert!(!before.contains("ops_backup_last_success_timestamp_seconds"), "nothing was backed up yet");
+    assert!(before.contains("\nops_workers 0\n"), "{before}");
+    let (status, health) = people.get("/health?fail=degraded");
+    assert_eq!((status, &health["status"]), (503, &json!("degraded")), "no worker is alive: {health}");
+
+    let (_api_process, api) = world.api();
+    let (_worker, _) = world.worker(&[]);
+    let backup = api.accepted("/backup", &json!({ "database": "lucid" }));
+    api.succeeded(&backup).await;
+    let verification = api.accepted("/verify", &json!({ "backup": backup }));
+    api.succeeded(&verification).await;
+    let text = until_scraped(
+        &metrics,
+        &[
+            "database_health_status{rs=\"rs0\",status=\"healthy\"} 1",
+            "mongodb_collection_documents{database=\"lucid\",collection=\"users\"} 300",
+            "mongodb_replset_writable_primaries{rs=\"rs0\"} 1",
+            "ops_backup_last_attempt_success{database=\"lucid\"} 1",
+            "ops_repository_up{repository=\"main\"} 1",
+            "ops_verification_last_success{database=\"lucid\",level=\"data\"} 1",
+            "ops_workers 1",
+        ],
+    )
+    .await;
+    check_typed(&text);
+    // What the server has counted is all there: buckets up to the one without end, which is the count.
+    let value = |begins: &str| {
+        let line = text.lines().find(|line| line.starts_with(begins)).unwrap_or_else(|| panic!("{begins}: {text}"));
+        line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).expect("a number")
+    };
+    let member = format!("member=\"127.0.0.1:{}\",op_type=\"commands\"", port(&world));
+    let count = value(&format!("mongodb_query_duration_seconds_count{{{member}}}"));
+    assert!(count > 10.0);
+    assert!((value(&format!("mongodb_query_duration_seconds_bucket{{{member},le=\"+Inf\"}}")) - count).abs() < 0.5);
+    assert!(value("ops_backup_last_success_timestamp_seconds{database=\"lucid\"}") > 1_600_000_000.0);
+    assert!(value("process_resident_memory_bytes") > 1_000_000.0);
+    let (status, stats) = people.get("/stats");
+    assert_eq!((status, &stats["jobs"]["backups"]["lucid"]["job"]), (200, &json!(backup)), "{stats}");
+    assert_eq!(people.get("/health?fail=degraded").0, 200);
+}
+
+fn port(world: &World) -> u16 {
+    let uri = world.uri();
+    let port = uri.rsplit_once("127.0.0.1:").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
+    port.expect("a port")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_hangs_is_down_alone_and_delays_no_scrape() {
+    let mut world = World::bare(|dir| Options::new(dir).members(3)).await;
+    let (_monitor, people, metrics) = monitor(&world);
+    let frozen = (world.deployment.primary().await.expect("a primary") + 1) % 3;
+    let address = format!("member=\"127.0.0.1:{}\"", world.deployment.members()[frozen].port);
+    let (up, down) = (format!("mongodb_up{{{address}}} 1"), format!("mongodb_up{{{address}}} 0"));
+    let all = until_scraped(&metrics, &[&up, "mongodb_replset_members{rs=\"rs0\"} 3"]).await;
+    assert!(all.lines().filter(|line| line.contains(&address)).count() > 50, "{all}");
+    world.deployment.kill(frozen, Signal::SIGSTOP).await.expect("stopped");
+    let text = until_scraped(&metrics, &[&down]).await;
+    let of_it: Vec<&str> = text.lines().filter(|line| line.contains(&address)).collect();
+    assert_eq!(of_it, [down.as_str()], "nothing else is told of it");
+    assert_eq!(text.lines().filter(|line| line.starts_with("mongodb_up") && line.ends_with(" 1")).count(), 2);
+    let (_, health) = people.get("/health");
+    assert_eq!((&health["status"], &health["answering"]), (&json!("degraded"), &json!(2)), "{health}");
+    // A scrape that waited for it would wait for as long as it hangs, or its patience of seconds: 100 such would never end in time.
+    let begun = Instant::now();
+    for _ in 0..100 {
+        scrape(&metrics);
+    }
+    assert!(begun.elapsed() < WITHIN, "{:?}", begun.elapsed());
+    world.deployment.kill(frozen, Signal::SIGCONT).await.expect("continued");
+    until_scraped(&metrics, &[&up, "mongodb_replset_writable_primaries{rs=\"rs0\"} 1"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_without_a_primary_is_told_by_a_monitor_that_begins_then() {
+    let mut world = World::bare(|dir| Options::new(dir).members(3)).await;
+    let left = world.deployment.primary().await.expect("a primary");
+    for member in (0..3).filter(|member| *member != left) {
+        world.deployment.kill(member, Signal::SIGKILL).await.expect("killed");
+    }
+    let (_monitor, people, metrics) = monitor(&world);
+    let health = until("critical", || match people.get("/health") {
+        (503, health) if health["status"] == "critical" => Ok(health),
+        (status, health) => Err(format!("{status} {health}")),
+    })
+    .await;
+    assert_eq!((&health["members"], &health["answering"]), (&json!(3), &json!(1)), "{health}");
+    let text = until_scraped(&metrics, &["ops_store_up 0", "mongodb_replset_writable_primaries{rs=\"rs0\"} 0"]).await;
+    let silent = |line: &&str| line.starts_with("mongodb_up") && line.ends_with(" 0");
+    assert_eq!(text.lines().filter(silent).count(), 2, "{text}");
+    for member in (0..3).filter(|member| *member != left) {
+        world.deployment.restart(member).await.expect("restarted");
+    }
+    until_scraped(&metrics, &["ops_store_up 1", "mongodb_replset_writable_primaries{rs=\"rs0\"} 1"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dev_has_a_monitor_and_its_card_says_where() {
+    let scratch = crate::support::world::scratch();
+    let dir = scratch.path().join("dev").display().to_string();
+    let ports = ["--api-port", "0", "--monitor-port", "0", "--metrics-port", "0", "--mongod-port", "0"];
+    let arguments = [&["dev", "--dir", &dir, "--monitoring-interval", "1"][..], &ports].concat();
+    let mut dev = Process::start_with(&arguments, &[]);
+    dev.await_line("Ctrl-C");
+    let card: Value = serde_json::from_slice(&fs::read(format!("{dir}/dev.json")).expect("a card")).expect("JSON");
+    let at = |name: &str| Api::to_read(card[name].as_str().expect("an address").to_owned());
+    let wanted =
+        ["database_health_status{rs=\"rs0\",status=\"healthy\"} 1", "ops_repository_up{repository=\"main\"} 1"];
+    let text = until_scraped(&at("metrics_url"), &wanted).await;
+    assert!(text.contains("\nops_workers 1\n"), "{text}");
+    assert_eq!(at("monitor_url").get("/health").0, 200);
+    assert!(dev.stop().success());
+
+    // Without the port of Prometheus, the monitor has the metrics all the same.
+    let arguments = [&arguments[..], &["--prometheus-enabled", "false"]].concat();
+    let mut dev = Process::start_with(&arguments, &[]);
+    dev.await_line("Ctrl-C");
+    let card: Value = serde_json::from_slice(&fs::read(format!("{dir}/dev.json")).expect("a card")).expect("JSON");
+    assert_eq!(card["metrics_url"], Value::Null);
+    let monitor = Api::to_read(card["monitor_url"].as_str().expect("an address").to_owned());
+    assert!(scrape(&monitor).contains("ops_build_info"));
+    assert!(dev.stop().success());
+}
