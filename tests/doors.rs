@@ -2,6 +2,7 @@
 //! the server fails in between. `LUCID_TEST_MONGODB_URI` names a set to use instead of a private one; it must run with
 //! authentication and `enableTestCommands=1`.
 
+mod alerts;
 mod breaks;
 mod contract;
 mod refusals;
@@ -65,12 +66,13 @@ impl Set {
         Bench {
             store: connection.store(),
             schedules: connection.store(),
+            alerts: connection.store(),
             feed: connection.feed().await.expect("a feed"),
             history: connection.history(16).await.expect("a history"),
             archive: connection.store(),
-            documents: Arc::new(move |id: JobId| {
+            documents: Arc::new(move |id: String| {
                 let jobs = jobs.clone();
-                Box::pin(async move { jobs.find_one(doc! { "_id": id.as_str() }).await.expect("read") })
+                Box::pin(async move { jobs.find_one(doc! { "_id": id }).await.expect("read") })
             }),
         }
     }

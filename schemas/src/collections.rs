@@ -3,10 +3,10 @@
 //! Applied idempotently at every start. The validators document the fields for Compass and refuse what no
 //! version of this program writes; they never decide a transition.
 
-use crate::State;
+use crate::{State, alert::AlertState, kind::ALERT};
 use bson::{Document, doc};
 
-/// The jobs.
+/// The jobs, and the alerts beside them.
 pub const OPS: &str = "ops";
 /// A view: one document per event, for people.
 pub const OPS_EVENTS: &str = "ops_events";
@@ -28,7 +28,7 @@ pub const MIGRATIONS: &str = "migrations";
 
 /// Number of these definitions (validators, indexes, the view): it rises with every change of them, so that an older
 /// program leaves alone what a later one has made.
-pub const DEFINITIONS: i32 = 2;
+pub const DEFINITIONS: i32 = 3;
 
 /// An index as `createIndexes` takes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,28 +92,42 @@ fn schedules_schema() -> Document {
 }
 
 fn ops_schema() -> Document {
-    let states = words(&State::ALL);
-    let whole = doc! { "bsonType": ["long", "int"] };
     doc! {
         "bsonType": "object",
-        "required": ["_id", "schema", "kind", "spec", "state", "open", "version", "epoch", "attempt",
-                     "run_at", "created_at", "events"],
+        "required": ["_id", "schema", "kind", "state", "open", "version", "created_at", "events"],
         "properties": {
             "_id": { "bsonType": "string", "description": "kind, UTC date, time, 10 random characters" },
             "schema": { "bsonType": "int", "description": "shape of this document" },
-            "kind": { "bsonType": "string", "description": "what the job does" },
+            "kind": { "bsonType": "string", "description": "what the job does, or alert" },
+            "open": { "bsonType": "bool", "description": "whether it has yet to end" },
+            "version": { "bsonType": ["long", "int"], "description": "number of events" },
+            "created_at": { "bsonType": "date" },
+            "events": {
+                "bsonType": "array", "minItems": 1, "maxItems": 1000,
+                "items": { "bsonType": "object", "required": ["seq", "at", "type", "by", "write"] },
+            },
+        },
+        // Their kinds tell them apart.
+        "oneOf": [job_schema(), alert_schema()],
+    }
+}
+
+fn job_schema() -> Document {
+    let states: Vec<_> = State::ALL.map(State::as_str).to_vec();
+    doc! {
+        // An alert never has a `run_at`: the lists of jobs go by that.
+        "required": ["spec", "epoch", "attempt", "run_at"],
+        "properties": {
+            "kind": { "not": { "enum": [ALERT] } },
             "spec": { "bsonType": "object", "description": "what it was asked to do; never changes" },
             "state": { "enum": states, "description": "fold of the events" },
             "unique_key": {
-                "bsonType": "string", "pattern": "^(user|schedule|alert|monitor|notify)/",
+                "bsonType": "string", "pattern": "^(user|schedule|monitor|notify)/",
                 "description": "whose key it is, and the key: at most one open job has it",
             },
-            "open": { "bsonType": "bool", "description": "whether the job has yet to end" },
-            "version": whole.clone(),
-            "epoch": whole,
+            "epoch": { "bsonType": ["long", "int"] },
             "attempt": { "bsonType": "int" },
             "run_at": { "bsonType": "date", "description": "when it is due, by the primary's clock" },
-            "created_at": { "bsonType": "date" },
             "started_at": { "bsonType": "date" },
             "finished_at": { "bsonType": "date" },
             "rank_at": { "bsonType": "date", "description": "run_at, earlier by ten minutes for each step of priority" },
@@ -125,10 +139,39 @@ fn ops_schema() -> Document {
             },
             "holds": { "bsonType": "array", "minItems": 1, "description": "slots of concurrency keys" },
             "lease": { "bsonType": "object", "required": ["worker", "token", "expires_at"] },
-            "events": {
-                "bsonType": "array", "minItems": 1, "maxItems": 1000,
-                "items": { "bsonType": "object", "required": ["seq", "at", "type", "by", "write"] },
+        },
+    }
+}
+
+fn alert_schema() -> Document {
+    let states: Vec<_> = AlertState::ALL.map(AlertState::as_str).to_vec();
+    doc! {
+        "required": ["rule", "labels", "fingerprint", "unique_key", "starts_at", "severity", "last_seen_at", "occurrences",
+                     "summary", "rules_version", "token", "touches", "write"],
+        "not": { "required": ["run_at"] },
+        "properties": {
+            "kind": { "enum": [ALERT] },
+            "state": { "enum": states, "description": "fold of the events" },
+            "rule": { "bsonType": "string", "description": "what found it" },
+            "labels": { "bsonType": "object", "description": "what it is about; never changes" },
+            "fingerprint": { "bsonType": "string", "description": "hash of rule and labels" },
+            "unique_key": {
+                "bsonType": "string", "pattern": "^alert/", "description": "at most one open alert has a fingerprint",
             },
+            "starts_at": { "bsonType": "date", "description": "since when it was so" },
+            "severity": { "bsonType": "string", "description": "how much it matters" },
+            "last_seen_at": { "bsonType": "date", "description": "written at most once a minute, with what was seen" },
+            "summary": { "bsonType": "string", "description": "the rule's sentence, for people" },
+            "notify": {
+                "bsonType": "array", "minItems": 1,
+                "items": { "bsonType": "object", "required": ["channel", "what", "due_at", "begun"] },
+                "description": "who is to be told of it, and when",
+            },
+            "token": {
+                "bsonType": "object", "required": ["generation", "epoch"], "description": "the claim that wrote it last",
+            },
+            "touches": { "bsonType": ["long", "int"], "description": "number of writes that no event tells of" },
+            "resolved_at": { "bsonType": "date" },
         },
     }
 }
@@ -152,14 +195,16 @@ pub const UNIQUE_KEY: &str = "unique_key";
 pub const HOLDS: &str = "holds";
 /// Index of the backups that open jobs need: the prune's query.
 pub const NEEDED: &str = "needed";
-/// Index of lists of a kind.
+/// Index of alerts of which somebody is to be told.
+pub const NOTIFY_DUE: &str = "notify_due";
+/// Index of alerts about the same, newest first.
+pub const SAME_ALERTS: &str = "same_alerts";
+/// Index of lists of jobs: alerts have no `run_at`.
+pub const NEWEST_JOBS: &str = "newest_jobs";
+/// Index of lists of a kind; alerts are one.
 pub const NEWEST_OF_KIND: &str = "newest_of_kind";
 /// Index of what ended, by state: "what failed today".
 pub const ENDED: &str = "ended_newest";
-
-fn words(states: &[State]) -> Vec<&'static str> {
-    states.iter().map(|state| state.as_str()).collect()
-}
 
 /// Every index beyond `_id`. One that changes takes another name: an existing one is never replaced under way. A job
 /// stands only in those that serve it: every index more is a write more for every transition.
@@ -189,8 +234,10 @@ pub fn indexes() -> Vec<IndexDefinition> {
         unique(UNIQUE_KEY, doc! { "unique_key": 1 }, doc! { "open": true, "unique_key": exists() }),
         unique(HOLDS, doc! { "holds": 1 }, doc! { "holds": exists() }),
         some(NEEDED, doc! { "needs": 1 }, doc! { "open": true, "needs": exists() }),
+        some(NOTIFY_DUE, doc! { "notify.due_at": 1 }, doc! { "notify": exists() }),
+        some(SAME_ALERTS, doc! { "fingerprint": 1, "created_at": -1, "_id": -1 }, doc! { "fingerprint": exists() }),
         // Lists, newest first.
-        all("newest", doc! { "created_at": -1, "_id": -1 }),
+        some(NEWEST_JOBS, doc! { "created_at": -1, "_id": -1 }, doc! { "run_at": exists() }),
         all(NEWEST_OF_KIND, doc! { "kind": 1, "created_at": -1, "_id": -1 }),
         some(ENDED, doc! { "state": 1, "finished_at": -1 }, doc! { "finished_at": exists() }),
         // "What ran on node X", for Compass.
@@ -205,11 +252,14 @@ pub fn indexes() -> Vec<IndexDefinition> {
 
 /// Pipeline of the view [`OPS_EVENTS`] on [`OPS`].
 pub fn events_view() -> Vec<Document> {
+    let is_alert = doc! { "$eq": ["$kind", ALERT] };
     vec![
         doc! { "$unwind": "$events" },
         doc! { "$project": {
             "_id": { "$concat": ["$_id", ":", { "$toString": "$events.seq" }] },
-            "job": "$_id",
+            "class": { "$cond": [&is_alert, ALERT, "job"] },
+            "job": { "$cond": [&is_alert, "$$REMOVE", "$_id"] },
+            "alert": { "$cond": [&is_alert, "$_id", "$$REMOVE"] },
             "kind": "$kind",
             "seq": "$events.seq",
             "at": "$events.at",

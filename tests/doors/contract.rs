@@ -6,7 +6,7 @@ use lucid_core::{Command, transition};
 use lucid_mongo::explainable_queries;
 use lucid_ports::{
     JobFilter, Outcome, Store,
-    conformance::{Bench, agree, run_all},
+    conformance::{Bench, agree, agree_on_alerts, run_all},
 };
 use lucid_schemas::collections::{OPS, OPS_EVENTS, indexes, validators};
 use std::collections::BTreeSet;
@@ -23,6 +23,7 @@ async fn the_twin_and_mongodb_agree_on_whole_documents() {
     let set = Set::start(1).await;
     for seed in 0..10 {
         agree(&Bench::twin(), &set.bench().await, seed, 50).await;
+        agree_on_alerts(&Bench::twin(), &set.bench().await, seed, 40).await;
     }
     set.end().await;
 }

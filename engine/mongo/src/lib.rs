@@ -4,6 +4,7 @@
 //! journal. The change streams wake workers up and show people what happens; nothing is decided by them. Invariant: no transition is decided here; the pipelines compare a
 //! version, an epoch and the server's clock, and write what the law has folded.
 
+mod alerts;
 mod answer;
 mod archive;
 mod batch;

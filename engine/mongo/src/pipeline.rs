@@ -120,7 +120,7 @@ pub fn guard_expression(guard: Guard) -> Bson {
 }
 
 /// Whether a time is as early as `from_ms` from now, or later than `to_ms`.
-fn outside(time: Bson, from_ms: i64, to_ms: i64) -> Bson {
+pub fn outside(time: Bson, from_ms: i64, to_ms: i64) -> Bson {
     let now_plus = |ms: i64| doc! { "$add": ["$$NOW", ms] };
     let early = doc! { "$lte": [&time, now_plus(from_ms)] };
     let far = doc! { "$gt": [time, now_plus(to_ms)] };
@@ -174,7 +174,8 @@ fn event_expressions(events: &[Event]) -> Result<Vec<Bson>, StoreError> {
         .collect()
 }
 
-fn stamp(at: Stamp) -> Bson {
+/// A time, perhaps only known to the server, as an expression.
+pub fn stamp(at: Stamp) -> Bson {
     match at {
         Stamp::At(at) => literal(at),
         Stamp::Now { plus_ms: 0 } => Bson::String("$$NOW".into()),
@@ -188,5 +189,5 @@ pub fn literal(value: impl Into<Bson>) -> Bson {
 }
 
 pub fn unstorable(error: &bson::error::Error) -> StoreError {
-    StoreError::Rejected(format!("the job has no BSON form: {error}"))
+    StoreError::Rejected(format!("it has no BSON form: {error}"))
 }

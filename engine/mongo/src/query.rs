@@ -1,19 +1,24 @@
 //! What is looked for, as data: filters and sorts of the hot path, each served by an index (a test explains them all).
 
-use crate::pipeline::{guard_expression, literal};
+use crate::{
+    alerts,
+    pipeline::{guard_expression, literal},
+};
 use bson::{Bson, DateTime, Document, doc};
 use lucid_core::{Command, EVENTS_MAX, Guard, decide};
-use lucid_ports::{JobFilter, Reach};
+use lucid_ports::{AlertFilter, JobFilter, Reach};
 use lucid_schemas::{
     JOB_SCHEMA, Job, JobId, Kind, State,
+    alert::Fingerprint,
     collections::{
-        CLAIMED_BY_LEASE_END, ENDED, HOLDS, NEEDED, NEWEST_OF_KIND, OPS, QUEUED_BY_RANK, QUEUED_BY_TIME, UNDER_WAY,
-        UNIQUE_KEY, WAITING_FOR, WAITING_SINCE,
+        CLAIMED_BY_LEASE_END, ENDED, HOLDS, NEEDED, NEWEST_JOBS, NEWEST_OF_KIND, NOTIFY_DUE, OPS, QUEUED_BY_RANK,
+        QUEUED_BY_TIME, SAME_ALERTS, UNDER_WAY, UNIQUE_KEY, WAITING_FOR, WAITING_SINCE,
     },
     job::{AGING_MS, PRIORITY_LOWEST},
     kind::ALERT,
     request::{DEFAULT_ATTEMPTS, NEEDS},
 };
+use std::collections::BTreeMap;
 
 /// How much later than it is due the rank of a job of the lowest priority is.
 const PRIORITY_SPAN_MS: i64 = AGING_MS * -(PRIORITY_LOWEST as i64);
@@ -224,10 +229,9 @@ pub fn newest_first() -> Document {
 
 /// A list's filter, without its page.
 pub fn listed(filter: &JobFilter) -> Document {
-    let mut matching = Document::new();
-    if let Some(kind) = filter.kind {
-        matching.insert("kind", kind.as_str());
-    }
+    // Alerts have none.
+    let of_jobs = || doc! { "run_at": { "$exists": true } };
+    let mut matching = filter.kind.map_or_else(of_jobs, |kind| doc! { "kind": kind.as_str() });
     match filter.states.as_slice() {
         [] => {}
         [state] => drop(matching.insert("state", state.as_str())),
@@ -338,8 +342,26 @@ pub fn explainable_queries(reach: &Reach) -> Vec<(&'static str, Document, &'stat
     all.extend([
         ("open jobs", doc! { "aggregate": OPS, "pipeline": count_open(), "cursor": {} }, QUEUED_BY_RANK),
         ("page of all jobs", page, "_id_"),
-        ("list", list(&JobFilter::default()), "newest"),
-        ("list of a kind", list(&backups), "newest_of_kind"),
+        ("list", list(&JobFilter::default()), NEWEST_JOBS),
+        ("list of a kind", list(&backups), NEWEST_OF_KIND),
     ]);
+    all.extend(explainable_queries_of_alerts());
     all
+}
+
+fn explainable_queries_of_alerts() -> [(&'static str, Document, &'static str); 4] {
+    let list = |filter: &AlertFilter| {
+        let (filter, index) = alerts::listed(filter);
+        doc! { "find": OPS, "filter": filter, "sort": newest_first(), "limit": 5, "hint": index }
+    };
+    let same = Some(Fingerprint::of("rule", &BTreeMap::new()));
+    let open = doc! { "open": true, "unique_key": alerts::any_key() };
+    let open = doc! { "find": OPS, "filter": open, "sort": { "unique_key": 1 }, "hint": UNIQUE_KEY };
+    let due = doc! { "aggregate": OPS, "pipeline": alerts::due(5), "cursor": {}, "hint": NOTIFY_DUE };
+    [
+        ("open alerts", open, UNIQUE_KEY),
+        ("due alerts", due, NOTIFY_DUE),
+        ("list of alerts", list(&AlertFilter::default()), NEWEST_OF_KIND),
+        ("alerts about the same", list(&AlertFilter { fingerprint: same, ..AlertFilter::default() }), SAME_ALERTS),
+    ]
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool of the tests: its output is read to the end")]
 
 mod agreement;
+mod alerts;
 mod birth;
 mod bulk;
 mod chance;
@@ -27,6 +28,7 @@ mod transitions;
 mod waiting;
 
 pub use agreement::agree;
+pub use alerts::agree_on_alerts;
 pub use chance::Chance;
 pub use kit::{Bench, DocumentReader};
 
@@ -120,6 +122,17 @@ pub const CHECKS: &[Check] = checks![
     schedules::the_mark_is_raised_once_and_by_nobody_else_plan,
     schedules::a_schedule_of_the_same_name_is_another,
     schedules::a_look_has_all_of_them_and_the_clock,
+    alerts::an_alert_reads_back_as_it_was_raised,
+    alerts::one_write_makes_one_alert_of_an_open_fingerprint,
+    alerts::one_of_many_raises_makes_the_alert,
+    alerts::what_comes_late_does_nothing,
+    alerts::a_claim_that_is_over_is_fenced_off,
+    alerts::another_version_or_touch_is_fenced_off,
+    alerts::a_lost_answer_is_recognised_by_its_write_there_too,
+    alerts::times_of_alerts_are_judged_by_the_store,
+    alerts::who_was_told_is_told_of_the_end,
+    alerts::lists_of_alerts_join_and_are_filtered,
+    alerts::jobs_and_alerts_do_not_show_among_one_another,
     feed::a_birth_may_come_with_the_new_job,
     feed::births_and_transitions_wake_but_heartbeats_do_not,
     feed::every_listener_hears_everything_in_order,
@@ -156,6 +169,7 @@ mod tests {
     async fn two_twins_agree() {
         for seed in 0..40 {
             agree(&Bench::twin(), &Bench::twin(), seed, 60).await;
+            agree_on_alerts(&Bench::twin(), &Bench::twin(), seed, 60).await;
         }
     }
 }

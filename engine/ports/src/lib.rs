@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`Store`] | MongoDB, or the twin in memory | workers, API |
 //! | [`ScheduleStore`] | the same | schedulers, API |
+//! | [`Alerts`] | the same | monitors, senders of notices, API |
 //! | [`Feed`] | one change stream per process, or the twin | workers, API |
 //! | [`History`] | one change stream per API, with events; or the twin | API: live streams of events |
 //! | [`Archive`] | all job documents, page by page | API: audit and export |
@@ -14,6 +15,7 @@
 //!
 //! Every store passes the same [`conformance`] suite; [`memory`] is the twin.
 
+pub mod alerts;
 pub mod archive;
 pub mod catalog;
 #[cfg(any(test, feature = "conformance"))]
@@ -29,6 +31,7 @@ pub mod schedules;
 pub mod store;
 pub mod watched;
 
+pub use alerts::{AlertFilter, AlertOutcome, AlertPage, AlertPlace, Alerts, DueAlert, Raised};
 pub use archive::Archive;
 pub use catalog::Catalog;
 pub use context::{ContextError, JobContext};

@@ -3,6 +3,7 @@
 //! It holds the very documents that MongoDB would (same fields, same order), so that the conformance suite can compare
 //! the two byte for byte, and judges guards by a clock of its own that tests can move.
 
+mod alerts;
 mod document;
 mod history;
 mod query;
@@ -39,6 +40,7 @@ pub struct MemoryStore {
 struct Held {
     clock: Clock,
     jobs: BTreeMap<String, Document>,
+    alerts: BTreeMap<String, Document>,
     details: BTreeMap<(JobId, String), Detail>,
     workers: BTreeMap<String, WorkerCard>,
     pauses: BTreeMap<Kind, Pause>,
@@ -107,7 +109,13 @@ impl MemoryStore {
 
     /// The stored document of a job.
     pub fn document(&self, id: &JobId) -> Option<Document> {
-        self.held().jobs.get(id.as_str()).cloned()
+        self.stored(id.as_str())
+    }
+
+    /// The stored document of a job, or of an alert.
+    pub fn stored(&self, id: &str) -> Option<Document> {
+        let held = self.held();
+        held.jobs.get(id).or_else(|| held.alerts.get(id)).cloned()
     }
 
     /// Every schedule.

@@ -165,7 +165,7 @@ fn crafted(job: &Job, chance: &mut Chance, write: &str) -> Transition {
 }
 
 /// The document with times as distances from its birth.
-fn normal(mut document: Document) -> Document {
+pub(super) fn normal(mut document: Document) -> Document {
     let born_ms = document.get_datetime("created_at").map_or(0, |at| at.timestamp_millis());
     for (_, value) in document.iter_mut() {
         relate(value, born_ms);
@@ -187,6 +187,6 @@ fn relate(value: &mut Bson, born_ms: i64) {
 }
 
 /// A moment so far from now that all clocks agree on which side it is.
-fn distant(ms: i64) -> DateTime {
+pub(super) fn distant(ms: i64) -> DateTime {
     DateTime::from_millis(DateTime::now().timestamp_millis().saturating_add(ms))
 }

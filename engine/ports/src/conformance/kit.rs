@@ -1,6 +1,6 @@
 //! What the checks share: a bench with a store on it, and the jobs that are put there.
 
-use crate::{Archive, Enqueue, Feed, History, Outcome, Reach, ScheduleStore, Store, memory::MemoryStore};
+use crate::{Alerts, Archive, Enqueue, Feed, History, Outcome, Reach, ScheduleStore, Store, memory::MemoryStore};
 use bson::{DateTime, Document};
 use futures::future::BoxFuture;
 use lucid_core::{Command, Transition, invariant, transition};
@@ -14,8 +14,8 @@ use std::sync::Arc;
 pub(super) const LONG_MS: i64 = 300_000;
 pub(super) const OVER_MS: i64 = -LONG_MS;
 
-/// Reads the stored document of a job as it is.
-pub type DocumentReader = dyn Fn(JobId) -> BoxFuture<'static, Option<Document>> + Send + Sync;
+/// Reads the stored document of a job, or of an alert, as it is, by its id.
+pub type DocumentReader = dyn Fn(String) -> BoxFuture<'static, Option<Document>> + Send + Sync;
 
 /// An empty store and its feed, to be checked.
 #[derive(Clone)]
@@ -24,6 +24,8 @@ pub struct Bench {
     pub store: Arc<dyn Store>,
     /// Its schedules.
     pub schedules: Arc<dyn ScheduleStore>,
+    /// Its alerts.
+    pub alerts: Arc<dyn Alerts>,
     /// Its feed.
     pub feed: Arc<dyn Feed>,
     /// Its history, which holds 16 recent changes.
@@ -42,18 +44,19 @@ impl Bench {
         Self {
             store: twin.clone(),
             schedules: twin.clone(),
+            alerts: twin.clone(),
             feed: twin.clone(),
             history: twin.clone(),
             archive: twin,
             documents: Arc::new(move |id| {
-                let document = read.document(&id);
+                let document = read.stored(&id);
                 Box::pin(async move { document })
             }),
         }
     }
 
     pub(super) async fn document(&self, id: &JobId) -> Document {
-        (self.documents)(id.clone()).await.expect("the job's document is there")
+        (self.documents)(id.to_string()).await.expect("the job's document is there")
     }
 
     /// The job, which breaks no invariant.

@@ -52,7 +52,7 @@ pub(super) fn lease_is_over(expires_at: DateTime, now: DateTime) -> bool {
 }
 
 /// Whether a time is as early as `from_ms` from now, or later than `to_ms`.
-fn outside(at: DateTime, now: DateTime, from_ms: i64, to_ms: i64) -> bool {
+pub(super) fn outside(at: DateTime, now: DateTime, from_ms: i64, to_ms: i64) -> bool {
     let from_now_ms = at.timestamp_millis().saturating_sub(now.timestamp_millis());
     from_now_ms <= from_ms || from_now_ms > to_ms
 }
