@@ -1,0 +1,184 @@
+//! For how long something has been so, and whether it comes and goes.
+
+use super::{Reading, Rule, Verdict};
+use lucid_schemas::alert::{Fingerprint, ResolvedBy, Severity};
+use std::collections::BTreeMap;
+
+/// So many resolves within [`FLAPPING_MS`], and the next alert stays open until it is quiet for as long.
+pub const FLAPS_MAX: usize = 3;
+/// See [`FLAPS_MAX`], in milliseconds.
+pub const FLAPPING_MS: i64 = 1_800_000;
+
+/// Whether there should be an open alert about a subject.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Standing {
+    /// There should.
+    Open {
+        /// Since when it is so, on the clock of the rounds.
+        since_ms: i64,
+        /// How much it matters.
+        severity: Severity,
+        /// What was measured last.
+        value: Option<f64>,
+        /// What is wrong, for people.
+        summary: String,
+        /// Whether it comes and goes.
+        flapping: bool,
+        /// Whether there was nothing to see in this round.
+        silent: bool,
+    },
+    /// There shouldn't, for this reason.
+    Over(ResolvedBy),
+}
+
+/// What was wrong last.
+#[derive(Debug, Clone, PartialEq)]
+struct Wrong {
+    severity: Severity,
+    value: Option<f64>,
+    summary: String,
+}
+
+#[derive(Debug, Clone)]
+struct Memory {
+    rule: &'static Rule,
+    /// Since when it is wrong without a break.
+    wrong_since: Option<i64>,
+    /// Since when it was wrong that counts now.
+    open_since: Option<i64>,
+    /// Since when it is right without a break.
+    right_since: Option<i64>,
+    wrong: Option<Wrong>,
+    silent: bool,
+    flapping: bool,
+    /// When it was over, lately.
+    resolves: Vec<i64>,
+}
+
+/// What every monitor remembers from round to round, on a clock that is never put back. Begun anew it knows nothing: see
+/// [`Evaluator::is_warm`].
+#[derive(Debug, Clone, Default)]
+pub struct Evaluator {
+    began_ms: Option<i64>,
+    known: BTreeMap<Fingerprint, Memory>,
+}
+
+impl Evaluator {
+    /// Takes what the rules say at this time; `None` where nothing was seen at all. Says of every subject that it knows
+    /// whether there should be an open alert about it.
+    pub fn round(&mut self, now_ms: i64, readings: Option<&[Reading]>) -> BTreeMap<Fingerprint, Standing> {
+        self.began_ms.get_or_insert(now_ms);
+        let Some(readings) = readings else {
+            self.known.values_mut().for_each(Memory::miss);
+            return self.standings();
+        };
+        let mut said: BTreeMap<Fingerprint, &Reading> =
+            readings.iter().map(|reading| (Fingerprint::of(reading.rule.id, &reading.labels), reading)).collect();
+        let mut gone = BTreeMap::new();
+        self.known.retain(|fingerprint, memory| {
+            if let Some(reading) = said.remove(fingerprint) {
+                memory.take(now_ms, &reading.verdict);
+            } else if memory.rule.absent == ResolvedBy::Condition {
+                memory.take(now_ms, &Verdict::Right);
+            } else {
+                gone.insert(fingerprint.clone(), Standing::Over(memory.rule.absent));
+                return false;
+            }
+            !memory.is_forgotten(now_ms)
+        });
+        for (fingerprint, reading) in said {
+            let mut memory = Memory::of(reading.rule);
+            memory.take(now_ms, &reading.verdict);
+            self.known.insert(fingerprint, memory);
+        }
+        let mut standings = self.standings();
+        standings.extend(gone);
+        standings
+    }
+
+    /// Whether it has seen for long enough what the slowest of these rules needs: until then, that it says nothing of an
+    /// alert that is open means nothing.
+    pub fn is_warm(&self, now_ms: i64, rules: &[&Rule]) -> bool {
+        let longest_ms = rules.iter().map(|rule| rule.for_ms).max().unwrap_or(0);
+        self.began_ms.is_some_and(|began_ms| now_ms - began_ms > longest_ms)
+    }
+
+    fn standings(&self) -> BTreeMap<Fingerprint, Standing> {
+        self.known.iter().map(|(fingerprint, memory)| (fingerprint.clone(), memory.standing())).collect()
+    }
+}
+
+impl Memory {
+    const fn of(rule: &'static Rule) -> Self {
+        Self {
+            rule,
+            wrong_since: None,
+            open_since: None,
+            right_since: None,
+            wrong: None,
+            silent: false,
+            flapping: false,
+            resolves: Vec::new(),
+        }
+    }
+
+    /// No data isn't health; nor does it prove anything: what hasn't counted yet begins anew.
+    const fn miss(&mut self) {
+        self.silent = true;
+        self.wrong_since = None;
+        self.right_since = None;
+    }
+
+    fn take(&mut self, now_ms: i64, verdict: &Verdict) {
+        self.resolves.retain(|at| now_ms - at < FLAPPING_MS);
+        match verdict {
+            Verdict::Unknown => return self.miss(),
+            Verdict::Wrong { severity, value, summary } => {
+                self.right_since = None;
+                self.wrong = Some(Wrong { severity: *severity, value: *value, summary: summary.clone() });
+                let since = *self.wrong_since.get_or_insert(now_ms);
+                if self.open_since.is_none() && now_ms - since >= self.rule.for_ms {
+                    self.open_since = Some(since);
+                    self.flapping = self.resolves.len() >= FLAPS_MAX;
+                }
+            }
+            Verdict::Between => {
+                self.wrong_since = None;
+                self.right_since = None;
+            }
+            Verdict::Right => {
+                self.wrong_since = None;
+                let quiet_ms = now_ms - *self.right_since.get_or_insert(now_ms);
+                if self.open_since.is_some() && (!self.flapping || quiet_ms >= FLAPPING_MS) {
+                    self.open_since = None;
+                    self.flapping = false;
+                    self.resolves.push(now_ms);
+                }
+            }
+        }
+        self.silent = false;
+    }
+
+    /// Whether nothing depends on it any more.
+    fn is_forgotten(&self, now_ms: i64) -> bool {
+        let is_old = self.right_since.is_some_and(|since| now_ms - since >= FLAPPING_MS);
+        self.open_since.is_none() && self.resolves.is_empty() && is_old && self.rule.absent == ResolvedBy::Condition
+    }
+
+    fn standing(&self) -> Standing {
+        match (self.open_since, &self.wrong) {
+            (Some(since_ms), Some(Wrong { severity, value, summary })) => Standing::Open {
+                since_ms,
+                severity: *severity,
+                value: *value,
+                summary: summary.clone(),
+                flapping: self.flapping,
+                silent: self.silent,
+            },
+            _ => Standing::Over(ResolvedBy::Condition),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! Rules about jobs: they need nothing but what the store tells.
+
+use super::{
+    Reading, Rule, Verdict,
+    facts::{Backups, Facts, OpenJob, Plan},
+};
+use bson::DateTime;
+use lucid_schemas::{
+    Kind, State,
+    alert::{
+        ResolvedBy::{Condition, Gone},
+        Severity,
+    },
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+
+const fn rule(id: &'static str, for_ms: i64, absent: lucid_schemas::alert::ResolvedBy, finds: &'static str) -> Rule {
+    Rule { id, for_ms, absent, finds }
+}
+
+/// The newest backup of a database failed; critical from the second one in a row.
+pub static BACKUP_FAILED: Rule = rule("backup_failed", 0, Gone, "the newest backup of a database ended badly");
+/// A schedule's backup didn't come.
+pub static BACKUP_OVERDUE: Rule =
+    rule("backup_overdue", MINUTE_MS, Gone, "no backup of a database since its schedule promised one");
+/// A schedule's first backup didn't come.
+pub static BACKUP_NEVER: Rule =
+    rule("backup_never_succeeded", MINUTE_MS, Gone, "a database has a schedule, and no backup that succeeded");
+/// The newest verification failed.
+pub static VERIFICATION_FAILED: Rule =
+    rule("verification_failed", 0, Gone, "the newest verification of a database's backups ended badly");
+/// Jobs wait for a worker that isn't there.
+pub static NO_WORKER: Rule =
+    rule("no_worker", MINUTE_MS, Condition, "jobs of a kind are due, and no live worker runs them");
+/// A job needs an operator, or isn't begun though it could be.
+pub static JOB_STUCK: Rule =
+    rule("job_stuck", 0, Condition, "a job is blocked, or was due for long though workers run its kind");
+/// A schedule makes no jobs.
+pub static SCHEDULE_REFUSED: Rule =
+    rule("schedule_refused", 0, Gone, "a schedule's newest occurrence made no job, or it can't be read");
+/// A schedule rests for long.
+pub static SCHEDULE_PAUSED: Rule = rule("schedule_paused", 0, Gone, "a schedule was paused days ago");
+
+/// Every rule about jobs.
+pub static RULES: [&Rule; 8] = [
+    &BACKUP_FAILED,
+    &BACKUP_OVERDUE,
+    &BACKUP_NEVER,
+    &VERIFICATION_FAILED,
+    &NO_WORKER,
+    &JOB_STUCK,
+    &SCHEDULE_REFUSED,
+    &SCHEDULE_PAUSED,
+];
+
+/// What can be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parameters {
+    /// How long after its time a backup may come at most, in milliseconds; half the time until the next one where that is less.
+    pub overdue_ms: i64,
+    /// How long a job may be due before it is stuck, in milliseconds.
+    pub due_ms: i64,
+    /// How long a schedule may rest, in milliseconds.
+    pub paused_ms: i64,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self { overdue_ms: 12 * HOUR_MS, due_ms: HOUR_MS, paused_ms: 72 * HOUR_MS }
+    }
+}
+
+/// What every rule says of every subject.
+pub fn read(facts: &Facts, parameters: &Parameters) -> Vec<Reading> {
+    let mut readings = Vec::new();
+    for (database, backups) in &facts.backups {
+        readings.push(reading(&BACKUP_FAILED, "database", database, failed(database, backups)));
+    }
+    for (database, plans) in promised(facts) {
+        let known = facts.backups.get(database);
+        let (overdue, never) = promise(facts.now_ms, database, &plans, known, parameters);
+        readings.push(reading(&BACKUP_OVERDUE, "database", database, overdue));
+        readings.push(reading(&BACKUP_NEVER, "database", database, never));
+    }
+    for (database, verified) in &facts.verified {
+        let verdict = verified.failure.as_ref().map_or(Verdict::Right, |reason| {
+            wrong(Severity::Critical, None, format!("{} of backups of '{database}' failed: {reason}", verified.job))
+        });
+        readings.push(reading(&VERIFICATION_FAILED, "database", database, verdict));
+    }
+    readings.extend(queues(facts));
+    readings.extend(facts.open.iter().filter_map(|job| stuck(job, facts, parameters)));
+    for plan in &facts.plans {
+        readings.push(reading(&SCHEDULE_REFUSED, "schedule", &plan.name, refused(plan)));
+        readings.push(reading(&SCHEDULE_PAUSED, "schedule", &plan.name, paused(plan, facts.now_ms, parameters)));
+    }
+    readings
+}
+
+fn failed(database: &str, backups: &Backups) -> Verdict {
+    let severity = match backups.failed {
+        ..=0 => return Verdict::Right,
+        1 => Severity::Warning,
+        2.. => Severity::Critical,
+    };
+    let reason = backups.reason.as_deref().unwrap_or("no reason is known");
+    let times = if backups.failed == 1 { String::new() } else { format!(" {} times in a row", backups.failed) };
+    wrong(severity, Some(count(backups.failed)), format!("the backup of '{database}' failed{times}: {reason}"))
+}
+
+/// The schedules that promise backups of each database, and don't rest.
+fn promised(facts: &Facts) -> BTreeMap<&str, Vec<&Plan>> {
+    let mut promised: BTreeMap<&str, Vec<&Plan>> = BTreeMap::new();
+    for plan in facts.plans.iter().filter(|plan| !plan.is_paused) {
+        if let Some(database) = &plan.backs_up {
+            promised.entry(database).or_default().push(plan);
+        }
+    }
+    promised
+}
+
+/// What the schedules of a database promise: that it is backed up in time, and that it ever was.
+fn promise(
+    now_ms: i64,
+    database: &str,
+    plans: &[&Plan],
+    known: Option<&Backups>,
+    parameters: &Parameters,
+) -> (Verdict, Verdict) {
+    let newest = known.and_then(|backups| backups.newest);
+    let Some(due) = plans.iter().filter_map(|plan| broken_at(plan, now_ms, parameters)).max() else {
+        return (Verdict::Right, Verdict::Right);
+    };
+    let planned = due.try_to_rfc3339_string().unwrap_or_default();
+    match newest {
+        None => {
+            let summary = format!("'{database}' was never backed up, though that was due at {planned}");
+            (Verdict::Right, wrong(Severity::Critical, None, summary))
+        }
+        Some(newest) if newest < due => {
+            let age_ms = now_ms.saturating_sub(newest.timestamp_millis());
+            let shows = newest.try_to_rfc3339_string().unwrap_or_default();
+            let summary = format!("the newest backup of '{database}' shows {shows}; one was due at {planned}");
+            (wrong(Severity::Critical, Some(count(age_ms / 1_000)), summary), Verdict::Right)
+        }
+        Some(_) => (Verdict::Right, Verdict::Right),
+    }
+}
+
+/// The newest time at which this schedule promised a backup that should be there by now.
+fn broken_at(plan: &Plan, now_ms: i64, parameters: &Parameters) -> Option<DateTime> {
+    let calendar = plan.calendar.as_ref()?;
+    let mut planned = calendar.last_until(DateTime::from_millis(now_ms))?;
+    // The newest one may have time yet; one before it hasn't, since each has half the time until the next one at most.
+    for _ in 0..2 {
+        let at_ms = planned.timestamp_millis();
+        let next_ms = calendar.next_after(planned).map_or(i64::MAX, DateTime::timestamp_millis);
+        let allowed_ms = (next_ms.saturating_sub(at_ms) / 2).min(parameters.overdue_ms);
+        if planned <= plan.since {
+            return None;
+        }
+        if now_ms.saturating_sub(at_ms) >= allowed_ms {
+            return Some(planned);
+        }
+        planned = calendar.last_until(DateTime::from_millis(at_ms - 1))?;
+    }
+    None
+}
+
+/// Of each kind of which jobs are due: whether anybody could run them.
+fn queues(facts: &Facts) -> impl Iterator<Item = Reading> {
+    let due = facts.open.iter().filter(|job| is_due(job, facts.now_ms));
+    let kinds: BTreeSet<Kind> = due.map(|job| job.kind).collect();
+    kinds.into_iter().map(|kind| {
+        let able = facts.able.get(&kind).copied().unwrap_or(0);
+        let summary = || format!("no live worker runs jobs of kind {kind}, and some are due: start `lucid-ops worker`");
+        let verdict = if able > 0 { Verdict::Right } else { wrong(Severity::Critical, None, summary()) };
+        reading(&NO_WORKER, "kind", kind.as_str(), verdict)
+    })
+}
+
+fn is_due(job: &OpenJob, now_ms: i64) -> bool {
+    job.state == State::Queued && job.run_at_ms <= now_ms
+}
+
+/// Jobs that are on their way are no subjects: they are many.
+fn stuck(job: &OpenJob, facts: &Facts, parameters: &Parameters) -> Option<Reading> {
+    let id = &job.id;
+    let due_ms = facts.now_ms.saturating_sub(job.run_at_ms);
+    let is_able = facts.able.get(&job.kind).is_some_and(|able| *able > 0);
+    let verdict = match job.state {
+        State::Blocked => {
+            let advice = "look at it, then `lucid-ops jobs resume` or `lucid-ops jobs give-up`";
+            wrong(Severity::Critical, None, format!("job {id} is blocked past its point of no return: {advice}"))
+        }
+        // Where nobody is able, that is said once for the kind.
+        State::Queued if is_able && due_ms >= parameters.due_ms => {
+            let minutes = due_ms / MINUTE_MS;
+            let summary = format!("job {id} has been due for {minutes} minutes, and no worker has begun it");
+            wrong(Severity::Warning, Some(count(due_ms / 1_000)), summary)
+        }
+        State::Queued
+        | State::Waiting
+        | State::Running
+        | State::Canceling
+        | State::Committing
+        | State::Succeeded
+        | State::Failed
+        | State::Canceled => return None,
+    };
+    Some(reading(&JOB_STUCK, "job", id.as_str(), verdict))
+}
+
+fn refused(plan: &Plan) -> Verdict {
+    let name = &plan.name;
+    match (&plan.calendar, &plan.refused) {
+        (None, _) => wrong(Severity::Critical, None, format!("the schedule '{name}' can't be read: it makes no jobs")),
+        (Some(_), Some(reason)) => {
+            wrong(Severity::Critical, None, format!("the schedule '{name}' made no job when it was due: {reason}"))
+        }
+        (Some(_), None) => Verdict::Right,
+    }
+}
+
+fn paused(plan: &Plan, now_ms: i64, parameters: &Parameters) -> Verdict {
+    let rests_ms = now_ms.saturating_sub(plan.since.timestamp_millis());
+    if !plan.is_paused || rests_ms < parameters.paused_ms {
+        return Verdict::Right;
+    }
+    let hours = rests_ms / HOUR_MS;
+    let summary = format!("the schedule '{}' has been paused for {hours} hours", plan.name);
+    wrong(Severity::Warning, Some(count(rests_ms / 1_000)), summary)
+}
+
+fn reading(rule: &'static Rule, label: &str, value: &str, verdict: Verdict) -> Reading {
+    Reading { rule, labels: [(label.to_owned(), value.to_owned())].into(), verdict }
+}
+
+const fn wrong(severity: Severity, value: Option<f64>, summary: String) -> Verdict {
+    Verdict::Wrong { severity, value, summary }
+}
+
+fn count(number: i64) -> f64 {
+    #[allow(clippy::cast_precision_loss)] // Exact for all that is counted here.
+    let count = number as f64;
+    count
+}
+
+#[cfg(test)]
+mod tests;
