@@ -12,7 +12,7 @@ pub mod decide;
 pub mod evolve;
 pub mod invariant;
 #[cfg(test)]
-mod kit;
+pub(crate) mod kit;
 #[cfg(test)]
 mod model;
 pub mod refusal;

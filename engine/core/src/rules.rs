@@ -7,8 +7,10 @@
 pub mod evaluator;
 pub mod facts;
 pub mod jobs;
+pub mod plan;
 
-pub use evaluator::{Evaluator, FLAPPING_MS, FLAPS_MAX, Standing};
+pub use evaluator::{Evaluator, FLAPPING_MS, FLAPS_MAX, Judged, Standing};
+pub use plan::{Round, Step, plan};
 
 use lucid_schemas::alert::{ResolvedBy, Severity};
 use std::collections::BTreeMap;

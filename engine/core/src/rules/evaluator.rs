@@ -29,6 +29,19 @@ pub enum Standing {
     },
     /// There shouldn't, for this reason.
     Over(ResolvedBy),
+    /// One that is open stays open, and none is raised: it isn't so for long enough yet, it is nearly so, or nobody can tell.
+    Undecided,
+}
+
+/// What is said of a subject.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// By which rule.
+    pub rule: &'static Rule,
+    /// The subject.
+    pub labels: BTreeMap<String, String>,
+    /// Whether there should be an open alert.
+    pub standing: Standing,
 }
 
 /// What was wrong last.
@@ -42,6 +55,7 @@ struct Wrong {
 #[derive(Debug, Clone)]
 struct Memory {
     rule: &'static Rule,
+    labels: BTreeMap<String, String>,
     /// Since when it is wrong without a break.
     wrong_since: Option<i64>,
     /// Since when it was wrong that counts now.
@@ -55,10 +69,11 @@ struct Memory {
     resolves: Vec<i64>,
 }
 
-/// What every monitor remembers from round to round, on a clock that is never put back. Begun anew it knows nothing: see
-/// [`Evaluator::is_warm`].
+/// What every monitor remembers from round to round, on a clock that is never put back. Begun anew, or after a round in which it
+/// saw nothing, it knows little: see [`Evaluator::is_warm`].
 #[derive(Debug, Clone, Default)]
 pub struct Evaluator {
+    /// Since when it has seen something in each round.
     began_ms: Option<i64>,
     known: BTreeMap<Fingerprint, Memory>,
 }
@@ -66,12 +81,13 @@ pub struct Evaluator {
 impl Evaluator {
     /// Takes what the rules say at this time; `None` where nothing was seen at all. Says of every subject that it knows
     /// whether there should be an open alert about it.
-    pub fn round(&mut self, now_ms: i64, readings: Option<&[Reading]>) -> BTreeMap<Fingerprint, Standing> {
-        self.began_ms.get_or_insert(now_ms);
+    pub fn round(&mut self, now_ms: i64, readings: Option<&[Reading]>) -> BTreeMap<Fingerprint, Judged> {
         let Some(readings) = readings else {
+            self.began_ms = None;
             self.known.values_mut().for_each(Memory::miss);
-            return self.standings();
+            return self.judged();
         };
+        self.began_ms.get_or_insert(now_ms);
         let mut said: BTreeMap<Fingerprint, &Reading> =
             readings.iter().map(|reading| (Fingerprint::of(reading.rule.id, &reading.labels), reading)).collect();
         let mut gone = BTreeMap::new();
@@ -81,37 +97,39 @@ impl Evaluator {
             } else if memory.rule.absent == ResolvedBy::Condition {
                 memory.take(now_ms, &Verdict::Right);
             } else {
-                gone.insert(fingerprint.clone(), Standing::Over(memory.rule.absent));
+                gone.insert(fingerprint.clone(), memory.judged(Standing::Over(memory.rule.absent)));
                 return false;
             }
             !memory.is_forgotten(now_ms)
         });
         for (fingerprint, reading) in said {
-            let mut memory = Memory::of(reading.rule);
+            let mut memory = Memory::of(reading);
             memory.take(now_ms, &reading.verdict);
             self.known.insert(fingerprint, memory);
         }
-        let mut standings = self.standings();
-        standings.extend(gone);
-        standings
+        let mut judged = self.judged();
+        judged.extend(gone);
+        judged
     }
 
-    /// Whether it has seen for long enough what the slowest of these rules needs: until then, that it says nothing of an
-    /// alert that is open means nothing.
+    /// Whether it has seen for long enough what the slowest of these rules needs: until then, that it knows nothing of the subject of
+    /// an alert that is open means nothing.
     pub fn is_warm(&self, now_ms: i64, rules: &[&Rule]) -> bool {
         let longest_ms = rules.iter().map(|rule| rule.for_ms).max().unwrap_or(0);
         self.began_ms.is_some_and(|began_ms| now_ms - began_ms > longest_ms)
     }
 
-    fn standings(&self) -> BTreeMap<Fingerprint, Standing> {
-        self.known.iter().map(|(fingerprint, memory)| (fingerprint.clone(), memory.standing())).collect()
+    fn judged(&self) -> BTreeMap<Fingerprint, Judged> {
+        let judged = |memory: &Memory| memory.judged(memory.standing());
+        self.known.iter().map(|(fingerprint, memory)| (fingerprint.clone(), judged(memory))).collect()
     }
 }
 
 impl Memory {
-    const fn of(rule: &'static Rule) -> Self {
+    fn of(reading: &Reading) -> Self {
         Self {
-            rule,
+            rule: reading.rule,
+            labels: reading.labels.clone(),
             wrong_since: None,
             open_since: None,
             right_since: None,
@@ -175,8 +193,13 @@ impl Memory {
                 flapping: self.flapping,
                 silent: self.silent,
             },
-            _ => Standing::Over(ResolvedBy::Condition),
+            _ if self.right_since.is_some() => Standing::Over(ResolvedBy::Condition),
+            _ => Standing::Undecided,
         }
+    }
+
+    fn judged(&self, standing: Standing) -> Judged {
+        Judged { rule: self.rule, labels: self.labels.clone(), standing }
     }
 }
 

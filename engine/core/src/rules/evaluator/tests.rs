@@ -47,8 +47,8 @@ impl Life {
 
     fn take(&mut self, readings: Option<&[Reading]>) -> Standing {
         let fingerprint = Fingerprint::of(self.rule.id, &reading(self.rule, Verdict::Right).labels);
-        let standings = self.evaluator.round(self.now_ms, readings);
-        standings.get(&fingerprint).cloned().unwrap_or(Standing::Over(ResolvedBy::Condition))
+        let mut judged = self.evaluator.round(self.now_ms, readings);
+        judged.remove(&fingerprint).map_or(Standing::Undecided, |judged| judged.standing)
     }
 
     fn is_open(&mut self, verdict: Verdict) -> bool {
@@ -115,12 +115,28 @@ fn what_comes_and_goes_stays_open_until_it_is_quiet() {
     assert!(matches!(life.round(Some(wrong(1.0))), Standing::Open { flapping: false, .. }), "it begins anew");
 }
 
+/// Another monitor has raised an alert of which this one has seen little.
+#[test]
+fn what_is_not_proven_right_leaves_an_open_alert_open() {
+    for (verdict, expected) in [
+        (Some(wrong(90.0)), Standing::Undecided),
+        (Some(used(82.0)), Standing::Undecided),
+        (Some(Verdict::Unknown), Standing::Undecided),
+        (None, Standing::Undecided),
+        (Some(Verdict::Right), Standing::Over(ResolvedBy::Condition)),
+    ] {
+        assert_eq!(Life::of(&MEASURED).round(verdict.clone()), expected, "{verdict:?}");
+    }
+}
+
 #[test]
 fn a_cold_evaluator_says_so() {
     let mut life = Life::of(&MEASURED);
     life.round(Some(Verdict::Right));
     assert!(!life.evaluator.is_warm(life.now_ms + MEASURED.for_ms, &[&MEASURED, &TOLD]));
     assert!(life.evaluator.is_warm(life.now_ms + MEASURED.for_ms + 1, &[&MEASURED, &TOLD]));
+    life.round(None);
+    assert!(!life.evaluator.is_warm(life.now_ms + DAY_MS, &[&MEASURED]), "it has seen nothing");
 }
 
 /// A small generator of numbers (SplitMix64).

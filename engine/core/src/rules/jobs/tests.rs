@@ -199,8 +199,8 @@ fn a_day_of_bad_luck_never_flaps_more_than_is_allowed() {
             }
             let readings = read(&facts, &Parameters::default());
             let seen = (!chance(50)).then_some(readings.as_slice());
-            for (fingerprint, standing) in evaluator.round(facts.now_ms, seen) {
-                let is_open = matches!(standing, Standing::Open { .. });
+            for (fingerprint, judged) in evaluator.round(facts.now_ms, seen) {
+                let is_open = matches!(judged.standing, Standing::Open { .. });
                 if before.insert(fingerprint.clone(), is_open) == Some(true) && !is_open {
                     resolves.entry(fingerprint).or_default().push(facts.now_ms);
                 }
