@@ -14,10 +14,15 @@ const WITHIN: Duration = Duration::from_secs(60);
 
 /// A monitor process of a world: what it shows to people, and what to Prometheus.
 fn monitor(world: &World) -> (Process, Api, Api) {
+    monitor_as(world, &world.uri())
+}
+
+/// The same for the user of this connection string.
+fn monitor_as(world: &World, uri: &str) -> (Process, Api, Api) {
     let repository = world.repository();
     let arguments = ["monitor", "--listen", "127.0.0.1:0", "--metrics-port", "0", "--monitoring-interval", "1"];
     let arguments = [&arguments[..], &["--repository", &repository]].concat();
-    let mut process = Process::start(&arguments, &world.uri());
+    let mut process = Process::start(&arguments, uri);
     let metrics = Api::to_read(process.await_line("metrics on "));
     let monitor = Api::to_read(process.await_line("listening on "));
     (process, monitor, metrics)
@@ -125,6 +130,64 @@ async fn prometheus_reads_the_set_the_jobs_and_the_backups() {
     let (status, stats) = people.get("/stats");
     assert_eq!((status, &stats["jobs"]["backups"]["lucid"]["job"]), (200, &json!(backup)), "{stats}");
     assert_eq!(people.get("/health?fail=degraded").0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_with_the_rights_of_a_monitor_is_enough() {
+    let world = World::start(1).await;
+    let users = world.client().database("lucid").collection("users");
+    users.insert_many((0..300).map(|number| doc! { "_id": number })).await.expect("inserted");
+    let (_worker, _) = world.worker(&[]);
+    let admin = world.client().database("admin");
+    let names = doc! { "resource": { "db": "", "collection": "" }, "actions": ["listCollections"] };
+    admin.run_command(doc! { "createRole": "names", "privileges": [names], "roles": [] }).await.expect("made");
+    let roles = vec![
+        doc! { "role": "names", "db": "admin" },
+        doc! { "role": "clusterMonitor", "db": "admin" },
+        doc! { "role": "read", "db": "local" },
+        doc! { "role": "read", "db": "lucid_ops" },
+    ];
+    admin.run_command(doc! { "createUser": "watcher", "pwd": "secret", "roles": roles }).await.expect("made");
+    let uri = format!("mongodb://watcher:secret@127.0.0.1:{}/?replicaSet=rs0&authSource=admin", port(&world));
+    let (_monitor, people, metrics) = monitor_as(&world, &uri);
+    let member = format!("mongodb_sample_parts_refused{{member=\"127.0.0.1:{}\"}} 0", port(&world));
+    let sizes = "mongodb_collection_documents{database=\"lucid\",collection=\"users\"} 300";
+    let text = until_scraped(&metrics, &[&member, sizes, "ops_store_up 1", "ops_workers 1"]).await;
+    assert!(text.contains("database_health_status{rs=\"rs0\",status=\"healthy\"} 1"), "{}", people.get("/health").1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_histogram_shows_how_long_a_known_load_took() {
+    const FINDS: f64 = 60.0;
+    let world = World::bare(Options::new).await;
+    let (_monitor, _people, metrics) = monitor(&world);
+    // How many reads took at most so long.
+    let until = |text: &str, le: &str| {
+        let (reads, le) = ("op_type=\"reads\"", format!("le=\"{le}\""));
+        let line = text.lines().find(|line| line.contains("_bucket") && line.contains(reads) && line.contains(&le));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or_default()
+    };
+    let before = until_scraped(&metrics, &["mongodb_query_duration_seconds_count"]).await;
+    let rows = world.client().database("lucid").collection("rows");
+    rows.insert_one(doc! { "_id": 1 }).await.expect("inserted");
+    for _ in 0..60 {
+        // The server itself takes so long.
+        rows.find_one(doc! { "$where": "sleep(110) || true" }).await.expect("read").expect("there");
+    }
+    // The middle of the load lies where it was held: above 65.5 ms, and up to 131 ms.
+    let short = |text: &str| until(text, "0.065535") - until(&before, "0.065535");
+    let middle = |text: &str| until(text, "0.131071") - until(&before, "0.131071") - short(text);
+    let all = |text: &str| until(text, "+Inf") - until(&before, "+Inf") - short(text);
+    let begun = Instant::now();
+    let text = loop {
+        let text = scrape(&metrics);
+        if all(&text) >= FINDS {
+            break text;
+        }
+        assert!(begun.elapsed() < WITHIN, "the server has counted {} of them", all(&text));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    assert!(middle(&text) > all(&text) / 2.0, "{} of {} in the bucket", middle(&text), all(&text));
 }
 
 fn port(world: &World) -> u16 {
