@@ -4,7 +4,7 @@ use super::{Set, backup};
 use bson::{DateTime, Document, doc};
 use lucid_core::alert::{Command, Fence, Finding, Sighting, raise, transition};
 use lucid_mongo::Connection;
-use lucid_ports::{AlertOutcome, Alerts, Feed, Raised, Store, Wake};
+use lucid_ports::{AlertOutcome, Alerts, Feed, History, News, Raised, Store, Wake};
 use lucid_schemas::{
     alert::{Alert, AlertId, Severity, Token},
     collections::{DEFINITIONS, MIGRATIONS, OPS, OPS_EVENTS},
@@ -91,19 +91,24 @@ async fn the_view_shows_events_of_both_classes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_worker_is_woken_by_an_alert() {
+async fn no_worker_is_woken_by_an_alert_and_no_history_of_jobs_tells_of_it() {
     let set = Set::start(1).await;
     let (connection, _) = set.database().await;
     let feed = connection.feed().await.expect("a feed");
-    let mut wakes = feed.subscribe();
+    let history = connection.history(16).await.expect("a history");
+    let (mut wakes, mut joined) = (feed.subscribe(), history.recent().join_now());
     let alert = raised(&connection, "shop").await;
     let over = Command::ResolveByHand { comment: String::new() };
     let over = transition(&alert, &over, "token:me", "over").expect("lawful");
     connection.store().apply_alert(&over).await.expect("applied");
     let job = connection.store().enqueue(&backup(0)).await.expect("enqueued");
-    let wake = tokio::time::timeout(Duration::from_secs(30), wakes.recv()).await.expect("in time").expect("a wake");
+    let patience = Duration::from_secs(30);
+    let wake = tokio::time::timeout(patience, wakes.recv()).await.expect("in time").expect("a wake");
     assert!(matches!(&wake, Wake::Changed { id, .. } if id == job.id()), "{wake:?}");
+    let news = tokio::time::timeout(patience, joined.news.recv()).await.expect("in time").expect("news");
+    assert!(matches!(&news, News::Change(change) if change.job == *job.id()), "{news:?}");
     feed.stop().await;
+    history.stop().await;
     set.end().await;
 }
 
