@@ -19,8 +19,10 @@ const DELTA: &str = "delta";
 const SUMS: &str = "sums";
 /// The feature of repositories that no program opens which knows only manifests of format 1.
 const CLUSTERS: &str = "clusters";
+/// The feature of repositories whose marks of master keys and key slots say that somebody wrote them who knows the root key.
+const VOUCHED: &str = "vouched";
 /// What this program knows, and new repositories have. Those that are there never get another one: their config isn't written again.
-const FEATURES: [&str; 3] = [DELTA, SUMS, CLUSTERS];
+const FEATURES: [&str; 4] = [DELTA, SUMS, CLUSTERS, VOUCHED];
 
 /// Identity and parameters of a repository.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -68,6 +70,11 @@ impl Config {
     /// Whether every program that opens it knows chunk lists with sums.
     pub(crate) fn takes_sums(&self) -> bool {
         self.has(SUMS)
+    }
+
+    /// Whether every program that opens it vouches for marks and slots, so that others' don't count.
+    pub(crate) fn is_vouched(&self) -> bool {
+        self.has(VOUCHED)
     }
 
     fn has(&self, feature: &str) -> bool {
@@ -125,6 +132,16 @@ impl StoredConfig {
             return Ok(());
         }
         Err(bad("it wasn't written with this repository's key"))
+    }
+}
+
+#[cfg(test)]
+impl StoredConfig {
+    /// The same object as an earlier program made it.
+    pub(crate) fn without_vouching(&self, ring: Option<&KeyRing>) -> Vec<u8> {
+        let mut config = self.config.clone();
+        config.features.retain(|feature| feature != VOUCHED);
+        config.seal(ring).expect("a config")
     }
 }
 

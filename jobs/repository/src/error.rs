@@ -83,12 +83,12 @@ pub enum RepositoryError {
         location: String,
     },
     /// The master key was rotated after this was opened, or the key given was left behind by that.
-    #[error(
-        "the key of {location} was rotated: open it again with a key that was kept (see `repo key rotate` in the documentation)"
-    )]
+    #[error("{}", rotated(location, mark.as_deref()))]
     KeyRotated {
         /// The repository.
         location: String,
+        /// The object that says so, if it is one alone.
+        mark: Option<String>,
     },
     /// Sealed with a master key that was given up after everything that counts was encrypted anew.
     #[error("{object} is sealed with master key {key_id}, which was given up: it came too late, and nothing needs it")]
@@ -317,6 +317,16 @@ fn missing(manifests: &[String]) -> String {
         manifests.len(),
         named.join(", ")
     )
+}
+
+/// Who can write there, but has no key, may have planted what says so where nobody vouches for that yet.
+fn rotated(location: &str, mark: Option<&str>) -> String {
+    let (says, planted) = mark.map_or_else(Default::default, |mark| {
+        let planted = "; if nobody has rotated it, somebody has planted that object: remove it, once you are sure";
+        (format!(", as {mark} says"), planted)
+    });
+    let again = "open it again with a key that was kept (see `repo key rotate` in the documentation)";
+    format!("the key of {location} was rotated{says}: {again}{planted}")
 }
 
 /// Said of what a master key has sealed that was given up.

@@ -20,6 +20,10 @@ use crate::{Damage, ManifestEntry, RepositoryError, masters};
 
 const FORMAT: i32 = 1;
 
+/// Said of a name that only a later program can have given: what it says, and how it is sealed, nobody knows here.
+const LATER: &str = "another kind of generation (if no later program has pruned this repository, somebody has planted that object: \
+                     remove it, once you are sure)";
+
 /// What can't be read, and has a number so much above those that can, is nobody's: no prune ever gets as far.
 const REACH: i64 = 1_000_000_000;
 
@@ -262,7 +266,7 @@ async fn list(vault: &Vault) -> Result<Vec<(Stage, i64, String)>, RepositoryErro
         match parse_generation(&object) {
             Some((stage, number)) => objects.push((stage, number, object)),
             None if name.starts_with(|first: char| first.is_ascii_digit()) => {
-                return Err(RepositoryError::UnsupportedVersion { object, needs: "another kind of generation".into() });
+                return Err(RepositoryError::UnsupportedVersion { object, needs: LATER.into() });
             }
             None => tracing::warn!(object, "not the name of a generation; ignored"),
         }

@@ -253,7 +253,7 @@ fn what_holds_backups_of_clusters_is_refused_by_programs_that_know_of_none() {
         let refused = known(&["delta", "sums"]);
         let is_new = !name.starts_with("v1_") && !name.starts_with("v2_");
         assert_eq!(refused.is_some_and(|refused| refused.contains("feature \"clusters\"")), is_new, "{name}");
-        assert_eq!(known(&["delta", "sums", "clusters"]), None, "{name}");
+        assert_eq!(known(&["delta", "sums", "clusters", "vouched"]), None, "{name}");
     }
 }
 

@@ -15,8 +15,12 @@ use crate::slot::{SlotSecret, StoredSlot};
 use crate::{ContentOrder, Domain, RepositoryId, delta};
 
 fn keys() -> Arc<Keys> {
-    let ring =
-        KeyRing { root: Zeroizing::new([0x11; 32]), masters: vec![(1, Zeroizing::new([0x22; 32]))], inventory: None };
+    let ring = KeyRing {
+        root: Zeroizing::new([0x11; 32]),
+        masters: vec![(1, Zeroizing::new([0x22; 32]))],
+        inventory: None,
+        vouched: false,
+    };
     Arc::new(Keys::new(RepositoryId::from_bytes([0x33; 16]), Some(ring), &[0x44; 32]))
 }
 

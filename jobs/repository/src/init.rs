@@ -121,7 +121,10 @@ pub(crate) async fn open_on(
         (true, None) => {
             return Err(RepositoryError::KeyRequired { location: location.to_string() });
         }
-        (true, Some(secret)) => Some(open_ring(&store, &stored.repository, location, secret).await?),
+        (true, Some(secret)) => {
+            let of = (&stored.repository, stored.config.is_vouched());
+            Some(open_ring(&store, of, location, secret).await?)
+        }
     };
     stored.authenticate(ring.as_ref())?;
     let store = store.with_create_only(stored.config.create_only);
@@ -215,26 +218,34 @@ pub(crate) fn refuse_key_inside(location: &Location, unlock: &Unlock) -> Result<
     Err(RepositoryError::KeyFileUnreadable { path: path.clone(), reason })
 }
 
+/// The ring that a secret opens and that is in force, in a repository whose marks and slots are vouched for, or aren't.
 async fn open_ring(
     store: &Store,
-    repository: &RepositoryId,
+    (repository, vouched): (&RepositoryId, bool),
     location: &Location,
     secret: SlotSecret,
 ) -> Result<KeyRing, RepositoryError> {
     let (slots, mut damaged) = read_slots(store, repository).await?;
-    let lowest = slots.iter().map(|slot| slot.slot().key_id()).min().unwrap_or(FIRST_KEY_ID);
     let mut left_behind = None;
-    let fitting = slots.into_iter().filter(|slot| slot.is_for(&secret));
-    for slot in fitting.take(TRIED_SLOTS) {
-        let secret = secret.clone();
+    // Only a passphrase costs so much that others' slots may not be many.
+    let tried = if matches!(secret, SlotSecret::Passphrase(_)) { TRIED_SLOTS } else { slots.len() };
+    for slot in slots.iter().filter(|slot| slot.is_for(&secret)).take(tried) {
+        let (slot, secret) = (slot.clone(), secret.clone());
         match Pool::new().run(move || slot.open(&secret)).await? {
-            Ok(Some(ring)) => match masters::standing(store, repository, &ring, lowest).await? {
-                Standing::InForce(inventory) => return Ok(KeyRing { inventory, ..ring }),
-                Standing::Behind => {
-                    left_behind.get_or_insert(RepositoryError::KeyRotated { location: location.to_string() });
+            Ok(Some(ring)) => {
+                let ring = KeyRing { vouched, ..ring };
+                let believed = slots.iter().filter(|slot| slot.is_believed(repository, &ring));
+                let lowest = believed.map(|slot| slot.slot().key_id()).min().unwrap_or(FIRST_KEY_ID);
+                match masters::standing(store, repository, &ring, lowest).await? {
+                    Standing::InForce(inventory) => return Ok(KeyRing { inventory, ..ring }),
+                    Standing::Behind(marked) => {
+                        left_behind.get_or_insert(masters::rotated(location.to_string(), marked));
+                    }
+                    Standing::Unmarked => {
+                        tracing::warn!(key_id = ring.newest(), "a rotation of the key wasn't finished");
+                    }
                 }
-                Standing::Unmarked => tracing::warn!(key_id = ring.newest(), "a rotation of the key wasn't finished"),
-            },
+            }
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(%error, "a key slot can't be used");

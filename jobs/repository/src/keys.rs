@@ -44,12 +44,14 @@ pub(crate) struct KeyRing {
     pub(crate) masters: Vec<(u32, Key)>,
     /// The hash of the inventory of the newest master, which says what of the older ones counts; no part of what is wrapped.
     pub(crate) inventory: Option<[u8; 32]>,
+    /// Whether marks and slots of its repository count only if somebody vouches for them who knows the root key; no part either.
+    pub(crate) vouched: bool,
 }
 
 impl KeyRing {
     pub(crate) fn generate() -> Result<Self, RepositoryError> {
         let masters = vec![(FIRST_KEY_ID, Zeroizing::new(random()?))];
-        Ok(Self { root: Zeroizing::new(random()?), masters, inventory: None })
+        Ok(Self { root: Zeroizing::new(random()?), masters, inventory: None, vouched: true })
     }
 
     /// The highest key id: what is written is sealed with its master.
@@ -64,14 +66,16 @@ impl KeyRing {
 
     /// The same keys once more.
     pub(crate) fn copy(&self) -> Self {
-        Self { root: self.root.clone(), masters: self.masters.clone(), inventory: self.inventory }
+        let (root, masters) = (self.root.clone(), self.masters.clone());
+        Self { root, masters, inventory: self.inventory, vouched: self.vouched }
     }
 
     /// The same ring with a new master, which is the newest; its id is above this one, too.
     pub(crate) fn rotated(&self, above: u32) -> Result<Self, RepositoryError> {
         let id = self.newest().max(above).checked_add(1).ok_or_else(|| RepositoryError::Internal {
             what: "rotation",
-            reason: "the highest key id there is was used: this program didn't do that".into(),
+            reason: "a mark in masters/ has the highest key id there is: this program didn't put it there; remove it"
+                .into(),
         })?;
         let mut ring = self.copy();
         ring.masters.push((id, Zeroizing::new(random()?)));
@@ -111,11 +115,37 @@ impl KeyRing {
             let (id, key) = master.split_first_chunk::<4>()?;
             Some((u32::from_le_bytes(*id), Zeroizing::new(<[u8; 32]>::try_from(key).ok()?)))
         });
-        Some(Self { root: Zeroizing::new(*root), masters: masters.collect::<Option<_>>()?, inventory: None })
+        let masters = masters.collect::<Option<_>>()?;
+        Some(Self { root: Zeroizing::new(*root), masters, inventory: None, vouched: false })
     }
 
     pub(crate) fn config_key(&self, repository: &RepositoryId) -> Key {
         derive(self.root.as_ref(), repository.as_bytes(), &[b"config"])
+    }
+
+    fn vouch_key(&self, repository: &RepositoryId) -> Key {
+        derive(self.root.as_ref(), repository.as_bytes(), &[b"vouch"])
+    }
+
+    /// What nobody can say of an unsealed object with this content who doesn't know the root key.
+    pub(crate) fn vouch(&self, repository: &RepositoryId, object: &str, content: &[&[u8]]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.vouch_key(repository));
+        hasher.update(object.as_bytes());
+        for part in content {
+            hasher.update(part);
+        }
+        *hasher.finalize().as_bytes()
+    }
+
+    /// Whether an unsealed object counts that says this of itself: any does where nobody vouches.
+    pub(crate) fn believes(
+        &self,
+        repository: &RepositoryId,
+        object: &str,
+        content: &[&[u8]],
+        said: Option<&[u8]>,
+    ) -> bool {
+        !self.vouched || said.is_some_and(|said| self.vouch(repository, object, content).ct_eq(said).into())
     }
 }
 
@@ -233,11 +263,16 @@ mod tests {
     #[test]
     fn every_purpose_has_its_own_key() {
         let seed = [7; 32];
-        let ring = KeyRing { root: Zeroizing::new(seed), masters: vec![(1, Zeroizing::new(seed))], inventory: None };
+        let ring = KeyRing {
+            root: Zeroizing::new(seed),
+            masters: vec![(1, Zeroizing::new(seed))],
+            inventory: None,
+            vouched: true,
+        };
         let repository = RepositoryId::from_bytes([1; 16]);
-        let config = ring.config_key(&repository);
+        let (config, vouch) = (ring.config_key(&repository), ring.vouch_key(&repository));
         let keys = Keys::new(repository, Some(ring), &seed);
-        let mut all = vec![*config, *keys.check, *keys.writer_key(1, &[0; 32]).expect("known")];
+        let mut all = vec![*config, *vouch, *keys.check, *keys.writer_key(1, &[0; 32]).expect("known")];
         all.push(*keys.writer_key(1, &[1; 32]).expect("known"));
         for domain in [Domain::Sealed, Domain::Plain] {
             let of = keys.domain(domain).expect("both are there");

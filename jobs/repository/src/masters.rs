@@ -38,8 +38,8 @@ pub(crate) fn parse_mark(object: &str) -> Option<u32> {
 pub(crate) enum Standing {
     /// Its newest master is in force, and has the inventory with this hash.
     InForce(Option<[u8; 32]>),
-    /// A newer one is.
-    Behind,
+    /// A newer one is: that of this id.
+    Behind(u32),
     /// Its newest master was never in force: a rotation didn't come to its end, or another one was first.
     Unmarked,
 }
@@ -50,51 +50,75 @@ pub(crate) async fn highest_name(store: &Store) -> Result<u32, RepositoryError> 
     Ok(marks.iter().filter_map(|(object, _)| parse_mark(object)).max().unwrap_or(FIRST_KEY_ID))
 }
 
-/// The id of the newest master that is marked, as who knows this one sees it.
-async fn newest(store: &Store, repository: &RepositoryId, known: u32) -> Result<u32, RepositoryError> {
-    Ok(sift(store, repository, known).await?.0)
+/// The error of who is behind this mark.
+pub(crate) fn rotated(location: String, marked: u32) -> RepositoryError {
+    RepositoryError::KeyRotated { location, mark: Some(mark_name(marked)) }
 }
 
-/// The id of the newest master that is marked, and the marks above it that say nothing: such a one counts only if its checksum holds, or
+/// The id of the newest master that is marked, as who has this ring sees it.
+async fn newest(store: &Store, repository: &RepositoryId, ring: &KeyRing) -> Result<u32, RepositoryError> {
+    Ok(sift(store, repository, ring).await?.0)
+}
+
+/// The id of the newest master that is marked, and the marks above it that say nothing: such a one counts only if it is sound, or
 /// if a key slot claims at least its id. Slots are written before the mark, so a real one that is damaged isn't overlooked.
-async fn sift(store: &Store, repository: &RepositoryId, known: u32) -> Result<(u32, Vec<String>), RepositoryError> {
+async fn sift(store: &Store, repository: &RepositoryId, ring: &KeyRing) -> Result<(u32, Vec<String>), RepositoryError> {
     let marks = store.list(MASTERS).await?;
     let mut ids: Vec<u32> = marks.iter().filter_map(|(object, _)| parse_mark(object)).collect();
     ids.sort_unstable();
     let mut void = Vec::new();
     while let Some(key_id) = ids.pop() {
         let object = mark_name(key_id);
-        if key_id <= known || is_sound(store, &object).await? || is_claimed(store, repository, key_id).await? {
+        let is_known = key_id <= ring.newest();
+        if is_known
+            || is_sound(store, repository, ring, &object).await?
+            || is_claimed(store, repository, ring, key_id).await?
+        {
             return Ok((key_id, void));
         }
         tracing::warn!(
             object,
-            "it can't be read, and no key slot knows of such a master: going on as if it weren't there"
+            "nobody who has a key has written it, or it can't be read, and no key slot knows of such a master: going on as if it weren't there"
         );
         void.push(object);
     }
     Ok((FIRST_KEY_ID, void))
 }
 
-async fn is_sound(store: &Store, object: &str) -> Result<bool, RepositoryError> {
+/// Whether a mark is as it was written, and by somebody who knows the root key, as far as that can be told.
+async fn is_sound(
+    store: &Store,
+    repository: &RepositoryId,
+    ring: &KeyRing,
+    object: &str,
+) -> Result<bool, RepositoryError> {
     match store.read(object, UNSEALED_BYTES).await {
-        Ok(stored) => Ok(envelope::unwrap(object, EnvelopeType::Mark, &stored).is_ok()),
+        Ok(stored) => Ok(envelope::unwrap(object, EnvelopeType::Mark, &stored)
+            .is_ok_and(|body| is_believed(repository, ring, object, body))),
         Err(error) if error.damage().is_some() => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-async fn is_claimed(store: &Store, repository: &RepositoryId, key_id: u32) -> Result<bool, RepositoryError> {
+fn is_believed(repository: &RepositoryId, ring: &KeyRing, object: &str, body: &RawDocument) -> bool {
+    let field = |name: &str| body.get_binary(name).ok().map(|field| field.bytes);
+    ring.believes(repository, object, &[field("mark").unwrap_or_default()], field("mac"))
+}
+
+async fn is_claimed(
+    store: &Store,
+    repository: &RepositoryId,
+    ring: &KeyRing,
+    key_id: u32,
+) -> Result<bool, RepositoryError> {
     let (slots, _) = init::read_slots(store, repository).await?;
-    Ok(slots.iter().any(|slot| slot.slot().key_id() >= key_id))
+    Ok(slots.iter().any(|slot| slot.slot().key_id() >= key_id && slot.is_believed(repository, ring)))
 }
 
 /// Removes marks that say nothing.
 pub(crate) async fn tidy(vault: &Vault) -> Result<(), RepositoryError> {
-    if vault.keys.ring().is_none() {
-        return Ok(());
-    }
-    let (_, void) = sift(&vault.store, &vault.keys.repository, vault.keys.newest_key_id()).await?;
+    let Some(ring) = vault.keys.ring() else { return Ok(()) };
+    let (_, void) = sift(&vault.store, &vault.keys.repository, ring).await?;
     for object in void {
         vault.store.delete(&object).await?;
     }
@@ -109,9 +133,9 @@ pub(crate) async fn standing(
     ring: &KeyRing,
     lowest: u32,
 ) -> Result<Standing, RepositoryError> {
-    let marked = newest(store, repository, ring.newest()).await?;
+    let marked = newest(store, repository, ring).await?;
     if ring.newest() < marked {
-        return Ok(Standing::Behind);
+        return Ok(Standing::Behind(marked));
     }
     // Slots from before are gone: what was marked is what they all hold.
     let is_all_there_is = lowest >= ring.newest();
@@ -147,11 +171,11 @@ pub(crate) async fn inventory(
 /// the newest at hand: nothing may be begun, or committed, any more.
 pub(crate) async fn check_current(vault: &Vault) -> Result<(), RepositoryError> {
     vault.store.ensure_here().await?;
-    let known = vault.keys.newest_key_id();
-    if vault.keys.ring().is_some() && newest(&vault.store, &vault.keys.repository, known).await? > known {
-        return Err(RepositoryError::KeyRotated { location: format!("repository {}", vault.keys.repository) });
+    let (Some(ring), repository) = (vault.keys.ring(), &vault.keys.repository) else { return Ok(()) };
+    match newest(&vault.store, repository, ring).await? {
+        marked if marked > ring.newest() => Err(rotated(format!("repository {repository}"), marked)),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Marks the newest master of a ring: from now on it is in force. Says whether it was the first to do so.
@@ -166,7 +190,8 @@ pub(crate) async fn mark(store: &Store, repository: &RepositoryId, ring: &KeyRin
     let body = body.map_err(|error| RepositoryError::Internal { what: "rotation", reason: error.to_string() })?;
     let sealer = Arc::new(Sealer::new(vault.keys.clone(), Domain::Sealed)?);
     let sealed = vault.seal_record(&sealer, RecordType::Master, vault.name_id(&object), body).await?;
-    let body = rawdoc! { "mark": binary(&sealed) };
+    let mac = ring.vouch(repository, &object, &[&sealed]);
+    let body = rawdoc! { "mark": binary(&sealed), "mac": binary(&mac) };
     let ours = Bytes::from(envelope::wrap(EnvelopeType::Mark, body.as_bytes()));
     let created = store.create(&object, std::slice::from_ref(&ours)).await?;
     let there = store.read(&object, UNSEALED_BYTES).await?;
@@ -198,6 +223,9 @@ async fn read(store: &Store, repository: &RepositoryId, ring: &KeyRing) -> Resul
     };
     let body =
         envelope::unwrap(&object, EnvelopeType::Mark, &stored).map_err(|_| lost("its checksum doesn't match"))?;
+    if !is_believed(repository, ring, &object, body) {
+        return Err(lost("nobody who has a key has written it"));
+    }
     let sealed = body.get_binary("mark").map_err(|_| lost("no field mark"))?;
     let (vault, sealed) = (vault_of(store, repository, ring, None), Bytes::copy_from_slice(sealed.bytes));
     let opened = vault.open_record(&object, sealed, RecordType::Master, vault.name_id(&object)).await;

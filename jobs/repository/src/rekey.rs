@@ -149,7 +149,7 @@ impl Repository {
         }
         let Some(met) = met else { return Ok(()) };
         if !masters::mark(self.store(), self.id(), ring).await? {
-            return Err(RepositoryError::KeyRotated { location: self.location().to_string() });
+            return Err(masters::rotated(self.location().to_string(), ring.newest()));
         }
         inventory::complete(&vault, &met).await
     }

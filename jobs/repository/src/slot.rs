@@ -60,6 +60,8 @@ pub(crate) struct StoredSlot {
     slot: Slot,
     covered: Vec<u8>,
     wrapped: Vec<u8>,
+    /// What somebody says of it who knows the root key.
+    mac: Option<Vec<u8>>,
 }
 
 /// Whether this is the full name of a slot; whatever else lies in the folder isn't ours.
@@ -118,7 +120,10 @@ impl Slot {
         let mut wrapped = ring.encode();
         let tag = Cipher::new(&key).seal(&NONCE, &associated(slot.as_bytes()), &mut wrapped);
         wrapped.extend(tag.map_err(|_| internal("a key ring of 64 GiB".into()))?);
-        let body = rawdoc! { "slot": slot, "wrapped": binary(&wrapped) };
+        let repository = self.repository.bytes.as_slice().try_into().map(RepositoryId::from_bytes);
+        let repository = repository.map_err(|_| internal("of no repository".into()))?;
+        let mac = ring.vouch(&repository, &self.name(), &[slot.as_bytes(), &wrapped]);
+        let body = rawdoc! { "slot": slot, "wrapped": binary(&wrapped), "mac": binary(&mac) };
         Ok(envelope::wrap(EnvelopeType::Slot, body.as_bytes()))
     }
 
@@ -175,7 +180,8 @@ impl StoredSlot {
             return Err(damaged("it is another slot".into()));
         }
         let wrapped = body.get_binary("wrapped").map_err(|_| damaged("no field wrapped".into()))?;
-        Ok(Self { name: name.into(), slot, covered: inner.as_bytes().to_vec(), wrapped: wrapped.bytes.to_vec() })
+        let mac = body.get_binary("mac").ok().map(|mac| mac.bytes.to_vec());
+        Ok(Self { name: name.into(), slot, covered: inner.as_bytes().to_vec(), wrapped: wrapped.bytes.to_vec(), mac })
     }
 
     /// Whether it is one for a secret of this kind.
@@ -190,6 +196,11 @@ impl StoredSlot {
     /// Whether it belongs to this repository; an interrupted init leaves others.
     pub(crate) fn is_of(&self, repository: &RepositoryId) -> bool {
         self.slot.repository.bytes == repository.as_bytes()
+    }
+
+    /// Whether what it claims counts for who has this ring.
+    pub(crate) fn is_believed(&self, repository: &RepositoryId, ring: &KeyRing) -> bool {
+        ring.believes(repository, &self.name, &[&self.covered, &self.wrapped], self.mac.as_deref())
     }
 
     /// The ring, if this secret opens the slot. Slow for a passphrase.

@@ -54,8 +54,12 @@ pub const TARGETS: [Target; 7] = [
 fn keys() -> Arc<Keys> {
     static KEYS: OnceLock<Arc<Keys>> = OnceLock::new();
     let make = || {
-        let ring =
-            KeyRing { root: Zeroizing::new([1; 32]), masters: vec![(1, Zeroizing::new([2; 32]))], inventory: None };
+        let ring = KeyRing {
+            root: Zeroizing::new([1; 32]),
+            masters: vec![(1, Zeroizing::new([2; 32]))],
+            inventory: None,
+            vouched: false,
+        };
         Arc::new(Keys::new(RepositoryId::from_bytes([3; 16]), Some(ring), &[4; 32]))
     };
     KEYS.get_or_init(make).clone()

@@ -74,7 +74,10 @@ async fn check_manifest(vault: &Vault, manifest: &Manifest) -> Result<(String, V
     }
     if replaced {
         // What was begun with it begins again, and finds that one.
-        return Err(RepositoryError::KeyRotated { location: format!("repository {}", vault.keys.repository) });
+        return Err(RepositoryError::KeyRotated {
+            location: format!("repository {}", vault.keys.repository),
+            mark: None,
+        });
     }
     if findings.iter().all(|finding| finding.object != nearest) {
         let problem = "the manifest is missing".into();

@@ -250,7 +250,10 @@ async fn a_newer_versions_generations_stop_everything() {
     fs::create_dir(scratch.path().join("generations")).expect("made");
     fs::write(scratch.path().join("generations/00000000000000000001"), "doom").expect("written");
     let manifest = manifest("late", 1, Domain::Sealed, vec![entry("people", ContentOrder::Any, content)]);
-    assert!(matches!(writer.write_manifest(&manifest).await, Err(RepositoryError::UnsupportedVersion { .. })));
+    let refused = writer.write_manifest(&manifest).await.expect_err("nobody knows what it says");
+    assert!(matches!(refused, RepositoryError::UnsupportedVersion { .. }), "{refused}");
+    let refused = refused.to_string();
+    assert!(refused.contains("generations/00000000000000000001") && refused.contains("remove it"), "{refused}");
     assert!(scratch.objects("sealed/manifests").is_empty());
     assert!(scratch.repository.begin("job", 1, Domain::Sealed, Compression::default()).await.is_err());
     assert!(scratch.repository.manifests().await.is_err());
