@@ -68,7 +68,7 @@ impl Sampler {
         let (sender, snapshot) = watch::channel(Snapshot::default());
         let (shortest, longest) = PATIENCE;
         let bound = options.interval.clamp(shortest, longest);
-        let shared = Arc::new(Shared { seeds, options, bound, sender });
+        let shared = Arc::new(Shared { seeds, options, bound, sender, problems: problems.clone() });
         let stop = CancellationToken::new();
         let own = stop.clone();
         let watching = watched("sampler", problems, stop.clone(), move || Arc::clone(&shared).keep(own.clone()));
@@ -95,6 +95,7 @@ struct Shared {
     options: SamplerOptions,
     bound: Duration,
     sender: watch::Sender<Snapshot>,
+    problems: Problems,
 }
 
 impl Shared {
@@ -104,7 +105,7 @@ impl Shared {
         let mut wanted: BTreeSet<String> = self.seeds.addresses().collect();
         let mut kept: BTreeMap<String, DropGuard> = BTreeMap::new();
         let measuring = stop.child_token();
-        tokio::spawn(Arc::clone(&self).measure(measuring.clone()));
+        self.begin("measuring of collections", &measuring, Self::measure);
         let _measuring = measuring.drop_guard();
         loop {
             kept.retain(|address, _| wanted.contains(address));
@@ -119,7 +120,8 @@ impl Shared {
             for address in &wanted {
                 if !kept.contains_key(address) {
                     let own = stop.child_token();
-                    tokio::spawn(Arc::clone(&self).watch(address.clone(), own.clone()));
+                    let watched = address.clone();
+                    self.begin("watch over a member", &own, move |shared, stop| shared.watch(watched.clone(), stop));
                     kept.insert(address.clone(), own.drop_guard());
                 }
             }
@@ -132,6 +134,20 @@ impl Shared {
                 wanted.clone_from(membership);
             }
         }
+    }
+
+    /// Starts a task that is begun again where it breaks off.
+    fn begin<F>(
+        self: &Arc<Self>,
+        name: &'static str,
+        stop: &CancellationToken,
+        mut work: impl FnMut(Arc<Self>, CancellationToken) -> F + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (shared, own) = (Arc::clone(self), stop.clone());
+        let begin = move || work(Arc::clone(&shared), own.clone());
+        tokio::spawn(watched(name, self.problems.clone(), stop.clone(), begin));
     }
 
     /// Looks at one member until `stop`.
