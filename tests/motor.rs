@@ -8,7 +8,7 @@ use lucid_embedded::Options;
 use lucid_mongo::{Connection, MongoFeed};
 use lucid_ports::{Ending, Enqueue, Handler, JobContext, JobError, Outcome, Reach, Store};
 use lucid_runtime::{Worker, WorkerHandle, WorkerOptions};
-use lucid_schemas::{After, BackupSpec, EventBody, Job, JobId, Kind, Request, Spec, State};
+use lucid_schemas::{After, BackupSpec, Code, EventBody, Job, JobId, Kind, Request, Spec, State};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
@@ -56,7 +56,7 @@ impl Handler for Scripted {
         let act = self.acts.lock().expect("no panic while locked").pop_front().unwrap_or(Act::Succeed);
         let failed = |retryable| {
             let make = if retryable { JobError::retryable } else { JobError::permanent };
-            Err(make("scripted", "as the test wants".to_owned()))
+            Err(make(Code::SwapStuck, "as the test wants".to_owned()))
         };
         match act {
             Act::Succeed => Ok(doc! { "$where": "a value that begins with $", "nested": { "a.b": 1 } }),

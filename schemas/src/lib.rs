@@ -24,6 +24,7 @@ pub mod collections;
 pub mod copy;
 pub mod cron;
 pub mod event;
+pub mod failure;
 pub mod fate;
 pub mod http;
 pub mod id;
@@ -46,6 +47,7 @@ pub mod zones;
 
 pub use copy::{CopySpec, ReencryptSpec};
 pub use event::{Event, EventBody, Failure};
+pub use failure::Code;
 pub use fate::{Fate, FateState};
 pub use id::JobId;
 pub use job::{Head, Job, Lease, Progress};

@@ -3,7 +3,7 @@
 use crate::{Detail, JobError};
 use async_trait::async_trait;
 use bson::Document;
-use lucid_schemas::{EventBody, Job, Progress};
+use lucid_schemas::{Code, EventBody, Job, Progress};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,7 @@ impl From<ContextError> for JobError {
     fn from(error: ContextError) -> Self {
         match error {
             ContextError::Stop(_) => Self::Stopped,
-            ContextError::Store(message) => Self::retryable("store_unavailable", message),
+            ContextError::Store(message) => Self::retryable(Code::StoreUnavailable, message),
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::JobContext;
 use async_trait::async_trait;
 use bson::Document;
-use lucid_schemas::{Failure, Kind};
+use lucid_schemas::{Code, Failure, Kind};
 
 /// How a handler's run ends other than well.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,12 +18,12 @@ pub enum JobError {
 
 impl JobError {
     /// A failure that trying again won't mend.
-    pub fn permanent(code: &str, message: impl Into<String>) -> Self {
+    pub fn permanent(code: Code, message: impl Into<String>) -> Self {
         Self::Failed(Failure { code: code.into(), message: message.into(), retryable: false })
     }
 
     /// A failure that trying again may mend.
-    pub fn retryable(code: &str, message: impl Into<String>) -> Self {
+    pub fn retryable(code: Code, message: impl Into<String>) -> Self {
         Self::Failed(Failure { code: code.into(), message: message.into(), retryable: true })
     }
 }

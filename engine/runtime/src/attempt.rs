@@ -11,7 +11,7 @@ use crate::{
 use bson::Document;
 use lucid_core::{Command, is_given_up};
 use lucid_ports::{Ending, GIVEN_UP, GivenUp, Handler, JobContext, JobError};
-use lucid_schemas::{Failure, Job, State};
+use lucid_schemas::{Code, Failure, Job, State};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     task::JoinHandle,
@@ -102,7 +102,7 @@ async fn run<T>(claim: &Arc<Claim>, mut work: JoinHandle<Result<T, JobError>>) -
     };
     finished.unwrap_or_else(|panic| {
         tracing::error!(job = %claim.id, epoch = claim.epoch, %panic, "handler panicked");
-        Err(JobError::retryable("handler_panicked", "the handler panicked, which is a defect: see the worker's log"))
+        Err(JobError::retryable(Code::HandlerPanicked, "the handler panicked, which is a defect: see the worker's log"))
     })
 }
 
@@ -112,10 +112,10 @@ async fn give_up(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) -> Result<Docum
     let failure = match run(claim, tokio::spawn(async move { handler.give_up(&*own).await })).await {
         Ok(GivenUp { message, found }) => {
             claim.put_detail(GIVEN_UP, found).await?;
-            Failure { code: GIVEN_UP.into(), message: format!("it was given up: {message}"), retryable: false }
+            Failure { code: Code::GivenUp.into(), message: format!("it was given up: {message}"), retryable: false }
         }
         Err(JobError::Failed(failure)) => Failure {
-            code: GIVEN_UP.into(),
+            code: Code::GivenUp.into(),
             message: format!("it was given up, and cleaning up failed: {} ({})", failure.message, failure.code),
             ..failure
         },
@@ -199,7 +199,7 @@ async fn stop(claim: &Arc<Claim>, handler: &Arc<dyn Handler>) -> Result<Job, Ste
         State::Running if claim.stop_reason() == Some(StopReason::TimedOut) => {
             let took_ms = job.request.timeout_ms.unwrap_or_default();
             let message = format!("the attempt took longer than the {took_ms} ms that the request allows");
-            fail(claim, handler, Failure { code: "timed_out".into(), message, retryable: true }).await
+            fail(claim, handler, Failure { code: Code::TimedOut.into(), message, retryable: true }).await
         }
         State::Running | State::Canceling | State::Committing => {
             let reason = "the worker was asked to stop".to_owned();

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bson::{Bson, Document, doc};
 use lucid_ports::{Ending, Handler, JobContext, JobError};
 use lucid_repository::{Compression, Manifest, Repository, rounded};
-use lucid_schemas::{CopySpec, Kind, Spec};
+use lucid_schemas::{Code, CopySpec, Kind, Spec};
 use std::sync::Arc;
 
 /// Backups that the result names; the counts tell of all.
@@ -35,10 +35,10 @@ impl CopyHandler {
     async fn copy(&self, context: &dyn JobContext) -> Result<Document> {
         let job = context.job();
         let Spec::Copy(spec) = &job.request.spec else {
-            return Err(Error::refused("wrong_kind", "the job is no copy"));
+            return Err(Error::refused(Code::WrongKind, "the job is no copy"));
         };
         if let Some(error) = spec.check(job.request.requires.repository.as_ref()).into_iter().next() {
-            return Err(Error::refused("bad_request", format!("{} {}", error.field, error.problem)));
+            return Err(Error::refused(Code::BadRequest, format!("{} {}", error.field, error.problem)));
         }
         let (from, source) = self.environment.repository(&job.request).await?;
         let (to, target) = self.environment.open(&spec.to).await?;
@@ -88,7 +88,7 @@ impl Run<'_> {
     async fn one(&self, spec: &CopySpec) -> Result<(Done, Document)> {
         let job = self.context.job();
         let (Some(backup), Some(named)) = (&spec.backup, spec.manifest.clone().or_else(|| verify::handed(&job))) else {
-            return Err(Error::refused("manifest_unnamed", "nothing names the manifest of the backup"));
+            return Err(Error::refused(Code::ManifestUnnamed, "nothing names the manifest of the backup"));
         };
         let manifest = verify::read_manifest(self.source, &named, backup.as_str()).await?;
         let mut done = Done::default();
@@ -117,7 +117,7 @@ impl Run<'_> {
         match failed.first() {
             None => Ok(done),
             Some(first) => Err(Error::refused(
-                "backup_damaged",
+                Code::BackupDamaged,
                 format!(
                     "not copied because they aren't whole: {}; all others are there. The first: {first}",
                     failed.len()

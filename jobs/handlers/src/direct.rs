@@ -188,7 +188,7 @@ fn now() -> Stamp {
 mod tests {
     use super::*;
     use bson::doc;
-    use lucid_schemas::{BackupSpec, Kind, Spec};
+    use lucid_schemas::{BackupSpec, Code, Kind, Spec};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Fails so often, then succeeds; may commit before it fails.
@@ -214,7 +214,7 @@ mod tests {
                 context.commit(EventBody::CommitStarted {}).await?;
             }
             if self.runs.fetch_add(1, Ordering::Relaxed) < self.failures {
-                return Err(JobError::retryable("flaky", "not yet"));
+                return Err(JobError::retryable(Code::SwapStuck, "not yet"));
             }
             Ok(doc! { "epoch": context.job().head.epoch })
         }

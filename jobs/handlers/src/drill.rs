@@ -18,7 +18,7 @@ use crate::{
 };
 use lucid_ports::{Ending, JobContext};
 use lucid_repository::{CollectionEntry, CollectionKind, Finding, Manifest, Repository};
-use lucid_schemas::Job;
+use lucid_schemas::{Code, Job};
 use std::{collections::BTreeMap, sync::atomic::AtomicUsize};
 
 /// What a drill has shown.
@@ -156,4 +156,4 @@ impl Drill<'_> {
 }
 
 /// What staging answers where a definition can't be restored.
-const MISMATCH: &str = "definition_mismatch";
+const MISMATCH: Code = Code::DefinitionMismatch;

@@ -3,7 +3,7 @@
 use crate::{Pace, database::Server, error::Error};
 use lucid_ports::Problems;
 use lucid_repository::Repository;
-use lucid_schemas::{RepositoryName, Request};
+use lucid_schemas::{Code, RepositoryName, Request};
 use std::{collections::BTreeMap, num::NonZero, time::Duration};
 use tokio_util::sync::CancellationToken;
 
@@ -85,7 +85,7 @@ impl Environment {
     pub(crate) async fn repository(&self, request: &Request) -> Result<(&str, Repository), Error> {
         match &request.requires.repository {
             Some(needed) => self.open(needed).await,
-            None => Err(Error::refused("repository_unnamed", "the job names no repository")),
+            None => Err(Error::refused(Code::RepositoryUnnamed, "the job names no repository")),
         }
     }
 
@@ -93,7 +93,7 @@ impl Environment {
     pub(crate) async fn open(&self, needed: &RepositoryName) -> Result<(&str, Repository), Error> {
         let Some((name, repository)) = self.repositories.get_key_value(&needed.name) else {
             return Err(Error::refused(
-                "repository_unknown",
+                Code::RepositoryUnknown,
                 format!("this worker has no repository '{}': configure it, then ask again", needed.name),
             ));
         };
@@ -102,7 +102,7 @@ impl Environment {
             return Ok((name, repository.current().await?));
         }
         Err(Error::refused(
-            "other_repository",
+            Code::OtherRepository,
             format!(
                 "'{name}' is repository {found} here, but the job was asked for repository {}: mount the right one",
                 needed.id

@@ -5,6 +5,7 @@
 
 use lucid_ports::{ContextError, JobError};
 use lucid_repository::RepositoryError;
+use lucid_schemas::Code;
 
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
@@ -29,9 +30,6 @@ pub(crate) mod code {
     ];
 }
 
-/// The user or the password is refused.
-const CREDENTIALS: &str = "authentication_failed";
-
 /// What to do about a repository whose disk is full.
 const NO_SPACE: &str = "; free space on its disk, or let a prune forget backups and free theirs: `lucid-ops prune --at-once`, which gets \
     through although the disk is full";
@@ -55,10 +53,10 @@ pub(crate) enum Error {
     Context(#[from] ContextError),
     /// Trying again won't help.
     #[error("{message}")]
-    Refused { code: &'static str, message: String },
+    Refused { code: Code, message: String },
     /// Trying again may help.
     #[error("{message}")]
-    Again { code: &'static str, message: String },
+    Again { code: Code, message: String },
     /// The instant of this backup can't be read any more: another one is needed.
     #[error("the snapshot can't be read any more: {why}")]
     SnapshotLost { why: String, too_old: bool },
@@ -75,16 +73,16 @@ fn advice(code: i32) -> &'static str {
 }
 
 impl Error {
-    pub fn refused(code: &'static str, message: impl Into<String>) -> Self {
+    pub fn refused(code: Code, message: impl Into<String>) -> Self {
         Self::Refused { code, message: message.into() }
     }
 
     /// Whether the user or the password was refused.
     pub fn is_credentials(&self) -> bool {
-        matches!(self, Self::Refused { code: CREDENTIALS, .. })
+        matches!(self, Self::Refused { code: Code::AuthenticationFailed, .. })
     }
 
-    pub fn again(code: &'static str, message: impl Into<String>) -> Self {
+    pub fn again(code: Code, message: impl Into<String>) -> Self {
         Self::Again { code, message: message.into() }
     }
 
@@ -98,14 +96,14 @@ impl Error {
                 Self::unreachable(doing, message.clone())
             }
             ErrorKind::Authentication { .. } => Self::refused(
-                CREDENTIALS,
+                Code::AuthenticationFailed,
                 format!("can't {doing}: MongoDB refuses the user or password of this worker"),
             ),
             ErrorKind::InvalidResponse { .. } | ErrorKind::Internal { .. } | ErrorKind::Shutdown => {
                 Self::unreachable(doing, "the connection broke down")
             }
             // Whatever else there is may quote documents, so only its kind is told.
-            _ => Self::refused("driver_error", format!("can't {doing}: the driver refuses")),
+            _ => Self::refused(Code::DriverError, format!("can't {doing}: the driver refuses")),
         }
     }
 
@@ -171,18 +169,20 @@ impl From<Error> for JobError {
             Error::Context(error) => error.into(),
             Error::Refused { code, .. } => Self::permanent(code, message),
             Error::Again { code, .. } => Self::retryable(code, message),
-            Error::SnapshotLost { .. } => Self::retryable("snapshot_lost", message),
-            Error::Unreachable { .. } => Self::retryable("mongodb_unreachable", message),
-            Error::Server { code, .. } if code::PASSING.contains(&code) => Self::retryable("mongodb_unready", message),
-            Error::Server { .. } => Self::permanent("mongodb_refuses", message),
-            Error::Repository(error) if error.is_away() => Self::retryable("repository_away", message),
-            Error::Repository(error) if error.is_full() => Self::retryable("no_space", message + NO_SPACE),
-            Error::Repository(RepositoryError::ManifestsMissing { .. }) => {
-                Self::permanent("manifests_missing", message)
+            Error::SnapshotLost { .. } => Self::retryable(Code::SnapshotLost, message),
+            Error::Unreachable { .. } => Self::retryable(Code::MongodbUnreachable, message),
+            Error::Server { code, .. } if code::PASSING.contains(&code) => {
+                Self::retryable(Code::MongodbUnready, message)
             }
-            Error::Repository(error) if error.is_retryable() => Self::retryable("repository_unavailable", message),
-            Error::Repository(error) if error.damage().is_some() => Self::permanent("repository_damaged", message),
-            Error::Repository(_) => Self::permanent("repository_refuses", message),
+            Error::Server { .. } => Self::permanent(Code::MongodbRefuses, message),
+            Error::Repository(error) if error.is_away() => Self::retryable(Code::RepositoryAway, message),
+            Error::Repository(error) if error.is_full() => Self::retryable(Code::NoSpace, message + NO_SPACE),
+            Error::Repository(RepositoryError::ManifestsMissing { .. }) => {
+                Self::permanent(Code::ManifestsMissing, message)
+            }
+            Error::Repository(error) if error.is_retryable() => Self::retryable(Code::RepositoryUnavailable, message),
+            Error::Repository(error) if error.damage().is_some() => Self::permanent(Code::RepositoryDamaged, message),
+            Error::Repository(_) => Self::permanent(Code::RepositoryRefuses, message),
         }
     }
 }

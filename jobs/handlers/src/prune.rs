@@ -17,7 +17,7 @@ use bson::Document;
 use clusters::Clusters;
 use lucid_ports::{Ending, Handler, JobContext, JobError, Store, StoreError};
 use lucid_repository::{Candidate, PruneOptions, PruneReport, Repository, RetentionPolicy, Verdict, judge};
-use lucid_schemas::{Fate, FateState, Job, JobId, Keep, Kind, PruneSpec, Spec, State};
+use lucid_schemas::{Code, Fate, FateState, Job, JobId, Keep, Kind, PruneSpec, Spec, State};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -42,13 +42,13 @@ impl PruneHandler {
     async fn prune(&self, context: &dyn JobContext) -> Result<Document> {
         let job = context.job();
         let Spec::Prune(spec) = &job.request.spec else {
-            return Err(Error::refused("wrong_kind", "the job is no prune"));
+            return Err(Error::refused(Code::WrongKind, "the job is no prune"));
         };
         if let Some(error) = spec.check().into_iter().next() {
-            return Err(Error::refused("bad_request", format!("{} {}", error.field, error.problem)));
+            return Err(Error::refused(Code::BadRequest, format!("{} {}", error.field, error.problem)));
         }
         let (name, repository) = self.environment.repository(&job.request).await?;
-        let unreachable = |error: StoreError| Error::again("store_unavailable", error.to_string());
+        let unreachable = |error: StoreError| Error::again(Code::StoreUnavailable, error.to_string());
         let cluster = self.store.cluster().await.map_err(unreachable)?;
         if !spec.dry_run {
             repository.claim(&cluster, spec.take_ownership).await?;
@@ -241,5 +241,5 @@ fn names(job: &Job, key: &str) -> bool {
 }
 
 fn unavailable(error: &StoreError) -> Error {
-    Error::again("store_unavailable", format!("the job history can't be asked which backups are needed: {error}"))
+    Error::again(Code::StoreUnavailable, format!("the job history can't be asked which backups are needed: {error}"))
 }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bson::{Bson, Document, doc};
 use lucid_ports::{Ending, Handler, JobContext, JobError};
 use lucid_repository::{ReencryptReport, Reencrypted, rounded};
-use lucid_schemas::{Kind, Spec};
+use lucid_schemas::{Code, Kind, Spec};
 use std::sync::Arc;
 
 /// Backups that the result names; the counts tell of all.
@@ -32,7 +32,7 @@ impl ReencryptHandler {
     async fn reencrypt(&self, context: &dyn JobContext) -> Result<Document> {
         let job = context.job();
         let Spec::Reencrypt(_) = &job.request.spec else {
-            return Err(Error::refused("wrong_kind", "the job encrypts nothing anew"));
+            return Err(Error::refused(Code::WrongKind, "the job encrypts nothing anew"));
         };
         let (name, repository) = self.environment.repository(&job.request).await?;
         let meter = Meter::new(context);

@@ -16,6 +16,7 @@ pub(crate) use allowance::{Allowance, Passed};
 use bson::{Document, Timestamp, doc};
 use futures::FutureExt;
 use lucid_repository::{CollectionEntry, CollectionKind};
+use lucid_schemas::Code;
 use mongodb::options::SelectionCriteria;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
@@ -66,7 +67,7 @@ impl Disk {
     fn no_space(&self, what: &str) -> Error {
         let Self { member, free, unwritten, .. } = self;
         Error::refused(
-            "no_space",
+            Code::NoSpace,
             format!(
                 "{what}: the data disk of {member} has {} MB free, {} MB are still to be written there, and {} MB stay free, so that \
                  MongoDB lives: free space there, or restore some collections only",

@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
 };
 use bson::doc;
-use lucid_schemas::{JobId, names::DRILL_PREFIX};
+use lucid_schemas::{Code, JobId, names::DRILL_PREFIX};
 use sha2::{Digest, Sha256};
 
 const HASH_BYTES: usize = 8;
@@ -54,7 +54,7 @@ pub(crate) async fn begin(server: &Server, job: &JobId, epoch: i64) -> Result<Sc
         return Ok(scratch);
     }
     let why = format!("database '{}' exists, and this job hasn't made it: drop or rename it", scratch.text);
-    Err(Error::refused("scratch_exists", why))
+    Err(Error::refused(Code::ScratchExists, why))
 }
 
 /// Drops the scratch database of a claim, whatever came of the work in it.

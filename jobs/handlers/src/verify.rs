@@ -14,7 +14,7 @@ use lucid_repository::{
     CollectionEntry, Coverage, Damage, Finding, Manifest, Repository, RepositoryError, Share, Verified,
     VerifyLevel as Depth, VerifyProgress,
 };
-use lucid_schemas::{EventBody, Job, Kind, ManifestName, Part, Sample, Spec, VerifyLevel, VerifySpec};
+use lucid_schemas::{Code, EventBody, Job, Kind, ManifestName, Part, Sample, Spec, VerifyLevel, VerifySpec};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -37,10 +37,10 @@ impl VerifyHandler {
     async fn verify(&self, context: &dyn JobContext) -> Result<Document> {
         let job = context.job();
         let Spec::Verify(spec) = &job.request.spec else {
-            return Err(Error::refused("wrong_kind", "the job is no verification"));
+            return Err(Error::refused(Code::WrongKind, "the job is no verification"));
         };
         if let Some(error) = spec.check().into_iter().next() {
-            return Err(Error::refused("bad_request", format!("{} {}", error.field, error.problem)));
+            return Err(Error::refused(Code::BadRequest, format!("{} {}", error.field, error.problem)));
         }
         let (_, repository) = self.environment.repository(&job.request).await?;
         let share = share(&job, spec);
@@ -56,7 +56,7 @@ impl VerifyHandler {
             return Err(damaged(&findings));
         }
         let Some((manifest, _)) = manifest else {
-            return Err(Error::refused("backup_damaged", "the manifest can't be read"));
+            return Err(Error::refused(Code::BackupDamaged, "the manifest can't be read"));
         };
         let mut result = result(spec, &manifest);
         result.extend(part_of(&manifest));
@@ -101,7 +101,7 @@ async fn examine(
     share: Share,
 ) -> Result<Examined> {
     let Some(named) = spec.manifest.clone().or_else(|| handed(&context.job())) else {
-        return Err(Error::refused("manifest_unnamed", format!("nothing names the manifest of {}", spec.backup)));
+        return Err(Error::refused(Code::ManifestUnnamed, format!("nothing names the manifest of {}", spec.backup)));
     };
     let found = |error| {
         let findings = vec![found_by(error)?];
@@ -218,14 +218,14 @@ pub(crate) async fn read_manifest(repository: &Repository, name: &ManifestName, 
 async fn gone(repository: &Repository, name: &ManifestName, backup: &str) -> Result<Error> {
     Ok(match repository.forgotten(&name.key).await? {
         Some(said) if !said.lost => Error::refused(
-            "backup_forgotten",
+            Code::BackupForgotten,
             format!(
                 "the backup {backup} is no more: it was forgotten by {} at {}: {}",
                 said.by, said.forgotten_at, said.reason
             ),
         ),
         Some(_) | None => Error::refused(
-            "backup_missing",
+            Code::BackupMissing,
             format!(
                 "the backup {backup} isn't there: the repository has no manifest of it ({}), and no prune has forgotten it. Either somebody \
                  has removed that by hand, or the storage isn't what it was: a folder was moved, another disk is mounted, or a copy isn't \
@@ -276,7 +276,10 @@ pub(crate) fn damaged(findings: &[Finding]) -> Error {
         0 => String::new(),
         more => format!("; and {more} more"),
     };
-    Error::refused("backup_damaged", format!("the backup is damaged: {}{more}; {}", told.join("; "), remedy(findings)))
+    Error::refused(
+        Code::BackupDamaged,
+        format!("the backup is damaged: {}{more}; {}", told.join("; "), remedy(findings)),
+    )
 }
 
 /// What to do. Nothing has to be moved by hand: damaged packs are passed over from now on.

@@ -24,9 +24,13 @@ fn words(line: &str) -> Vec<String> {
 #[test]
 fn every_command_in_the_documents_is_understood() {
     let mut seen = 0;
-    for document in
-        [include_str!("../../../../README.md"), include_str!("../../../jobs.md"), include_str!("../../../monitor.md")]
-    {
+    let documents = [
+        include_str!("../../../../README.md"),
+        include_str!("../../../jobs.md"),
+        include_str!("../../../monitor.md"),
+        include_str!("../../../../schemas/failures.md"),
+    ];
+    for document in documents {
         let inline = document.split('`').skip(1).step_by(2);
         let lines = document.lines().chain(inline).map(str::trim);
         for line in lines.filter(|line| line.starts_with("lucid-ops ") && !line.contains("...")) {

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and nothing of what it does.
 
 mod copy;
+mod explain;
 mod jobs;
 mod monitor;
 mod prune;
@@ -11,6 +12,7 @@ mod schedules;
 mod verify;
 
 pub use copy::{CopyArgs, ReencryptArgs};
+pub use explain::ExplainArgs;
 pub use jobs::{BackupsArgs, JobArgs, JobsCommand, ListArgs};
 pub use monitor::{MonitorArgs, SamplingArgs};
 pub use prune::{KeepArgs, PruneArgs};
@@ -73,6 +75,8 @@ pub enum Command {
     /// Have jobs asked for by themselves.
     #[command(subcommand)]
     Schedules(SchedulesCommand),
+    /// Say what a failure code means, and what to do.
+    Explain(ExplainArgs),
     /// List backups.
     Backups(BackupsArgs),
     /// Pause and resume kinds of jobs, on every node.

@@ -1,5 +1,6 @@
 //! What a person types and waits for: client verbs over HTTP, and repository verbs without any service.
 
+pub mod explain;
 pub mod jobs;
 pub mod queues;
 pub mod repo;

@@ -7,7 +7,7 @@ use super::{
 use async_trait::async_trait;
 use bson::{Document, Timestamp, doc};
 use lucid_ports::{Ending, GivenUp, Handler, JobContext, JobError};
-use lucid_schemas::{EventBody, Job, Kind, Progress, State};
+use lucid_schemas::{Code, EventBody, Job, Kind, Progress, State};
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 
@@ -145,8 +145,8 @@ impl Handler for SimHandler {
         }
         match fate {
             Fate::Success => Ok(doc! { "epoch": epoch }),
-            Fate::Retry => Err(JobError::retryable("drawn", "by lot")),
-            Fate::Fail => Err(JobError::permanent("drawn", "by lot")),
+            Fate::Retry => Err(JobError::retryable(Code::SwapStuck, "by lot")),
+            Fate::Fail => Err(JobError::permanent(Code::SwapStuck, "by lot")),
             // Unlike a panic, this says nothing on the standard error output.
             Fate::Panic => std::panic::resume_unwind(Box::new("by lot")),
         }
@@ -173,8 +173,8 @@ impl Handler for SimHandler {
         self.act(context, job.head.epoch)?;
         match self.fate() {
             Fate::Success => Ok(GivenUp { message: "by lot".into(), found: doc! { "epoch": job.head.epoch } }),
-            Fate::Retry => Err(JobError::retryable("drawn", "by lot")),
-            Fate::Fail => Err(JobError::permanent("drawn", "by lot")),
+            Fate::Retry => Err(JobError::retryable(Code::SwapStuck, "by lot")),
+            Fate::Fail => Err(JobError::permanent(Code::SwapStuck, "by lot")),
             Fate::Panic => std::panic::resume_unwind(Box::new("by lot")),
         }
     }

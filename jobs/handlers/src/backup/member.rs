@@ -11,6 +11,7 @@ use crate::{
     error::{Error, Result},
 };
 use lucid_repository::{CollectionEntry, CollectionKind, Manifest, ReadOrder};
+use lucid_schemas::Code;
 use mongodb::{ServerType, options::SelectionCriteria};
 use std::{
     sync::{
@@ -99,7 +100,7 @@ where
             }
             Err(refused) if refused.is_credentials() => {
                 return Err(Error::again(
-                    "member_not_ready",
+                    Code::MemberNotReady,
                     format!(
                         "{refused}, though the primary takes them: a member that has just joined may not have the users yet"
                     ),
@@ -132,7 +133,7 @@ fn takes(from: ReadFrom, kind: ServerType) -> bool {
 fn unsuitable(from: ReadFrom, error: Error) -> Error {
     match from {
         ReadFrom::Secondary => Error::again(
-            "no_secondary",
+            Code::NoSecondary,
             format!("no secondary can be read from, and this worker reads from nothing else (--read-from): {error}"),
         ),
         ReadFrom::Primary | ReadFrom::Any => error,
@@ -146,7 +147,7 @@ mod tests {
 
     fn refusal() -> Error {
         Error::refused(
-            "authentication_failed",
+            Code::AuthenticationFailed,
             "can't greet the server: MongoDB refuses the user or password of this worker",
         )
     }
@@ -161,11 +162,11 @@ mod tests {
         };
         assert_eq!(greeted(second_is_ready).await.expect("another member"), "b:27017");
         let never = greeted(|| async { Err(refusal()) }).await.expect_err("nobody takes it");
-        assert!(matches!(never, Error::Again { code: "member_not_ready", .. }), "{never}");
+        assert!(matches!(never, Error::Again { code: Code::MemberNotReady, .. }), "{never}");
         assert!(never.to_string().contains("has just joined"), "{never}");
         let other =
-            greeted(|| async { Err(Error::refused("no_replica_set", "other")) }).await.expect_err("told as it is");
-        assert!(matches!(other, Error::Refused { code: "no_replica_set", .. }), "{other}");
+            greeted(|| async { Err(Error::refused(Code::NoReplicaSet, "other")) }).await.expect_err("told as it is");
+        assert!(matches!(other, Error::Refused { code: Code::NoReplicaSet, .. }), "{other}");
     }
 
     #[test]

@@ -29,7 +29,7 @@ use lucid_ports::{Ending, Handler, JobContext, JobError};
 use lucid_repository::{
     BackupWriter, CollectionEntry, CollectionKind, Compression, ContentOrder, Domain, Manifest, ReadOrder, Repository,
 };
-use lucid_schemas::{BackupSpec, EventBody, Kind, Spec, State};
+use lucid_schemas::{BackupSpec, Code, EventBody, Kind, Spec, State};
 use member::Member;
 use read::Source;
 use snapshot::{Snapshot, snapshot};
@@ -69,10 +69,10 @@ impl BackupHandler {
     async fn backup(&self, context: &dyn JobContext) -> Result<Document> {
         let job = context.job();
         let Spec::Backup(spec) = &job.request.spec else {
-            return Err(Error::refused("wrong_kind", "the job is no backup"));
+            return Err(Error::refused(Code::WrongKind, "the job is no backup"));
         };
         if let Some(error) = job.request.spec.check(&self.environment.ops_database).into_iter().next() {
-            return Err(Error::refused("bad_request", format!("{} {}", error.field, error.problem)));
+            return Err(Error::refused(Code::BadRequest, format!("{} {}", error.field, error.problem)));
         }
         let (repository_name, repository) = self.environment.repository(&job.request).await?;
         if job.head.state == State::Committing
@@ -146,7 +146,7 @@ impl Run<'_> {
             }
         }
         Err(Error::again(
-            "catalog_unstable",
+            Code::CatalogUnstable,
             format!(
                 "collections of '{}' kept being dropped, renamed or made anew through {SNAPSHOTS_MAX} snapshots",
                 self.spec.database
@@ -280,7 +280,7 @@ impl Run<'_> {
         let left_out = names_that_fit(snapshot.left_out.iter().map(String::as_str));
         if self.spec.require_consistent && !left_out.is_empty() {
             return Err(Error::refused(
-                "not_complete",
+                Code::NotComplete,
                 format!(
                     "{} in '{}' can't be backed up: name the collections to back up, or allow an inconsistent backup",
                     left_out.join(", "),
@@ -294,7 +294,7 @@ impl Run<'_> {
             return Ok(());
         }
         Err(Error::refused(
-            "not_consistent",
+            Code::NotConsistent,
             format!(
                 "MongoDB {} can't read capped collections at a snapshot ({}): leave them out, or allow an inconsistent \
                  backup",

@@ -6,7 +6,7 @@ use crate::{
 };
 use bson::{Bson, Document, doc};
 use lucid_repository::{CollectionKind, ContentOrder, ReadOrder};
-use lucid_schemas::BackupSpec;
+use lucid_schemas::{BackupSpec, Code};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Batches for collections whose documents' size isn't known.
@@ -21,7 +21,7 @@ pub(crate) fn select(spec: &BackupSpec, catalog: &Catalog) -> Result<BTreeMap<St
     let Some(names) = &spec.collections else {
         if catalog.entries.is_empty() {
             return Err(Error::refused(
-                "database_not_found",
+                Code::DatabaseNotFound,
                 format!("database '{}' doesn't exist or is empty", spec.database),
             ));
         }
@@ -31,7 +31,7 @@ pub(crate) fn select(spec: &BackupSpec, catalog: &Catalog) -> Result<BTreeMap<St
     for name in names {
         let Some(entry) = catalog.entries.get(name) else {
             return Err(Error::refused(
-                "collection_not_found",
+                Code::CollectionNotFound,
                 format!("database '{}' has no collection '{name}'", spec.database),
             ));
         };

@@ -18,6 +18,7 @@ use bson::{Bson, Document, RawDocumentBuf, Timestamp, doc};
 use lucid_repository::{
     BackupWriter, CollectionContent, CollectionEntry, CollectionKind, CollectionWriter, Manifest, ReadOrder, StoredSize,
 };
+use lucid_schemas::Code;
 use std::{
     sync::atomic::{AtomicI64, Ordering},
     time::Duration,
@@ -94,7 +95,7 @@ impl Source<'_> {
     pub async fn read(&self, entry: &Entry, size: Size) -> Result<CollectionEntry> {
         let Some(uuid) = entry.uuid else {
             return Err(Error::refused(
-                "unknown_storage",
+                Code::UnknownStorage,
                 format!(
                     "'{}' is a time-series collection without buckets, which this version can't back up: leave it out",
                     entry.name
@@ -122,11 +123,11 @@ impl Source<'_> {
         match self.read_once(entry, &what, size).await {
             Ok(Some(reading)) => Ok(self.entry(entry, reading, size.stored)),
             Err(error) if error.server_code() == Some(code::CAPPED_POSITION_LOST) => Err(Error::again(
-                "capped_too_busy",
+                Code::CappedTooBusy,
                 format!("'{}' is written faster than it can be read: leave it out, or make it larger", entry.name),
             )),
             Ok(None) => Err(Error::again(
-                "count_mismatch",
+                Code::CountMismatch,
                 format!("'{}' was read {TRIES} times, and never as many documents as it counts", entry.name),
             )),
             Err(error) => Err(snapshot_error(&what, error)),

@@ -14,7 +14,7 @@ use crate::{
 };
 use bson::{Bson, Document, Timestamp, doc};
 use lucid_ports::JobContext;
-use lucid_schemas::{BackupSpec, EventBody, Job, State};
+use lucid_schemas::{BackupSpec, Code, EventBody, Job, State};
 use std::collections::BTreeMap;
 
 /// So often both lists may differ.
@@ -83,7 +83,7 @@ async fn stable(server: &Server, spec: &BackupSpec) -> Result<Snapshot> {
         before = now;
     }
     Err(Error::again(
-        "catalog_unstable",
+        Code::CatalogUnstable,
         format!(
             "collections or indexes of '{}' keep being made and dropped: try again when that is over",
             spec.database
@@ -184,7 +184,7 @@ pub(crate) async fn check_pace(server: &Server, bytes: i64) -> Result<()> {
     let Some(least) = server.takes(bytes.max(0).unsigned_abs()) else { return Ok(()) };
     match server.snapshot_window_seconds().await? {
         Some(seconds) if least.as_secs() > seconds.max(0).unsigned_abs() => Err(Error::refused(
-            "too_slow_for_window",
+            Code::TooSlowForWindow,
             format!(
                 "at this worker's --max-rate the backup takes {} s at least, but a snapshot can be read for {seconds} s: raise the \
                  rate, or minSnapshotHistoryWindowInSeconds on every member, then ask again",
@@ -198,7 +198,7 @@ pub(crate) async fn check_pace(server: &Server, bytes: i64) -> Result<()> {
 pub(crate) fn window_too_small(seconds: Option<i64>) -> Error {
     let now = seconds.map_or_else(String::new, |seconds| format!(" (now {seconds})"));
     Error::refused(
-        "snapshot_window_too_small",
+        Code::SnapshotWindowTooSmall,
         format!(
             "the snapshot window is too small for this backup: raise minSnapshotHistoryWindowInSeconds{now} on every \
              member, then ask again"

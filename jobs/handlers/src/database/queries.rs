@@ -4,6 +4,7 @@ use super::{Batches, Command, Server};
 use crate::error::{Error, Result, code};
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, Timestamp, Uuid, doc};
 use lucid_repository::StoredSize;
+use lucid_schemas::Code;
 use std::time::Duration;
 
 /// A count comes as one answer, however long it takes to go through a large collection.
@@ -76,7 +77,7 @@ pub(crate) fn command(database: &str, doing: impl Into<String>, definitions: boo
     let doing = doing.into();
     match RawDocumentBuf::try_from(body) {
         Ok(body) => Ok(Command { doing, database: database.to_owned(), body, definitions }),
-        Err(_) => Err(Error::refused("bad_definition", format!("can't {doing}: a definition has no BSON form"))),
+        Err(_) => Err(Error::refused(Code::BadDefinition, format!("can't {doing}: a definition has no BSON form"))),
     }
 }
 
@@ -243,7 +244,7 @@ impl Server {
         let hello = self.ask(command("admin", "greet the server", true, &doc! { "hello": 1 })?).await?;
         let member = hello.get_str("me").map(str::to_owned).map_err(|_| {
             Error::refused(
-                "no_replica_set",
+                Code::NoReplicaSet,
                 "MongoDB runs without a replica set, which backups need: start it with --replSet and initiate the set",
             )
         })?;

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use bson::{Bson, DateTime, Document, doc};
 use lucid_repository::{Candidate, Repository, RepositoryError, Scope};
-use lucid_schemas::PruneSpec;
+use lucid_schemas::{Code, PruneSpec};
 use std::{collections::BTreeMap, fmt};
 
 /// Clusters in the result, or in an error.
@@ -47,7 +47,7 @@ impl<'a> Clusters<'a> {
         if let Some(cluster) = spec.cluster.as_ref().filter(|cluster| **cluster != self.ours) {
             if !self.backups.contains_key(&Some(cluster.clone())) {
                 let message = format!("the repository holds no backup of cluster {cluster}; there are: {self}");
-                return Err(Error::refused("cluster_unknown", message));
+                return Err(Error::refused(Code::ClusterUnknown, message));
             }
             return Ok(Scope { cluster: cluster.clone(), unknown: false, now, forget_many: spec.forget_many });
         }

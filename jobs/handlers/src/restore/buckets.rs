@@ -10,6 +10,7 @@ use crate::{
 };
 use bson::{Binary, Document, RawDocument, RawDocumentBuf, doc, oid::ObjectId, spec::BinarySubtype};
 use lucid_ports::JobContext;
+use lucid_schemas::Code;
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
 
@@ -98,7 +99,7 @@ impl Buckets {
 /// The id of a bucket.
 pub(crate) fn id_of(bucket: &RawDocument) -> Result<ObjectId> {
     bucket.get_object_id("_id").map_err(|_| {
-        Error::refused("odd_bucket", "a time-series bucket has no ObjectId: restore into another database")
+        Error::refused(Code::OddBucket, "a time-series bucket has no ObjectId: restore into another database")
     })
 }
 

@@ -7,7 +7,7 @@ use crate::{
 };
 use bson::{Bson, Document, Uuid};
 use lucid_repository::CollectionKind;
-use lucid_schemas::{EventBody, Job, JobId};
+use lucid_schemas::{Code, EventBody, Job, JobId};
 use serde::{Deserialize, Serialize};
 
 /// One collection to be swapped in.
@@ -158,7 +158,7 @@ pub(crate) fn committed(job: &Job) -> Option<(i64, String)> {
 }
 
 pub(crate) fn unreadable(why: &str) -> Error {
-    Error::refused("swap_list_unreadable", format!("the kept list of the swap can't be used: {why}"))
+    Error::refused(Code::SwapListUnreadable, format!("the kept list of the swap can't be used: {why}"))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::{
 };
 use bson::{Document, RawArrayBuf, RawDocument, RawDocumentBuf, Timestamp};
 use futures::{Stream, StreamExt, pin_mut, stream::FuturesUnordered};
+use lucid_schemas::Code;
 use std::time::Duration;
 
 /// The server takes more, but small batches are as fast.
@@ -68,7 +69,7 @@ where
     while let Some(piece) = pieces.next().await {
         for document in piece?.documents() {
             let document = document.and_then(|bytes| RawDocument::from_bytes(bytes).ok());
-            group.push(document.ok_or_else(|| Error::refused("repository_damaged", "a chunk holds no documents"))?);
+            group.push(document.ok_or_else(|| Error::refused(Code::RepositoryDamaged, "a chunk holds no documents"))?);
             if group.count < BATCH_DOCUMENTS_MAX && group.bytes < manner.batch_bytes {
                 continue;
             }

@@ -31,7 +31,7 @@ use bson::{Document, doc};
 use list::{SwapEntry, SwapList};
 use lucid_ports::{Ending, GivenUp, Handler, JobContext, JobError};
 use lucid_repository::{CollectionEntry, Manifest, Repository};
-use lucid_schemas::{EventBody, Job, Kind, RestoreSpec, Spec, State};
+use lucid_schemas::{Code, EventBody, Job, Kind, RestoreSpec, Spec, State};
 use run::{Run, refuse};
 use std::sync::Arc;
 use swap::{Swap, Swapped};
@@ -59,10 +59,10 @@ impl RestoreHandler {
     async fn restore(&self, context: &dyn JobContext) -> Result<Document> {
         let job = context.job();
         let Spec::Restore(spec) = &job.request.spec else {
-            return Err(Error::refused("wrong_kind", "the job is no restore"));
+            return Err(Error::refused(Code::WrongKind, "the job is no restore"));
         };
         if let Some(error) = job.request.spec.check(&self.environment.ops_database).into_iter().next() {
-            return Err(Error::refused("bad_request", format!("{} {}", error.field, error.problem)));
+            return Err(Error::refused(Code::BadRequest, format!("{} {}", error.field, error.problem)));
         }
         let server = self.environment.server(context.stop());
         if job.head.state == State::Committing {
@@ -113,7 +113,7 @@ impl RestoreHandler {
     async fn manifest(&self, repository: &Repository, spec: &RestoreSpec) -> Result<Manifest> {
         match &self.salvaged {
             Some(salvaged) if salvaged.job == spec.backup.as_str() => Ok(salvaged.clone()),
-            Some(_) => Err(Error::refused("bad_request", "another backup was salvaged")),
+            Some(_) => Err(Error::refused(Code::BadRequest, "another backup was salvaged")),
             None => verify::read_manifest(repository, &spec.manifest, spec.backup.as_str()).await,
         }
     }
@@ -165,7 +165,7 @@ impl Handler for RestoreHandler {
     async fn give_up(&self, context: &dyn JobContext) -> std::result::Result<GivenUp, JobError> {
         let job = context.job();
         let Spec::Restore(spec) = &job.request.spec else {
-            return Err(Error::refused("wrong_kind", "the job is no restore").into());
+            return Err(Error::refused(Code::WrongKind, "the job is no restore").into());
         };
         let server = self.environment.server(context.stop());
         Ok(give_up::give_up(context, &server, spec).await?)
@@ -174,7 +174,7 @@ impl Handler for RestoreHandler {
 
 fn not_new(database: &str) -> Error {
     Error::refused(
-        "target_not_new",
+        Code::TargetNotNew,
         format!("database '{database}' exists: what is salvaged goes into a new one only, to be looked at there"),
     )
 }
@@ -187,7 +187,7 @@ fn select(spec: &RestoreSpec, manifest: &Manifest) -> Result<Vec<CollectionEntry
     let missing = names.iter().find(|name| !manifest.collections.iter().any(|entry| entry.name == **name));
     if let Some(missing) = missing {
         return Err(Error::refused(
-            "collection_not_found",
+            Code::CollectionNotFound,
             format!("backup {} has no collection '{missing}'", spec.backup),
         ));
     }
@@ -218,7 +218,7 @@ fn claimable(job: &Job, list: &SwapList, swapped: &Swapped) -> Result<()> {
             swapped.left_alone.len(),
         )
     };
-    Err(Error::refused("changed_by_others", message))
+    Err(Error::refused(Code::ChangedByOthers, message))
 }
 
 /// What of a collection goes without its expiry, in words.

@@ -6,7 +6,7 @@ use crate::{
 };
 use bson::{Document, Uuid, doc};
 use lucid_repository::{CollectionEntry, CollectionKind};
-use lucid_schemas::names::check_collection;
+use lucid_schemas::{Code, names::check_collection};
 
 /// `system.buckets.` before the name of what stores a time-series collection.
 const BUCKETS_PREFIX_BYTES: usize = 15;
@@ -29,7 +29,7 @@ pub(crate) struct Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     /// A stable word for programs.
-    pub code: &'static str,
+    pub code: Code,
     /// What it is and what to do about it.
     pub message: String,
 }
@@ -72,19 +72,19 @@ fn problems(database: &str, entry: &CollectionEntry, existing: Option<&Entry>, r
     let name = &entry.name;
     let problem = |code, message| Some(Problem { code, message });
     if let Err(why) = check_name(database, entry) {
-        return problem("bad_name", format!("'{name}' in database '{database}' {why}"));
+        return problem(Code::BadName, format!("'{name}' in database '{database}' {why}"));
     }
     let existing = existing?;
     if !replace {
         return problem(
-            "target_exists",
+            Code::TargetExists,
             format!("'{name}' exists in database '{database}': ask for it to be replaced, or restore into another one"),
         );
     }
     let (kind, found) = (family(entry.kind), family(existing.kind));
     if kind != found {
         return problem(
-            "kind_in_the_way",
+            Code::KindInTheWay,
             format!(
                 "'{name}' is {found} in the target and {kind} in the backup: drop or rename it, then restore again"
             ),
@@ -94,13 +94,13 @@ fn problems(database: &str, entry: &CollectionEntry, existing: Option<&Entry>, r
     let differs = |name| option(&entry.options, name) != option(&existing.options, name);
     match entry.kind {
         CollectionKind::TimeSeries if differs("timeseries") => problem(
-            "kind_in_the_way",
+            Code::KindInTheWay,
             format!(
                 "time-series collection '{name}' has other time-series options in the target: drop it, then restore again"
             ),
         ),
         CollectionKind::View if differs("collation") => problem(
-            "kind_in_the_way",
+            Code::KindInTheWay,
             format!("view '{name}' has another collation in the target: drop it, then restore again"),
         ),
         _ => None,
@@ -215,7 +215,7 @@ mod tests {
             ("b", CollectionKind::Collection, doc! {}),
         ]);
         let refused = plan("db", &backup, &there, false);
-        assert_eq!(refused.problems[0].code, "target_exists");
+        assert_eq!(refused.problems[0].code, Code::TargetExists);
         let agreed = plan("db", &backup, &there, true);
         assert!(agreed.problems.is_empty());
         assert_eq!(agreed.kept, ["b"]);
@@ -238,7 +238,7 @@ mod tests {
         for (kind, options, found, found_options) in cases {
             let backup = [backed_up("a", kind, &options)];
             let plan = plan("db", &backup, &target(&[("a", found, found_options)]), true);
-            assert_eq!(plan.problems[0].code, "kind_in_the_way", "{kind:?} onto {found:?}");
+            assert_eq!(plan.problems[0].code, Code::KindInTheWay, "{kind:?} onto {found:?}");
         }
     }
 
@@ -246,7 +246,7 @@ mod tests {
     fn names_that_grow_too_long_are_refused() {
         let name = "n".repeat(245);
         let backup = [backed_up(&name, CollectionKind::TimeSeries, &doc! {})];
-        assert_eq!(plan("db", &backup, &target(&[]), false).problems[0].code, "bad_name");
+        assert_eq!(plan("db", &backup, &target(&[]), false).problems[0].code, Code::BadName);
         let backup = [backed_up(&name, CollectionKind::Collection, &doc! {})];
         assert!(plan("db", &backup, &target(&[]), false).problems.is_empty());
     }

@@ -6,6 +6,7 @@ use crate::{
     error::{Error, Result, code},
 };
 use bson::{Document, RawArrayBuf, Uuid, rawdoc};
+use lucid_schemas::Code;
 use std::time::Duration;
 
 const WITHIN: Duration = Duration::from_secs(10);
@@ -63,7 +64,7 @@ fn noticed(refused: Option<Error>, codes: &[i32]) -> Result<()> {
 
 fn too_old() -> Error {
     Error::refused(
-        "identities_unchecked",
+        Code::IdentitiesUnchecked,
         "this MongoDB doesn't check the identity of collections, so a restore can't be made safe: use MongoDB 6.0 or later",
     )
 }
@@ -81,7 +82,7 @@ pub(crate) async fn staging_uuid(server: &Server, database: &str, name: &Staging
 /// The error of a staging collection that somebody has dropped.
 pub(crate) fn lost(name: &StagingName) -> Error {
     Error::again(
-        "staging_lost",
+        Code::StagingLost,
         format!(
             "staging collection '{name}' was dropped or renamed by somebody else: leave it alone while the job runs"
         ),

@@ -25,7 +25,7 @@ use crate::{
 };
 use lucid_ports::JobContext;
 use lucid_repository::{CollectionEntry, CollectionKind, Manifest, Repository};
-use lucid_schemas::{EventBody, Job, RestoreSpec};
+use lucid_schemas::{Code, EventBody, Job, RestoreSpec};
 use std::{cmp::Reverse, sync::atomic::AtomicUsize};
 use tokio_util::sync::CancellationToken;
 
@@ -213,7 +213,7 @@ fn is_merged(entry: &CollectionEntry, target: &Catalog) -> bool {
 
 fn view_refused(database: &str, Refused { name, reason }: Refused) -> Problem {
     Problem {
-        code: "view_refused",
+        code: Code::ViewRefused,
         message: format!(
             "view '{name}' would be refused in database '{database}' ({reason}): drop or change the views there that it meets, or restore \
              without it"
@@ -223,7 +223,7 @@ fn view_refused(database: &str, Refused { name, reason }: Refused) -> Problem {
 
 fn index_refused(database: &str, collection: &str, Refused { name, reason }: Refused) -> Problem {
     Problem {
-        code: "index_in_the_way",
+        code: Code::IndexInTheWay,
         message: format!(
             "index '{name}' of time-series collection '{collection}' would be refused beside those that it has in database '{database}' \
              ({reason}): drop the one there that it meets, then restore again"

@@ -25,7 +25,7 @@ use crate::{
 use bson::{Document, Timestamp, Uuid, doc};
 use futures::{StreamExt, pin_mut};
 use lucid_repository::{BackupReader, CollectionEntry, CollectionKind, Domain, Repository};
-use lucid_schemas::JobId;
+use lucid_schemas::{Code, JobId};
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
@@ -92,7 +92,7 @@ impl Stage<'_> {
             self.forget(&name, entry.kind).await;
         }
         Err(Error::again(
-            "staging_failed",
+            Code::StagingFailed,
             format!("'{}' couldn't be loaded in {TRIES} tries; at last: {why}", entry.name),
         ))
     }
@@ -143,7 +143,7 @@ impl Stage<'_> {
         };
         if let Some(difference) = self.definition_difference(name, options, indexes).await? {
             return Err(Error::refused(
-                "definition_mismatch",
+                Code::DefinitionMismatch,
                 format!("'{}' can't be made as it was: {difference}", entry.name),
             ));
         }
@@ -256,5 +256,5 @@ impl Stage<'_> {
 /// A definition as a document of its own.
 pub(crate) fn decoded(definition: &bson::RawDocument) -> Result<Document> {
     Document::try_from(definition)
-        .map_err(|_| Error::refused("bad_definition", "options or indexes in the backup can't be read"))
+        .map_err(|_| Error::refused(Code::BadDefinition, "options or indexes in the backup can't be read"))
 }

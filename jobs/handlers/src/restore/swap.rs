@@ -18,7 +18,7 @@ use crate::{
 use bson::Uuid;
 use lucid_ports::JobContext;
 use lucid_repository::CollectionKind;
-use lucid_schemas::JobId;
+use lucid_schemas::{Code, JobId};
 use std::{collections::BTreeMap, time::Duration};
 
 /// With the pauses between, elections are sat out.
@@ -154,7 +154,7 @@ impl Swap<'_> {
             }
         }
         Err(Error::again(
-            "swap_stuck",
+            Code::SwapStuck,
             format!("'{}' couldn't be swapped in {TRIES} tries: is it locked, or an index being built?", entry.name),
         ))
     }
@@ -231,7 +231,7 @@ impl Swap<'_> {
     fn blocked(&self, names: &[&str]) -> Error {
         let list: Vec<_> = names.iter().take(10).copied().collect();
         Error::refused(
-            "changed_by_others",
+            Code::ChangedByOthers,
             format!(
                 "somebody has changed {} in '{}' since this restore began, so it was left alone ({} in all; the others are \
                  swapped): drop it or rename it away, or drop its staging collection ({}...) to give the restored one up; \

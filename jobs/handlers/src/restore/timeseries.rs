@@ -26,6 +26,7 @@ use crate::{
 };
 use bson::{Bson, Document, RawDocumentBuf, Uuid, doc, oid::ObjectId};
 use lucid_repository::CollectionKind;
+use lucid_schemas::Code;
 use std::collections::BTreeMap;
 
 const BUCKETS_PER_COMMAND: usize = 2_000;
@@ -235,7 +236,7 @@ async fn remove(swap: &Swap<'_>, target: &Identified, group: &[Gone]) -> Result<
             }
         }
     }
-    Err(Error::again("swap_stuck", format!("buckets of '{}' can't be removed", target.storage)))
+    Err(Error::again(Code::SwapStuck, format!("buckets of '{}' can't be removed", target.storage)))
 }
 
 /// Buckets in groups that each fit a command.

@@ -2,7 +2,7 @@
 
 use super::{Decision, EVENTS_MAX, Guard, LeaseChange, hold, is_given_up, wait, wrong_state};
 use crate::{Refusal, slots};
-use lucid_schemas::{EventBody, Failure, Job, State};
+use lucid_schemas::{Code, EventBody, Failure, Job, State};
 
 pub(super) fn claim(job: &Job, worker: &str, lease_ms: i64, slots: &[String]) -> Result<Decision, Refusal> {
     let head = &job.head;
@@ -73,7 +73,7 @@ pub(super) fn expire(job: &Job) -> Result<Decision, Refusal> {
 fn lost(job: &Job) -> Failure {
     let head = &job.head;
     Failure {
-        code: "worker_lost".into(),
+        code: Code::WorkerLost.into(),
         message: format!(
             "the worker was lost on attempt {} of {}; look at the log of {}",
             head.attempt,
