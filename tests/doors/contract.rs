@@ -8,7 +8,7 @@ use lucid_ports::{
     JobFilter, Outcome, Store,
     conformance::{Bench, agree, agree_on_alerts, run_all},
 };
-use lucid_schemas::collections::{OPS, OPS_EVENTS, indexes, validators};
+use lucid_schemas::collections::{OPS, OPS_EVENTS, WORKERS, indexes, validators};
 use std::collections::BTreeSet;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,6 +100,33 @@ async fn set_up_is_repeatable_at_once_and_over_what_was_there() {
     let claimed = claimed.expect("the view shows every event");
     let word = |field| claimed.get_str(field).unwrap_or_default().to_owned();
     assert_eq!((word("type"), word("by")), ("claimed".to_owned(), "w".to_owned()));
+    set.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_without_whose_they_are_are_refused_once_the_last_older_worker_is_gone() {
+    let set = Set::start(1).await;
+    let (connection, database) = set.database().await;
+    let job = connection.store().enqueue(&backup(0)).await.expect("enqueued");
+    let jobs = database.collection::<Document>(OPS);
+    let ask_as_before = async |number: i32| {
+        let mut older = jobs.find_one(doc! { "_id": job.id().as_str() }).await.expect("read").expect("there");
+        older.extend(
+            doc! { "_id": format!("backup_20240101_00000{number}"), "unique_key": format!("nightly-{number}") },
+        );
+        jobs.insert_one(older).await
+    };
+    ask_as_before(0).await.expect_err("no older program is about");
+    // An older worker is started again beside this program, as in an upgrade of one node after the other.
+    let workers = database.collection::<Document>(WORKERS);
+    let card = doc! { "_id": "pi2/1", "version": "0.1.0", "capacity": 2, "running": 0, "kinds": ["backup"], "repositories": [], "labels": [], "seen_at": bson::DateTime::now() };
+    workers.insert_one(card).await.expect("announced");
+    connection.set_up().await.expect("set up");
+    ask_as_before(1).await.expect("its schedules go on");
+    assert!(jobs.insert_one(doc! { "odd": true }).await.is_err(), "all else is checked as ever");
+    workers.delete_one(doc! { "_id": "pi2/1" }).await.expect("it has gone");
+    connection.set_up().await.expect("set up");
+    ask_as_before(2).await.expect_err("from now on keys say whose they are");
     set.end().await;
 }
 

@@ -16,8 +16,8 @@ use lucid_ports::{Problems, StoreError};
 use lucid_schemas::{
     JOB_SCHEMA,
     collections::{
-        DEFINITIONS, HOLDS, IndexDefinition, MIGRATIONS, OPS, OPS_EVENTS, SCHEDULES, UNIQUE_KEY, events_view, indexes,
-        validators,
+        DEFINITIONS, HOLDS, IndexDefinition, MIGRATIONS, OPS, OPS_EVENTS, SCHEDULES, UNIQUE_KEY, WORKERS, events_view,
+        indexes, validators,
     },
 };
 use mongodb::Database;
@@ -31,6 +31,8 @@ const INDEX_REFUSED: [i32; 3] = [85, 86, DUPLICATE_KEY];
 /// For each step; an index on many jobs takes its time.
 const PATIENCE: Duration = Duration::from_mins(2);
 const BOUND: Duration = Duration::from_mins(30);
+/// A worker that wasn't heard of for so long is gone.
+const OLDER_WITHIN_MS: i64 = 300_000;
 /// The problems' subject; each index has one of its own.
 const LATER: &str = "definitions";
 
@@ -55,8 +57,13 @@ pub async fn set_up(ops: &Database, problems: &Problems) -> Result<Option<Bson>,
         }
         problems.clear(LATER);
         let found = collections(&ops).await?;
+        let is_mixed = has_older(&ops).await?;
         for definition in validators() {
-            let mut options = doc! { "validator": definition.validator };
+            let mut validator = definition.validator;
+            if is_mixed {
+                take_any_key(&mut validator);
+            }
+            let mut options = doc! { "validator": validator };
             if definition.collection == OPS {
                 // Open jobs of older programs keep what a later validator refuses in new ones.
                 options.insert("validationLevel", "moderate");
@@ -76,6 +83,30 @@ pub async fn set_up(ops: &Database, problems: &Problems) -> Result<Option<Bson>,
         Ok(found.get(SCHEDULES).and_then(|found| found.id.clone()))
     })
     .await
+}
+
+/// Whether a worker is about whose program doesn't say yet whose a unique key is; its card tells no problems. Such nodes go on while a
+/// cluster is upgraded, and so do their schedules: the rule is set once the last of them is gone.
+async fn has_older(ops: &Database) -> Result<bool, StoreError> {
+    let heard = doc! { "$gte": ["$seen_at", { "$subtract": ["$$NOW", OLDER_WITHIN_MS] }] };
+    let older = doc! { "problems": { "$exists": false }, "$expr": heard };
+    Ok(!all(ops, WORKERS, older).await?.is_empty())
+}
+
+/// Takes out of a validator what unique keys have to look like.
+fn take_any_key(validator: &mut Document) {
+    for (name, value) in validator.iter_mut() {
+        match value {
+            Bson::Document(inner) => {
+                if name == "unique_key" {
+                    inner.remove("pattern");
+                }
+                take_any_key(inner);
+            }
+            Bson::Array(inner) => inner.iter_mut().filter_map(Bson::as_document_mut).for_each(take_any_key),
+            _ => {}
+        }
+    }
 }
 
 const KEPT: &str = "it leaves validators, indexes and views as they are: upgrade this node";
