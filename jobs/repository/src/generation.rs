@@ -261,11 +261,12 @@ impl Generations {
 /// All objects of generations: which half of one, its number, and its name.
 async fn list(vault: &Vault) -> Result<Vec<(Stage, i64, String)>, RepositoryError> {
     let mut objects = Vec::new();
-    for (object, _) in vault.store.list(GENERATIONS).await? {
+    for (object, bytes) in vault.store.list(GENERATIONS).await? {
         let name = object.rsplit('/').next().unwrap_or_default();
         match parse_generation(&object) {
             Some((stage, number)) => objects.push((stage, number, object)),
-            None if name.starts_with(|first: char| first.is_ascii_digit()) => {
+            // No program leaves an empty one: objects are there whole, or not at all.
+            None if bytes > 0 && name.starts_with(|first: char| first.is_ascii_digit()) => {
                 return Err(RepositoryError::UnsupportedVersion { object, needs: LATER.into() });
             }
             None => tracing::warn!(object, "not the name of a generation; ignored"),

@@ -164,3 +164,20 @@ async fn planted_generations_stop_no_prune_and_go() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_generations_of_names_that_nobody_gives_stop_nothing() {
+    let bench = prepared().await;
+    let repository = bench.open(Fault::None).await.expect("opens");
+    for name in ["0.doom", "18446744073709551614.doom", "99999999999999999999.close", "7.sweep"] {
+        plant(&bench, &format!("generations/{name}"), b"");
+    }
+    back_up(&repository, "next", &people("next")).await.expect("backed up");
+    forget(&repository, "kept").await;
+    for run in 0..3 {
+        prune(&repository, &format!("prune_{run}"), false).await.expect("pruned");
+    }
+    plant(&bench, "generations/18446744073709551615.doom", b"of a later program");
+    let refused = repository.manifests().await.expect_err("what it dooms isn't known").to_string();
+    assert!(refused.contains("generations/18446744073709551615.doom") && refused.contains("planted"), "{refused}");
+}
