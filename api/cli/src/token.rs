@@ -77,10 +77,11 @@ pub fn place(asked: Option<&Path>) -> PathBuf {
 pub fn client(client: Client, args: &ClientArgs) -> Result<Client, Exit> {
     let secret =
         match &args.token_file {
-            Some(file) => Some(read(file).map_err(|problem| {
+            // An empty variable names none.
+            Some(file) if !file.as_os_str().is_empty() => Some(read(file).map_err(|problem| {
                 Exit::usage(format!("the token can't be read from {}: {problem}", file.display()))
             })?),
-            None => env::var(VARIABLE).ok().filter(|token| !token.is_empty()).map(Zeroizing::new),
+            Some(_) | None => env::var(VARIABLE).ok().filter(|token| !token.is_empty()).map(Zeroizing::new),
         };
     let found = secret.or_else(|| if client.is_on_this_machine() { find(client.url()) } else { None });
     match found {

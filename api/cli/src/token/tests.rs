@@ -76,3 +76,13 @@ fn what_others_can_have_prepared_or_read_is_no_token() {
         refused(&planted.join("token"), "belongs to user 65534");
     }
 }
+
+#[test]
+fn a_file_that_is_named_must_hold_a_token_and_an_empty_name_is_none() {
+    let asked = |file: &str| {
+        let args = ClientArgs { api: "http://192.0.2.1:8089".into(), token_file: Some(file.into()), json: false };
+        client(Client::new(&args.api).expect("a client"), &args)
+    };
+    assert!(asked("").is_ok(), "as an empty variable gives it");
+    assert!(asked("/nowhere/token").is_err());
+}

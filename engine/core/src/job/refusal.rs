@@ -24,7 +24,9 @@ pub enum Refusal {
         command: &'static str,
     },
     /// The job is past its point of no return.
-    #[error("the job is past its point of no return and can only be carried through")]
+    #[error(
+        "the job is past its point of no return and can't be canceled: it is carried through, and where it is blocked, let go on or given up"
+    )]
     PastPointOfNoReturn,
     /// The job has ended.
     #[error("the job has already ended: it is {state}")]
