@@ -122,7 +122,7 @@ async fn a_manifest_that_is_refused_leaves_the_job_before_its_point_of_no_return
     claim.at_phase = Box::new(move |phase| {
         if phase == "commit" {
             std::fs::create_dir_all(&made).expect("made");
-            std::fs::write(made.join("1"), "").expect("written");
+            std::fs::write(made.join("1"), "of that version").expect("written");
         }
     });
     assert!(matches!(world.run(&job, &claim).await, Err(JobError::Failed(_))));
