@@ -88,7 +88,8 @@ pub async fn set_up(ops: &Database, problems: &Problems) -> Result<Option<Bson>,
 /// Whether a worker is about whose program doesn't say yet whose a unique key is; its card tells no problems. Such nodes go on while a
 /// cluster is upgraded, and so do their schedules: the rule is set once the last of them is gone.
 async fn has_older(ops: &Database) -> Result<bool, StoreError> {
-    let heard = doc! { "$gte": ["$seen_at", { "$subtract": ["$$NOW", OLDER_WITHIN_MS] }] };
+    // One from before the clock was put back says nothing of now.
+    let heard = doc! { "$lte": [{ "$abs": { "$subtract": ["$$NOW", "$seen_at"] } }, OLDER_WITHIN_MS] };
     let older = doc! { "problems": { "$exists": false }, "$expr": heard };
     Ok(!all(ops, WORKERS, older).await?.is_empty())
 }

@@ -123,7 +123,7 @@ impl<'a> Room<'a> {
     pub async fn check(&self, needed: u64) -> Result<Option<i64>> {
         let mut least = None;
         for member in &self.members {
-            let Some(disk) = self.look(member).await? else { continue };
+            let Some(disk) = self.look(member, &mut false).await? else { continue };
             if disk.free < disk.floor() || disk.spare() < needed {
                 return Err(
                     disk.no_space(&format!("about {} MB are to be restored beside what is there", megabytes(needed)))
@@ -177,10 +177,10 @@ impl<'a> Room<'a> {
 
     async fn runs_low_at(&self, number: usize, allowance: &Allowance) -> Disk {
         let Some(member) = self.members.get(number) else { return std::future::pending().await };
-        let (mut has, mut next) = (0, Written::default());
+        let (mut has, mut next, mut is_told) = (0, Written::default(), false);
         loop {
             let begun = allowance.so_far();
-            match self.look(member).await {
+            match self.look(member, &mut is_told).await {
                 Ok(Some(disk)) => {
                     // A secondary may be behind: what it has counts, not what was acknowledged.
                     if next.at.is_none_or(|at| disk.has.is_some_and(|has| has >= at)) {
@@ -201,8 +201,8 @@ impl<'a> Room<'a> {
         }
     }
 
-    /// The disk of a member; `None` where it doesn't say, or isn't there.
-    async fn look(&self, member: &str) -> Result<Option<Disk>> {
+    /// The disk of a member; `None` where it doesn't say, or isn't there, which is told once.
+    async fn look(&self, member: &str, is_told: &mut bool) -> Result<Option<Disk>> {
         let address = member.to_owned();
         let there = SelectionCriteria::Predicate(Arc::new(move |info| info.address().to_string() == address));
         let server = self.server.reading_from(there);
@@ -216,11 +216,14 @@ impl<'a> Room<'a> {
             Ok(Ok(answers)) => answers,
             Ok(Err(Error::Stopped)) => return Err(Error::Stopped),
             Ok(Err(error)) => {
-                tracing::warn!(member, %error, "its disk isn't watched now");
+                if !std::mem::replace(is_told, true) {
+                    tracing::warn!(member, %error, "the disk of this member can't be watched: loading goes on, and may fill it");
+                }
                 return Ok(None);
             }
             Err(_) => return Ok(None),
         };
+        *is_told = false;
         let bytes = |reply: &Document, field| u64::try_from(whole(reply.get(field))).unwrap_or_default();
         let (total, used) = (bytes(&disk, "fsTotalSize"), bytes(&disk, "fsUsedSize"));
         let (unwritten, has) = status.map_or((0, None), |status| (unwritten(&status), has(&status)));
