@@ -20,6 +20,7 @@ mod motor;
 mod neighbour;
 mod offsite;
 mod parts;
+mod prometheus;
 mod prune;
 mod refusals;
 mod requests;

@@ -13,7 +13,7 @@ use std::{
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// A monitor process of a world: what it shows to people, and what to Prometheus.
-fn monitor(world: &World) -> (Process, Api, Api) {
+pub fn monitor(world: &World) -> (Process, Api, Api) {
     monitor_as(world, &world.uri())
 }
 
@@ -28,14 +28,14 @@ fn monitor_as(world: &World, uri: &str) -> (Process, Api, Api) {
     (process, monitor, metrics)
 }
 
-fn scrape(metrics: &Api) -> String {
+pub fn scrape(metrics: &Api) -> String {
     match metrics.get("/metrics") {
         (200, Value::String(text)) => text,
         other => panic!("{other:?}"),
     }
 }
 
-async fn until<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+pub async fn until<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
     let begun = Instant::now();
     loop {
         match look() {
@@ -47,7 +47,7 @@ async fn until<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T 
 }
 
 /// Scrapes until every line that is wanted is there.
-async fn until_scraped(metrics: &Api, wanted: &[&str]) -> String {
+pub async fn until_scraped(metrics: &Api, wanted: &[&str]) -> String {
     until(&format!("{wanted:?}"), || {
         let text = scrape(metrics);
         let missing = wanted.iter().find(|wanted| !text.lines().any(|line| line.starts_with(**wanted)));

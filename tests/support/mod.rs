@@ -3,6 +3,7 @@
 pub mod bucket;
 pub mod data;
 pub mod process;
+pub mod prometheus;
 pub mod world;
 
 pub use world::{Api, World};
