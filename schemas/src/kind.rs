@@ -22,11 +22,32 @@ pub enum Kind {
     Copy,
     /// Seal with the newest master key what older ones have sealed.
     Reencrypt,
+    /// Write alerts.
+    Monitor,
+    /// Tell a channel what is due.
+    Notify,
 }
 
 impl Kind {
     /// Every kind, in the order of this enum.
-    pub const ALL: [Self; 6] = [Self::Backup, Self::Restore, Self::Verify, Self::Prune, Self::Copy, Self::Reencrypt];
+    pub const ALL: [Self; 8] = [
+        Self::Backup,
+        Self::Restore,
+        Self::Verify,
+        Self::Prune,
+        Self::Copy,
+        Self::Reencrypt,
+        Self::Monitor,
+        Self::Notify,
+    ];
+
+    /// Whether only the system asks for it: no request, no schedule, no retry.
+    pub const fn is_internal(self) -> bool {
+        match self {
+            Self::Monitor | Self::Notify => true,
+            Self::Backup | Self::Restore | Self::Verify | Self::Prune | Self::Copy | Self::Reencrypt => false,
+        }
+    }
 
     /// How long failures that trying again may mend are tried again, in milliseconds: a night for what runs at night, an hour
     /// for what somebody waits for.
@@ -34,7 +55,7 @@ impl Kind {
         const HOUR_MS: i64 = 3_600_000;
         match self {
             Self::Backup | Self::Prune | Self::Copy | Self::Reencrypt => 6 * HOUR_MS,
-            Self::Restore | Self::Verify => HOUR_MS,
+            Self::Restore | Self::Verify | Self::Monitor | Self::Notify => HOUR_MS,
         }
     }
 
@@ -47,6 +68,8 @@ impl Kind {
             Self::Prune => "prune",
             Self::Copy => "copy",
             Self::Reencrypt => "reencrypt",
+            Self::Monitor => "monitor",
+            Self::Notify => "notify",
         }
     }
 }

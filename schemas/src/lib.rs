@@ -6,7 +6,7 @@
 //! |---|---|---|---|
 //! | [`id`] | yes | yes | job ids |
 //! | [`kind`], [`state`] | yes | yes | what a job does, where it stands |
-//! | [`spec`], [`prune`], [`copy`], [`share`] | yes | yes | what a job is asked to do, per kind |
+//! | [`spec`], [`prune`], [`copy`], [`share`], [`kinds`] | yes | yes | what a job is asked to do, per kind |
 //! | [`event`] | yes | yes | facts about a job, numbered from 1 |
 //! | [`fate`] | yes | yes | what became of a backup after its job had ended |
 //! | [`request`] | yes | yes | what was asked for: the part of a job that never changes |
@@ -31,6 +31,7 @@ pub mod id;
 pub mod job;
 pub mod key;
 pub mod kind;
+pub mod kinds;
 pub mod names;
 pub mod problem;
 pub mod prune;
@@ -53,6 +54,7 @@ pub use id::JobId;
 pub use job::{Head, Job, Lease, Progress};
 pub use key::ConcurrencyKey;
 pub use kind::Kind;
+pub use kinds::{MonitorSpec, NotifySpec};
 pub use problem::FieldError;
 pub use prune::{Keep, PruneSpec};
 pub use request::{After, RepositoryName, Request, Requires};

@@ -2,7 +2,8 @@
 //! repositories are named; what the names mean is configured where the worker runs.
 
 use crate::{
-    ConcurrencyKey, CopySpec, FieldError, JobId, Kind, Part, PruneSpec, ReencryptSpec, RepositoryName, Sample, names,
+    ConcurrencyKey, CopySpec, FieldError, JobId, Kind, MonitorSpec, NotifySpec, Part, PruneSpec, ReencryptSpec,
+    RepositoryName, Sample, names,
 };
 use bson::Document;
 use serde::{Deserialize, Serialize};
@@ -143,6 +144,10 @@ pub enum Spec {
     Copy(CopySpec),
     /// See [`ReencryptSpec`].
     Reencrypt(ReencryptSpec),
+    /// See [`MonitorSpec`].
+    Monitor(MonitorSpec),
+    /// See [`NotifySpec`].
+    Notify(NotifySpec),
 }
 
 impl Spec {
@@ -155,6 +160,8 @@ impl Spec {
             Self::Prune(_) => Kind::Prune,
             Self::Copy(_) => Kind::Copy,
             Self::Reencrypt(_) => Kind::Reencrypt,
+            Self::Monitor(_) => Kind::Monitor,
+            Self::Notify(_) => Kind::Notify,
         }
     }
 
@@ -162,7 +169,13 @@ impl Spec {
     pub const fn second_repository(&self) -> Option<&RepositoryName> {
         match self {
             Self::Copy(spec) => Some(&spec.to),
-            Self::Backup(_) | Self::Restore(_) | Self::Verify(_) | Self::Prune(_) | Self::Reencrypt(_) => None,
+            Self::Backup(_)
+            | Self::Restore(_)
+            | Self::Verify(_)
+            | Self::Prune(_)
+            | Self::Reencrypt(_)
+            | Self::Monitor(_)
+            | Self::Notify(_) => None,
         }
     }
 
@@ -172,7 +185,7 @@ impl Spec {
             Self::Restore(spec) => Some(&spec.backup),
             Self::Verify(spec) => Some(&spec.backup),
             Self::Copy(spec) => spec.backup.as_ref(),
-            Self::Backup(_) | Self::Prune(_) | Self::Reencrypt(_) => None,
+            Self::Backup(_) | Self::Prune(_) | Self::Reencrypt(_) | Self::Monitor(_) | Self::Notify(_) => None,
         }
     }
 
@@ -181,7 +194,12 @@ impl Spec {
         match self {
             Self::Backup(spec) => Some(&spec.database),
             Self::Restore(spec) => Some(&spec.database),
-            Self::Verify(_) | Self::Prune(_) | Self::Copy(_) | Self::Reencrypt(_) => None,
+            Self::Verify(_)
+            | Self::Prune(_)
+            | Self::Copy(_)
+            | Self::Reencrypt(_)
+            | Self::Monitor(_)
+            | Self::Notify(_) => None,
         }
     }
 
@@ -194,6 +212,9 @@ impl Spec {
                 keys.push(ConcurrencyKey { key: ConcurrencyKey::database(&spec.database), exclusive: !spec.dry_run });
             }
             Self::Verify(_) | Self::Prune(_) | Self::Copy(_) | Self::Reencrypt(_) => {}
+            // What tells how the cluster is must not wait for it.
+            Self::Monitor(_) => return MonitorSpec::keys(),
+            Self::Notify(_) => return Vec::new(),
         }
         if let Some(repository) = repository {
             let exclusive = matches!(self, Self::Prune(PruneSpec { dry_run: false, .. }));
@@ -225,6 +246,8 @@ impl Spec {
             Self::Prune(spec) => bson::serialize_to_document(spec),
             Self::Copy(spec) => bson::serialize_to_document(spec),
             Self::Reencrypt(spec) => bson::serialize_to_document(spec),
+            Self::Monitor(spec) => bson::serialize_to_document(spec),
+            Self::Notify(spec) => bson::serialize_to_document(spec),
         }
     }
 
@@ -240,6 +263,8 @@ impl Spec {
             Kind::Prune => Self::Prune(bson::deserialize_from_document(document)?),
             Kind::Copy => Self::Copy(bson::deserialize_from_document(document)?),
             Kind::Reencrypt => Self::Reencrypt(bson::deserialize_from_document(document)?),
+            Kind::Monitor => Self::Monitor(bson::deserialize_from_document(document)?),
+            Kind::Notify => Self::Notify(bson::deserialize_from_document(document)?),
         })
     }
 
@@ -258,6 +283,8 @@ impl Spec {
             Self::Prune(spec) => errors.extend(spec.check()),
             Self::Copy(spec) => errors.extend(spec.check(None)),
             Self::Reencrypt(ReencryptSpec {}) => {}
+            Self::Monitor(spec) => errors.extend(spec.check()),
+            Self::Notify(spec) => errors.extend(spec.check()),
         }
         errors
     }

@@ -7,6 +7,10 @@ use crate::alert::Fingerprint;
 const USER: &str = "user/";
 const SCHEDULE: &str = "schedule/";
 const ALERT: &str = "alert/";
+const MONITOR: &str = "monitor/";
+const NOTIFY: &str = "notify/";
+/// Whoever's keys there are.
+const WORDS: [&str; 5] = [USER, SCHEDULE, ALERT, MONITOR, NOTIFY];
 
 /// A key that a request asks for, as it is stored.
 pub fn of_user(key: &str) -> String {
@@ -23,6 +27,16 @@ pub fn of_alert(fingerprint: &Fingerprint) -> String {
     format!("{ALERT}{fingerprint}")
 }
 
+/// The key that makes two who ask for the same monitor job ask for one.
+pub fn of_monitor(generation: i64) -> String {
+    format!("{MONITOR}{generation}")
+}
+
+/// The key that keeps the messages of a group to a channel apart.
+pub fn of_notify(channel: &str, group: &str) -> String {
+    format!("{NOTIFY}{channel}/{group}")
+}
+
 /// A stored key as whoever asked for it knows it.
 pub fn shown(stored: &str) -> &str {
     stored.strip_prefix(USER).unwrap_or(stored)
@@ -35,7 +49,7 @@ pub fn renewed(stored: &str, requested_by: &str) -> String {
     {
         return of_schedule(name);
     }
-    if [USER, SCHEDULE].iter().any(|word| stored.starts_with(word)) { stored.to_owned() } else { of_user(stored) }
+    if WORDS.iter().any(|word| stored.starts_with(word)) { stored.to_owned() } else { of_user(stored) }
 }
 
 #[cfg(test)]

@@ -119,7 +119,9 @@ fn restores_alone(jobs: &[Job]) -> Vec<Broken> {
             | Spec::Verify(_)
             | Spec::Prune(_)
             | Spec::Copy(_)
-            | Spec::Reencrypt(_) => {}
+            | Spec::Reencrypt(_)
+            | Spec::Monitor(_)
+            | Spec::Notify(_) => {}
         }
     }
     let broken = |(one, other): (&Job, &Job)| {
@@ -176,7 +178,7 @@ fn fits(job: &Job, asked: &Asked) -> bool {
             Spec::Backup(spec) => named("database", &spec.database),
             Spec::Restore(spec) => named("database", &spec.database) && named("backup", spec.backup.as_str()),
             Spec::Verify(spec) => named("backup", spec.backup.as_str()),
-            Spec::Prune(_) | Spec::Copy(_) | Spec::Reencrypt(_) => true,
+            Spec::Prune(_) | Spec::Copy(_) | Spec::Reencrypt(_) | Spec::Monitor(_) | Spec::Notify(_) => true,
         }
 }
 

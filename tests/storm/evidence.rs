@@ -148,7 +148,13 @@ pub async fn databases(world: &World, jobs: &[Job], targets: &[&str]) -> Vec<Bro
 fn source(job: &Job) -> Option<(&str, &str)> {
     match &job.request.spec {
         Spec::Backup(spec) => Some((job.id().as_str(), spec.database.as_str())),
-        Spec::Restore(_) | Spec::Verify(_) | Spec::Prune(_) | Spec::Copy(_) | Spec::Reencrypt(_) => None,
+        Spec::Restore(_)
+        | Spec::Verify(_)
+        | Spec::Prune(_)
+        | Spec::Copy(_)
+        | Spec::Reencrypt(_)
+        | Spec::Monitor(_)
+        | Spec::Notify(_) => None,
     }
 }
 

@@ -64,6 +64,12 @@ pub(crate) async fn retry(state: State, caller: Caller, request: HttpRequest, id
         let refusal = Refusal::WrongState { state: old.head.state, command: "retry" };
         return Err(ApiError::Law { job: old.id().clone(), refusal });
     }
+    if old.kind().is_internal() {
+        let kind = old.kind();
+        return Err(ApiError::Excluded(format!(
+            "monitors ask for jobs of kind {kind} by themselves: there is nothing to retry"
+        )));
+    }
     let (spec, after) = what_again(&state, &old).await?;
     let unique_key = old.request.unique_key.as_ref().map(|key| unique_key::renewed(key, &old.request.requested_by));
     let again = |id| Request {
@@ -88,9 +94,14 @@ async fn what_again(state: &ApiState, old: &Job) -> Result<(Spec, Option<After>)
         Spec::Verify(VerifySpec { manifest: None, backup, .. })
         | Spec::Copy(CopySpec { manifest: None, backup: Some(backup), .. }) => backup,
         // These know from birth what they are about.
-        Spec::Verify(_) | Spec::Copy(_) | Spec::Backup(_) | Spec::Restore(_) | Spec::Prune(_) | Spec::Reencrypt(_) => {
-            return Ok((spec, None));
-        }
+        Spec::Verify(_)
+        | Spec::Copy(_)
+        | Spec::Backup(_)
+        | Spec::Restore(_)
+        | Spec::Prune(_)
+        | Spec::Reencrypt(_)
+        | Spec::Monitor(_)
+        | Spec::Notify(_) => return Ok((spec, None)),
     };
     let manifest = match Source::find_or_open(state, backup.as_str()).await? {
         Found::Made(source) => Some(source.manifest),
@@ -102,7 +113,12 @@ async fn what_again(state: &ApiState, old: &Job) -> Result<(Spec, Option<After>)
     let spec = match spec {
         Spec::Verify(spec) => Spec::Verify(VerifySpec { manifest, ..spec }),
         Spec::Copy(spec) => Spec::Copy(CopySpec { manifest, ..spec }),
-        Spec::Backup(_) | Spec::Restore(_) | Spec::Prune(_) | Spec::Reencrypt(_) => spec,
+        Spec::Backup(_)
+        | Spec::Restore(_)
+        | Spec::Prune(_)
+        | Spec::Reencrypt(_)
+        | Spec::Monitor(_)
+        | Spec::Notify(_) => spec,
     };
     Ok((spec, None))
 }

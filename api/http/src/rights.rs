@@ -105,6 +105,7 @@ fn changes(spec: &Spec) -> Option<&'static str> {
         Spec::Prune(_) => Some("a prune forgets backups"),
         Spec::Copy(_) => Some("a copy takes documents to another place"),
         Spec::Reencrypt(_) => Some("encrypting anew replaces what is stored"),
+        Spec::Monitor(_) | Spec::Notify(_) => Some("only monitors ask for it"),
     }
 }
 

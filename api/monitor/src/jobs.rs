@@ -248,7 +248,13 @@ fn databases(backups: &[Job]) -> BTreeMap<&JobId, &str> {
 fn backed_up(job: &Job) -> Option<(&str, bool)> {
     match &job.request.spec {
         Spec::Backup(spec) => Some((&spec.database, spec.collections.is_none())),
-        Spec::Restore(_) | Spec::Verify(_) | Spec::Prune(_) | Spec::Copy(_) | Spec::Reencrypt(_) => None,
+        Spec::Restore(_)
+        | Spec::Verify(_)
+        | Spec::Prune(_)
+        | Spec::Copy(_)
+        | Spec::Reencrypt(_)
+        | Spec::Monitor(_)
+        | Spec::Notify(_) => None,
     }
 }
 

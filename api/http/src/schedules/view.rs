@@ -93,6 +93,8 @@ fn spec(terms: &Terms) -> Value {
             repository: spec.backup.is_none().then(|| terms.repository.clone()),
         }),
         // No schedule restores, or encrypts anew; what another program may have stored is shown as it is.
-        Spec::Restore(_) | Spec::Reencrypt(_) => terms.spec.to_document().map_or(Value::Null, json::document),
+        Spec::Restore(_) | Spec::Reencrypt(_) | Spec::Monitor(_) | Spec::Notify(_) => {
+            terms.spec.to_document().map_or(Value::Null, json::document)
+        }
     }
 }

@@ -5,8 +5,8 @@ use bson::{DateTime, Document};
 use futures::future::BoxFuture;
 use lucid_core::{Command, Transition, invariant, transition};
 use lucid_schemas::{
-    BackupSpec, CopySpec, Job, JobId, Keep, Kind, ManifestName, PruneSpec, ReencryptSpec, RepositoryName, Request,
-    RestoreSpec, Spec, VerifyLevel, VerifySpec,
+    BackupSpec, CopySpec, Job, JobId, Keep, Kind, ManifestName, MonitorSpec, NotifySpec, PruneSpec, ReencryptSpec,
+    RepositoryName, Request, RestoreSpec, Spec, VerifyLevel, VerifySpec,
 };
 use std::sync::Arc;
 
@@ -156,6 +156,8 @@ pub(super) fn request(kind: Kind) -> Request {
             Spec::Copy(CopySpec { backup: Some(id(Kind::Backup)), manifest: Some(manifest), to: repository("main") })
         }
         Kind::Reencrypt => Spec::Reencrypt(ReencryptSpec {}),
+        Kind::Monitor => Spec::Monitor(MonitorSpec::sample()),
+        Kind::Notify => Spec::Notify(NotifySpec::sample()),
     };
     // Without concurrency keys: what is about those adds them.
     Request { keys: Vec::new(), ..Request::new(id(kind), spec, "api:pi-1", Some(repository("main"))) }

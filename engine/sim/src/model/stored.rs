@@ -156,13 +156,15 @@ fn spec(kind: Kind) -> Spec {
             replace: true,
             dry_run: false,
         }),
-        Kind::Backup | Kind::Verify | Kind::Prune | Kind::Copy | Kind::Reencrypt => Spec::Backup(BackupSpec {
-            database: "lucid".into(),
-            collections: None,
-            compression: true,
-            encryption: true,
-            require_consistent: false,
-        }),
+        Kind::Backup | Kind::Verify | Kind::Prune | Kind::Copy | Kind::Reencrypt | Kind::Monitor | Kind::Notify => {
+            Spec::Backup(BackupSpec {
+                database: "lucid".into(),
+                collections: None,
+                compression: true,
+                encryption: true,
+                require_consistent: false,
+            })
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use bson::DateTime;
 use lucid_core::{Command, transition};
 use lucid_ports::{Enqueue, Outcome, Pause, Store, StoreError};
 use lucid_schemas::{
-    After, BackupSpec, CopySpec, JobId, Keep, Kind, ManifestName, PruneSpec, ReencryptSpec, Request, RestoreSpec, Spec,
-    State, VerifyLevel, VerifySpec, request::DEFAULT_ATTEMPTS,
+    After, BackupSpec, CopySpec, JobId, Keep, Kind, ManifestName, MonitorSpec, NotifySpec, PruneSpec, ReencryptSpec,
+    Request, RestoreSpec, Spec, State, VerifyLevel, VerifySpec, request::DEFAULT_ATTEMPTS,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -76,6 +76,8 @@ fn spec(kind: Kind, same_database: bool) -> Spec {
             Spec::Copy(CopySpec { backup: Some(backup), manifest: Some(manifest), to: schedules::repository() })
         }
         Kind::Reencrypt => Spec::Reencrypt(ReencryptSpec {}),
+        Kind::Monitor => Spec::Monitor(MonitorSpec::sample()),
+        Kind::Notify => Spec::Notify(NotifySpec::sample()),
     }
 }
 

@@ -94,7 +94,7 @@ impl SimHandler {
         let fact = match self.kind {
             Kind::Backup => EventBody::CommitStarted {},
             Kind::Restore => EventBody::SwapStarted { entries: 1, list_hash: "list".into() },
-            Kind::Verify | Kind::Prune | Kind::Copy | Kind::Reencrypt => return Ok(()),
+            Kind::Verify | Kind::Prune | Kind::Copy | Kind::Reencrypt | Kind::Monitor | Kind::Notify => return Ok(()),
         };
         if context.job().head.state == State::Committing {
             return Ok(());
