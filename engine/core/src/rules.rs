@@ -7,29 +7,21 @@
 pub mod evaluator;
 pub mod facts;
 pub mod jobs;
+pub mod members;
+mod parameters;
 pub mod plan;
+mod rule;
 
 pub use evaluator::{Evaluator, FLAPPING_MS, FLAPS_MAX, Judged, Standing};
+pub use parameters::{BadChange, Change, Parameters};
 pub use plan::{Round, Step, plan};
+pub use rule::{Limits, Rule, Side};
 
-use lucid_schemas::alert::{ResolvedBy, Severity};
+use lucid_schemas::alert::Severity;
 use std::collections::BTreeMap;
 
 /// Number of these rules: it rises with every change of them.
-pub const RULES_VERSION: i32 = 1;
-
-/// A rule, as far as it is data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rule {
-    /// Its name, such as `backup_overdue`; stored, so it never changes.
-    pub id: &'static str,
-    /// For how many milliseconds it must be so before it counts.
-    pub for_ms: i64,
-    /// What becomes of an alert whose subject isn't there any more: it was taken away on purpose, or that was the mending.
-    pub absent: ResolvedBy,
-    /// What it finds, for people.
-    pub finds: &'static str,
-}
+pub const RULES_VERSION: i32 = 2;
 
 /// What a rule says of a subject.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,4 +52,21 @@ pub struct Reading {
     pub labels: BTreeMap<String, String>,
     /// What it says.
     pub verdict: Verdict,
+}
+
+impl Reading {
+    /// That nobody can tell of any subject of this rule, as its facts weren't there.
+    pub const fn unknown(rule: &'static Rule) -> Self {
+        Self { rule, labels: BTreeMap::new(), verdict: Verdict::Unknown }
+    }
+
+    /// Whether it is about all subjects of its rule, see [`Self::unknown`].
+    pub fn is_of_all(&self) -> bool {
+        self.labels.is_empty() && !self.rule.subject.is_empty()
+    }
+}
+
+/// Every rule that this program knows.
+pub fn all() -> Vec<&'static Rule> {
+    members::RULES.into_iter().chain(jobs::RULES).collect()
 }

@@ -1,8 +1,8 @@
 //! For how long something has been so, and whether it comes and goes.
 
-use super::{Reading, Rule, Verdict};
+use super::{Parameters, Reading, Rule, Verdict};
 use lucid_schemas::alert::{Fingerprint, ResolvedBy, Severity};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// So many resolves within [`FLAPPING_MS`], and the next alert stays open until it is quiet for as long.
 pub const FLAPS_MAX: usize = 3;
@@ -73,12 +73,18 @@ struct Memory {
 /// saw nothing, it knows little: see [`Evaluator::is_warm`].
 #[derive(Debug, Clone, Default)]
 pub struct Evaluator {
+    parameters: Parameters,
     /// Since when it has seen something in each round.
     began_ms: Option<i64>,
     known: BTreeMap<Fingerprint, Memory>,
 }
 
 impl Evaluator {
+    /// One that goes by what operators have changed of the rules.
+    pub fn new(parameters: Parameters) -> Self {
+        Self { parameters, ..Self::default() }
+    }
+
     /// Takes what the rules say at this time; `None` where nothing was seen at all. Says of every subject that it knows
     /// whether there should be an open alert about it.
     pub fn round(&mut self, now_ms: i64, readings: Option<&[Reading]>) -> BTreeMap<Fingerprint, Judged> {
@@ -87,15 +93,23 @@ impl Evaluator {
             self.known.values_mut().for_each(Memory::miss);
             return self.judged();
         };
-        self.began_ms.get_or_insert(now_ms);
+        let (blind, readings): (Vec<&Reading>, Vec<&Reading>) =
+            readings.iter().partition(|reading| reading.is_of_all());
+        let blind: BTreeSet<&str> = blind.into_iter().map(|reading| reading.rule.id).collect();
+        // Of a rule whose facts aren't there, no subject is known to be gone.
+        self.began_ms = blind.is_empty().then(|| self.began_ms.unwrap_or(now_ms));
         let mut said: BTreeMap<Fingerprint, &Reading> =
-            readings.iter().map(|reading| (Fingerprint::of(reading.rule.id, &reading.labels), reading)).collect();
+            readings.into_iter().map(|reading| (Fingerprint::of(reading.rule.id, &reading.labels), reading)).collect();
         let mut gone = BTreeMap::new();
-        self.known.retain(|fingerprint, memory| {
+        let Self { parameters, known, .. } = self;
+        known.retain(|fingerprint, memory| {
+            let for_ms = parameters.for_ms(memory.rule);
             if let Some(reading) = said.remove(fingerprint) {
-                memory.take(now_ms, &reading.verdict);
+                memory.take(now_ms, for_ms, &reading.verdict);
+            } else if blind.contains(memory.rule.id) {
+                memory.miss();
             } else if memory.rule.absent == ResolvedBy::Condition {
-                memory.take(now_ms, &Verdict::Right);
+                memory.take(now_ms, for_ms, &Verdict::Right);
             } else {
                 gone.insert(fingerprint.clone(), memory.judged(Standing::Over(memory.rule.absent)));
                 return false;
@@ -104,8 +118,8 @@ impl Evaluator {
         });
         for (fingerprint, reading) in said {
             let mut memory = Memory::of(reading);
-            memory.take(now_ms, &reading.verdict);
-            self.known.insert(fingerprint, memory);
+            memory.take(now_ms, parameters.for_ms(reading.rule), &reading.verdict);
+            known.insert(fingerprint, memory);
         }
         let mut judged = self.judged();
         judged.extend(gone);
@@ -115,7 +129,7 @@ impl Evaluator {
     /// Whether it has seen for long enough what the slowest of these rules needs: until then, that it knows nothing of the subject of
     /// an alert that is open means nothing.
     pub fn is_warm(&self, now_ms: i64, rules: &[&Rule]) -> bool {
-        let longest_ms = rules.iter().map(|rule| rule.for_ms).max().unwrap_or(0);
+        let longest_ms = rules.iter().map(|rule| self.parameters.for_ms(rule)).max().unwrap_or(0);
         self.began_ms.is_some_and(|began_ms| now_ms - began_ms > longest_ms)
     }
 
@@ -147,7 +161,7 @@ impl Memory {
         self.right_since = None;
     }
 
-    fn take(&mut self, now_ms: i64, verdict: &Verdict) {
+    fn take(&mut self, now_ms: i64, for_ms: i64, verdict: &Verdict) {
         self.resolves.retain(|at| now_ms - at < FLAPPING_MS);
         match verdict {
             Verdict::Unknown => return self.miss(),
@@ -155,7 +169,7 @@ impl Memory {
                 self.right_since = None;
                 self.wrong = Some(Wrong { severity: *severity, value: *value, summary: summary.clone() });
                 let since = *self.wrong_since.get_or_insert(now_ms);
-                if self.open_since.is_none() && now_ms - since >= self.rule.for_ms {
+                if self.open_since.is_none() && now_ms - since >= for_ms {
                     self.open_since = Some(since);
                     self.flapping = self.resolves.len() >= FLAPS_MAX;
                 }

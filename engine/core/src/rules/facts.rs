@@ -1,5 +1,9 @@
 //! What the rules about jobs go by: read from the store by a monitor, at one time of the primary's clock.
 
+pub mod members;
+
+pub use members::Members;
+
 use bson::DateTime;
 use lucid_schemas::{JobId, Kind, State, cron::Calendar};
 use std::collections::BTreeMap;

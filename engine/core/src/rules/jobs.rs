@@ -1,48 +1,22 @@
 //! Rules about jobs: they need nothing but what the store tells.
 
+mod table;
+
+pub use table::{
+    BACKUP_FAILED, BACKUP_NEVER, BACKUP_OVERDUE, JOB_STUCK, NO_WORKER, SCHEDULE_PAUSED, SCHEDULE_REFUSED,
+    VERIFICATION_FAILED,
+};
+
 use super::{
-    Reading, Rule, Verdict,
+    Parameters, Reading, Rule, Verdict,
     facts::{Backups, Facts, OpenJob, Plan},
 };
 use bson::DateTime;
-use lucid_schemas::{
-    Kind, State,
-    alert::{
-        ResolvedBy::{Condition, Gone},
-        Severity,
-    },
-};
+use lucid_schemas::{Kind, State, alert::Severity};
 use std::collections::{BTreeMap, BTreeSet};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
-
-const fn rule(id: &'static str, for_ms: i64, absent: lucid_schemas::alert::ResolvedBy, finds: &'static str) -> Rule {
-    Rule { id, for_ms, absent, finds }
-}
-
-/// The newest backup of a database failed; critical from the second one in a row.
-pub static BACKUP_FAILED: Rule = rule("backup_failed", 0, Gone, "the newest backup of a database ended badly");
-/// A schedule's backup didn't come.
-pub static BACKUP_OVERDUE: Rule =
-    rule("backup_overdue", MINUTE_MS, Gone, "no backup of a database since its schedule promised one");
-/// A schedule's first backup didn't come.
-pub static BACKUP_NEVER: Rule =
-    rule("backup_never_succeeded", MINUTE_MS, Gone, "a database has a schedule, and no backup that succeeded");
-/// The newest verification failed.
-pub static VERIFICATION_FAILED: Rule =
-    rule("verification_failed", 0, Gone, "the newest verification of a database's backups ended badly");
-/// Jobs wait for a worker that isn't there.
-pub static NO_WORKER: Rule =
-    rule("no_worker", MINUTE_MS, Condition, "jobs of a kind are due, and no live worker runs them");
-/// A job needs an operator, or isn't begun though it could be.
-pub static JOB_STUCK: Rule =
-    rule("job_stuck", 0, Condition, "a job is blocked, or was due for long though workers run its kind");
-/// A schedule makes no jobs.
-pub static SCHEDULE_REFUSED: Rule =
-    rule("schedule_refused", 0, Gone, "a schedule's newest occurrence made no job, or it can't be read");
-/// A schedule rests for long.
-pub static SCHEDULE_PAUSED: Rule = rule("schedule_paused", 0, Gone, "a schedule was paused days ago");
 
 /// Every rule about jobs.
 pub static RULES: [&Rule; 8] = [
@@ -56,21 +30,9 @@ pub static RULES: [&Rule; 8] = [
     &SCHEDULE_PAUSED,
 ];
 
-/// What can be set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parameters {
-    /// How long after its time a backup may come at most, in milliseconds; half the time until the next one where that is less.
-    pub overdue_ms: i64,
-    /// How long a job may be due before it is stuck, in milliseconds.
-    pub due_ms: i64,
-    /// How long a schedule may rest, in milliseconds.
-    pub paused_ms: i64,
-}
-
-impl Default for Parameters {
-    fn default() -> Self {
-        Self { overdue_ms: 12 * HOUR_MS, due_ms: HOUR_MS, paused_ms: 72 * HOUR_MS }
-    }
+/// What the rules say while the store tells nothing: that nobody can tell.
+pub fn unknown() -> Vec<Reading> {
+    RULES.into_iter().map(Reading::unknown).collect()
 }
 
 /// What every rule says of every subject.
@@ -97,6 +59,7 @@ pub fn read(facts: &Facts, parameters: &Parameters) -> Vec<Reading> {
         readings.push(reading(&SCHEDULE_REFUSED, "schedule", &plan.name, refused(plan)));
         readings.push(reading(&SCHEDULE_PAUSED, "schedule", &plan.name, paused(plan, facts.now_ms, parameters)));
     }
+    readings.retain(|reading| parameters.counts(reading));
     readings
 }
 
@@ -158,7 +121,8 @@ fn broken_at(plan: &Plan, now_ms: i64, parameters: &Parameters) -> Option<DateTi
     for _ in 0..2 {
         let at_ms = planned.timestamp_millis();
         let next_ms = calendar.next_after(planned).map_or(i64::MAX, DateTime::timestamp_millis);
-        let allowed_ms = (next_ms.saturating_sub(at_ms) / 2).min(parameters.overdue_ms);
+        let allowed_ms = (next_ms.saturating_sub(at_ms) / 2)
+            .min(milliseconds(parameters.limit(&BACKUP_OVERDUE, Severity::Critical)));
         if planned <= plan.since {
             return None;
         }
@@ -197,7 +161,7 @@ fn stuck(job: &OpenJob, facts: &Facts, parameters: &Parameters) -> Option<Readin
             wrong(Severity::Critical, None, format!("job {id} is blocked past its point of no return: {advice}"))
         }
         // Where nobody is able, that is said once for the kind.
-        State::Queued if is_able && due_ms >= parameters.due_ms => {
+        State::Queued if is_able && due_ms >= milliseconds(parameters.limit(&JOB_STUCK, Severity::Warning)) => {
             let minutes = due_ms / MINUTE_MS;
             let summary = format!("job {id} has been due for {minutes} minutes, and no worker has begun it");
             wrong(Severity::Warning, Some(count(due_ms / 1_000)), summary)
@@ -227,7 +191,7 @@ fn refused(plan: &Plan) -> Verdict {
 
 fn paused(plan: &Plan, now_ms: i64, parameters: &Parameters) -> Verdict {
     let rests_ms = now_ms.saturating_sub(plan.since.timestamp_millis());
-    if !plan.is_paused || rests_ms < parameters.paused_ms {
+    if !plan.is_paused || rests_ms < milliseconds(parameters.limit(&SCHEDULE_PAUSED, Severity::Warning)) {
         return Verdict::Right;
     }
     let hours = rests_ms / HOUR_MS;
@@ -247,6 +211,13 @@ fn count(number: i64) -> f64 {
     #[allow(clippy::cast_precision_loss)] // Exact for all that is counted here.
     let count = number as f64;
     count
+}
+
+/// A limit in seconds.
+fn milliseconds(seconds: f64) -> i64 {
+    #[allow(clippy::cast_possible_truncation)] // What is too much is as much as there can be.
+    let milliseconds = (seconds * 1_000.0) as i64;
+    milliseconds
 }
 
 #[cfg(test)]

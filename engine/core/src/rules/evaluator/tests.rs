@@ -4,9 +4,8 @@ use super::*;
 
 const INTERVAL_MS: i64 = 30_000;
 const DAY_MS: i64 = 86_400_000;
-static MEASURED: Rule =
-    Rule { id: "disk_full", for_ms: 120_000, absent: ResolvedBy::Gone, finds: "a disk that is nearly full" };
-static TOLD: Rule = Rule { id: "job_stuck", for_ms: 0, absent: ResolvedBy::Condition, finds: "a job that is stuck" };
+static MEASURED: Rule = Rule { id: "disk_full", for_ms: 120_000, subject: &["on"], ..Rule::PLAIN };
+static TOLD: Rule = Rule { id: "job_stuck", absent: ResolvedBy::Condition, subject: &["on"], ..Rule::PLAIN };
 
 fn reading(rule: &'static Rule, verdict: Verdict) -> Reading {
     Reading { rule, labels: [("on".to_owned(), "pi-1".to_owned())].into(), verdict }
@@ -97,6 +96,30 @@ fn a_subject_that_is_taken_away_is_gone_and_one_that_is_mended_is_over() {
         life.now_ms += INTERVAL_MS;
         assert_eq!(life.take(Some(&[])), Standing::Over(how));
     }
+}
+
+#[test]
+fn a_rule_without_facts_takes_nothing_for_gone_and_leaves_the_evaluator_cold() {
+    for rule in [&MEASURED, &TOLD] {
+        let mut life = Life::of(rule);
+        while !life.is_open(wrong(90.0)) {}
+        life.now_ms += INTERVAL_MS;
+        let standing = life.take(Some(&[Reading::unknown(rule)]));
+        assert!(matches!(standing, Standing::Open { silent: true, .. }), "{}: {standing:?}", rule.id);
+        assert!(!life.evaluator.is_warm(life.now_ms + DAY_MS, &[rule]), "what it doesn't know may be there");
+        life.round(Some(wrong(90.0)));
+        assert!(life.evaluator.is_warm(life.now_ms + MEASURED.for_ms + 1, &[rule]));
+    }
+}
+
+#[test]
+fn operators_decide_for_how_long_it_must_be_so() {
+    let mut parameters = Parameters::default();
+    let sooner = crate::rules::Change { for_ms: Some(INTERVAL_MS), ..crate::rules::Change::default() };
+    parameters.change(&[&MEASURED], MEASURED.id, sooner).expect("good");
+    let mut life = Life { evaluator: Evaluator::new(parameters), ..Life::of(&MEASURED) };
+    assert_eq!([wrong(90.0), wrong(90.0)].map(|verdict| life.is_open(verdict)), [false, true]);
+    assert!(life.evaluator.is_warm(life.now_ms + 1, &[&MEASURED]));
 }
 
 #[test]

@@ -168,12 +168,6 @@ fn jobs_that_nobody_runs_are_told_by_kind_and_stuck_ones_by_job() {
     assert_eq!(read(&facts, &Parameters::default()), [], "who has ended is no subject any more");
 }
 
-#[test]
-fn every_rule_has_a_name_of_its_own() {
-    let names: BTreeSet<_> = RULES.iter().map(|rule| rule.id).collect();
-    assert_eq!(names.len(), RULES.len());
-}
-
 /// Workers that come and go, jobs that fail and succeed, looks that see nothing: for a day.
 #[test]
 fn a_day_of_bad_luck_never_flaps_more_than_is_allowed() {

@@ -10,8 +10,7 @@ use crate::alert::{
 use bson::DateTime;
 use lucid_schemas::alert::{AlertState, Token};
 
-static LAG: Rule =
-    Rule { id: "replication_lag", for_ms: 60_000, absent: ResolvedBy::Gone, finds: "a member that is behind" };
+static LAG: Rule = Rule { id: "replication_lag", for_ms: 60_000, subject: &["member"], ..Rule::PLAIN };
 const HOLDER: Token = Token { generation: 1, epoch: 1 };
 
 fn judged(standing: Standing) -> BTreeMap<Fingerprint, Judged> {
