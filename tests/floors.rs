@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::{collections::BTreeSet, process::Command};
 
 /// Crate, what it may use of ours, what it may not use of others. Development dependencies are free.
-const ALLOWED: [(&str, &[&str], &[&str]); 17] = [
+const ALLOWED: [(&str, &[&str], &[&str]); 18] = [
     ("lucid-schemas", &[], &["tokio", "mongodb", "actix-web"]),
     (
         "lucid-core",
@@ -21,6 +21,8 @@ const ALLOWED: [(&str, &[&str], &[&str]); 17] = [
     // All of it is tests, whose dependencies are free.
     ("lucid-sim", &[], &["mongodb", "actix-web"]),
     ("lucid-handlers", &["lucid-schemas", "lucid-ports", "lucid-repository"], &["actix-web"]),
+    // It works on alerts, so it knows their law; what it is run by, and who evaluates, it doesn't.
+    ("lucid-notify", &["lucid-schemas", "lucid-core", "lucid-ports"], &["mongodb", "actix-web"]),
     ("lucid-http", &["lucid-schemas", "lucid-core", "lucid-ports"], &["mongodb"]),
     // It says no, and turns web pages away, just as the API does.
     ("lucid-monitor", &["lucid-schemas", "lucid-ports", "lucid-http"], &["mongodb"]),
