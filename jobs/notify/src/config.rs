@@ -9,6 +9,7 @@ mod quiet;
 mod routes;
 mod section;
 
+pub(crate) use channel::ALL;
 pub use channel::{Channel, Group, Http, Means, Smtp, Tls};
 pub use quiet::Quiet;
 pub use routes::{Route, Subject};

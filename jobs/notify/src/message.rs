@@ -3,7 +3,7 @@
 use crate::text::plain;
 use bson::DateTime;
 use lucid_schemas::alert::{Alert, Fingerprint, ResolvedBy, Severity, What};
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 /// No more alerts than this in one message; the rest is counted, and follows in the next one.
 pub const ALERTS_MOST: usize = 200;
@@ -86,6 +86,11 @@ impl Notice {
     }
 }
 
+/// In which order notices are told: what is so before what is over, what matters most first, then what is so for longest.
+pub(crate) fn rank(notice: &Notice) -> impl Ord + use<> {
+    (notice.is_over(), Reverse(notice.severity), notice.starts_at, notice.fingerprint.clone())
+}
+
 const fn other(severity: Severity) -> Severity {
     match severity {
         Severity::Warning => Severity::Critical,
@@ -111,10 +116,9 @@ pub struct Message {
 }
 
 impl Message {
-    /// One that tells as many as it may, what is so before what is over, and what matters most first.
+    /// One that tells as many as it may, what matters most first.
     pub fn new(channel: &str, group: &str, sent_at: DateTime, link: Option<String>, mut notices: Vec<Notice>) -> Self {
-        let rank = |notice: &Notice| (notice.is_over(), std::cmp::Reverse(notice.severity), notice.starts_at);
-        notices.sort_by(|one, other| rank(one).cmp(&rank(other)).then_with(|| one.fingerprint.cmp(&other.fingerprint)));
+        notices.sort_by_cached_key(rank);
         let left_out = notices.len().saturating_sub(ALERTS_MOST);
         notices.truncate(ALERTS_MOST);
         Self { channel: channel.to_owned(), group: group.to_owned(), sent_at, link, notices, left_out }

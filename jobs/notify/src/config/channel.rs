@@ -129,8 +129,8 @@ impl Channel {
     }
 }
 
-/// The group of everything.
-pub(crate) const ALL: &str = "all";
+/// The group of everything, and of what a channel is told that isn't known here.
+pub const ALL: &str = "all";
 
 impl Http {
     pub(super) fn read(section: &mut Section) -> Result<Self, String> {

@@ -1,0 +1,210 @@
+//! The channels of this node, as long as it runs: read again when their file changes, and what came of sending over them.
+
+use crate::config::Config;
+use lucid_ports::Problems;
+use lucid_schemas::{kinds::NotifySpec, zones::Rules};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::watch, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+/// Between two looks at the file, and at those that it names.
+pub const LOOK_EACH: Duration = Duration::from_secs(10);
+/// Under which subject it is said what is wrong with the file.
+const SUBJECT: &str = "channels";
+
+/// The channels of this node; clones are the same.
+#[derive(Debug, Clone)]
+pub struct Channels(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// None: there are no channels.
+    file: Option<(PathBuf, &'static Rules)>,
+    current: watch::Sender<Arc<Config>>,
+    /// By channel: what was wrong with the last send over it, where something was.
+    failing: Mutex<BTreeMap<String, String>>,
+}
+
+impl Channels {
+    /// No channels.
+    pub fn none() -> Self {
+        Self::with(None, Config::empty())
+    }
+
+    /// Those of a file.
+    ///
+    /// # Errors
+    /// What is wrong with it, with the field.
+    pub fn open(path: PathBuf, zones: &'static Rules) -> Result<Self, String> {
+        let config = Config::read(&path, zones)?;
+        Ok(Self::with(Some((path, zones)), config))
+    }
+
+    fn with(file: Option<(PathBuf, &'static Rules)>, config: Config) -> Self {
+        Self(Arc::new(Inner { file, current: watch::Sender::new(Arc::new(config)), failing: Mutex::default() }))
+    }
+
+    /// What counts now.
+    pub fn current(&self) -> Arc<Config> {
+        self.0.current.borrow().clone()
+    }
+
+    /// Tells whenever something else counts.
+    pub fn watch(&self) -> watch::Receiver<Arc<Config>> {
+        self.0.current.subscribe()
+    }
+
+    /// What a worker of this node is labeled with: which channels it has, and, so that two definitions of one name are found, which.
+    pub fn labels(&self) -> Vec<String> {
+        let current = self.current();
+        let both = |channel: &crate::config::Channel| {
+            [NotifySpec::label(&channel.name), definition_label(&channel.name, &channel.definition)]
+        };
+        current.channels().flat_map(both).collect()
+    }
+
+    /// Reads the file again. One with a mistake isn't taken: what counted before still counts, and the problem is told.
+    pub fn refresh(&self, problems: &Problems) {
+        let Some((path, zones)) = &self.0.file else { return };
+        match Config::read(path, zones) {
+            Ok(config) => {
+                if problems.clear(SUBJECT) {
+                    tracing::info!("the file of channels is in order again");
+                }
+                let taken = self.0.current.send_if_modified(|current| {
+                    let is_new = **current != config;
+                    if is_new {
+                        *current = Arc::new(config);
+                    }
+                    is_new
+                });
+                if taken {
+                    self.forget_strangers();
+                    tracing::info!("the file of channels was changed, and is taken");
+                }
+            }
+            Err(problem) => {
+                let sentence = format!("the file of channels isn't taken, and the one before still counts: {problem}");
+                if !problems.sentences().contains(&sentence) {
+                    tracing::warn!("{sentence}");
+                }
+                problems.set(SUBJECT, sentence);
+            }
+        }
+    }
+
+    /// Reads the file again, over and over, until `stop`.
+    pub async fn keep(self, problems: Problems, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = sleep(LOOK_EACH) => {}
+            }
+            let (channels, problems) = (self.clone(), problems.clone());
+            // A disk that hangs must not hold up whoever else runs on this thread.
+            if let Err(error) = tokio::task::spawn_blocking(move || channels.refresh(&problems)).await {
+                tracing::error!(%error, "reading the file of channels broke off, which is a defect");
+            }
+        }
+    }
+
+    /// Notes what came of a send over a channel: what was wrong, or nothing.
+    pub fn note(&self, channel: &str, trouble: Option<String>) {
+        let mut failing = self.lock();
+        match trouble {
+            Some(trouble) => drop(failing.insert(channel.to_owned(), trouble)),
+            None => drop(failing.remove(channel)),
+        }
+    }
+
+    /// What was wrong with the last send of this process over each channel where it failed.
+    pub fn failing(&self) -> BTreeMap<String, String> {
+        self.lock().clone()
+    }
+
+    /// What is said of a channel that is none any more.
+    fn forget_strangers(&self) {
+        let current = self.current();
+        self.lock().retain(|name, _| current.channel(name).is_some());
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
+        self.0.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The label that tells which definition of a channel a worker has.
+fn definition_label(name: &str, definition: &str) -> String {
+    format!("{DEFINITION}{name}:{definition}")
+}
+
+const DEFINITION: &str = "channel-definition:";
+
+/// Channels of which these labels of live workers tell two definitions, by name.
+pub fn torn<'a>(labels: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut known: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for label in labels {
+        if let Some((name, definition)) = label.strip_prefix(DEFINITION).and_then(|rest| rest.split_once(':')) {
+            let definitions = known.entry(name).or_default();
+            if !definitions.contains(&definition) {
+                definitions.push(definition);
+            }
+        }
+    }
+    known.into_iter().filter(|(_, definitions)| definitions.len() > 1).map(|(name, _)| name.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit::File;
+    use lucid_schemas::zones::installed;
+
+    const ONE: &str = "[channels.one]\nkind = \"webhook\"\nurl = \"https://example.org/hook\"\n";
+
+    #[test]
+    fn a_changed_file_is_taken_and_a_broken_one_is_a_problem() {
+        let file = File::new(ONE);
+        let channels = Channels::open(file.path(), installed()).expect("a file that works");
+        let (problems, mut watch) = (Problems::default(), channels.watch());
+        let before = channels.labels();
+        assert_eq!((before.len(), before[0].as_str()), (2, "channel:one"));
+        channels.refresh(&problems);
+        assert!(!watch.has_changed().expect("open"), "nothing has changed");
+        channels.note("one", Some("away".into()));
+        file.write(&format!("{ONE}urll = \"x\"\n"));
+        channels.refresh(&problems);
+        assert_eq!(channels.labels(), before, "the old one goes on");
+        let told = problems.sentences();
+        assert!(told.len() == 1 && told[0].contains("channels.one.urll: is no field here"), "{told:?}");
+        assert!(channels.failing().contains_key("one"));
+        file.write(&ONE.replace("one", "two"));
+        channels.refresh(&problems);
+        assert_eq!(channels.labels()[0], "channel:two");
+        assert!(watch.has_changed().expect("open") && problems.sentences().is_empty());
+        assert!(channels.failing().is_empty(), "nothing is said of a channel that is gone");
+        watch.mark_unchanged();
+        std::fs::remove_file(file.path()).expect("removed");
+        channels.refresh(&problems);
+        assert_eq!(
+            (channels.labels().len(), problems.sentences().len()),
+            (2, 1),
+            "a file that is gone changes nothing"
+        );
+    }
+
+    #[test]
+    fn two_definitions_of_one_name_are_found() {
+        let labels = |text: &str| Channels::open(File::new(text).path(), installed()).expect("fine").labels();
+        let (one, same, other) = (labels(ONE), labels(ONE), labels(&ONE.replace("/hook", "/other")));
+        let torn = |all: &[&[String]]| torn(all.iter().flat_map(|labels| labels.iter()).map(String::as_str));
+        assert_eq!(torn(&[&one, &same]), [""; 0]);
+        assert_eq!(torn(&[&one, &other, &same]), ["one"]);
+    }
+}
