@@ -8,6 +8,7 @@
 //! | [`send`] | sends one message over one channel |
 //! | [`due`] | what is to be told now, of what is due; pure |
 //! | [`deliver`], [`handler`] | notify jobs: tell a channel what is due, and note it |
+//! | [`heartbeat`] | says outside that all is well, as long as it is |
 //! | [`secret`] | files that hold secrets |
 
 pub mod body;
@@ -16,6 +17,7 @@ pub mod config;
 pub mod deliver;
 pub mod due;
 pub mod handler;
+pub mod heartbeat;
 #[cfg(test)]
 mod kit;
 pub mod message;
