@@ -9,12 +9,14 @@
 //! | [`due`] | what is to be told now, of what is due; pure |
 //! | [`deliver`], [`handler`] | notify jobs: tell a channel what is due, and note it |
 //! | [`heartbeat`] | says outside that all is well, as long as it is |
+//! | [`direct`] | tells what can't be written while there is no primary |
 //! | [`secret`] | files that hold secrets |
 
 pub mod body;
 pub mod channels;
 pub mod config;
 pub mod deliver;
+pub mod direct;
 pub mod due;
 pub mod handler;
 pub mod heartbeat;
@@ -27,5 +29,6 @@ pub mod text;
 
 pub use channels::Channels;
 pub use config::Config;
+pub use direct::Direct;
 pub use handler::{Hush, Hushed, NotifyHandler};
 pub use send::Sender;

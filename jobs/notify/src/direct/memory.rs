@@ -1,0 +1,224 @@
+//! What was seen that couldn't be written, and who was told of it. Pure: what is to be told follows from the rounds, in their order.
+
+use crate::{
+    config::{Config, Subject},
+    message::{ALERTS_MOST, Message, Notice, rank},
+    text::plain,
+};
+use bson::DateTime;
+use lucid_core::rules::{Judged, Standing};
+use lucid_schemas::alert::{Fingerprint, ResolvedBy, Severity, What};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Each further monitor waits for so much longer.
+const RANK_MS: i64 = 60_000;
+
+/// What a round has found.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'a> {
+    /// What there should be alerts about, and what not.
+    pub judged: &'a BTreeMap<Fingerprint, Judged>,
+    /// What of it is written, as far as this process knows: that is the law's.
+    pub written: &'a BTreeSet<Fingerprint>,
+    /// Whether alerts can be written: then nothing new is told from here.
+    pub can_write: bool,
+    /// The newest term of the set that was seen.
+    pub term: i64,
+    /// How many monitors are asked to tell before this one; 0 is whoever wrote alerts last.
+    pub rank: u32,
+    /// What the clock of the rounds shows, in milliseconds.
+    pub clock_ms: i64,
+    /// What the primary's clock would show, as far as is known.
+    pub now: DateTime,
+    /// Whether that is a guess.
+    pub is_uncertain: bool,
+}
+
+/// What this process knows of something that couldn't be written when it was seen first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    /// The name of the incident.
+    pub incident: String,
+    /// What was told last, or would have been.
+    pub notice: Notice,
+    /// Since when it couldn't be written, on the clock of the rounds.
+    seen_ms: i64,
+    /// Who was told that it is so, and whether he was told that it isn't any more.
+    channels: BTreeMap<String, What>,
+    /// Who is being told just now.
+    underway: BTreeSet<String>,
+}
+
+/// One message.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Batch {
+    pub channel: String,
+    pub notices: Vec<Notice>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    known: BTreeMap<Fingerprint, Told>,
+}
+
+impl Memory {
+    /// Messages to send now; they are under way until [`Self::settle`].
+    pub fn decide(&mut self, config: &Config, look: &Look<'_>) -> Vec<Batch> {
+        self.known.retain(|fingerprint, _| !look.written.contains(fingerprint));
+        if !look.can_write {
+            self.see(look);
+        }
+        self.end(look);
+        let mut batches: BTreeMap<String, Vec<Notice>> = BTreeMap::new();
+        for told in self.known.values() {
+            for channel in told.to_tell(config, look) {
+                batches.entry(channel).or_default().push(told.notice.clone());
+            }
+        }
+        let mut all = Vec::new();
+        for (channel, mut notices) in batches {
+            notices.sort_by_cached_key(rank);
+            notices.truncate(ALERTS_MOST);
+            for notice in &notices {
+                if let Some(told) = self.known.get_mut(&notice.fingerprint) {
+                    told.underway.insert(channel.clone());
+                }
+            }
+            all.push(Batch { channel, notices });
+        }
+        all
+    }
+
+    /// What is so and isn't written.
+    fn see(&mut self, look: &Look<'_>) {
+        for (fingerprint, judged) in look.judged {
+            let Standing::Open { since_ms, severity, value, summary, flapping, silent } = &judged.standing else {
+                continue;
+            };
+            if look.written.contains(fingerprint) {
+                continue;
+            }
+            let incident = format!("t{}", look.term);
+            let known = self.known.get(fingerprint);
+            // The same term may go on to the next incident: whoever was told that this one is over isn't told again.
+            let is_new = known.is_none_or(|told| told.is_over() && told.incident != incident);
+            let open = Notice {
+                id: None,
+                fingerprint: fingerprint.clone(),
+                incident: known.filter(|_| !is_new).map_or(incident, |told| told.incident.clone()),
+                sequence: 0,
+                what: What::Firing,
+                rule: judged.rule.id.to_owned(),
+                labels: judged.labels.clone(),
+                severity: *severity,
+                severity_before: None,
+                summary: plain(summary),
+                value: *value,
+                starts_at: plus_ms(look.now, since_ms - look.clock_ms),
+                starts_at_uncertain: look.is_uncertain,
+                ends_at: None,
+                resolved_by: None,
+                is_silent: *silent,
+                is_flapping: *flapping,
+            };
+            if is_new {
+                let incident = open.incident.clone();
+                let told = Told {
+                    incident,
+                    notice: open,
+                    seen_ms: look.clock_ms,
+                    channels: BTreeMap::new(),
+                    underway: BTreeSet::new(),
+                };
+                self.known.insert(fingerprint.clone(), told);
+            } else if let Some(told) = self.known.get_mut(fingerprint).filter(|told| !told.is_over()) {
+                told.notice = Notice { starts_at: told.notice.starts_at, ..open };
+            }
+        }
+    }
+
+    /// What isn't so any more; of what nobody was told of, nothing stays.
+    fn end(&mut self, look: &Look<'_>) {
+        for (fingerprint, told) in &mut self.known {
+            let how = match look.judged.get(fingerprint).map(|judged| &judged.standing) {
+                Some(Standing::Over(how)) => *how,
+                None => ResolvedBy::Condition,
+                Some(Standing::Open { .. } | Standing::Undecided) => continue,
+            };
+            if !told.is_over() {
+                let open = told.notice.clone();
+                told.notice = Notice {
+                    sequence: 1,
+                    what: What::Resolved,
+                    ends_at: Some(look.now),
+                    resolved_by: Some(how),
+                    ..open
+                };
+            }
+        }
+        self.known.retain(|_, told| !told.is_over() || !told.channels.is_empty() || !told.underway.is_empty());
+    }
+
+    /// What came of a message: `told` is what was in it, where it was taken.
+    pub fn settle(&mut self, batch: &Batch, told: Option<&Message>) {
+        for notice in &batch.notices {
+            let Some(known) = self.known.get_mut(&notice.fingerprint) else { continue };
+            known.underway.remove(&batch.channel);
+            if known.incident == notice.incident && told.is_some() {
+                known.channels.insert(batch.channel.clone(), notice.what);
+            }
+        }
+    }
+
+    pub fn incident(&self, fingerprint: &Fingerprint) -> Option<String> {
+        self.known.get(fingerprint).filter(|told| !told.is_over()).map(|told| told.incident.clone())
+    }
+
+    /// Who was told that it is so.
+    pub fn channels(&self, fingerprint: &Fingerprint) -> Vec<String> {
+        self.known.get(fingerprint).map(|told| told.channels.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// What was told to be over, to all who knew.
+    pub fn over(&self) -> Vec<(Fingerprint, Told)> {
+        let is_done = |told: &Told| told.is_over() && told.channels.values().all(|what| *what == What::Resolved);
+        let done = self.known.iter().filter(|(_, told)| is_done(told));
+        done.map(|(fingerprint, told)| (fingerprint.clone(), told.clone())).collect()
+    }
+
+    pub fn forget(&mut self, fingerprint: &Fingerprint) {
+        self.known.remove(fingerprint);
+    }
+}
+
+impl Told {
+    fn is_over(&self) -> bool {
+        self.notice.is_over()
+    }
+
+    /// The channels that are to be told what is so now.
+    fn to_tell(&self, config: &Config, look: &Look<'_>) -> Vec<String> {
+        let is_free = |channel: &String| !self.underway.contains(channel);
+        if self.is_over() {
+            let knows = self.channels.iter().filter(|(_, what)| **what != What::Resolved);
+            return knows.map(|(channel, _)| channel.clone()).filter(is_free).collect();
+        }
+        let waited_ms = look.clock_ms - self.seen_ms;
+        let is_our_turn = look.rank == 0 || (waited_ms > 0 && waited_ms >= i64::from(look.rank) * RANK_MS);
+        let Notice { rule, labels, severity, .. } = &self.notice;
+        if look.can_write || !is_our_turn || is_quiet(config, *severity, look) {
+            return Vec::new();
+        }
+        let wanted = config.told(&Subject { rule, labels, severity: *severity });
+        let news = wanted.into_iter().map(|channel| channel.name.clone());
+        news.filter(|channel| !self.channels.contains_key(channel)).filter(is_free).collect()
+    }
+}
+
+fn is_quiet(config: &Config, severity: Severity, look: &Look<'_>) -> bool {
+    config.is_quiet(severity, look.now.timestamp_millis())
+}
+
+fn plus_ms(at: DateTime, ms: i64) -> DateTime {
+    DateTime::from_millis(at.timestamp_millis().saturating_add(ms))
+}
