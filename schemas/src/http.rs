@@ -4,10 +4,10 @@ use crate::{Keep, fate::FateView, run::RunBody};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-mod health;
+pub mod health;
 mod schedules;
 
-pub use health::Health;
+pub use health::{Health, Status};
 pub use schedules::{OutcomeView, ScheduleBody, ScheduleList, ScheduleView};
 
 /// `POST /backup`.

@@ -1,10 +1,14 @@
 //! How the service is, in one look.
 
-use crate::{Answer, ApiError, ApiState, around, problem::health_status, waiting};
-use actix_web::{HttpResponse, web};
+use crate::{Answer, ApiError, ApiState, around, json, waiting};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use bson::DateTime;
-use lucid_ports::{JobFilter, WorkerCard};
-use lucid_schemas::{EventBody, Job, State, http::Health, zones};
+use lucid_ports::{JobFilter, Watch, WorkerCard};
+use lucid_schemas::{
+    EventBody, Job, State,
+    http::{Health, health::Status},
+    zones,
+};
 use std::{collections::BTreeMap, time::Duration};
 
 /// A probe that isn't answered is as good as a failed one.
@@ -14,8 +18,8 @@ const JOBS_LOOKED_AT: u32 = 100;
 const ANNOUNCED_WITHIN_MS: i64 = 15_000;
 const HELD: [State; 3] = [State::Running, State::Canceling, State::Committing];
 
-/// `GET /health`: 200 while jobs can be asked for, 503 while the store can't be reached.
-pub(crate) async fn health(state: web::Data<ApiState>) -> Answer {
+/// `GET /health`: 503 where it is critical or nobody knows; with `?fail=degraded` also where somebody should look.
+pub(crate) async fn health(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
     // A task of its own: calls of the store aren't broken off, only no longer waited for.
     let looking = tokio::spawn(look(state.get_ref().clone()));
     let health = match tokio::time::timeout(ANSWER_WITHIN, looking).await {
@@ -24,12 +28,15 @@ pub(crate) async fn health(state: web::Data<ApiState>) -> Answer {
         Ok(Err(broken)) => down(&format!("the look at it broke off: {broken}")),
         Err(_elapsed) => down(&format!("it didn't answer within {} s", ANSWER_WITHIN.as_secs())),
     };
-    Ok(HttpResponse::build(health_status(&health)).json(health))
+    let strict = request.query_string() == "fail=degraded";
+    let status = if health.status.fails(strict) { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    Ok(HttpResponse::build(status).json(health))
 }
 
 fn down(reason: &str) -> Health {
     Health {
-        status: "down".into(),
+        status: Status::Unknown,
+        evaluated_at: None,
         version: env!("CARGO_PKG_VERSION").into(),
         mongodb: reason.into(),
         workers: Vec::new(),
@@ -58,6 +65,7 @@ async fn look(state: ApiState) -> Result<Health, ApiError> {
         problems.extend(unreached(&in_state(&state, State::Queued).await?, workers));
     }
     let look = state.schedules.look().await?;
+    let condition = Watch::look(&*state.store, &*state.alerts).await?.condition(look.now);
     if HELD.iter().any(|held| open.contains_key(held)) {
         let held = in_states(&state, &HELD).await?;
         problems.extend(held.iter().filter_map(|job| left_alone(job, workers, look.now)));
@@ -65,12 +73,13 @@ async fn look(state: ApiState) -> Result<Health, ApiError> {
     problems.extend(look.schedules.iter().filter_map(|schedule| schedule.problem(look.now)));
     problems.extend(look.unreadable);
     Ok(Health {
-        status: if problems.is_empty() { "ok" } else { "degraded" }.into(),
+        status: condition.status.at_best_degraded(!problems.is_empty()),
+        evaluated_at: condition.evaluated_at.map(json::date),
         version: env!("CARGO_PKG_VERSION").into(),
         mongodb,
         workers: workers.iter().map(around::worker).collect(),
         open_jobs: open.into_iter().map(|(state, jobs)| (state.to_string(), jobs)).collect(),
-        problems,
+        problems: condition.problems.into_iter().chain(problems).collect(),
         time_zones: zones::installed().describe(),
     })
 }

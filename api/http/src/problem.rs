@@ -7,7 +7,7 @@ use actix_web::{
 };
 use lucid_core::Refusal;
 use lucid_ports::StoreError;
-use lucid_schemas::{FieldError, JobId, http::Health, problem::Problem};
+use lucid_schemas::{FieldError, JobId, problem::Problem};
 use std::fmt;
 
 /// Nobody reads more than so many wrong fields at once.
@@ -153,11 +153,6 @@ fn law(refusal: &Refusal) -> (StatusCode, &'static str, &'static str) {
         | Refusal::WrongFact { .. } => "wrong-state",
     };
     (StatusCode::CONFLICT, kind, "The job's state does not allow it")
-}
-
-/// The status of `GET /health`: a service without its store can't serve.
-pub(crate) fn health_status(health: &Health) -> StatusCode {
-    if health.status == "down" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
 }
 
 impl fmt::Display for ApiError {

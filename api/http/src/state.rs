@@ -1,7 +1,7 @@
 //! What every request handler is given.
 
 use crate::{ApiError, Streams, Token, around::Around};
-use lucid_ports::{Archive, Catalog, History, Problems, ScheduleStore, Store};
+use lucid_ports::{Alerts, Archive, Catalog, History, Problems, ScheduleStore, Store, WorkerCard};
 use lucid_schemas::prune::KEEP_LAST;
 use std::{sync::Arc, time::Duration};
 
@@ -70,6 +70,8 @@ impl ApiOptions {
 pub struct ApiState {
     /// The jobs.
     pub store: Arc<dyn Store>,
+    /// What monitors have found.
+    pub alerts: Arc<dyn Alerts>,
     /// All of them, page by page.
     pub archive: Arc<dyn Archive>,
     /// What makes jobs by itself.
@@ -90,7 +92,14 @@ impl ApiState {
     /// The workers that are alive, the pauses, and the slots that jobs have.
     pub(crate) async fn workers(&self) -> Result<Around, ApiError> {
         Ok(Around {
-            workers: self.store.workers(ALIVE_WITHIN).await?,
+            // Monitors have workers of their own, which run no job that anybody asks for.
+            workers: self
+                .store
+                .workers(ALIVE_WITHIN)
+                .await?
+                .into_iter()
+                .filter(WorkerCard::runs_jobs_of_people)
+                .collect(),
             pauses: self.store.paused().await?,
             occupied: self.store.occupied().await?,
         })

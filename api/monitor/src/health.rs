@@ -1,44 +1,11 @@
-//! How the set and the service are, in one word and some sentences: of the newest samples alone.
+//! How the set and the service are, in one word and some sentences.
 
 use crate::Seen;
-use lucid_ports::members::Set;
-use lucid_schemas::State;
+use lucid_core::condition::Condition;
+use lucid_schemas::http::health::Status;
 use serde::Serialize;
 
 const PRIMARY: i64 = 1;
-const SECONDARY: i64 = 2;
-const ARBITER: i64 = 7;
-/// A member that is further behind is worth a look.
-const LAG_SECONDS_MAX: f64 = 60.0;
-
-/// In one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Nothing is wrong that can be seen.
-    Healthy,
-    /// It works, but somebody should look.
-    Degraded,
-    /// It doesn't work.
-    Critical,
-    /// Nobody knows: no sample, or none that is of the present.
-    Unknown,
-}
-
-impl Status {
-    /// Every one.
-    pub const ALL: [Self; 4] = [Self::Healthy, Self::Degraded, Self::Critical, Self::Unknown];
-
-    /// The word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Healthy => "healthy",
-            Self::Degraded => "degraded",
-            Self::Critical => "critical",
-            Self::Unknown => "unknown",
-        }
-    }
-}
 
 /// `GET /health`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -55,48 +22,44 @@ pub struct Health {
     pub answering: usize,
     /// Seconds since the newest look at any member.
     pub looked_seconds_ago: Option<f64>,
+    /// When a monitor has evaluated last, RFC 3339, by the primary's clock; absent where nobody can tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evaluated_at: Option<String>,
     /// What somebody should look at, a sentence each.
     pub problems: Vec<String>,
 }
 
-/// Judges what is seen.
+/// Judges what is seen: by the alerts that are open, as the store has them; where it can't tell, by the members alone.
 pub fn health(seen: &Seen) -> Health {
-    let (members, answering) = (seen.members.members.len(), seen.answering().count());
-    let (status, problems) = judge(seen, members, answering);
+    let condition = match &seen.jobs {
+        Ok(jobs) => jobs.watch.condition(jobs.now()),
+        Err(reason) => without_store(seen, reason),
+    };
     Health {
-        status,
+        status: condition.status.at_best_degraded(!seen.problems.is_empty()),
         version: env!("CARGO_PKG_VERSION"),
         set: seen.set_name(),
-        members,
-        answering,
+        members: seen.members.members.len(),
+        answering: seen.answering().count(),
         looked_seconds_ago: seen.looked_seconds_ago(),
-        problems,
+        evaluated_at: condition.evaluated_at.map(|at| at.try_to_rfc3339_string().unwrap_or_default()),
+        problems: condition.problems.into_iter().chain(seen.problems.iter().cloned()).collect(),
     }
 }
 
-fn judge(seen: &Seen, members: usize, answering: usize) -> (Status, Vec<String>) {
-    if seen.looked_seconds_ago().is_none() {
-        return (Status::Unknown, vec!["no member was looked at lately: the monitor has just begun, or hangs".into()]);
+/// Whatever is open, nobody can read it: but that there is no primary, the members say themselves.
+fn without_store(seen: &Seen, reason: &str) -> Condition {
+    let mut problems = vec![format!("nothing is known of alerts, jobs and backups: {reason}")];
+    problems.extend(silent(seen));
+    let has_no_primary = has_no_primary(seen);
+    if has_no_primary {
+        problems.insert(0, "the set has no primary, so nothing can be written".into());
     }
-    let mut problems = silent(seen);
-    if answering == 0 {
-        let blind =
-            format!("none of the {members} members answers: the set is down, or this monitor is cut off from it");
-        problems.insert(0, blind);
-        return (Status::Unknown, problems);
+    if seen.answering().count() == 0 {
+        problems.insert(0, "no member answers: the set is down, or this monitor is cut off from it".into());
     }
-    let no_primary = has_no_primary(seen);
-    problems.extend(no_primary.then(|| "the set has no primary, so nothing can be written".into()));
-    problems.extend(states(seen));
-    problems.extend(lags(seen));
-    problems.extend(jobs(seen));
-    problems.extend(seen.problems.iter().cloned());
-    let status = match (no_primary, problems.is_empty()) {
-        (true, _) => Status::Critical,
-        (false, true) => Status::Healthy,
-        (false, false) => Status::Degraded,
-    };
-    (status, problems)
+    let status = if has_no_primary { Status::Critical } else { Status::Unknown };
+    Condition { status, problems, evaluated_at: None }
 }
 
 fn silent(seen: &Seen) -> Vec<String> {
@@ -118,51 +81,6 @@ fn has_no_primary(seen: &Seen) -> bool {
         views.flat_map(|view| view.members.values()).any(|peer| peer.state == Some(PRIMARY))
     };
     in_set && !is_primary && !knows_one()
-}
-
-fn states(seen: &Seen) -> impl Iterator<Item = String> {
-    seen.answering().filter_map(|(address, member)| {
-        let state = member.set.as_ref()?.state?;
-        let named = match state {
-            PRIMARY | SECONDARY | ARBITER => return None,
-            3 => "recovering".to_owned(),
-            5 => "loading its data".to_owned(),
-            9 => "rolling back".to_owned(),
-            10 => "no longer of the set".to_owned(),
-            other => format!("in state {other}"),
-        };
-        Some(format!("{address} is {named}"))
-    })
-}
-
-fn lags(seen: &Seen) -> impl Iterator<Item = String> {
-    let late = seen.members.view().into_iter().flat_map(Set::lags).filter(|(_, lag)| *lag > LAG_SECONDS_MAX);
-    let answers = |address: &str| seen.answering().any(|(answering, _)| answering == address);
-    late.filter(move |(address, _)| answers(address)).map(|(address, lag)| format!("{address} is {lag:.0} s behind"))
-}
-
-fn jobs(seen: &Seen) -> Vec<String> {
-    let jobs = match &seen.jobs {
-        Ok(jobs) => jobs,
-        Err(reason) => return vec![format!("nothing is known of jobs and backups: {reason}")],
-    };
-    let mut problems = Vec::new();
-    if jobs.workers == 0 {
-        problems.push("no worker is alive, so jobs wait: start one with `lucid-ops worker`".into());
-    }
-    let blocked: i64 = jobs.open.iter().filter(|((_, state), _)| *state == State::Blocked).map(|(_, open)| open).sum();
-    if blocked > 0 {
-        problems.push(format!("{blocked} blocked: `lucid-ops jobs list --state blocked` says which jobs, and why"));
-    }
-    let failed = jobs.attempts.iter().filter(|(_, (_, is_success))| !is_success);
-    problems.extend(failed.map(|(database, _)| format!("the newest backup of '{database}' has failed")));
-    let damaged = jobs.verifications.iter().filter(|(_, verification)| !verification.is_success);
-    problems.extend(damaged.map(|((database, level), verification)| {
-        format!("the newest verification ({level}) of a backup of '{database}' has failed: {}", verification.job)
-    }));
-    let gone = jobs.repositories.iter().filter(|(_, space)| space.is_none());
-    problems.extend(gone.map(|(name, _)| format!("the folder of repository '{name}' isn't there: is it mounted?")));
-    problems
 }
 
 #[cfg(test)]

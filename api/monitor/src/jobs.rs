@@ -1,7 +1,12 @@
 //! What the store tells: open jobs, workers, the newest backup and verification of each database. Asked again and again, in the background.
 
+mod facts;
+
+use self::facts::Shown;
 use crate::seen::Told;
-use lucid_ports::{JobFilter, Place, Problems, Store, StoreError, WorkerCard, watched};
+use bson::DateTime;
+use lucid_core::rules::facts::Facts;
+use lucid_ports::{Alerts, JobFilter, Place, Problems, ScheduleStore, Store, StoreError, Watch, WorkerCard, watched};
 use lucid_schemas::{EventBody, Job, JobId, Kind, Spec, Stamp, State, VerifyLevel};
 use nix::sys::statvfs::statvfs;
 use serde::Serialize;
@@ -32,11 +37,17 @@ const OPEN: [State; 6] =
 pub struct Jobs {
     /// When it was told.
     pub at: Instant,
+    /// When the clock of the primary was read that the facts go by.
+    pub clock_at: Instant,
+    /// What the rules go by.
+    pub facts: Facts,
+    /// What the condition of all of it is judged by.
+    pub watch: Watch,
     /// Open jobs, by kind and state.
     pub open: BTreeMap<(Kind, State), i64>,
     /// For how many seconds the queued job is due that is due for longest, by kind.
     pub due_seconds: BTreeMap<Kind, f64>,
-    /// Live workers.
+    /// Live workers that run more than what monitors ask for.
     pub workers: i64,
     /// Their slots that are taken.
     pub slots_busy: i64,
@@ -80,6 +91,11 @@ pub struct Verification {
     pub is_success: bool,
 }
 
+/// What is asked: jobs, schedules and alerts.
+pub trait Source: Store + ScheduleStore + Alerts {}
+
+impl<T: Store + ScheduleStore + Alerts> Source for T {}
+
 /// The folder of a repository, looked at by one thread at a time: a file system may hang.
 #[derive(Debug, Clone)]
 pub struct Folder {
@@ -119,6 +135,33 @@ impl Folder {
 }
 
 impl Jobs {
+    /// What the primary's clock shows now.
+    pub fn now(&self) -> DateTime {
+        let since_ms = i64::try_from(self.clock_at.elapsed().as_millis()).unwrap_or(i64::MAX);
+        DateTime::from_millis(self.facts.now_ms.saturating_add(since_ms))
+    }
+
+    /// Nothing at all, told just now.
+    #[cfg(test)]
+    pub(crate) fn empty() -> Self {
+        Self {
+            at: Instant::now(),
+            clock_at: Instant::now(),
+            facts: Facts::default(),
+            watch: Watch::default(),
+            open: BTreeMap::new(),
+            due_seconds: BTreeMap::new(),
+            workers: 0,
+            slots_busy: 0,
+            slots_free: 0,
+            able: BTreeMap::new(),
+            backups: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            verifications: BTreeMap::new(),
+            repositories: BTreeMap::new(),
+        }
+    }
+
     /// These, unless they are too old to be the present.
     pub(crate) fn if_younger(self: Arc<Self>, interval: Duration) -> Told {
         let age = self.at.elapsed();
@@ -131,7 +174,7 @@ impl Jobs {
 
 /// Asks the store every `every` until `stop`; tells what it says, or why it doesn't.
 pub async fn ask(
-    store: Arc<dyn Store>,
+    source: Arc<dyn Source>,
     folders: BTreeMap<String, Folder>,
     every: Duration,
     told: watch::Sender<Told>,
@@ -140,11 +183,11 @@ pub async fn ask(
 ) {
     let own = stop.clone();
     watched("watch over jobs", problems, stop, move || {
-        let (store, folders, told, stop) = (Arc::clone(&store), folders.clone(), told.clone(), own.clone());
+        let (source, folders, told, stop) = (Arc::clone(&source), folders.clone(), told.clone(), own.clone());
         async move {
             while !stop.is_cancelled() {
                 // A call of the store isn't broken off: it is bounded by itself.
-                let said = gather(&*store, &folders).await;
+                let said = gather(&*source, &folders).await;
                 drop(told.send_replace(said.map(Arc::new).map_err(|error| error.to_string())));
                 tokio::select! {
                     biased;
@@ -157,13 +200,14 @@ pub async fn ask(
     .await;
 }
 
-async fn gather(store: &dyn Store, folders: &BTreeMap<String, Folder>) -> Result<Jobs, StoreError> {
-    let filter = JobFilter { states: OPEN.to_vec(), limit: OPEN_MAX, ..JobFilter::default() };
-    let open = store.list(&filter).await?.jobs;
-    let now = store.clock().await?.timestamp_millis();
+async fn gather(store: &dyn Source, folders: &BTreeMap<String, Folder>) -> Result<Jobs, StoreError> {
     let workers = store.workers(ALIVE_WITHIN).await?;
     let backups = ended(store, Kind::Backup).await?;
     let verifications = ended(store, Kind::Verify).await?;
+    let filter = JobFilter { states: OPEN.to_vec(), limit: OPEN_MAX, ..JobFilter::default() };
+    let open = store.list(&filter).await?.jobs;
+    let look = store.look().await?;
+    let (clock_at, now) = (Instant::now(), look.now.timestamp_millis());
     let mut repositories = BTreeMap::new();
     for (name, folder) in folders {
         repositories.insert(name.clone(), folder.space().await);
@@ -171,14 +215,19 @@ async fn gather(store: &dyn Store, folders: &BTreeMap<String, Folder>) -> Result
     let sum = |slots: fn(&WorkerCard) -> i32| workers.iter().map(slots).map(i64::from).sum::<i64>();
     let busy = sum(|worker| worker.running);
     let able = |kind: &Kind| count(workers.iter().filter(|worker| worker.reach.kinds.contains(kind)));
+    let able: BTreeMap<Kind, i64> = Kind::ALL.into_iter().map(|kind| (kind, able(&kind))).collect();
+    let shown = Shown { look: &look, open: &open, backups: &backups, verifications: &verifications, able: &able };
     Ok(Jobs {
         at: Instant::now(),
+        clock_at,
+        facts: facts::facts(&shown),
+        watch: Watch::look(store, store).await?,
         due_seconds: due(&open, now),
         open: by_kind_and_state(&open),
-        workers: count(workers.iter()),
+        workers: count(workers.iter().filter(|worker| worker.runs_jobs_of_people())),
         slots_busy: busy,
         slots_free: (sum(|worker| worker.capacity) - busy).max(0),
-        able: Kind::ALL.into_iter().map(|kind| (kind, able(&kind))).collect(),
+        able,
         verifications: newest_verifications(&verifications, &databases(&backups)),
         attempts: newest_attempts(&backups),
         backups: newest_whole(&backups),
@@ -187,7 +236,7 @@ async fn gather(store: &dyn Store, folders: &BTreeMap<String, Folder>) -> Result
 }
 
 /// Jobs of a kind that ended well or badly, newest first.
-async fn ended(store: &dyn Store, kind: Kind) -> Result<Vec<Job>, StoreError> {
+async fn ended(store: &dyn Source, kind: Kind) -> Result<Vec<Job>, StoreError> {
     let mut all: Vec<Job> = Vec::new();
     loop {
         let filter = JobFilter {

@@ -11,9 +11,12 @@
 //! | [`health`] | how the set and the service are |
 //! | `stats` | the samples as JSON |
 //! | [`jobs`] | what the store tells: jobs, workers, backups, verifications |
+//! | [`mod@evaluate`] | rounds: what is seen, judged by every rule |
+//! | [`write`] | the monitor job: from what was judged to alerts |
 //! | `process` | this process |
 //! | `routes` | which path leads where; serving |
 
+pub mod evaluate;
 mod expose;
 pub mod health;
 pub mod jobs;
@@ -22,6 +25,7 @@ mod routes;
 pub mod seen;
 mod stats;
 pub mod table;
+pub mod write;
 
 pub use routes::{Door, ServeError, serve};
 pub use seen::{Monitor, Seen};

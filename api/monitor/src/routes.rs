@@ -1,11 +1,6 @@
 //! Which path leads where, and serving them: everything to look at on one port, and the metrics alone on that of Prometheus.
 
-use crate::{
-    Monitor,
-    expose::Exposition,
-    health::{Status, health},
-    stats::stats,
-};
+use crate::{Monitor, expose::Exposition, health::health, stats::stats};
 use actix_web::{
     App, FromRequest, Handler, HttpRequest, HttpResponse, HttpServer, Resource, Responder, Scope,
     guard::{Any, Get, Head},
@@ -103,14 +98,10 @@ async fn show_metrics(exposition: web::Data<Exposition>) -> Result<HttpResponse,
     Ok(HttpResponse::Ok().content_type(TEXT).body(text))
 }
 
-/// 503 where the set doesn't work, or nobody knows; with `?fail=degraded` also where somebody should look.
+/// 503 where it is critical, or nobody knows; with `?fail=degraded` also where somebody should look.
 async fn show_health(request: HttpRequest, monitor: web::Data<Monitor>) -> impl Responder {
     let health = health(&monitor.seen());
-    let fails = match health.status {
-        Status::Healthy => false,
-        Status::Degraded => request.query_string() == "fail=degraded",
-        Status::Critical | Status::Unknown => true,
-    };
+    let fails = health.status.fails(request.query_string() == "fail=degraded");
     HttpResponse::build(if fails { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }).json(health)
 }
 

@@ -8,10 +8,12 @@
 //! |---|---|
 //! | [`job`] | the law of jobs; what it exports is also found here |
 //! | [`alert`] | the law of alerts |
+//! | [`mod@condition`] | how all of it is, in one word |
 //! | [`rules`] | what a monitor finds wrong, and which alerts should be open because of it |
 //! | [`mod@schedule`] | which occurrences of a schedule are due |
 
 pub mod alert;
+pub mod condition;
 pub mod job;
 pub mod rules;
 pub mod schedule;

@@ -14,7 +14,7 @@ mod rule;
 
 pub use evaluator::{Evaluator, FLAPPING_MS, FLAPS_MAX, Judged, Standing};
 pub use parameters::{BadChange, Change, Parameters};
-pub use plan::{Round, Step, plan};
+pub use plan::{About, Round, Step, plan};
 pub use rule::{Limits, Rule, Side};
 
 use lucid_schemas::alert::Severity;

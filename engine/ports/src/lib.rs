@@ -11,6 +11,7 @@
 //! | [`Catalog`] | the databases of the replica set | API: early checks of requests |
 //! | [`Handler`] | backup, restore, verify | the worker |
 //! | [`JobContext`] | the worker | handlers |
+//! | [`Watch`] | the store | monitor, API: how all of it is |
 //! | [`members::Snapshot`] | whoever asks the members of the set | monitor |
 //!
 //! Every store passes the same [`conformance`] suite; [`memory`] is the twin.
@@ -29,6 +30,7 @@ pub mod memory;
 pub mod problems;
 pub mod schedules;
 pub mod store;
+pub mod watch;
 pub mod watched;
 
 pub use alerts::{AlertFilter, AlertOutcome, AlertPage, AlertPlace, Alerts, DueAlert, Raised};
@@ -44,4 +46,5 @@ pub use store::{
     BoundKey, Detail, Enqueue, IDEMPOTENCY_MS, JobFilter, ListPage, Outcome, Pause, Place, Reach, Renewal, Store,
     StoreError, WorkerCard,
 };
+pub use watch::Watch;
 pub use watched::watched;

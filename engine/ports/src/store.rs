@@ -280,6 +280,13 @@ pub struct WorkerCard {
     pub seen_at: Option<DateTime>,
 }
 
+impl WorkerCard {
+    /// Whether it runs more than what monitors ask for.
+    pub fn runs_jobs_of_people(&self) -> bool {
+        self.reach.kinds.iter().any(|kind| !kind.is_internal())
+    }
+}
+
 /// Where jobs are kept. What these answers promise is durable on a majority.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {

@@ -41,6 +41,9 @@ pub struct MonitorArgs {
     /// What it looks at.
     #[command(flatten)]
     pub sampling: SamplingArgs,
+    /// How long a claim to write alerts lasts without a sign of life.
+    #[arg(long, env = "LUCID_LEASE_MS", default_value_t = 30_000)]
+    pub lease_ms: u32,
     /// How it ends.
     #[command(flatten)]
     pub stop: StopArgs,

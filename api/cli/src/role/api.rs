@@ -93,6 +93,7 @@ pub(super) async fn serve(
     let store = connection.store();
     let state = ApiState {
         store: store.clone(),
+        alerts: store.clone(),
         archive: store.clone(),
         schedules: store,
         history: history.clone(),

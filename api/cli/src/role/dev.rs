@@ -19,7 +19,6 @@ use crate::{
 use lucid_embedded::{Deployment, Options, trusted_folder};
 use lucid_http::{ApiOptions, Token};
 use lucid_mongo::Connection;
-use lucid_ports::Store;
 use lucid_repository::{InitOptions, Location, Repository, RepositoryError, Unlock};
 use lucid_runtime::{SchedulerOptions, WorkerOptions};
 use lucid_schemas::names::DEFAULT_OPS_DATABASE;
@@ -31,7 +30,6 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -161,10 +159,9 @@ async fn monitoring(
 ) -> Result<Monitoring, Exit> {
     let folders = monitor::folders(&[format!("{REPOSITORY}={}", card.repository)])?;
     let (told, jobs) = watch::channel(Err("it wasn't asked yet".to_owned()));
-    let asking = Asking { folders, told, problems: connection.problems() };
-    let store: Arc<dyn Store> = connection.store();
-    let store = std::future::ready(store);
-    Monitoring::start(&deployment.uri(), &args.sampling, doors, Vec::new(), jobs, asking, store).await
+    let asking = Asking { folders, told, problems: connection.problems(), lease_ms: args.lease_ms };
+    let connection = std::future::ready(connection.clone());
+    Monitoring::start(&deployment.uri(), &args.sampling, doors, Vec::new(), jobs, asking, connection).await
 }
 
 /// A worker that gives its jobs back in half of the time that the whole may take to stop.

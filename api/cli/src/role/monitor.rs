@@ -1,7 +1,10 @@
-//! `lucid-ops monitor`: the sampler, the store and the ports that show what they find.
+//! `lucid-ops monitor`: the sampler, the store, the ports that show what they find, and a worker that writes alerts.
 //!
 //! It serves from the first moment, whether anybody answers or not: a set without a primary is what it is there to tell.
 
+mod writer;
+
+use self::writer::Writer;
 use super::{api, check_listen, establish, node};
 use crate::{
     args::{MonitorArgs, SamplingArgs},
@@ -12,22 +15,29 @@ use crate::{
 };
 use lucid_http::Hosts;
 use lucid_members::{Sampler, SamplerOptions};
+use lucid_mongo::Connection;
 use lucid_monitor::{
     Door, Monitor, ServeError,
+    evaluate::evaluate,
     jobs::{self, Folder},
     seen::Told,
     serve,
 };
-use lucid_ports::{Problems, Store};
+use lucid_ports::Problems;
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    sync::Arc,
     time::Duration,
 };
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 
+/// Under which subject it is told that collections can't be prepared.
+const SET_UP: &str = "collections of alerts";
 /// Between two tries to reach the store.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
@@ -39,8 +49,9 @@ pub async fn run(args: MonitorArgs) -> Result<(), Exit> {
     let uri = mongodb_uri(&args.mongo)?;
     let doors = Doors::open(args.listen, &args.sampling)?;
     let (told, jobs) = watch::channel(Err("it wasn't reached yet".to_owned()));
-    let store = reach(uri.clone(), args.mongo.ops_database, args.mongo.replica_set, told.clone());
-    let asking = Asking { folders, told, problems: Problems::default() };
+    let problems = Problems::default();
+    let store = reach(uri.clone(), args.mongo.ops_database, args.mongo.replica_set, told.clone(), problems.clone());
+    let asking = Asking { folders, told, problems, lease_ms: args.lease_ms };
     let listening = doors.announcement()?;
     let mut monitoring = Monitoring::start(&uri, &args.sampling, doors, args.hosts, jobs, asking, store).await?;
     output::announce(listening);
@@ -61,16 +72,31 @@ async fn reach(
     ops_database: String,
     replica_set: Option<String>,
     told: watch::Sender<Told>,
-) -> Arc<dyn Store> {
+    problems: Problems,
+) -> Connection {
     loop {
         match establish(&uri, &ops_database, replica_set.as_deref()).await {
-            Ok(connection) => return connection.store(),
+            Ok(connection) => {
+                prepare(&connection, &problems).await;
+                return connection;
+            }
             Err(exit) => {
                 tracing::warn!(reason = %exit, "the store can't be reached: nothing is known of jobs and backups");
                 drop(told.send_replace(Err(exit.to_string())));
             }
         }
         sleep(TRY_AGAIN).await;
+    }
+}
+
+/// Makes the collections that alerts are written to. Who may not does without: whoever has more rights makes them.
+async fn prepare(connection: &Connection, problems: &Problems) {
+    match connection.set_up().await {
+        Ok(_) => drop(problems.clear(SET_UP)),
+        Err(error) => {
+            tracing::warn!(%error, "the collections can't be prepared: they are used as they are");
+            problems.set(SET_UP, format!("this monitor can't prepare its collections: {error}"));
+        }
     }
 }
 
@@ -118,6 +144,7 @@ pub(super) struct Asking {
     pub(super) folders: BTreeMap<String, Folder>,
     pub(super) told: watch::Sender<Told>,
     pub(super) problems: Problems,
+    pub(super) lease_ms: u32,
 }
 
 /// A monitor, under way.
@@ -125,6 +152,7 @@ pub(super) struct Monitoring {
     sampler: Sampler,
     stop: CancellationToken,
     served: JoinSet<Result<(), ServeError>>,
+    writing: JoinHandle<()>,
 }
 
 impl Monitoring {
@@ -136,9 +164,9 @@ impl Monitoring {
         hosts: Vec<String>,
         jobs: watch::Receiver<Told>,
         asking: Asking,
-        store: impl Future<Output = Arc<dyn Store>> + Send + 'static,
+        connection: impl Future<Output = Connection> + Send + 'static,
     ) -> Result<Self, Exit> {
-        let Asking { folders, told, problems } = asking;
+        let Asking { folders, told, problems, lease_ms } = asking;
         let (interval, stop) = (sampling.interval(), CancellationToken::new());
         let options = SamplerOptions { interval, ..SamplerOptions::default() };
         let sampler = Sampler::start(uri, options, problems.clone()).await.map_err(Exit::failed)?;
@@ -151,14 +179,23 @@ impl Monitoring {
                 served.spawn(serve(listener, door, monitor.clone(), hosts.clone(), stop.clone()));
             }
         }
+        let (evaluated, evaluations) = watch::channel(None);
+        tokio::spawn(evaluate(monitor, interval, evaluated, stop.clone()));
         let stopped = stop.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = stopped.cancelled() => {}
-                store = store => jobs::ask(store, folders, interval, told, problems, stopped.clone()).await,
+        let writing = tokio::spawn(async move {
+            let connection = tokio::select! {
+                () = stopped.cancelled() => return,
+                connection = connection => connection,
+            };
+            let store = connection.store();
+            let asked = tokio::spawn(jobs::ask(store, folders, interval, told, problems.clone(), stopped.clone()));
+            let writer = Writer { connection, evaluations, interval, lease_ms, problems };
+            if let Err(exit) = writer.run(stopped).await {
+                tracing::error!(reason = %exit, "this monitor writes no alerts");
             }
+            drop(asked.await);
         });
-        Ok(Self { sampler, stop, served })
+        Ok(Self { sampler, stop, served, writing })
     }
 
     /// Returns when a port isn't served any more, which should not be.
@@ -172,6 +209,7 @@ impl Monitoring {
     /// Stops it.
     pub(super) async fn stop(mut self) -> Result<(), Exit> {
         self.stop.cancel();
+        self.writing.await.map_err(Exit::failed)?;
         self.sampler.stop().await;
         while let Some(ended) = self.served.join_next().await {
             ended.map_err(Exit::failed)?.map_err(Exit::failed)?;

@@ -7,7 +7,7 @@ use crate::{
     output,
 };
 use lucid_client::{ClientError, JobQuery, live, live::Told, render};
-use lucid_schemas::http::{BackupPage, JobPage};
+use lucid_schemas::http::{BackupPage, JobPage, health::Status};
 use serde::Serialize;
 
 /// The largest page that the API gives.
@@ -110,14 +110,14 @@ fn watch(args: &JobArgs) -> Result<(), Exit> {
     outcome(&ended)
 }
 
-/// `lucid-ops health`: fails where somebody should look.
+/// `lucid-ops health`: fails where somebody should look, and otherwise where nobody knows.
 pub fn health(args: &ClientArgs) -> Result<(), Exit> {
     let health = client(args)?.health().map_err(|error| failed(&error))?;
     print(args, &health, render::health)?;
-    match health.status.as_str() {
-        "ok" => Ok(()),
-        "down" => Err(Exit::new(UNREACHABLE, "")),
-        _ => Err(Exit::new(FAILED, "")),
+    match health.status {
+        Status::Healthy => Ok(()),
+        Status::Degraded | Status::Critical => Err(Exit::new(FAILED, "")),
+        Status::Unknown => Err(Exit::new(UNREACHABLE, "")),
     }
 }
 

@@ -113,6 +113,7 @@ async fn begin(listener: TcpListener) {
     let token = Token::new(Zeroizing::new(TOKEN.into()), "token".into());
     let state = ApiState {
         store: store.clone(),
+        alerts: store.clone(),
         archive: store.clone(),
         schedules: store.clone(),
         history: store,

@@ -3,6 +3,7 @@
 use super::{
     clean,
     table::{Table, pairs},
+    time,
 };
 use lucid_schemas::http::Health;
 
@@ -10,7 +11,8 @@ use lucid_schemas::http::Health;
 pub fn health(health: &Health) -> String {
     let open: Vec<_> = health.open_jobs.iter().map(|(state, jobs)| format!("{jobs} {state}")).collect();
     let mut text = pairs(&[
-        ("status".into(), health.status.clone()),
+        ("status".into(), health.status.to_string()),
+        ("evaluated".into(), health.evaluated_at.as_deref().map_or_else(|| "never".into(), time::second)),
         ("version".into(), health.version.clone()),
         ("MongoDB".into(), health.mongodb.clone()),
         ("time zones".into(), health.time_zones.clone()),
@@ -57,7 +59,8 @@ mod tests {
             running: 1,
         };
         let shown = health(&Health {
-            status: "degraded".into(),
+            status: lucid_schemas::http::health::Status::Degraded,
+            evaluated_at: Some("2026-01-09T02:00:00.123Z".into()),
             version: "0.1.0".into(),
             mongodb: "6.0.5, primary 127.0.0.1:27017".into(),
             workers: vec![worker("pi-1/4711"), worker("pi-2/8")],
@@ -69,6 +72,7 @@ mod tests {
             shown,
             "\
 status      degraded
+evaluated   2026-01-09 02:00:00
 version     0.1.0
 MongoDB     6.0.5, primary 127.0.0.1:27017
 time zones  2026a, in /usr/share/zoneinfo

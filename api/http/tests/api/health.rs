@@ -10,22 +10,42 @@ fn problems(body: &serde_json::Value) -> String {
 }
 
 #[actix_web::test]
-async fn a_service_with_a_worker_is_ok() {
+async fn a_service_with_a_worker_and_a_monitor_is_healthy() {
     let world = World::new().await;
     world.worker(&["main"]).await;
+    world.evaluated().await;
     world.backup().await;
     let reply = world.get("/health").await;
-    assert_eq!((reply.status, reply.body["status"].as_str()), (200, Some("ok")), "{}", reply.body);
+    assert_eq!((reply.status, reply.body["status"].as_str()), (200, Some("healthy")), "{}", reply.body);
+    assert!(reply.body["evaluated_at"].is_string(), "{}", reply.body);
     assert_eq!(reply.body["open_jobs"]["queued"], 1);
     assert_eq!(reply.body["workers"][0]["repositories"][0], "main");
     assert_eq!(world.send(Method::HEAD, "/health", &[], b"").await.status, 200);
 }
 
 #[actix_web::test]
+async fn without_a_monitor_nobody_knows() {
+    let world = World::new().await;
+    world.worker(&["main"]).await;
+    let reply = world.get("/health").await;
+    assert_eq!((reply.status, reply.body["status"].as_str()), (503, Some("unknown")));
+    assert!(problems(&reply.body).contains("start `lucid-ops monitor`"), "{}", reply.body);
+    world.evaluated().await;
+    assert_eq!(world.get("/health?fail=degraded").await.status, 200);
+    world.store.twin.advance(std::time::Duration::from_secs(100));
+    world.worker(&["main"]).await;
+    let reply = world.get("/health").await;
+    assert_eq!((reply.status, reply.body["status"].as_str()), (503, Some("unknown")));
+    assert!(problems(&reply.body).contains("has said nothing for 10"), "{}", reply.body);
+}
+
+#[actix_web::test]
 async fn what_somebody_should_look_at_is_named() {
     let world = World::new().await;
+    world.evaluated().await;
     let reply = world.get("/health").await;
     assert_eq!((reply.status, reply.body["status"].as_str()), (200, Some("degraded")));
+    assert_eq!(world.get("/health?fail=degraded").await.status, 503);
     assert!(problems(&reply.body).contains("no worker is alive"));
     world.worker(&["offsite"]).await;
     let blocked = world.backup().await;
@@ -42,6 +62,7 @@ async fn what_somebody_should_look_at_is_named() {
 #[actix_web::test]
 async fn what_a_worker_says_of_itself_is_told() {
     let world = World::new().await;
+    world.evaluated().await;
     world.worker_with(&["main"], &["repository 'main' is away: mount it"]).await;
     let body = world.get("/health").await.body;
     assert_eq!(body["status"], "degraded");
@@ -51,11 +72,11 @@ async fn what_a_worker_says_of_itself_is_told() {
 }
 
 #[actix_web::test]
-async fn a_service_without_its_store_is_down() {
+async fn of_a_service_without_its_store_nobody_knows() {
     let world = World::new().await;
     world.store.away.store(true, Ordering::SeqCst);
     let reply = world.get("/health").await;
-    assert_eq!((reply.status, reply.body["status"].as_str()), (503, Some("down")));
+    assert_eq!((reply.status, reply.body["status"].as_str()), (503, Some("unknown")));
     assert!(problems(&reply.body).contains("no primary"));
 }
 

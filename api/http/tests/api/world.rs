@@ -8,8 +8,8 @@ use actix_web::{
 };
 use lucid_core::Command;
 use lucid_http::{ApiOptions, ApiState, Streams, Token, configure};
-use lucid_ports::{JobFilter, Problems, Reach, Store, WorkerCard};
-use lucid_schemas::{EventBody, JobId, Kind, RepositoryName};
+use lucid_ports::{Enqueue, JobFilter, Problems, Reach, Store, WorkerCard};
+use lucid_schemas::{EventBody, JobId, Kind, MonitorSpec, Progress, RepositoryName};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -66,6 +66,7 @@ impl World {
         let state = ApiState {
             problems: Problems::default(),
             store: store.clone(),
+            alerts: Arc::clone(&store.twin) as _,
             archive: store.clone(),
             schedules: store.clone(),
             history: Arc::clone(&store.twin) as _,
@@ -171,6 +172,19 @@ impl World {
             seen_at: None,
         };
         self.store.announce(&card).await.expect("announced");
+    }
+
+    /// A monitor has just evaluated.
+    pub async fn evaluated(&self) {
+        let id = JobId::compose(Kind::Monitor, self.store.clock().await.expect("a clock"), 1);
+        let request = MonitorSpec::sample().request(id.clone(), "monitor:pi-1");
+        let enqueue = Enqueue { request, delay_ms: 0, run_at: None, write: "monitor".into() };
+        self.store.enqueue(&enqueue).await.expect("enqueued");
+        let claim = Command::Claim { worker: "w".into(), lease_ms: 30_000, slots: Vec::new() };
+        let held = self.store.act(&id, &claim).await;
+        let token = held.lease.expect("a lease").token;
+        let progress = Progress { phase: "evaluate".into(), ..Progress::default() };
+        self.store.renew(&id, held.head.epoch, &token, 30_000, Some(&progress)).await.expect("renewed");
     }
 
     /// Every job that there is.

@@ -4,14 +4,14 @@ use super::*;
 use bson::{DateTime, Timestamp, doc};
 use lucid_schemas::{BackupSpec, Event, Fate, FateState, Head, Request, VerifySpec};
 
-const NOW_S: i64 = 1_800_000_000;
+pub(super) const NOW_S: i64 = 1_800_000_000;
 
 fn stamp(ago_s: i64) -> Stamp {
     Stamp::At(DateTime::from_millis((NOW_S - ago_s) * 1_000))
 }
 
 /// A job that was begun at `ago_s` and took a minute.
-fn job(spec: Spec, chance: u64, state: State, ago_s: i64) -> Job {
+pub(super) fn job(spec: Spec, chance: u64, state: State, ago_s: i64) -> Job {
     let id = JobId::compose(spec.kind(), DateTime::from_millis((NOW_S - ago_s) * 1_000), chance);
     let ended = state.is_terminal().then(|| stamp(ago_s - 60));
     let head = Head { state, started_at: Some(stamp(ago_s)), finished_at: ended, ..Head::born(stamp(ago_s)) };
@@ -25,7 +25,7 @@ fn job(spec: Spec, chance: u64, state: State, ago_s: i64) -> Job {
     }
 }
 
-fn backup(database: &str, chance: u64, state: State, ago_s: i64) -> Job {
+pub(super) fn backup(database: &str, chance: u64, state: State, ago_s: i64) -> Job {
     job(of(database, None), chance, state, ago_s)
 }
 

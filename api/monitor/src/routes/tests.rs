@@ -48,9 +48,8 @@ async fn the_monitor_answers_before_it_knows_anything_and_says_so() {
     members.send_modify(|now| drop(now.members.insert("a:1".into(), Some(sample(Ok(Member::default()))))));
     assert_eq!(get(&url, "/readyz", &[]).await.0, 200);
     let (status, _, body) = get(&url, "/health", &[]).await;
-    assert_eq!(status, 200);
-    assert!(body.contains("\"status\":\"degraded\""), "nothing is known of jobs: {body}");
-    assert_eq!(get(&url, "/health?fail=degraded", &[]).await.0, 503);
+    assert_eq!(status, 503);
+    assert!(body.contains("\"status\":\"unknown\""), "nothing is known of alerts: {body}");
     let (status, kind, body) = get(&url, "/stats", &[]).await;
     assert_eq!((status, kind.as_str()), (200, "application/json"));
     assert!(body.contains("\"a:1\"") && body.contains("\"problem\":\"not asked yet\""), "{body}");

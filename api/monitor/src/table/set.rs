@@ -62,7 +62,7 @@ fn of_set(seen: &Seen, value: Option<f64>) -> Vec<Point> {
 
 fn status(seen: &Seen) -> Vec<Point> {
     let (name, is) = (seen.set_name(), health(seen).status);
-    let states = crate::health::Status::ALL.into_iter();
+    let states = lucid_schemas::http::health::Status::ALL.into_iter();
     states.map(|status| point([&name, status.as_str()], super::fill::flag(status == is))).collect()
 }
 

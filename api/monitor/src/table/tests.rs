@@ -9,7 +9,6 @@ use crate::{
 use lucid_ports::members::{Collection, Collections, Disk, Hello, Member, Oplog, Peer, Server, Set};
 use lucid_schemas::{Kind, State};
 use std::{collections::BTreeSet, sync::Arc};
-use tokio::time::Instant;
 
 /// Everything that can be seen, of one member.
 fn everything() -> Seen {
@@ -68,7 +67,6 @@ fn everything() -> Seen {
 fn jobs() -> Jobs {
     let (read_at, took_seconds, raw_bytes, stored_bytes) = (Some(1.0), Some(1.0), Some(1), Some(1));
     Jobs {
-        at: Instant::now(),
         open: [((Kind::Backup, State::Queued), 2)].into(),
         due_seconds: [(Kind::Backup, 4.0)].into(),
         workers: 1,
@@ -80,6 +78,7 @@ fn jobs() -> Jobs {
         verifications: [(("lucid".into(), "data"), Verification { job: "v".into(), ended_at: 1.0, is_success: true })]
             .into(),
         repositories: [("main".into(), Some(Space { free_bytes: 1.0, total_bytes: 2.0 }))].into(),
+        ..Jobs::empty()
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Judged, RULES_VERSION, Rule, Standing};
 use crate::alert::{Command, EVENTS_MAX, Fence, SEEN_EACH_MS, Sighting, Wanted};
 use lucid_schemas::{
     Stamp,
-    alert::{Alert, AlertId, Fingerprint, ResolvedBy, Severity},
+    alert::{Alert, AlertId, Fingerprint, Origin, ResolvedBy, Severity},
 };
 use std::collections::BTreeMap;
 
@@ -37,16 +37,27 @@ pub struct Round<'a> {
     pub now_ms: i64,
     /// Every rule that this program knows.
     pub rules: &'a [&'static Rule],
-    /// Whether the evaluator has seen for long enough that its silence means something.
-    pub is_warm: bool,
+    /// Those of them whose silence means nothing, since the evaluator hasn't seen for long enough what they go by.
+    pub cold: &'a [&'static Rule],
 }
 
-/// What to do so that what is open is what should be. `route` says who is told of what matters so much.
+/// What somebody may be told of.
+#[derive(Debug, Clone, Copy)]
+pub struct About<'a> {
+    /// The rule that found it.
+    pub rule: &'a str,
+    /// The subject.
+    pub labels: &'a BTreeMap<String, String>,
+    /// How much it matters.
+    pub severity: Severity,
+}
+
+/// What to do so that what is open is what should be. `route` says who is told of what.
 pub fn plan(
     judged: &BTreeMap<Fingerprint, Judged>,
     open: &[Alert],
     round: Round<'_>,
-    route: impl Fn(Severity) -> Vec<Wanted>,
+    route: impl Fn(About<'_>) -> Vec<Wanted>,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut rest = judged.clone();
@@ -67,7 +78,8 @@ pub fn plan(
         match judged.standing.clone() {
             Standing::Open { severity, value, summary, flapping, .. } => {
                 let sighting = sighting(value, &summary, flapping);
-                steps.push(Step::Raise { judged, sighting, notify: route(severity) });
+                let notify = route(About { rule: judged.rule.id, labels: &judged.labels, severity });
+                steps.push(Step::Raise { judged, sighting, notify });
             }
             Standing::Over(_) | Standing::Undecided => {}
         }
@@ -81,15 +93,17 @@ fn of_open(
     severity: Severity,
     seen: Option<Sighting>,
     round: Round<'_>,
-    route: impl Fn(Severity) -> Vec<Wanted>,
+    route: impl Fn(About<'_>) -> Vec<Wanted>,
 ) -> Option<Command> {
     let Round { fence, now_ms, .. } = round;
+    let Origin { rule, labels, .. } = &alert.origin;
+    let told = || route(About { rule, labels, severity });
     let has_come = |at: Option<Stamp>| at.and_then(Stamp::stored).is_some_and(|at| at.timestamp_millis() <= now_ms);
     if alert.head.version >= EVENTS_MAX {
         return Some(Command::Resolve { fence, how: ResolvedBy::Continued });
     }
     if has_come(alert.head.acknowledged_until) {
-        return Some(Command::EndAcknowledgement { fence, notify: route(severity) });
+        return Some(Command::EndAcknowledgement { fence, notify: told() });
     }
     let Some(sighting) = seen else {
         return alert.seen.silent_since.is_none().then_some(Command::MissData { fence });
@@ -97,7 +111,7 @@ fn of_open(
     let is_steady =
         alert.head.severity_changed_at.is_none_or(|at| has_come(Some(at.plus(crate::alert::SEVERITY_EACH_MS))));
     if severity != alert.head.severity && is_steady {
-        let notify = if severity > alert.head.severity { route(severity) } else { Vec::new() };
+        let notify = if severity > alert.head.severity { told() } else { Vec::new() };
         return Some(Command::ChangeSeverity { fence, to: severity, notify });
     }
     has_come(Some(alert.seen.last_seen_at.plus(SEEN_EACH_MS))).then_some(Command::SeeAgain { fence, sighting })
@@ -107,7 +121,8 @@ fn of_open(
 fn of_unknown(alert: &Alert, round: Round<'_>) -> Option<Command> {
     let fence = round.fence;
     match round.rules.iter().find(|rule| rule.id == alert.origin.rule) {
-        Some(rule) => round.is_warm.then_some(Command::Resolve { fence, how: rule.absent }),
+        Some(rule) if round.cold.contains(rule) => None,
+        Some(rule) => Some(Command::Resolve { fence, how: rule.absent }),
         None if alert.seen.rules_version > RULES_VERSION => None,
         None => Some(Command::Resolve { fence, how: ResolvedBy::Gone }),
     }

@@ -13,6 +13,8 @@ use tokio::time::sleep;
 
 /// Longer than five leases.
 const LONG_ROUNDS: usize = 40;
+/// After so many attempts a job succeeds.
+const ATTEMPTS_MAX: i32 = 5;
 
 /// Works on jobs of one kind.
 pub struct SimHandler {
@@ -73,8 +75,9 @@ impl SimHandler {
         Ok(())
     }
 
-    fn fate(&self) -> Fate {
-        if self.stage.is_calm() {
+    fn fate(&self, attempt: i32) -> Fate {
+        // With ever longer pauses in between, many failures in a row would outlast the run.
+        if self.stage.is_calm() || attempt > ATTEMPTS_MAX {
             return Fate::Success;
         }
         let fates = [
@@ -120,7 +123,7 @@ impl Handler for SimHandler {
             self.process.kill();
             self.process.lives().await;
         }
-        let (fate, early, stubborn) = (self.fate(), self.stage.one_in(2), self.stage.one_in(12));
+        let (fate, early, stubborn) = (self.fate(job.head.attempt), self.stage.one_in(2), self.stage.one_in(12));
         // Whoever works beside one that kills must be there for as long as it does.
         let is_long = self.stage.plan.poison && !self.stage.is_calm();
         let rounds = if is_long { LONG_ROUNDS } else { self.stage.below(4) };
@@ -171,7 +174,7 @@ impl Handler for SimHandler {
         }
         self.work(context, self.stage.one_in(12)).await?;
         self.act(context, job.head.epoch)?;
-        match self.fate() {
+        match self.fate(job.head.attempt) {
             Fate::Success => Ok(GivenUp { message: "by lot".into(), found: doc! { "epoch": job.head.epoch } }),
             Fate::Retry => Err(JobError::retryable(Code::SwapStuck, "by lot")),
             Fate::Fail => Err(JobError::permanent(Code::SwapStuck, "by lot")),

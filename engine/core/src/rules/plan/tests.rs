@@ -24,7 +24,7 @@ fn lagging(severity: Severity) -> Standing {
 
 fn round(later_ms: i64) -> Round<'static> {
     static RULES: [&Rule; 1] = [&LAG];
-    Round { fence: fence(HOLDER), now_ms: NOW.timestamp_millis() + later_ms, rules: &RULES, is_warm: true }
+    Round { fence: fence(HOLDER), now_ms: NOW.timestamp_millis() + later_ms, rules: &RULES, cold: &[] }
 }
 
 /// The one thing that is asked of the one alert.
@@ -106,7 +106,8 @@ fn what_should_not_be_open_is_resolved_unless_nobody_can_tell() {
     assert_eq!(resolved(over(), round(0)), Some(ResolvedBy::Condition));
     assert_eq!(resolved(Some(Standing::Over(ResolvedBy::Gone)), round(0)), Some(ResolvedBy::Gone));
     assert_eq!(resolved(None, round(0)), Some(LAG.absent), "its subject isn't there");
-    let cold = Round { is_warm: false, ..round(0) };
+    static COLD: [&Rule; 1] = [&LAG];
+    let cold = Round { cold: &COLD, ..round(0) };
     assert_eq!(resolved(None, cold), None, "it may only not have been seen for long enough");
     assert_eq!(resolved(over(), cold), Some(ResolvedBy::Condition), "it was seen to be right");
     assert_eq!(resolved(Some(Standing::Undecided), round(0)), None);

@@ -1,0 +1,160 @@
+//! Rounds: what is seen goes to every rule, and what they say is remembered. Every monitor evaluates, whoever writes alerts.
+//!
+//! Invariants: a round waits for nobody; rules whose facts are missing say nothing, and what they said before neither counts as over nor
+//! grows; the clock of the rounds is never put back.
+
+use crate::{Monitor, Seen};
+use bson::DateTime;
+use lucid_core::rules::{Evaluator, Judged, Reading, Rule, jobs};
+use lucid_ports::watched;
+use lucid_schemas::alert::Fingerprint;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+/// See [`evaluate`].
+const SOON: Duration = Duration::from_secs(1);
+
+/// What a round has found.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// When.
+    pub at: Instant,
+    /// What the primary's clock showed then, as far as that can be told.
+    pub primary_at: Option<DateTime>,
+    /// What there should be alerts about, and what not.
+    pub judged: BTreeMap<Fingerprint, Judged>,
+    /// Rules that haven't seen for long enough what they go by.
+    pub cold: Vec<&'static Rule>,
+    /// Every rule that was asked.
+    pub rules: Vec<&'static Rule>,
+    /// What the clock of the rounds showed, in milliseconds; [`lucid_core::rules::Standing`] goes by it.
+    pub clock_ms: i64,
+}
+
+/// Whoever wants to know what the newest round has found.
+pub type Evaluations = watch::Receiver<Option<Arc<Evaluation>>>;
+
+/// Evaluates every `every` until `stop`.
+pub async fn evaluate(
+    monitor: Monitor,
+    every: Duration,
+    told: watch::Sender<Option<Arc<Evaluation>>>,
+    stop: CancellationToken,
+) {
+    // What is pending must not begin anew where one round breaks off.
+    let families = Arc::new(Mutex::new(Families::new()));
+    let (problems, own) = (monitor.problems.clone(), stop.clone());
+    watched("evaluation", problems, stop, move || {
+        let (monitor, told, stop, families) = (monitor.clone(), told.clone(), own.clone(), Arc::clone(&families));
+        async move {
+            while !stop.is_cancelled() {
+                let round = families.lock().unwrap_or_else(PoisonError::into_inner).round(&monitor.seen());
+                // Before anything is known, the next round mustn't be far.
+                let wait = if round.primary_at.is_none() { every.min(SOON) } else { every };
+                told.send_replace(Some(Arc::new(round)));
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => {}
+                    () = sleep(wait) => {}
+                }
+            }
+        }
+    })
+    .await;
+}
+
+/// Rules that go by the same facts, and what is remembered of them.
+struct Family {
+    evaluator: Evaluator,
+    rules: &'static [&'static Rule],
+}
+
+/// All rules, and the clock of their rounds.
+struct Families {
+    began: Instant,
+    jobs: Family,
+}
+
+impl Families {
+    fn new() -> Self {
+        Self { began: Instant::now(), jobs: Family { evaluator: Evaluator::default(), rules: &jobs::RULES } }
+    }
+
+    /// Asks every rule about what is seen.
+    fn round(&mut self, seen: &Seen) -> Evaluation {
+        let at = Instant::now();
+        let clock_ms = whole_ms(at - self.began);
+        let told = seen.jobs.as_ref().ok();
+        let of_jobs = told.map(|told| jobs::read(&told.facts, &jobs::Parameters::default()));
+        let mut all = Evaluation {
+            at,
+            primary_at: told.map(|told| later(told.facts.now_ms, at.saturating_duration_since(told.clock_at))),
+            judged: BTreeMap::new(),
+            cold: Vec::new(),
+            rules: Vec::new(),
+            clock_ms,
+        };
+        self.jobs.round(of_jobs.as_deref(), &mut all);
+        all
+    }
+}
+
+impl Family {
+    fn round(&mut self, readings: Option<&[Reading]>, all: &mut Evaluation) {
+        all.judged.extend(self.evaluator.round(all.clock_ms, readings));
+        all.rules.extend(self.rules);
+        if !self.evaluator.is_warm(all.clock_ms, self.rules) {
+            all.cold.extend(self.rules);
+        }
+    }
+}
+
+fn whole_ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn later(now_ms: i64, by: Duration) -> DateTime {
+    DateTime::from_millis(now_ms.saturating_add(whole_ms(by)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{jobs::Jobs, seen::tests::seen};
+    use lucid_core::rules::{
+        Standing,
+        facts::{Backups, Facts},
+    };
+    use lucid_schemas::alert::Severity;
+
+    fn told(failed: i64) -> Seen {
+        let backups = Backups { failed, reason: Some("wrong key".into()), ..Backups::default() };
+        let facts = Facts { now_ms: 1_000, backups: [("lucid".to_owned(), backups)].into(), ..Facts::default() };
+        Seen { jobs: Ok(Arc::new(Jobs { facts, ..Jobs::empty() })), ..seen([]) }
+    }
+
+    fn standing(evaluation: &Evaluation) -> &Standing {
+        &evaluation.judged.values().find(|judged| judged.rule.id == "backup_failed").expect("judged").standing
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_store_told_is_judged_and_its_silence_proves_nothing() {
+        let mut families = Families::new();
+        let first = families.round(&told(2));
+        assert!(matches!(standing(&first), Standing::Open { severity: Severity::Critical, silent: false, .. }));
+        assert_eq!(first.primary_at, Some(DateTime::from_millis(1_000)));
+        assert!(first.cold.contains(&&jobs::BACKUP_FAILED), "it has just begun");
+        let silent = families.round(&seen([]));
+        assert!(matches!(standing(&silent), Standing::Open { silent: true, .. }), "{silent:?}");
+        assert_eq!(silent.primary_at, None);
+        assert_eq!(*standing(&families.round(&told(0))), Standing::Over(lucid_schemas::alert::ResolvedBy::Condition));
+    }
+}

@@ -1,0 +1,171 @@
+//! The monitor job: whoever holds it hands what its own process has judged to the law of alerts, round after round, and has what is due
+//! told. Losing it stops the writing, not the judging.
+//!
+//! Invariant: nothing is written but under the claim's token, and only as long as the round is of the present by the primary's clock.
+
+mod chain;
+mod round;
+
+pub use chain::Chain;
+
+use crate::evaluate::{Evaluation, Evaluations};
+use async_trait::async_trait;
+use bson::Document;
+use lucid_core::{alert::Wanted, rules::About};
+use lucid_ports::{Alerts, Ending, Handler, JobContext, JobError, Problems, Store, StoreError};
+use lucid_schemas::{
+    Code, Job, JobId, Kind, Progress, Spec, State,
+    alert::{Alert, Token},
+    kinds::{MonitorResult, MonitorSpec, monitor::HELD_MS},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::watch, time::Instant};
+
+/// Under which subject this process says that alerts aren't written.
+const SUBJECT: &str = "alerts";
+
+/// Who is told of what.
+pub type Route = Arc<dyn Fn(About<'_>) -> Vec<Wanted> + Send + Sync>;
+
+/// What is needed to write alerts.
+#[derive(Clone)]
+pub struct Desk {
+    /// Where jobs are.
+    pub store: Arc<dyn Store>,
+    /// Where alerts are.
+    pub alerts: Arc<dyn Alerts>,
+    /// What this process finds.
+    pub evaluations: Evaluations,
+    /// Who is told of what.
+    pub route: Route,
+    /// The alerts that are open, for whoever in this process shows them.
+    pub open: watch::Sender<Arc<Vec<Alert>>>,
+    /// Who asks for monitor jobs.
+    pub chain: Chain,
+    /// What is wrong at this process.
+    pub problems: Problems,
+}
+
+/// Runs monitor jobs.
+pub struct MonitorHandler(Desk);
+
+/// How a round ended.
+enum Ended {
+    /// It was written, as far as the law allowed.
+    Written,
+    /// Another job goes on with it.
+    Succeeded(JobId),
+    /// Nobody may write for now, or this one mustn't any more.
+    Stopped,
+}
+
+impl MonitorHandler {
+    /// A handler at this desk.
+    pub const fn new(desk: Desk) -> Self {
+        Self(desk)
+    }
+
+    async fn hold(&self, context: &dyn JobContext, job: &Job, spec: &MonitorSpec) -> Result<MonitorResult, JobError> {
+        let token = Token { generation: spec.generation, epoch: job.head.epoch };
+        let (begun, mut result) = (Instant::now(), MonitorResult::default());
+        let mut evaluations = self.0.evaluations.clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = context.stop().cancelled() => return Err(JobError::Stopped),
+                changed = evaluations.changed() => changed.map_err(|_| JobError::Stopped)?,
+            }
+            let Some(evaluation) = evaluations.borrow_and_update().clone() else { continue };
+            let is_long = begun.elapsed() >= Duration::from_millis(HELD_MS.unsigned_abs());
+            match self.round(context, token, spec, &evaluation, is_long, &mut result).await {
+                Ok(Ended::Written) => drop(self.0.problems.clear(SUBJECT)),
+                Ok(Ended::Succeeded(successor)) => {
+                    return Ok(MonitorResult { successor: successor.to_string(), ..result });
+                }
+                Ok(Ended::Stopped) => return Err(JobError::Stopped),
+                Err(error) => {
+                    tracing::warn!(job = %job.id(), %error, "a round of alerts isn't written: the next one tries again");
+                    self.0.problems.set(SUBJECT, format!("alerts can't be written: {error}"));
+                }
+            }
+        }
+    }
+
+    async fn round(
+        &self,
+        context: &dyn JobContext,
+        token: Token,
+        spec: &MonitorSpec,
+        evaluation: &Evaluation,
+        is_long: bool,
+        result: &mut MonitorResult,
+    ) -> Result<Ended, StoreError> {
+        let desk = &self.0;
+        let paused = desk.store.paused().await?;
+        if let Some(pause) = paused.iter().find(|pause| pause.kind == Kind::Monitor) {
+            tracing::warn!(by = pause.by, "monitoring is paused: no alerts are written until it is resumed");
+            return Ok(Ended::Stopped);
+        }
+        if let Some(later) = desk.chain.after(token.generation).await? {
+            return Ok(Ended::Succeeded(later));
+        }
+        // Nothing is known of the primary's clock, so nobody could tell whether a write comes late.
+        let Some(primary_at) = evaluation.primary_at else { return Ok(Ended::Written) };
+        let open = desk.alerts.open_alerts().await?;
+        let newest = open.iter().map(|alert| alert.token.generation).max();
+        if let Some(newer) = newest.filter(|newer| *newer > token.generation) {
+            // Its job is forgotten, but its alerts aren't: only a later one may write them.
+            tracing::warn!(
+                newer,
+                own = token.generation,
+                "alerts were written by a later monitor job: one after that goes on"
+            );
+            return desk.chain.ask(newer + 1, spec.interval_seconds).await.map(Ended::Succeeded);
+        }
+        if is_long {
+            return desk.chain.ask(token.generation + 1, spec.interval_seconds).await.map(Ended::Succeeded);
+        }
+        let pen = round::Pen { context, desk, token, interval_ms: i64::from(spec.interval_seconds) * 1_000 };
+        let Some(open) = pen.write(evaluation, primary_at, open, result).await? else { return Ok(Ended::Stopped) };
+        result.rounds += 1;
+        context.report(Progress {
+            phase: "evaluate".into(),
+            documents: i64::try_from(open.len()).unwrap_or(i64::MAX),
+            ..Progress::default()
+        });
+        desk.open.send_replace(Arc::new(open));
+        Ok(Ended::Written)
+    }
+}
+
+#[async_trait]
+impl Handler for MonitorHandler {
+    fn kind(&self) -> Kind {
+        Kind::Monitor
+    }
+
+    async fn run(&self, context: &dyn JobContext) -> Result<Document, JobError> {
+        let job = context.job();
+        let Spec::Monitor(spec) = &job.request.spec else {
+            return Err(JobError::permanent(Code::WrongKind, "the job writes no alerts"));
+        };
+        let result = self.hold(context, &job, spec).await?;
+        bson::serialize_to_document(&result)
+            .map_err(|error| JobError::permanent(Code::BadRequest, format!("what came of it can't be stored: {error}")))
+    }
+
+    async fn abandon(&self, _: &dyn JobContext, _: Ending) {
+        // What is open stays open: whoever holds the job next goes on with it.
+    }
+}
+
+/// Whether a monitor job is one that may still write.
+fn is_open(job: &Job) -> bool {
+    match job.head.state {
+        State::Waiting | State::Queued | State::Running | State::Canceling | State::Committing | State::Blocked => true,
+        State::Succeeded | State::Failed | State::Canceled => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

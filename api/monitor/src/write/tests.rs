@@ -1,0 +1,204 @@
+//! Who holds the job writes, nobody else does, and what is open follows what is found: real workers on the twin.
+
+use super::*;
+use bson::DateTime;
+use lucid_core::{
+    alert::invariant::violations,
+    rules::{Judged, Rule, Standing},
+};
+use lucid_ports::{AlertFilter, Feed, Pause, Reach, memory::MemoryStore};
+use lucid_runtime::{Worker, WorkerHandle, WorkerOptions};
+use lucid_schemas::{
+    alert::{AlertState, Fingerprint, ResolvedBy, Severity},
+    kinds::monitor::INTERVAL_SHORTEST,
+};
+use std::collections::BTreeMap;
+use tokio::time::timeout;
+
+static LAG: Rule = Rule { id: "lag", for_ms: 0, absent: ResolvedBy::Gone, finds: "a member that is behind" };
+
+/// One monitor: what it finds, and its worker.
+struct Monitor {
+    finds: watch::Sender<Option<Arc<Evaluation>>>,
+    chain: Chain,
+    worker: WorkerHandle,
+}
+
+fn monitor(store: &Arc<MemoryStore>, name: &str) -> Monitor {
+    let (finds, evaluations) = watch::channel(None);
+    let chain = Chain::new(store.clone(), store.clone(), format!("monitor:{name}"));
+    let desk = Desk {
+        store: store.clone(),
+        alerts: store.clone(),
+        evaluations,
+        route: Arc::new(|_| Vec::new()),
+        open: watch::channel(Arc::default()).0,
+        chain: chain.clone(),
+        problems: Problems::default(),
+    };
+    let handlers: Vec<Arc<dyn Handler>> = vec![Arc::new(MonitorHandler::new(desk))];
+    let options = WorkerOptions { poll_ms: 200, ..WorkerOptions::new(name).with_lease_ms(1_000) };
+    let feed: &dyn Feed = &**store;
+    let worker = Worker::start(store.clone(), feed, handlers, Reach::default(), options).expect("a worker");
+    Monitor { finds, chain, worker }
+}
+
+impl Monitor {
+    /// A round finds that these members are behind, so long after it was.
+    fn finds(&self, members: &[&str], late: Duration) {
+        let one = |member: &&str| {
+            let labels = BTreeMap::from([("member".to_owned(), (*member).to_owned())]);
+            let standing = Standing::Open {
+                since_ms: 0,
+                severity: Severity::Warning,
+                value: None,
+                summary: format!("{member} is behind"),
+                flapping: false,
+                silent: false,
+            };
+            (Fingerprint::of(LAG.id, &labels), Judged { rule: &LAG, labels, standing })
+        };
+        let primary_at =
+            DateTime::from_millis(DateTime::now().timestamp_millis() - i64::try_from(late.as_millis()).expect("short"));
+        self.finds.send_replace(Some(Arc::new(Evaluation {
+            at: Instant::now(),
+            primary_at: Some(primary_at),
+            judged: members.iter().map(one).collect(),
+            cold: Vec::new(),
+            rules: vec![&LAG],
+            clock_ms: 4_000,
+        })));
+    }
+}
+
+async fn all(store: &MemoryStore) -> Vec<Alert> {
+    let alerts = store.list_alerts(&AlertFilter { limit: 100, ..AlertFilter::default() }).await.expect("alerts").alerts;
+    for alert in &alerts {
+        assert_eq!(violations(alert), []);
+    }
+    alerts
+}
+
+/// Says it again and again until it is so.
+async fn until(what: &str, mut round: impl AsyncFnMut() -> bool) {
+    let reached = async {
+        while !round().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    assert!(timeout(Duration::from_secs(30), reached).await.is_ok(), "not {what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_found_is_raised_once_and_resolved_when_it_is_over() {
+    let store = Arc::new(MemoryStore::new());
+    let (one, other) = (monitor(&store, "one"), monitor(&store, "other"));
+    let asked = [one.chain.ask_next(INTERVAL_SHORTEST).await, other.chain.ask_next(INTERVAL_SHORTEST).await];
+    assert_eq!(asked[0].as_ref().ok(), asked[1].as_ref().ok(), "two who ask get one job");
+    until("raised", async || {
+        one.finds(&["a", "b"], Duration::ZERO);
+        other.finds(&["a", "b"], Duration::ZERO);
+        store.open_alerts().await.expect("alerts").len() == 2
+    })
+    .await;
+    let raised = store.open_alerts().await.expect("alerts").remove(0);
+    let since_ms = raised.head.created_at.stored().expect("stored").timestamp_millis()
+        - raised.origin.starts_at.timestamp_millis();
+    assert!((4_000..8_000).contains(&since_ms), "it was so 4 s before the round: {since_ms}");
+    until("resolved", async || {
+        one.finds(&["b"], Duration::ZERO);
+        other.finds(&["b"], Duration::ZERO);
+        store.open_alerts().await.expect("alerts").len() == 1
+    })
+    .await;
+    until("raised again", async || {
+        one.finds(&["a"], Duration::ZERO);
+        other.finds(&["a"], Duration::ZERO);
+        all(&store).await.len() == 3
+    })
+    .await;
+    let again = all(&store).await.remove(0);
+    let first = again.origin.previous.clone().expect("it names the one before");
+    assert_eq!(store.alert(&first).await.expect("read").expect("there").head.state, AlertState::Resolved);
+    for monitor in [one, other] {
+        monitor.worker.stop().await.expect("stopped");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_of_long_ago_writes_nothing() {
+    let store = Arc::new(MemoryStore::new());
+    let monitor = monitor(&store, "one");
+    let job = monitor.chain.ask_next(INTERVAL_SHORTEST).await.expect("asked");
+    until("a round", async || {
+        monitor.finds(&["a"], Duration::from_secs(3));
+        let job = store.load(&job).await.expect("read").expect("there");
+        job.progress.is_some_and(|progress| progress.phase == "evaluate")
+    })
+    .await;
+    assert_eq!(all(&store).await, []);
+    monitor.worker.stop().await.expect("stopped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_job_goes_on_and_a_paused_one_writes_nothing() {
+    let store = Arc::new(MemoryStore::new());
+    let monitor = monitor(&store, "one");
+    let first = monitor.chain.ask_next(INTERVAL_SHORTEST).await.expect("asked");
+    until("raised", async || {
+        monitor.finds(&["a"], Duration::ZERO);
+        !all(&store).await.is_empty()
+    })
+    .await;
+    let second = monitor.chain.ask_next(30).await.expect("asked");
+    until("handed on", async || {
+        monitor.finds(&["a"], Duration::ZERO);
+        let second = store.load(&second).await.expect("read").expect("there");
+        second.progress.is_some()
+    })
+    .await;
+    let ended = store.load(&first).await.expect("read").expect("there");
+    assert_eq!(ended.head.state, State::Succeeded);
+    let result = ended.head.result.expect("a result");
+    assert_eq!(result.get_str("successor").expect("named"), second.as_str());
+    assert!(
+        result.get_i64("raised").is_ok_and(|raised| raised == 1)
+            && result.get_i64("rounds").is_ok_and(|rounds| rounds > 0),
+        "{result}"
+    );
+    let pause = Pause { kind: Kind::Monitor, by: "somebody".into(), reason: "a test".into(), at: None };
+    store.pause(&pause).await.expect("paused");
+    until("given back", async || {
+        monitor.finds(&["a"], Duration::ZERO);
+        store.load(&second).await.expect("read").expect("there").head.state == State::Queued
+    })
+    .await;
+    store.unpause(Kind::Monitor).await.expect("resumed");
+    until("written again", async || {
+        monitor.finds(&[], Duration::ZERO);
+        store.open_alerts().await.expect("alerts").is_empty()
+    })
+    .await;
+    let alert = all(&store).await.remove(0);
+    assert_eq!((alert.token.generation, alert.head.resolved_by), (2, Some(ResolvedBy::Gone)));
+    monitor.worker.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn the_chain_goes_on_behind_what_was_written_and_stops_where_a_person_ended_it() {
+    let store = Arc::new(MemoryStore::new());
+    let chain = Chain::new(store.clone(), store.clone(), "monitor:one".into());
+    chain.ask_where_none(30).await.expect("asked");
+    chain.ask_where_none(30).await.expect("asked");
+    let jobs =
+        async || store.list(&lucid_ports::JobFilter { limit: 9, ..Default::default() }).await.expect("jobs").jobs;
+    assert_eq!(jobs().await.len(), 1, "there is one already");
+    let first = jobs().await.remove(0);
+    let cancel = lucid_core::transition(&first, &lucid_core::Command::RequestCancel, "somebody", "w").expect("lawful");
+    store.apply(&cancel).await.expect("applied");
+    chain.ask_where_none(30).await.expect("asked");
+    assert_eq!(jobs().await.len(), 1, "a person ended it");
+    chain.ask_next(10).await.expect("asked");
+    let Spec::Monitor(spec) = jobs().await.remove(0).request.spec else { panic!("a monitor job") };
+    assert_eq!(spec, MonitorSpec { generation: 2, interval_seconds: 10 });
+}
