@@ -128,6 +128,11 @@ impl Calendar {
         Some(DateTime::from_chrono(last))
     }
 
+    /// What the clock of the time zone shows at `at`, with its distance from UTC, such as `2026-11-25 02:00 +01:00`.
+    pub fn local(&self, at: DateTime) -> Option<String> {
+        Some(in_range(at)?.with_timezone(&self.timezone).format("%Y-%m-%d %H:%M %:z").to_string())
+    }
+
     /// When it is this local time first, or, where the clocks skip it, the moment after the gap.
     fn instant(&self, local: NaiveDateTime) -> Option<Chrono<Utc>> {
         (0..=GAP_MINUTES_MAX)

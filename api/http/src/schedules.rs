@@ -22,7 +22,7 @@ use actix_web::{
 use asked::Asked;
 use bson::DateTime;
 use lucid_ports::schedules::{Edit, Edited, Look, Mark, NewSchedule};
-use lucid_schemas::{Schedule, http::ScheduleList, schedule::Terms};
+use lucid_schemas::{Job, Schedule, http::ScheduleList, schedule::Terms};
 use std::future::{Ready, ready};
 
 /// Somebody else is faster a few times at most; more is a fault.
@@ -63,15 +63,22 @@ fn if_match(request: &HttpRequest) -> Result<Option<i64>, ApiError> {
 pub(crate) async fn list(state: State, request: HttpRequest) -> Answer {
     query::none(&request)?;
     let Look { now, schedules, unreadable } = state.schedules.look().await?;
-    let schedules = schedules.iter().map(|schedule| view::schedule(schedule, now, 1)).collect();
-    Ok(HttpResponse::Ok().json(ScheduleList { schedules, problems: unreadable }))
+    let mut shown = Vec::with_capacity(schedules.len());
+    for schedule in &schedules {
+        let last = last_job(&state, schedule).await?;
+        shown.push(view::schedule(schedule, last.as_ref(), now, 1));
+    }
+    Ok(HttpResponse::Ok().json(ScheduleList { schedules: shown, problems: unreadable }))
 }
 
 /// `GET /schedules/{name}`.
 pub(crate) async fn show(state: State, named: Named) -> Answer {
     let Look { now, schedules, unreadable } = state.schedules.look().await?;
     match schedules.iter().find(|schedule| schedule.name == named.name) {
-        Some(schedule) => Ok(shown(HttpResponse::Ok(), schedule, now)),
+        Some(schedule) => {
+            let last = last_job(&state, schedule).await?;
+            Ok(shown(HttpResponse::Ok(), schedule, last.as_ref(), now))
+        }
         None => match unreadable.into_iter().find(|problem| problem.contains(&format!("'{}'", named.name))) {
             Some(problem) => Err(ApiError::Broken(problem)),
             None => Err(unknown(&named.name)),
@@ -228,17 +235,27 @@ async fn edit(
 /// The schedule after a change; its next times as of the primary's clock, or, where that can't be had, of the change.
 async fn answer(state: &ApiState, schedule: Schedule) -> Answer {
     let now = state.schedules.look().await.map_or(schedule.updated_at, |look| look.now);
-    Ok(shown(HttpResponse::Ok(), &schedule, now))
+    // The change is made, whatever can be shown of it.
+    let last = last_job(state, &schedule).await.unwrap_or(None);
+    Ok(shown(HttpResponse::Ok(), &schedule, last.as_ref(), now))
 }
 
 fn created(schedule: &Schedule) -> HttpResponse {
     let mut answer = HttpResponse::Created();
     answer.insert_header((LOCATION, format!("/schedules/{}", schedule.name)));
-    shown(answer, schedule, schedule.created_at)
+    shown(answer, schedule, None, schedule.created_at)
 }
 
-fn shown(mut answer: HttpResponseBuilder, schedule: &Schedule, now: DateTime) -> HttpResponse {
-    answer.insert_header((ETAG, format!("\"{}\"", schedule.version))).json(view::schedule(schedule, now, 3))
+fn shown(mut answer: HttpResponseBuilder, schedule: &Schedule, last: Option<&Job>, now: DateTime) -> HttpResponse {
+    answer.insert_header((ETAG, format!("\"{}\"", schedule.version))).json(view::schedule(schedule, last, now, 3))
+}
+
+/// The job that a schedule has made last, as it is now; none where it has made none, or its job was forgotten.
+async fn last_job(state: &ApiState, schedule: &Schedule) -> Result<Option<Job>, ApiError> {
+    match schedule.last.as_ref().and_then(|last| last.job.as_ref()) {
+        Some(job) => Ok(state.store.load(job).await?),
+        None => Ok(None),
+    }
 }
 
 fn unknown(name: &str) -> ApiError {

@@ -5,7 +5,7 @@
 
 use crate::{Monitor, Seen};
 use bson::DateTime;
-use lucid_core::rules::{Evaluator, Judged, Reading, Rule, jobs};
+use lucid_core::rules::{Evaluator, Judged, Parameters, Reading, Rule, jobs};
 use lucid_ports::watched;
 use lucid_schemas::alert::Fingerprint;
 use std::{
@@ -93,7 +93,7 @@ impl Families {
         let at = Instant::now();
         let clock_ms = whole_ms(at - self.began);
         let told = seen.jobs.as_ref().ok();
-        let of_jobs = told.map(|told| jobs::read(&told.facts, &jobs::Parameters::default()));
+        let of_jobs = told.map(|told| jobs::read(&told.facts, &Parameters::default()));
         let mut all = Evaluation {
             at,
             primary_at: told.map(|told| later(told.facts.now_ms, at.saturating_duration_since(told.clock_at))),

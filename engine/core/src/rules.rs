@@ -7,6 +7,7 @@
 pub mod evaluator;
 pub mod facts;
 pub mod jobs;
+pub mod limit;
 pub mod members;
 mod parameters;
 pub mod plan;

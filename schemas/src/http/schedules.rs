@@ -70,6 +70,9 @@ pub struct ScheduleView {
     pub last: Option<OutcomeView>,
     /// When it is due next; empty while it rests.
     pub next: Vec<String>,
+    /// The same by its own clock, such as `2026-11-25 02:00 +01:00`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub next_local: Vec<String>,
     /// What keeps it from doing what one would expect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -87,10 +90,19 @@ pub struct ScheduleView {
 }
 
 /// What came of an occurrence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutcomeView {
     /// When it was planned.
     pub planned_at: String,
+    /// The same by the schedule's own clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_local: Option<String>,
+    /// Where the job stands that was made of it; absent where there is none any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Why it failed, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
     /// The job that was made of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,

@@ -21,7 +21,7 @@ pub fn schedules(list: &ScheduleList) -> String {
 }
 
 fn table(schedules: &[ScheduleView]) -> String {
-    let mut table = Table::new(&["SCHEDULE", "WHEN", "CLOCK", "WHAT", "NEXT (UTC)", "LAST (UTC)"]);
+    let mut table = Table::new(&["SCHEDULE", "WHEN", "CLOCK", "WHAT", "NEXT", "LAST", "ENDED"]);
     for schedule in schedules {
         table.row(&[
             schedule.name.clone(),
@@ -29,7 +29,8 @@ fn table(schedules: &[ScheduleView]) -> String {
             schedule.timezone.clone(),
             subject(schedule),
             next(schedule),
-            schedule.last.as_ref().map(|last| time::second(&last.planned_at) + left_out(last)).unwrap_or_default(),
+            schedule.last.as_ref().map(planned).unwrap_or_default(),
+            schedule.last.as_ref().map(ended).unwrap_or_default(),
         ]);
     }
     table.text()
@@ -51,12 +52,13 @@ pub fn schedule(schedule: &ScheduleView) -> String {
     lines.push(("dealt with".into(), format!("until {}", time::second(&schedule.high_water))));
     if let Some(last) = &schedule.last {
         let became = last.job.clone().or_else(|| last.skipped.clone()).unwrap_or_default();
-        lines.push(("last".into(), format!("{}{}: {became}", time::second(&last.planned_at), left_out(last))));
+        lines.push(("last".into(), format!("{}, {}: {became}", planned(last), ended(last))));
+        lines.extend(last.message.clone().map(|message| ("  because".into(), message)));
     }
     if schedule.next.is_empty() {
         lines.push(("next".into(), next(schedule)));
     }
-    lines.extend(schedule.next.iter().map(|at| ("next".into(), time::second(at))));
+    lines.extend(times(schedule).map(|at| ("next".into(), at)));
     lines.push(("made".into(), format!("{} by {}", time::second(&schedule.created_at), schedule.created_by)));
     lines.push(("edited".into(), format!("{} by {}", time::second(&schedule.updated_at), schedule.updated_by)));
     lines.extend(schedule.problem.clone().map(|problem| ("problem".into(), problem)));
@@ -64,16 +66,36 @@ pub fn schedule(schedule: &ScheduleView) -> String {
     pairs(&lines)
 }
 
+/// When it comes next, by its own clock.
 fn next(schedule: &ScheduleView) -> String {
-    match schedule.next.first() {
-        Some(at) => time::second(at),
+    match times(schedule).next() {
+        Some(at) => at,
         None if schedule.paused => "paused".into(),
         None => "never".into(),
     }
 }
 
-const fn left_out(last: &OutcomeView) -> &'static str {
-    if last.job.is_some() { "" } else { " left out" }
+/// Its next times by its own clock; an API of before tells them in UTC.
+fn times(schedule: &ScheduleView) -> impl Iterator<Item = String> {
+    let local = (!schedule.next_local.is_empty()).then(|| schedule.next_local.clone());
+    local.unwrap_or_else(|| schedule.next.iter().map(|at| utc(at)).collect()).into_iter()
+}
+
+fn planned(last: &OutcomeView) -> String {
+    last.planned_local.clone().unwrap_or_else(|| utc(&last.planned_at))
+}
+
+fn utc(at: &str) -> String {
+    time::second(at) + " UTC"
+}
+
+/// How the newest occurrence ended.
+fn ended(last: &OutcomeView) -> String {
+    match (&last.state, &last.job) {
+        (Some(state), _) => state.clone(),
+        (None, Some(_)) => "forgotten".into(),
+        (None, None) => "left out".into(),
+    }
 }
 
 /// What its jobs do to what.
@@ -103,10 +125,14 @@ mod tests {
             high_water: "2026-11-24T01:00:00.000Z".into(),
             last: Some(OutcomeView {
                 planned_at: "2026-11-24T01:00:00.000Z".into(),
+                planned_local: Some("2026-11-24 02:00 +01:00".into()),
                 job: Some("backup_20261124_010000_7k3fq2m8ab".into()),
+                state: Some("failed".into()),
+                message: Some("the disk is full".into()),
                 skipped: None,
             }),
             next: vec!["2026-11-25T01:00:00.000Z".into(), "2026-11-26T01:00:00.000Z".into()],
+            next_local: vec!["2026-11-25 02:00 +01:00".into(), "2026-11-26 02:00 +01:00".into()],
             problem: None,
             note: None,
             created_by: "api:pi-1".into(),
@@ -122,10 +148,11 @@ mod tests {
             name: "rests".into(),
             paused: true,
             next: Vec::new(),
+            next_local: Vec::new(),
             last: Some(OutcomeView {
                 planned_at: "2026-11-24T01:00:00.000Z".into(),
-                job: None,
                 skipped: Some("it was missed".into()),
+                ..OutcomeView::default()
             }),
             problem: Some("the schedule 'rests' does nothing".into()),
             ..nightly()
@@ -134,9 +161,9 @@ mod tests {
         assert_eq!(
             schedules(&list),
             "\
-SCHEDULE  WHEN       CLOCK          WHAT               NEXT (UTC)           LAST (UTC)
-nightly   0 2 * * *  Europe/Berlin  backup lucid\u{fffd}[31m  2026-11-25 01:00:00  2026-11-24 01:00:00
-rests     0 2 * * *  Europe/Berlin  backup lucid\u{fffd}[31m  paused               2026-11-24 01:00:00 left out
+SCHEDULE  WHEN       CLOCK          WHAT               NEXT                     LAST                     ENDED
+nightly   0 2 * * *  Europe/Berlin  backup lucid\u{fffd}[31m  2026-11-25 02:00 +01:00  2026-11-24 02:00 +01:00  failed
+rests     0 2 * * *  Europe/Berlin  backup lucid\u{fffd}[31m  paused                   2026-11-24 01:00:00 UTC  left out
 
 to look at
   the schedule 'rests' does nothing
@@ -160,9 +187,10 @@ missed         all, 24 at most
 overlap        skip
 version        2
 dealt with     until 2026-11-24 01:00:00
-last           2026-11-24 01:00:00: backup_20261124_010000_7k3fq2m8ab
-next           2026-11-25 01:00:00
-next           2026-11-26 01:00:00
+last           2026-11-24 02:00 +01:00, failed: backup_20261124_010000_7k3fq2m8ab
+  because      the disk is full
+next           2026-11-25 02:00 +01:00
+next           2026-11-26 02:00 +01:00
 made           2026-11-01 10:00:00 by api:pi-1
 edited         2026-11-02 10:00:00 by api:pi-2
 "

@@ -4,16 +4,19 @@ use crate::json;
 use bson::DateTime;
 use lucid_core::schedule::next_due;
 use lucid_schemas::{
-    Schedule, Spec,
+    Job, Schedule, Spec,
     cron::Calendar,
     http::{BackupBody, CopyBody, OutcomeView, PruneBody, ScheduleView, VerifyBody},
     schedule::{Outcome, Terms},
 };
 use serde_json::{Value, json};
 
-/// A schedule, with so many of its next times as of `now`.
-pub(super) fn schedule(of: &Schedule, now: DateTime, next_times: usize) -> ScheduleView {
+/// A schedule, with so many of its next times as of `now`, and the job that was made last, where that is still there.
+pub(super) fn schedule(of: &Schedule, last: Option<&Job>, now: DateTime, next_times: usize) -> ScheduleView {
     let terms = &of.terms;
+    let calendar = terms.calendar().ok();
+    let next = calendar.as_ref().map(|calendar| next(calendar, of, now, next_times)).unwrap_or_default();
+    let local = |at: &DateTime| calendar.as_ref().and_then(|calendar| calendar.local(*at));
     ScheduleView {
         name: of.name.clone(),
         version: of.version,
@@ -26,14 +29,16 @@ pub(super) fn schedule(of: &Schedule, now: DateTime, next_times: usize) -> Sched
         missed_limit: terms.missed_limit.into(),
         overlap: terms.overlap.to_string(),
         high_water: json::date(of.high_water),
-        last: of.last.as_ref().map(outcome),
-        next: terms.calendar().map(|calendar| next(&calendar, of, now, next_times)).unwrap_or_default(),
+        last: of.last.as_ref().map(|made| OutcomeView {
+            planned_local: local(&made.planned_at),
+            state: last.map(|job| job.head.state.to_string()),
+            message: last.and_then(|job| job.head.error.as_ref()).map(|error| error.message.clone()),
+            ..outcome(made)
+        }),
+        next_local: next.iter().filter_map(local).collect(),
+        next: next.into_iter().map(json::date).collect(),
         problem: of.problem(now),
-        note: terms
-            .calendar()
-            .ok()
-            .and_then(|calendar| calendar.remark())
-            .map(|remark| format!("'{}': {remark}", of.name)),
+        note: calendar.as_ref().and_then(Calendar::remark).map(|remark| format!("'{}': {remark}", of.name)),
         created_by: of.created_by.clone(),
         created_at: json::date(of.created_at),
         updated_by: of.updated_by.clone(),
@@ -41,9 +46,9 @@ pub(super) fn schedule(of: &Schedule, now: DateTime, next_times: usize) -> Sched
     }
 }
 
-fn next(calendar: &Calendar, of: &Schedule, now: DateTime, times: usize) -> Vec<String> {
+fn next(calendar: &Calendar, of: &Schedule, now: DateTime, times: usize) -> Vec<DateTime> {
     let first = next_due(calendar, &of.terms, of.high_water, now);
-    std::iter::successors(first, |at| calendar.next_after(*at)).take(times).map(json::date).collect()
+    std::iter::successors(first, |at| calendar.next_after(*at)).take(times).collect()
 }
 
 fn outcome(of: &Outcome) -> OutcomeView {
@@ -51,6 +56,7 @@ fn outcome(of: &Outcome) -> OutcomeView {
         planned_at: json::date(of.planned_at),
         job: of.job.as_ref().map(ToString::to_string),
         skipped: of.skipped.clone(),
+        ..OutcomeView::default()
     }
 }
 

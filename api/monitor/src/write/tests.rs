@@ -15,7 +15,7 @@ use lucid_schemas::{
 use std::collections::BTreeMap;
 use tokio::time::timeout;
 
-static LAG: Rule = Rule { id: "lag", for_ms: 0, absent: ResolvedBy::Gone, finds: "a member that is behind" };
+static LAG: Rule = Rule { id: "lag", ..Rule::PLAIN };
 
 /// One monitor: what it finds, and its worker.
 struct Monitor {

@@ -3,7 +3,10 @@
 //! Level against level: a plan goes by what is open now, whoever wrote it, so that a lost write, or a holder that stopped in
 //! between, is made up for by the next round.
 
-use super::{Judged, RULES_VERSION, Rule, Standing};
+use super::{
+    Judged, RULES_VERSION, Rule, Standing,
+    limit::{LEFT_OUT, bounded},
+};
 use crate::alert::{Command, EVENTS_MAX, Fence, SEEN_EACH_MS, Sighting, Wanted};
 use lucid_schemas::{
     Stamp,
@@ -60,7 +63,7 @@ pub fn plan(
     route: impl Fn(About<'_>) -> Vec<Wanted>,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
-    let mut rest = judged.clone();
+    let mut rest = bounded(judged, open);
     for alert in open {
         let command = match rest.remove(&alert.origin.fingerprint).map(|judged| judged.standing) {
             Some(Standing::Open { severity, value, summary, flapping, silent, .. }) => {
@@ -120,8 +123,9 @@ fn of_open(
 /// Nothing was said of it: it is over, or this program can't tell.
 fn of_unknown(alert: &Alert, round: Round<'_>) -> Option<Command> {
     let fence = round.fence;
-    match round.rules.iter().find(|rule| rule.id == alert.origin.rule) {
-        Some(rule) if round.cold.contains(rule) => None,
+    let mut known = round.rules.iter().copied().chain([&LEFT_OUT]);
+    match known.find(|rule| rule.id == alert.origin.rule) {
+        Some(rule) if round.cold.contains(&rule) => None,
         Some(rule) => Some(Command::Resolve { fence, how: rule.absent }),
         None if alert.seen.rules_version > RULES_VERSION => None,
         None => Some(Command::Resolve { fence, how: ResolvedBy::Gone }),
