@@ -103,7 +103,7 @@ async fn pages_of_other_sites_are_turned_away() {
     let own = [("host", "127.0.0.1:8089"), ("origin", "http://127.0.0.1:8089")];
     assert_eq!(world.send(Method::DELETE, &path, &own, b"").await.status, 202);
     for host in ["localhost:8089", "pi-1:8089", "[::1]:8089"] {
-        assert_eq!(world.send(Method::GET, "/health", &[("host", host)], b"").await.status, 200, "{host}");
+        assert_eq!(world.send(Method::GET, "/jobs", &[("host", host)], b"").await.status, 200, "{host}");
     }
 }
 

@@ -58,6 +58,7 @@ async fn a_schedule_lives_through_the_api() {
         "paused": false, "missed": "once", "missed_limit": 24, "overlap": "skip",
         "high_water": "2026-11-24T10:00:00.000Z",
         "next": ["2026-11-25T01:00:00.000Z", "2026-11-26T01:00:00.000Z", "2026-11-27T01:00:00.000Z"],
+        "next_local": ["2026-11-25 02:00 +01:00", "2026-11-26 02:00 +01:00", "2026-11-27 02:00 +01:00"],
         "created_by": "token:local@pi-1", "created_at": "2026-11-24T10:00:00.000Z",
         "updated_by": "token:local@pi-1", "updated_at": "2026-11-24T10:00:00.000Z",
     });
@@ -78,7 +79,9 @@ async fn what_is_shown_can_be_put_back_and_edits_name_their_version() {
     let world = world().await;
     world.post("/schedules", &nightly()).await;
     let mut body = world.get("/schedules/nightly").await.body;
-    for field in ["next", "problem", "last", "high_water", "created_by", "created_at", "updated_by", "updated_at"] {
+    for field in
+        ["next", "next_local", "problem", "last", "high_water", "created_by", "created_at", "updated_by", "updated_at"]
+    {
         body.as_object_mut().expect("an object").remove(field);
     }
     let same = put(&world, "/schedules/nightly", &[], &body).await;

@@ -154,7 +154,9 @@ mod tests {
         assert!(*value == Some(43.0) && summary.starts_with("43 more of a are found"), "{summary}");
         let open: Vec<Alert> = kept.values().map(alert).collect();
         assert_eq!(next(&storm, &open).0, 0, "it goes on like that");
-        assert_eq!(next(&found(&RULES[..1], 100, Severity::Warning), &open), (0, 1), "the one that counts is resolved");
+        let mut less = storm;
+        less.retain(|fingerprint, _| kept.contains_key(fingerprint));
+        assert_eq!(next(&less, &open), (0, 1), "the one that counts is resolved");
     }
 
     #[test]
@@ -176,6 +178,6 @@ mod tests {
             let over = storm.get_mut(&alert.origin.fingerprint).expect("found");
             over.standing = Standing::Over(ResolvedBy::Condition);
         }
-        assert_eq!(next(&storm, &open), (30, 30 + 1), "as many take their places, and one counts fewer");
+        assert_eq!(next(&storm, &open), (30, 30), "as many take their places");
     }
 }
