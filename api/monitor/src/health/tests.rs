@@ -32,7 +32,7 @@ fn told(open: Vec<Alert>) -> Seen {
     let monitor = Job { request, head, lease: None, progress, events: Vec::new(), fate: None };
     let watch = Watch { monitors: vec![monitor], open, paused: None };
     let facts = Facts { now_ms: now.timestamp_millis(), ..Facts::default() };
-    Seen { jobs: Ok(Arc::new(Jobs { watch, facts, ..Jobs::empty() })), ..seen([]) }
+    Seen { jobs: Ok(Arc::new(Jobs { facts, watch, ..Jobs::empty() })), ..seen([]) }
 }
 
 #[test]
