@@ -106,8 +106,7 @@ fn what_should_not_be_open_is_resolved_unless_nobody_can_tell() {
     assert_eq!(resolved(over(), round(0)), Some(ResolvedBy::Condition));
     assert_eq!(resolved(Some(Standing::Over(ResolvedBy::Gone)), round(0)), Some(ResolvedBy::Gone));
     assert_eq!(resolved(None, round(0)), Some(LAG.absent), "its subject isn't there");
-    static COLD: [&Rule; 1] = [&LAG];
-    let cold = Round { cold: &COLD, ..round(0) };
+    let cold = Round { cold: &[&LAG], ..round(0) };
     assert_eq!(resolved(None, cold), None, "it may only not have been seen for long enough");
     assert_eq!(resolved(over(), cold), Some(ResolvedBy::Condition), "it was seen to be right");
     assert_eq!(resolved(Some(Standing::Undecided), round(0)), None);
