@@ -4,7 +4,7 @@ use crate::config::Config;
 use lucid_ports::Problems;
 use lucid_schemas::{kinds::NotifySpec, zones::Rules};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -146,18 +146,17 @@ fn definition_label(name: &str, definition: &str) -> String {
 
 const DEFINITION: &str = "channel-definition:";
 
-/// Channels of which these labels of live workers tell two definitions, by name.
-pub fn torn<'a>(labels: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-    let mut known: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for label in labels {
-        if let Some((name, definition)) = label.strip_prefix(DEFINITION).and_then(|rest| rest.split_once(':')) {
-            let definitions = known.entry(name).or_default();
-            if !definitions.contains(&definition) {
-                definitions.push(definition);
-            }
-        }
-    }
-    known.into_iter().filter(|(_, definitions)| definitions.len() > 1).map(|(name, _)| name.to_owned()).collect()
+/// Channels on which monitors differ, by name: two that mean something else by it, or one that doesn't have it. Whichever of them writes
+/// alerts decides who is told. `monitors` are the labels of each live one.
+pub fn torn(monitors: &[&[String]]) -> BTreeSet<String> {
+    let of = |labels: &[String]| -> BTreeSet<(String, String)> {
+        let definitions = labels.iter().filter_map(|label| label.strip_prefix(DEFINITION)?.split_once(':'));
+        definitions.map(|(name, definition)| (name.to_owned(), definition.to_owned())).collect()
+    };
+    let all: Vec<_> = monitors.iter().map(|labels| of(labels)).collect();
+    let every: BTreeSet<_> = all.iter().flatten().cloned().collect();
+    let is_torn = |channel: &(String, String)| !all.iter().all(|definitions| definitions.contains(channel));
+    every.into_iter().filter(is_torn).map(|(name, _)| name).collect()
 }
 
 #[cfg(test)]
@@ -200,11 +199,13 @@ mod tests {
     }
 
     #[test]
-    fn two_definitions_of_one_name_are_found() {
+    fn two_definitions_of_one_name_are_found_and_a_monitor_that_lacks_one() {
         let labels = |text: &str| Channels::open(File::new(text).path(), installed()).expect("fine").labels();
         let (one, same, other) = (labels(ONE), labels(ONE), labels(&ONE.replace("/hook", "/other")));
-        let torn = |all: &[&[String]]| torn(all.iter().flat_map(|labels| labels.iter()).map(String::as_str));
+        let torn = |monitors: &[&[String]]| torn(monitors).into_iter().collect::<Vec<_>>();
         assert_eq!(torn(&[&one, &same]), [""; 0]);
         assert_eq!(torn(&[&one, &other, &same]), ["one"]);
+        assert_eq!(torn(&[&one, &[]]), ["one"], "a monitor without the file would tell nobody");
+        assert_eq!(torn(&[&[], &[]]), [""; 0]);
     }
 }

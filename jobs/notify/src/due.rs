@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 
 /// At most so many alerts of which something is due are looked at: more than may be open, and as many that are over.
 pub const DUE_MOST: u32 = 1_000;
+/// A channel that this node doesn't have may be another one's; after so long (a day) it was taken away, and isn't waited for any more.
+const STRANGE_MS: i64 = 24 * 3_600_000;
 
 /// What keeps alerts from being told, at one time.
 pub struct Held<'a> {
@@ -37,20 +39,32 @@ impl Held<'_> {
         due.due.iter().filter(|notice| !self.holds(&due.alert, notice.what))
     }
 
+    /// For how long it is due, in milliseconds.
+    fn waited_ms(&self, notice: &Due) -> i64 {
+        notice.due_at.stored().map_or(0, |at| self.now_ms - at.timestamp_millis())
+    }
+
+    /// Whether somebody may still be told over the channel.
+    fn is_hoped_for(&self, notice: &Due) -> bool {
+        self.config.channel(&notice.channel).is_some() || self.waited_ms(notice) <= STRANGE_MS
+    }
+
     /// The groups of which something is to be told now, as jobs to ask for; of a channel that isn't ours, too, since another node may
-    /// have it.
+    /// have it, but not for ever.
     pub fn groups(&self, due: &[DueAlert]) -> BTreeSet<Group> {
         let group = |due: &DueAlert, channel: &str| {
             let group = self.config.channel(channel).map(|channel| channel.group_of(&due.alert));
             Group { channel: channel.to_owned(), group: group.unwrap_or_else(|| crate::config::ALL.to_owned()) }
         };
-        due.iter().flat_map(|due| self.ready(due).map(move |notice| group(due, &notice.channel))).collect()
+        let hoped = |notice: &&Due| self.is_hoped_for(notice);
+        due.iter()
+            .flat_map(|due| self.ready(due).filter(hoped).map(move |notice| group(due, &notice.channel)))
+            .collect()
     }
 
     /// The channels of which something is to be told now and wasn't for longer than `patience_ms`: nobody has them, or they don't work.
     pub fn late(&self, due: &[DueAlert], patience_ms: i64) -> BTreeSet<String> {
-        let is_late =
-            |notice: &&Due| notice.due_at.stored().is_some_and(|at| self.now_ms - at.timestamp_millis() > patience_ms);
+        let is_late = |notice: &&Due| self.waited_ms(notice) > patience_ms && self.is_hoped_for(notice);
         due.iter().flat_map(|due| self.ready(due).filter(is_late)).map(|notice| notice.channel.clone()).collect()
     }
 }

@@ -101,6 +101,10 @@ fn a_problem_names_its_field_and_tells_no_value() {
         let told = channel(&lines).expect_err(problem);
         assert!(told.starts_with(problem), "{told}");
     }
+}
+
+#[test]
+fn a_problem_of_the_whole_file_names_its_place() {
     let whole = [
         ("password = \"hunter2", "line 1: this isn't TOML"),
         ("a = 1\n\nb = hunter2", "line 3: this isn't TOML"),

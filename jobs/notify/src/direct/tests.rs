@@ -23,6 +23,11 @@ static NO_PRIMARY: Rule = Rule { id: "no_primary", ..Rule::PLAIN };
 const CHANNELS: &str = "[channels.one]\nkind = \"webhook\"\nurl = \"https://example.org/1\"\n\
                         [channels.two]\nkind = \"webhook\"\nurl = \"https://example.org/2\"\n";
 
+/// What the primary's clock shows where that of the rounds shows this.
+fn notice_at(clock_ms: i64) -> DateTime {
+    DateTime::from_millis(NOW.timestamp_millis() + clock_ms)
+}
+
 fn fingerprint() -> Fingerprint {
     Fingerprint::of(NO_PRIMARY.id, &BTreeMap::new())
 }
@@ -76,7 +81,7 @@ impl Rounds {
             term: self.term,
             rank: self.rank,
             clock_ms,
-            now: DateTime::from_millis(NOW.timestamp_millis() + clock_ms),
+            now: notice_at(clock_ms),
             is_uncertain: true,
         };
         self.memory.decide(&self.config, &look)
@@ -102,24 +107,31 @@ fn whoever_wrote_last_tells_at_once_and_once_and_that_it_is_over() {
     let mut rounds = Rounds::new(0);
     let first = rounds.decide(60_000, &open());
     let notice = &first[0].notices[0];
-    assert_eq!(
-        (notice.starts_at, notice.starts_at_uncertain),
-        (DateTime::from_millis(NOW.timestamp_millis() + 5_000), true)
-    );
+    assert_eq!((notice.starts_at, notice.starts_at_uncertain), (notice_at(5_000), true));
     assert!(rounds.decide(61_000, &open()).is_empty(), "it is under way");
     for batch in &first {
         rounds.memory.settle(batch, Some(&Message::new("x", "all", NOW, None, batch.notices.clone())));
     }
     // The term rises with each election that fails: the incident stays the same.
     rounds.term = 9;
-    assert!(rounds.told(90_000, &open()).is_empty(), "once");
+    let mut later = open();
+    if let Some(Judged { standing: Standing::Open { since_ms, .. }, .. }) = later.get_mut(&fingerprint()) {
+        *since_ms = 80_000;
+    }
+    assert!(rounds.told(90_000, &later).is_empty(), "once");
     assert!(rounds.told(95_000, &judged(Standing::Undecided)).is_empty());
     let key = format!("{}/t7", fingerprint());
     let end = ["one", "two"].map(|channel| (channel.to_owned(), What::Resolved, key.clone(), 1));
     assert_eq!(rounds.told(120_000, &over()), end);
     assert!(rounds.told(150_000, &over()).is_empty(), "once");
     assert_eq!(rounds.memory.over().len(), 1, "it is still to be written");
-    // Again in the next term: another incident.
+    let (_, known) = rounds.memory.over().remove(0);
+    assert_eq!(known.notice.starts_at, notice_at(5_000), "since when it was so doesn't change");
+    assert_eq!(known.notice.ends_at, Some(notice_at(120_000)));
+    // Again in the same term: its key is used up. In the next one it is another incident.
+    rounds.term = 7;
+    assert!(rounds.told(160_000, &open()).is_empty() && rounds.told(170_000, &over()).is_empty());
+    rounds.term = 9;
     let again = ["one", "two"].map(|channel| (channel.to_owned(), What::Firing, format!("{}/t9", fingerprint()), 0));
     assert_eq!(rounds.told(180_000, &open()), again);
 }
