@@ -8,6 +8,7 @@
 //! | [`seen`] | what is known at a moment |
 //! | [`table`] | the families of metrics: each one row, filled by a pure function of what is seen |
 //! | `expose` | their text, for Prometheus |
+//! | [`facts`] | what the rules go by |
 //! | [`health`] | how the set and the service are |
 //! | `stats` | the samples as JSON |
 //! | [`jobs`] | what the store tells: jobs, workers, backups, verifications |
@@ -18,6 +19,7 @@
 
 pub mod evaluate;
 mod expose;
+pub mod facts;
 pub mod health;
 pub mod jobs;
 mod process;

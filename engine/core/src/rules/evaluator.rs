@@ -76,6 +76,8 @@ pub struct Evaluator {
     parameters: Parameters,
     /// Since when it has seen something in each round.
     began_ms: Option<i64>,
+    /// When the facts of a rule were missing last, where they ever were.
+    blind_ms: BTreeMap<&'static str, i64>,
     known: BTreeMap<Fingerprint, Memory>,
 }
 
@@ -95,9 +97,9 @@ impl Evaluator {
         };
         let (blind, readings): (Vec<&Reading>, Vec<&Reading>) =
             readings.iter().partition(|reading| reading.is_of_all());
-        let blind: BTreeSet<&str> = blind.into_iter().map(|reading| reading.rule.id).collect();
-        // Of a rule whose facts aren't there, no subject is known to be gone.
-        self.began_ms = blind.is_empty().then(|| self.began_ms.unwrap_or(now_ms));
+        let blind: BTreeSet<&'static str> = blind.into_iter().map(|reading| reading.rule.id).collect();
+        self.began_ms.get_or_insert(now_ms);
+        self.blind_ms.extend(blind.iter().map(|rule| (*rule, now_ms)));
         let mut said: BTreeMap<Fingerprint, &Reading> =
             readings.into_iter().map(|reading| (Fingerprint::of(reading.rule.id, &reading.labels), reading)).collect();
         let mut gone = BTreeMap::new();
@@ -126,11 +128,14 @@ impl Evaluator {
         judged
     }
 
-    /// Whether it has seen for long enough what the slowest of these rules needs: until then, that it knows nothing of the subject of
+    /// Whether it has seen for long enough what each of these rules needs: until then, that it knows nothing of the subject of
     /// an alert that is open means nothing.
     pub fn is_warm(&self, now_ms: i64, rules: &[&Rule]) -> bool {
-        let longest_ms = rules.iter().map(|rule| self.parameters.for_ms(rule)).max().unwrap_or(0);
-        self.began_ms.is_some_and(|began_ms| now_ms - began_ms > longest_ms)
+        let is_warm = |began_ms: i64, rule: &Rule| {
+            let since_ms = self.blind_ms.get(rule.id).map_or(began_ms, |blind_ms| began_ms.max(*blind_ms));
+            now_ms - since_ms > self.parameters.for_ms(rule)
+        };
+        self.began_ms.is_some_and(|began_ms| rules.iter().all(|rule| is_warm(began_ms, rule)))
     }
 
     fn judged(&self) -> BTreeMap<Fingerprint, Judged> {

@@ -1,4 +1,4 @@
-//! What the rules about jobs go by: read from the store by a monitor, at one time of the primary's clock.
+//! What the rules go by: about jobs, read from the store by a monitor, at one time of the primary's clock; about members, of its samples.
 
 pub mod members;
 
@@ -23,6 +23,42 @@ pub struct Facts {
     pub open: Vec<OpenJob>,
     /// Live workers by kind of job that they run; a kind that isn't there has none.
     pub able: BTreeMap<Kind, i64>,
+    /// Live workers, of their cards.
+    pub workers: Vec<Worker>,
+    /// Repositories that this monitor was told of, by name; none where one isn't there.
+    pub repositories: BTreeMap<String, Option<Space>>,
+    /// Repositories of which the newest job was refused its key, by name, and what it was told.
+    pub keys_refused: BTreeMap<String, String>,
+    /// How many claims of jobs were lost in the last hour, as their workers fell silent; none where nobody has counted.
+    pub leases_lost: Option<i64>,
+    /// Bytes on disk of every database that was measured; none where none was. Filled from the samples, not from the store.
+    pub databases: Option<BTreeMap<String, i64>>,
+    /// Name of the engine's own database.
+    pub own_database: String,
+    /// Seconds by which the change stream of this process is behind; none where nobody measures it.
+    pub change_stream_lag_seconds: Option<f64>,
+    /// Seconds that the primary's oplog keeps; none where nobody tells. Filled from the samples.
+    pub oplog_window_seconds: Option<f64>,
+}
+
+/// A live worker.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Worker {
+    /// Its name, which begins with that of its node, before a slash.
+    pub name: String,
+    /// How far its clock is ahead of the primary's, in milliseconds.
+    pub clock_skew_ms: Option<i64>,
+    /// What is wrong there, a sentence each.
+    pub problems: Vec<String>,
+}
+
+/// Space of the file system of a repository, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// What is free.
+    pub free_bytes: i64,
+    /// All of it.
+    pub total_bytes: i64,
 }
 
 /// A schedule, as far as it promises something.
@@ -51,6 +87,14 @@ pub struct Backups {
     pub failed: i64,
     /// Why the newest of them did.
     pub reason: Option<String>,
+    /// The instant that the oldest one shows which is known.
+    pub oldest: Option<DateTime>,
+    /// When one was restored last to try it, and was whole.
+    pub drilled: Option<DateTime>,
+    /// Bytes of documents in those that are known, newest first; the newest eleven are enough.
+    pub bytes: Vec<i64>,
+    /// How long those took, in milliseconds, newest first.
+    pub took_ms: Vec<i64>,
 }
 
 /// A verification.

@@ -1,10 +1,13 @@
 //! Rules about jobs: they need nothing but what the store tells.
 
+mod backups;
+mod house;
 mod table;
 
 pub use table::{
-    BACKUP_FAILED, BACKUP_NEVER, BACKUP_OVERDUE, JOB_STUCK, NO_WORKER, SCHEDULE_PAUSED, SCHEDULE_REFUSED,
-    VERIFICATION_FAILED,
+    BACKUP_FAILED, BACKUP_NEVER, BACKUP_OVERDUE, BACKUP_SHRUNK, BACKUP_SLOW, CHANGE_STREAM_LAG, CLOCK_SKEW,
+    DRILL_OVERDUE, JOB_STUCK, KEY_REFUSED, LEASES_LOST, NO_WORKER, OWN_DATABASE_SIZE, REPOSITORY_FULL, REPOSITORY_GONE,
+    SCHEDULE_PAUSED, SCHEDULE_REFUSED, STORE_SILENT, UNPROTECTED_DATABASE, VERIFICATION_FAILED, WORKER_PROBLEM,
 };
 
 use super::{
@@ -19,20 +22,36 @@ const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 
 /// Every rule about jobs.
-pub static RULES: [&Rule; 8] = [
+pub static RULES: [&Rule; 21] = [
     &BACKUP_FAILED,
     &BACKUP_OVERDUE,
     &BACKUP_NEVER,
+    &BACKUP_SHRUNK,
+    &BACKUP_SLOW,
     &VERIFICATION_FAILED,
+    &DRILL_OVERDUE,
+    &UNPROTECTED_DATABASE,
     &NO_WORKER,
     &JOB_STUCK,
     &SCHEDULE_REFUSED,
     &SCHEDULE_PAUSED,
+    &REPOSITORY_GONE,
+    &REPOSITORY_FULL,
+    &KEY_REFUSED,
+    &STORE_SILENT,
+    &WORKER_PROBLEM,
+    &CLOCK_SKEW,
+    &LEASES_LOST,
+    &OWN_DATABASE_SIZE,
+    &CHANGE_STREAM_LAG,
 ];
 
-/// What the rules say while the store tells nothing: that nobody can tell.
-pub fn unknown() -> Vec<Reading> {
-    RULES.into_iter().map(Reading::unknown).collect()
+/// What the rules say while the store tells nothing, for this reason: that, and that nobody can tell anything else.
+pub fn unknown(reason: &str, parameters: &Parameters) -> Vec<Reading> {
+    let verdict = wrong(Severity::Critical, None, format!("nothing is known of jobs and backups: {reason}"));
+    let silent = Reading { rule: &STORE_SILENT, labels: BTreeMap::new(), verdict };
+    let others = RULES.into_iter().filter(|rule| rule.id != STORE_SILENT.id);
+    std::iter::once(silent).chain(others.map(Reading::unknown)).filter(|reading| parameters.counts(reading)).collect()
 }
 
 /// What every rule says of every subject.
@@ -40,6 +59,8 @@ pub fn read(facts: &Facts, parameters: &Parameters) -> Vec<Reading> {
     let mut readings = Vec::new();
     for (database, backups) in &facts.backups {
         readings.push(reading(&BACKUP_FAILED, "database", database, failed(database, backups)));
+        let beside = backups::read(database, backups, facts, parameters).into_iter();
+        readings.extend(beside.map(|(rule, verdict)| reading(rule, "database", database, verdict)));
     }
     for (database, plans) in promised(facts) {
         let known = facts.backups.get(database);
@@ -59,6 +80,8 @@ pub fn read(facts: &Facts, parameters: &Parameters) -> Vec<Reading> {
         readings.push(reading(&SCHEDULE_REFUSED, "schedule", &plan.name, refused(plan)));
         readings.push(reading(&SCHEDULE_PAUSED, "schedule", &plan.name, paused(plan, facts.now_ms, parameters)));
     }
+    readings.push(Reading { rule: &STORE_SILENT, labels: BTreeMap::new(), verdict: Verdict::Right });
+    readings.extend(house::read(facts, parameters));
     readings.retain(|reading| parameters.counts(reading));
     readings
 }
@@ -220,5 +243,7 @@ fn milliseconds(seconds: f64) -> i64 {
     milliseconds
 }
 
+#[cfg(test)]
+mod house_tests;
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,13 @@
 //! Rules about the members of the set: they need nothing but the samples of a monitor.
 
+mod measures;
 mod table;
 
 pub use table::{
-    ELECTIONS, MEMBER_DOWN, MEMBER_ROLLBACK, MEMBER_STATE, MEMBER_SYNCING, MONITOR_BLIND, NO_MAJORITY, NO_PRIMARY,
-    REPLICATION_LAG,
+    APP_EVICTIONS, CACHE_DIRTY, CACHE_USED, CONNECTIONS, CURSORS_OPEN, CURSORS_TIMED_OUT, DISK_FILLING, DISK_SPACE,
+    ELECTIONS, FLOW_CONTROL, LATENCY, MEMBER_DOWN, MEMBER_ROLLBACK, MEMBER_STATE, MEMBER_SYNCING,
+    MONITOR_BESIDE_PRIMARY, MONITOR_BLIND, NO_MAJORITY, NO_PRIMARY, OPLOG_WINDOW, QUEUED_OPERATIONS,
+    REPLICATION_HEADROOM, REPLICATION_LAG, RIGHTS_MISSING,
 };
 
 use super::{
@@ -16,11 +19,13 @@ use std::collections::BTreeMap;
 
 const STARTUP2: i64 = 5;
 const ROLLBACK: i64 = 9;
+/// Who is behind by less has lost nothing yet, however little the oplogs keep: those of a new set are short.
+const HEADROOM_FROM_SECONDS: f64 = 30.0;
 /// States in which all is well, and those that have rules of their own.
 const KNOWN_STATES: [i64; 5] = [1, 2, STARTUP2, 7, ROLLBACK];
 
 /// Every rule about members.
-pub static RULES: [&Rule; 9] = [
+pub static RULES: [&Rule; 24] = [
     &MONITOR_BLIND,
     &NO_MAJORITY,
     &NO_PRIMARY,
@@ -30,6 +35,21 @@ pub static RULES: [&Rule; 9] = [
     &MEMBER_SYNCING,
     &MEMBER_ROLLBACK,
     &REPLICATION_LAG,
+    &REPLICATION_HEADROOM,
+    &OPLOG_WINDOW,
+    &CONNECTIONS,
+    &QUEUED_OPERATIONS,
+    &CURSORS_OPEN,
+    &CURSORS_TIMED_OUT,
+    &CACHE_USED,
+    &CACHE_DIRTY,
+    &APP_EVICTIONS,
+    &FLOW_CONTROL,
+    &LATENCY,
+    &DISK_SPACE,
+    &DISK_FILLING,
+    &RIGHTS_MISSING,
+    &MONITOR_BESIDE_PRIMARY,
 ];
 
 /// What every rule says of every subject. Where no member answers, nothing is claimed but that.
@@ -40,6 +60,7 @@ pub fn read(facts: &Members, parameters: &Parameters) -> Vec<Reading> {
         readings.extend(RULES.into_iter().filter(|rule| **rule != MONITOR_BLIND).map(Reading::unknown));
     } else {
         readings.extend(set(facts, parameters));
+        let longest_oplog = facts.answering().filter_map(|(_, figures)| figures.oplog_window_seconds).reduce(f64::max);
         for (address, member) in &facts.members {
             let reading = |rule, verdict| Reading { rule, labels: label("member", address), verdict };
             readings.push(reading(&MEMBER_DOWN, down(address, member)));
@@ -47,8 +68,13 @@ pub fn read(facts: &Members, parameters: &Parameters) -> Vec<Reading> {
                 Answer::Figures(figures) => Some(&**figures),
                 Answer::Unasked | Answer::Silence(_) => None,
             };
-            let of_figures = states(address, figures, parameters).into_iter().chain(lag(address, figures, parameters));
-            readings.extend(of_figures.map(|(rule, verdict)| reading(rule, verdict)));
+            let states = states(address, figures, parameters);
+            readings.extend(states.map(|(rule, verdict)| reading(rule, verdict)));
+            if figures.is_none_or(|figures| !figures.is_arbiter) {
+                let lag = lag(address, figures, longest_oplog, parameters);
+                readings.extend(lag.map(|(rule, verdict)| reading(rule, verdict)));
+                readings.extend(measures::read(address, figures, parameters));
+            }
         }
     }
     readings.retain(|reading| parameters.counts(reading));
@@ -73,8 +99,12 @@ fn set(facts: &Members, parameters: &Parameters) -> Vec<Reading> {
         let value = count(elections);
         parameters.limits(&ELECTIONS).judge(value, || format!("'{name}' has held {elections} elections within an hour"))
     });
-    let verdicts =
-        [(&NO_MAJORITY, majority(facts, name)), (&NO_PRIMARY, primary(facts, name)), (&ELECTIONS, elections)];
+    let verdicts = [
+        (&NO_MAJORITY, majority(facts, name)),
+        (&NO_PRIMARY, primary(facts, name)),
+        (&ELECTIONS, elections),
+        (&MONITOR_BESIDE_PRIMARY, beside_primary(facts)),
+    ];
     let reading = |(rule, verdict)| Reading { rule, labels: label("rs", name), verdict };
     verdicts.into_iter().map(reading).collect()
 }
@@ -145,16 +175,48 @@ fn state_name(state: i64) -> String {
     }
 }
 
-/// None of arbiters, which have no data, and nothing of who copies all of it: that has a rule of its own.
-fn lag(address: &str, figures: Option<&Figures>, parameters: &Parameters) -> Option<(&'static Rule, Verdict)> {
-    if figures.is_some_and(|figures| figures.is_arbiter) {
-        return None;
-    }
+/// Nothing of who copies all data: that has a rule of its own.
+fn lag(
+    address: &str,
+    figures: Option<&Figures>,
+    longest_oplog: Option<f64>,
+    parameters: &Parameters,
+) -> [(&'static Rule, Verdict); 2] {
     let judged = figures.filter(|figures| figures.state != Some(STARTUP2)).and_then(|figures| figures.lag_seconds);
-    let verdict = judged.map_or(Verdict::Unknown, |lag| {
+    let behind = judged.map_or(Verdict::Unknown, |lag| {
         parameters.limits(&REPLICATION_LAG).judge(lag, || format!("{address} is {lag:.0} s behind the primary"))
     });
-    Some((&REPLICATION_LAG, verdict))
+    let headroom = judged.zip(longest_oplog).map_or(Verdict::Unknown, |(lag, window)| {
+        let percent = if lag > HEADROOM_FROM_SECONDS { 100.0 * lag / window } else { 0.0 };
+        parameters.limits(&REPLICATION_HEADROOM).judge(percent, || {
+            format!(
+                "{address} is {lag:.0} s behind, and no oplog keeps more than {window:.0} s: it may have to begin anew"
+            )
+        })
+    });
+    [(&REPLICATION_LAG, behind), (&REPLICATION_HEADROOM, headroom)]
+}
+
+/// Where all members share a node, no monitor could be elsewhere and still be near one.
+fn beside_primary(facts: &Members) -> Verdict {
+    let primary = facts.answering().find(|(_, figures)| figures.is_primary).map(|(address, _)| node(address));
+    let (Some(monitors), Some(primary)) = (&facts.monitors, primary) else { return Verdict::Unknown };
+    let are_apart = facts.members.keys().any(|address| node(address) != primary);
+    match monitors.iter().next() {
+        Some(only) if monitors.len() == 1 && are_apart && node(only) == primary => {
+            let advice = "run `lucid-ops monitor` on another node, too";
+            wrong(Severity::Warning, format!("the only monitor runs beside the primary, on '{only}': {advice}"))
+        }
+        Some(_) | None => Verdict::Right,
+    }
+}
+
+/// The node of an address, or of a name with a domain or without.
+fn node(address: &str) -> String {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let is_number = host.parse::<std::net::IpAddr>().is_ok();
+    let name = if is_number { host } else { host.split('.').next().unwrap_or(host) };
+    name.to_ascii_lowercase()
 }
 
 fn label(name: &str, value: &str) -> BTreeMap<String, String> {
@@ -171,5 +233,7 @@ fn count(number: i64) -> f64 {
     count
 }
 
+#[cfg(test)]
+mod measured_tests;
 #[cfg(test)]
 mod tests;

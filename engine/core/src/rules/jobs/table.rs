@@ -11,6 +11,7 @@ use lucid_schemas::alert::{
 const JOBS: Rule = Rule { inhibited_by: &["no_primary", "no_majority"], ..Rule::PLAIN };
 const DATABASE: Rule = Rule { subject: &["database"], ..JOBS };
 const SCHEDULE: Rule = Rule { subject: &["schedule"], ..JOBS };
+const REPOSITORY: Rule = Rule { subject: &["repository"], ..JOBS };
 
 /// The newest backup of a database failed; critical from the second one in a row.
 pub static BACKUP_FAILED: Rule = Rule {
@@ -29,6 +30,9 @@ pub static BACKUP_OVERDUE: Rule = Rule {
     unit: "seconds",
     // After its time; or half the time until the next one, where that is less.
     limits: Limits::above(None, Some(43_200.0), None),
+    promql: "time() - max by (database) (ops_backup_last_success_timestamp_seconds) \
+             > max by (database) (ops_backup_expected_interval_seconds) \
+             + clamp_max(max by (database) (ops_backup_expected_interval_seconds) / 2, {limit})",
     ..DATABASE
 };
 /// A schedule's first backup didn't come.
@@ -36,6 +40,8 @@ pub static BACKUP_NEVER: Rule = Rule {
     id: "backup_never_succeeded",
     for_ms: MINUTE_MS,
     finds: "a database has a schedule, and no backup that succeeded",
+    promql: "max by (database) (changes(ops_backup_next_due_timestamp_seconds[15d])) > 1 \
+             unless on (database) ops_backup_last_success_timestamp_seconds",
     ..DATABASE
 };
 /// The newest verification failed.
@@ -80,5 +86,142 @@ pub static SCHEDULE_PAUSED: Rule = Rule {
     severities: &[Warning],
     unit: "seconds",
     limits: Limits::above(Some(259_200.0), None, None),
+    promql: "min by (schedule) (min_over_time(ops_schedule_paused[3d])) == 1 \
+             and on (schedule) ops_schedule_paused offset 3d == 1",
     ..SCHEDULE
+};
+/// A backup holds much less than those before.
+pub static BACKUP_SHRUNK: Rule = Rule {
+    id: "backup_shrunk",
+    finds: "the newest backup of a database holds much less than those before it: data may have been lost",
+    severities: &[Warning],
+    unit: "percent of the usual",
+    limits: Limits::below(Some(50.0), None, Some(60.0)),
+    promql: "100 * max by (database) (ops_backup_last_size_bytes) / max by (database) (ops_backup_usual_size_bytes) < {limit}",
+    ..DATABASE
+};
+/// A backup takes much longer than those before.
+pub static BACKUP_SLOW: Rule = Rule {
+    id: "backup_slow",
+    finds: "the newest backup of a database took much longer than those before it",
+    severities: &[Warning],
+    unit: "percent of the usual",
+    limits: Limits::above(Some(300.0), None, Some(200.0)),
+    promql: "100 * max by (database) (ops_backup_last_duration_seconds) / max by (database) (ops_backup_usual_duration_seconds) > {limit} \
+             and on (database) ops_backup_last_duration_seconds > 600",
+    ..DATABASE
+};
+/// No backup was restored to try it.
+pub static DRILL_OVERDUE: Rule = Rule {
+    id: "drill_overdue",
+    finds: "no backup of a database was restored to try it for long",
+    severities: &[Warning],
+    unit: "seconds",
+    limits: Limits::above(Some(691_200.0), None, None),
+    promql: "(time() - max by (database) (ops_verification_last_timestamp_seconds{level=\"drill\"}) > {limit}) \
+             or (max by (database) (ops_backup_last_success_timestamp_seconds offset 8d) \
+             unless on (database) ops_verification_last_timestamp_seconds{level=\"drill\"})",
+    ..DATABASE
+};
+/// A database that nobody backs up.
+pub static UNPROTECTED_DATABASE: Rule = Rule {
+    id: "unprotected_database",
+    for_ms: 10 * MINUTE_MS,
+    finds: "a database has no backup, and no schedule that would make one",
+    severities: &[Warning],
+    promql: "sum by (database) (max by (database, collection) (mongodb_collection_size_bytes{database!~\"admin|config|lucid_ops\"})) >= 0 \
+             unless on (database) ops_backup_last_success_timestamp_seconds \
+             unless on (database) ops_backup_next_due_timestamp_seconds",
+    ..DATABASE
+};
+/// A repository isn't there.
+pub static REPOSITORY_GONE: Rule = Rule {
+    id: "repository_gone",
+    for_ms: MINUTE_MS,
+    finds: "a repository isn't there: no backup can be made, verified or restored",
+    promql: "min by (repository) (ops_repository_up) == 0",
+    ..REPOSITORY
+};
+/// A repository's disk is nearly full.
+pub static REPOSITORY_FULL: Rule = Rule {
+    id: "repository_full",
+    finds: "a repository has little space left",
+    severities: &[Warning, Critical],
+    unit: "percent free",
+    limits: Limits::below(Some(15.0), Some(5.0), Some(18.0)),
+    promql: "100 * min by (repository) (ops_repository_free_bytes) / max by (repository) (ops_repository_total_bytes) < {limit}",
+    ..REPOSITORY
+};
+/// A repository's key isn't the right one.
+pub static KEY_REFUSED: Rule = Rule {
+    id: "key_refused",
+    finds: "a repository refuses the key of a worker: its backups fail, and can't be read there",
+    ..REPOSITORY
+};
+/// The store doesn't answer.
+pub static STORE_SILENT: Rule = Rule {
+    id: "store_silent",
+    for_ms: MINUTE_MS,
+    absent: Condition,
+    finds: "the store of jobs doesn't answer the monitor: nothing is known of jobs and backups",
+    inhibited_by: &["no_primary", "no_majority", "monitor_blind"],
+    promql: "max(ops_store_up) == 0",
+    ..Rule::PLAIN
+};
+/// Something is wrong at a worker.
+pub static WORKER_PROBLEM: Rule = Rule {
+    id: "worker_problem",
+    for_ms: 5 * MINUTE_MS,
+    absent: Condition,
+    finds: "a worker says that something is wrong at its node",
+    subject: &["node"],
+    severities: &[Warning],
+    promql: "max(ops_workers_with_problems) > 0",
+    ..JOBS
+};
+/// A worker's clock is wrong.
+pub static CLOCK_SKEW: Rule = Rule {
+    id: "clock_skew",
+    for_ms: 5 * MINUTE_MS,
+    absent: Condition,
+    finds: "the clock of a worker's node differs from the primary's",
+    subject: &["node"],
+    severities: &[Warning],
+    unit: "seconds",
+    limits: Limits::above(Some(1.0), None, Some(0.5)),
+    promql: "max(abs(ops_workers_clock_skew_seconds)) > {limit}",
+    ..JOBS
+};
+/// Workers lose their jobs.
+pub static LEASES_LOST: Rule = Rule {
+    id: "leases_lost",
+    finds: "workers have lost several jobs within an hour, as they fell silent",
+    severities: &[Warning],
+    unit: "leases in an hour",
+    limits: Limits::above(Some(3.0), None, Some(1.0)),
+    promql: "sum(max by (kind) (increase(ops_leases_lost_total[1h]))) > {limit}",
+    ..JOBS
+};
+/// The engine's own database is large.
+pub static OWN_DATABASE_SIZE: Rule = Rule {
+    id: "own_database_size",
+    for_ms: 5 * MINUTE_MS,
+    finds: "the engine's own database has become large",
+    severities: &[Warning],
+    unit: "bytes",
+    limits: Limits::above(Some(2_147_483_648.0), None, Some(1_932_735_283.0)),
+    promql: "sum by (database) (max by (database, collection) (mongodb_collection_storage_bytes{database=\"lucid_ops\"})) \
+             + sum by (database) (max by (database, collection) (mongodb_collection_index_bytes{database=\"lucid_ops\"})) > {limit}",
+    ..DATABASE
+};
+/// What has changed comes late.
+pub static CHANGE_STREAM_LAG: Rule = Rule {
+    id: "change_stream_lag",
+    for_ms: 2 * MINUTE_MS,
+    absent: Condition,
+    finds: "the change stream of jobs is behind: what happens is seen late",
+    severities: &[Warning, Critical],
+    unit: "seconds",
+    limits: Limits::above(Some(30.0), None, Some(20.0)),
+    ..JOBS
 };

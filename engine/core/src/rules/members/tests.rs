@@ -1,14 +1,14 @@
-//! Each rule: fires, stays silent, recovers, and says nothing where nobody can tell.
+//! The set as a whole, and what members are: each rule fires, stays silent, and says nothing where nobody can tell.
 
 use super::*;
 use std::collections::BTreeSet;
 
 const PRIMARY: i64 = 1;
-const SECONDARY: i64 = 2;
+pub const SECONDARY: i64 = 2;
 const ARBITER: i64 = 7;
 
 /// A member that is well.
-fn well(state: i64) -> Member {
+pub fn well(state: i64) -> Member {
     let figures = Figures {
         is_primary: state == PRIMARY,
         knows_primary: Some(true),
@@ -22,7 +22,7 @@ fn well(state: i64) -> Member {
 }
 
 /// A set in which all is well.
-fn facts<const N: usize>(members: [(&str, Member); N]) -> Members {
+pub fn facts<const N: usize>(members: [(&str, Member); N]) -> Members {
     Members {
         monitor: "pi-1".into(),
         set: Some("rs0".into()),
@@ -32,11 +32,11 @@ fn facts<const N: usize>(members: [(&str, Member); N]) -> Members {
     }
 }
 
-fn three() -> Members {
+pub fn three() -> Members {
     facts([("a:1", well(PRIMARY)), ("b:1", well(SECONDARY)), ("c:1", well(SECONDARY))])
 }
 
-fn change(facts: &mut Members, address: &str, change: impl FnOnce(&mut Figures)) {
+pub fn change(facts: &mut Members, address: &str, change: impl FnOnce(&mut Figures)) {
     match &mut facts.members.get_mut(address).expect("it is there").answer {
         Answer::Figures(figures) => change(figures),
         Answer::Unasked | Answer::Silence(_) => panic!("{address} tells nothing"),
@@ -44,13 +44,13 @@ fn change(facts: &mut Members, address: &str, change: impl FnOnce(&mut Figures))
 }
 
 /// The others say what they think of one that is silent.
-fn silence(facts: &mut Members, address: &str, is_seen: Option<bool>) {
+pub fn silence(facts: &mut Members, address: &str, is_seen: Option<bool>) {
     let member = facts.members.get_mut(address).expect("it is there");
     (member.answer, member.is_seen) = (Answer::Silence("no answer within 2 s".into()), is_seen);
 }
 
 /// Without a primary, as members say that answer.
-fn leaderless(facts: &mut Members) {
+pub fn leaderless(facts: &mut Members) {
     for member in facts.members.values_mut() {
         if let Answer::Figures(figures) = &mut member.answer {
             (figures.is_primary, figures.knows_primary) = (false, figures.knows_primary.map(|_| false));
@@ -59,13 +59,13 @@ fn leaderless(facts: &mut Members) {
 }
 
 /// What a rule says, by the subject's label.
-fn said(rule: &Rule, facts: &Members) -> BTreeMap<String, Verdict> {
+pub fn said(rule: &Rule, facts: &Members) -> BTreeMap<String, Verdict> {
     let mine = read(facts, &Parameters::default()).into_iter().filter(|reading| reading.rule == rule);
     mine.map(|reading| (reading.labels.into_values().next().unwrap_or_default(), reading.verdict)).collect()
 }
 
 /// How much what the rule finds matters, by subject.
-fn severities(rule: &Rule, facts: &Members) -> BTreeMap<String, Severity> {
+pub fn severities(rule: &Rule, facts: &Members) -> BTreeMap<String, Severity> {
     let wrong = |(subject, verdict)| match verdict {
         Verdict::Wrong { severity, .. } => Some((subject, severity)),
         Verdict::Between | Verdict::Right | Verdict::Unknown => None,
@@ -78,7 +78,7 @@ fn wrong_of(rule: &Rule, facts: &Members) -> BTreeSet<String> {
 }
 
 /// The rules that find something wrong.
-fn firing(facts: &Members) -> BTreeSet<&'static str> {
+pub fn firing(facts: &Members) -> BTreeSet<&'static str> {
     let wrong = |reading: &Reading| matches!(reading.verdict, Verdict::Wrong { .. });
     read(facts, &Parameters::default()).into_iter().filter(wrong).map(|reading| reading.rule.id).collect()
 }

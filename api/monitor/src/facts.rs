@@ -1,0 +1,3 @@
+//! What the rules go by, made of what is known at a moment.
+
+pub mod members;
