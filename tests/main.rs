@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool of the tests: its output is read to the end")]
 
+mod alerting;
 mod alerts;
 mod away;
 mod blocked;

@@ -85,4 +85,6 @@ pub fn markdown() -> String {
 }
 
 #[cfg(test)]
+mod named;
+#[cfg(test)]
 mod tests;

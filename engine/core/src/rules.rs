@@ -11,6 +11,7 @@ pub mod limit;
 pub mod members;
 mod parameters;
 pub mod plan;
+pub mod prometheus;
 mod rule;
 
 pub use evaluator::{Evaluator, FLAPPING_MS, FLAPS_MAX, Judged, Standing};

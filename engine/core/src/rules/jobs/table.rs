@@ -8,10 +8,10 @@ use lucid_schemas::alert::{
 };
 
 /// While nothing can be written, no job goes on.
-const JOBS: Rule = Rule { inhibited_by: &["no_primary", "no_majority"], ..Rule::PLAIN };
-const DATABASE: Rule = Rule { subject: &["database"], ..JOBS };
-const SCHEDULE: Rule = Rule { subject: &["schedule"], ..JOBS };
-const REPOSITORY: Rule = Rule { subject: &["repository"], ..JOBS };
+const NO_WRITES: &[&str] = &["no_primary", "no_majority"];
+const DATABASE: Rule = Rule { subject: &["database"], ..Rule::PLAIN };
+const SCHEDULE: Rule = Rule { subject: &["schedule"], ..Rule::PLAIN };
+const REPOSITORY: Rule = Rule { subject: &["repository"], ..Rule::PLAIN };
 
 /// The newest backup of a database failed; critical from the second one in a row.
 pub static BACKUP_FAILED: Rule = Rule {
@@ -20,6 +20,7 @@ pub static BACKUP_FAILED: Rule = Rule {
     severities: &[Warning, Critical],
     unit: "backups in a row",
     promql: "max by (database) (ops_backup_last_attempt_success) == 0",
+    inhibited_by: NO_WRITES,
     ..DATABASE
 };
 /// A schedule's backup didn't come.
@@ -33,6 +34,7 @@ pub static BACKUP_OVERDUE: Rule = Rule {
     promql: "time() - max by (database) (ops_backup_last_success_timestamp_seconds) \
              > max by (database) (ops_backup_expected_interval_seconds) \
              + clamp_max(max by (database) (ops_backup_expected_interval_seconds) / 2, {limit})",
+    inhibited_by: NO_WRITES,
     ..DATABASE
 };
 /// A schedule's first backup didn't come.
@@ -42,6 +44,7 @@ pub static BACKUP_NEVER: Rule = Rule {
     finds: "a database has a schedule, and no backup that succeeded",
     promql: "max by (database) (changes(ops_backup_next_due_timestamp_seconds[15d])) > 1 \
              unless on (database) ops_backup_last_success_timestamp_seconds",
+    inhibited_by: NO_WRITES,
     ..DATABASE
 };
 /// The newest verification failed.
@@ -59,7 +62,8 @@ pub static NO_WORKER: Rule = Rule {
     finds: "jobs of a kind are due, and no live worker runs them",
     subject: &["kind"],
     promql: "max by (kind) (ops_workers_able) == 0 and on (kind) ops_oldest_due_job_age_seconds >= 0",
-    ..JOBS
+    inhibited_by: NO_WRITES,
+    ..Rule::PLAIN
 };
 /// A job needs an operator, or isn't begun though it could be.
 pub static JOB_STUCK: Rule = Rule {
@@ -70,8 +74,10 @@ pub static JOB_STUCK: Rule = Rule {
     severities: &[Warning, Critical],
     unit: "seconds",
     limits: Limits::above(Some(3_600.0), None, None),
-    promql: "max by (kind) (ops_oldest_due_job_age_seconds) > {limit} and on (kind) ops_workers_able > 0",
-    ..JOBS
+    promql: "max by (kind) (ops_oldest_due_job_age_seconds) > {limit} and on (kind) ops_workers_able > 0 \
+             or max by (kind, state) (ops_jobs{state=\"blocked\"}) > 0",
+    inhibited_by: NO_WRITES,
+    ..Rule::PLAIN
 };
 /// A schedule makes no jobs.
 pub static SCHEDULE_REFUSED: Rule = Rule {
@@ -177,7 +183,8 @@ pub static WORKER_PROBLEM: Rule = Rule {
     subject: &["node"],
     severities: &[Warning],
     promql: "max(ops_workers_with_problems) > 0",
-    ..JOBS
+    inhibited_by: NO_WRITES,
+    ..Rule::PLAIN
 };
 /// A worker's clock is wrong.
 pub static CLOCK_SKEW: Rule = Rule {
@@ -190,7 +197,7 @@ pub static CLOCK_SKEW: Rule = Rule {
     unit: "seconds",
     limits: Limits::above(Some(1.0), None, Some(0.5)),
     promql: "max(abs(ops_workers_clock_skew_seconds)) > {limit}",
-    ..JOBS
+    ..Rule::PLAIN
 };
 /// Workers lose their jobs.
 pub static LEASES_LOST: Rule = Rule {
@@ -200,7 +207,8 @@ pub static LEASES_LOST: Rule = Rule {
     unit: "leases in an hour",
     limits: Limits::above(Some(3.0), None, Some(1.0)),
     promql: "sum(max by (kind) (increase(ops_leases_lost_total[1h]))) > {limit}",
-    ..JOBS
+    inhibited_by: NO_WRITES,
+    ..Rule::PLAIN
 };
 /// The engine's own database is large.
 pub static OWN_DATABASE_SIZE: Rule = Rule {
@@ -223,5 +231,6 @@ pub static CHANGE_STREAM_LAG: Rule = Rule {
     severities: &[Warning, Critical],
     unit: "seconds",
     limits: Limits::above(Some(30.0), None, Some(20.0)),
-    ..JOBS
+    inhibited_by: NO_WRITES,
+    ..Rule::PLAIN
 };

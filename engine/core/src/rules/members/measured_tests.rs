@@ -14,28 +14,31 @@ use std::collections::BTreeSet;
 
 type Set = fn(&mut Figures, f64);
 
-/// Each rule, how its figure is set, and values: right, nearly right, and wrong in this way.
+/// A rule, how its figure is set, and values: right, nearly right, and wrong in this way.
+#[derive(Clone, Copy)]
+struct Case(&'static Rule, Set, f64, Option<f64>, &'static [(f64, Severity)]);
+
 #[rustfmt::skip] // A row is a row.
-static CASES: [(&Rule, Set, f64, Option<f64>, &[(f64, Severity)]); 15] = [
-    (&OPLOG_WINDOW, |figures, hours| (figures.oplog_window_seconds, figures.oplog_percent) = (Some(hours * 3_600.0), Some(99.0)),
+static CASES: [Case; 15] = [
+    Case(&OPLOG_WINDOW, |figures, hours| (figures.oplog_window_seconds, figures.oplog_percent) = (Some(hours * 3_600.0), Some(99.0)),
         30.0, Some(25.0), &[(23.0, Warning), (3.0, Critical)]),
-    (&REPLICATION_HEADROOM, |figures, percent| (figures.oplog_window_seconds, figures.lag_seconds) = (Some(1_000.0), Some(percent * 10.0)),
+    Case(&REPLICATION_HEADROOM, |figures, percent| (figures.oplog_window_seconds, figures.lag_seconds) = (Some(1_000.0), Some(percent * 10.0)),
         50.0, Some(70.0), &[(76.0, Critical)]),
-    (&CONNECTIONS, |figures, percent| figures.connections_percent = Some(percent), 60.0, Some(75.0), &[(81.0, Warning), (96.0, Critical)]),
-    (&QUEUED_OPERATIONS, |figures, queued| figures.queued = Some(queued), 5.0, Some(8.0), &[(11.0, Warning), (101.0, Critical)]),
-    (&CURSORS_OPEN, |figures, open| figures.cursors = Some(open), 100.0, Some(9_000.0), &[(10_001.0, Warning)]),
-    (&CURSORS_TIMED_OUT, |figures, rate| figures.cursors_timed_out_per_minute = Some(rate), 0.0, Some(15.0), &[(21.0, Warning)]),
-    (&CACHE_USED, |figures, percent| figures.cache_percent = Some(percent), 80.0, Some(93.0), &[(96.0, Warning)]),
-    (&CACHE_DIRTY, |figures, percent| figures.dirty_percent = Some(percent), 5.0, Some(12.0), &[(16.0, Warning), (21.0, Critical)]),
-    (&APP_EVICTIONS, |figures, rate| figures.app_evictions_per_second = Some(rate), 0.0, Some(0.7), &[(2.0, Warning)]),
-    (&FLOW_CONTROL, |figures, is| figures.is_flow_controlled = Some(is > 0.0), 0.0, None, &[(1.0, Warning)]),
-    (&LATENCY, |figures, seconds| figures.latencies = latencies(100.0, seconds), 0.01, Some(0.22), &[(0.3, Warning)]),
-    (&DISK_SPACE, |figures, percent| figures.disk_percent = Some(percent), 50.0, Some(82.0), &[(86.0, Warning), (91.0, Critical)]),
-    (&DISK_FILLING, |figures, percent| (figures.disk_percent, figures.disk_percent_tomorrow) = (Some(70.0), Some(percent)),
+    Case(&CONNECTIONS, |figures, percent| figures.connections_percent = Some(percent), 60.0, Some(75.0), &[(81.0, Warning), (96.0, Critical)]),
+    Case(&QUEUED_OPERATIONS, |figures, queued| figures.queued = Some(queued), 5.0, Some(8.0), &[(11.0, Warning), (101.0, Critical)]),
+    Case(&CURSORS_OPEN, |figures, open| figures.cursors = Some(open), 100.0, Some(9_000.0), &[(10_001.0, Warning)]),
+    Case(&CURSORS_TIMED_OUT, |figures, rate| figures.cursors_timed_out_per_minute = Some(rate), 0.0, Some(15.0), &[(21.0, Warning)]),
+    Case(&CACHE_USED, |figures, percent| figures.cache_percent = Some(percent), 80.0, Some(93.0), &[(96.0, Warning)]),
+    Case(&CACHE_DIRTY, |figures, percent| figures.dirty_percent = Some(percent), 5.0, Some(12.0), &[(16.0, Warning), (21.0, Critical)]),
+    Case(&APP_EVICTIONS, |figures, rate| figures.app_evictions_per_second = Some(rate), 0.0, Some(0.7), &[(2.0, Warning)]),
+    Case(&FLOW_CONTROL, |figures, is| figures.is_flow_controlled = Some(is > 0.0), 0.0, None, &[(1.0, Warning)]),
+    Case(&LATENCY, |figures, seconds| figures.latencies = latencies(100.0, seconds), 0.01, Some(0.22), &[(0.3, Warning)]),
+    Case(&DISK_SPACE, |figures, percent| figures.disk_percent = Some(percent), 50.0, Some(82.0), &[(86.0, Warning), (91.0, Critical)]),
+    Case(&DISK_FILLING, |figures, percent| (figures.disk_percent, figures.disk_percent_tomorrow) = (Some(70.0), Some(percent)),
         71.0, Some(97.0), &[(110.0, Warning)]),
-    (&RIGHTS_MISSING, |figures, parts| figures.refused = ["oplog", "set"].into_iter().filter(|_| parts > 0.0).map(str::to_owned).collect(),
+    Case(&RIGHTS_MISSING, |figures, parts| figures.refused = ["oplog", "set"].into_iter().filter(|_| parts > 0.0).map(str::to_owned).collect(),
         0.0, None, &[(1.0, Warning)]),
-    (&REPLICATION_LAG, |figures, seconds| figures.lag_seconds = Some(seconds), 1.0, Some(25.0), &[(31.0, Warning), (121.0, Critical)]),
+    Case(&REPLICATION_LAG, |figures, seconds| figures.lag_seconds = Some(seconds), 1.0, Some(25.0), &[(31.0, Warning), (121.0, Critical)]),
 ];
 
 fn latencies(operations: f64, p99_seconds: f64) -> BTreeMap<&'static str, Latency> {
@@ -56,7 +59,7 @@ fn verdict(rule: &Rule, set: impl FnOnce(&mut Figures)) -> Verdict {
 
 #[test]
 fn each_figure_is_wrong_beyond_its_limits_nearly_right_before_and_unknown_where_nobody_tells() {
-    for (rule, set, right, nearly, wrong) in CASES {
+    for Case(rule, set, right, nearly, wrong) in CASES {
         let with = |value: f64| verdict(rule, |figures| set(figures, value));
         assert_eq!(with(right), Verdict::Right, "{}", rule.id);
         assert!(nearly.is_none_or(|nearly| with(nearly) == Verdict::Between), "{}", rule.id);
@@ -95,7 +98,7 @@ fn what_is_new_or_small_or_begins_proves_nothing() {
 fn a_silent_member_leaves_its_other_rules_undecided_and_an_arbiter_has_none() {
     let mut facts = facts([("a:1", well(1)), ("b:1", well(SECONDARY)), ("c:1", well(7))]);
     silence(&mut facts, "b:1", Some(false));
-    for (rule, ..) in CASES {
+    for Case(rule, ..) in CASES {
         let said: BTreeMap<_, _> = said_of(rule, &facts);
         assert!(said["b:1"].iter().all(|verdict| *verdict == Verdict::Unknown), "{}", rule.id);
         assert!(!said.contains_key("c:1"), "{}", rule.id);
@@ -166,7 +169,7 @@ fn a_day_of_noise_never_flaps_more_than_is_allowed() {
         for round in 0..2_880_i64 {
             let now_ms = round * 30_000;
             let mut facts = three();
-            for (_, set, right, _, wrong) in CASES {
+            for Case(_, set, right, _, wrong) in CASES {
                 let (worst, share) = (wrong[0].0, f64::from(below(1_000)) / 1_000.0);
                 // Long calm and long trouble, each with noise that crosses the limit.
                 let middle = if (round / 200) % 2 == 0 { 0.7 } else { 1.0 };
