@@ -32,6 +32,7 @@ pub(super) fn facts(shown: &Shown<'_>) -> Facts {
         plans,
         open: shown.open.iter().map(open_job).collect(),
         able: shown.able.clone(),
+        ..Facts::default()
     }
 }
 
