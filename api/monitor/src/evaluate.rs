@@ -111,9 +111,7 @@ impl Family {
     fn round(&mut self, readings: Option<&[Reading]>, all: &mut Evaluation) {
         all.judged.extend(self.evaluator.round(all.clock_ms, readings));
         all.rules.extend(self.rules);
-        if !self.evaluator.is_warm(all.clock_ms, self.rules) {
-            all.cold.extend(self.rules);
-        }
+        all.cold.extend(self.rules.iter().filter(|rule| !self.evaluator.is_warm(all.clock_ms, &[rule])));
     }
 }
 

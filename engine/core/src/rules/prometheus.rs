@@ -44,10 +44,12 @@ fn severities(rule: &Rule) -> Vec<Severity> {
 fn alert(rule: &Rule, severity: Severity, text: &mut String) {
     let limit = rule.limits.of(severity).unwrap_or_default();
     let condition = rule.promql.replace("{limit}", &limit.to_string());
-    // A monitor is an instance to Prometheus; of some rules it tells no subject.
-    let labels = rule.subject.iter().map(|label| if *label == "monitor" { "instance" } else { label });
-    let subject: String =
-        labels.map(|label| format!("{{{{ with $labels.{label} }}}} {{{{ . }}}}{{{{ end }}}}")).collect();
+    let mut subject = String::new();
+    for label in rule.subject {
+        // A monitor is an instance to Prometheus; of some rules it tells no subject.
+        let label = if *label == "monitor" { "instance" } else { label };
+        let _ = write!(subject, "{{{{ with $labels.{label} }}}} {{{{ . }}}}{{{{ end }}}}");
+    }
     let value = if rule.unit.is_empty() { String::new() } else { format!(": {{{{ $value }}}} {}", rule.unit) };
     let _ = writeln!(
         text,
