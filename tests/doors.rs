@@ -67,6 +67,7 @@ impl Set {
             store: connection.store(),
             schedules: connection.store(),
             alerts: connection.store(),
+            silences: connection.store(),
             feed: connection.feed().await.expect("a feed"),
             history: connection.history(16).await.expect("a history"),
             archive: connection.store(),

@@ -3,7 +3,12 @@
 //! Applied idempotently at every start. The validators document the fields for Compass and refuse what no
 //! version of this program writes; they never decide a transition.
 
-use crate::{State, alert::AlertState, kind::ALERT};
+use crate::{
+    State,
+    alert::AlertState,
+    kind::ALERT,
+    silence::{SILENCE_MS_MAX, WINDOWS_MS_MAX},
+};
 use bson::{Document, doc};
 
 /// The jobs, and the alerts beside them.
@@ -18,6 +23,8 @@ pub const WORKERS: &str = "workers";
 pub const REPOSITORIES: &str = "repositories";
 /// Jobs that are asked for by themselves.
 pub const SCHEDULES: &str = "schedules";
+/// What nobody is told of for a while.
+pub const SILENCES: &str = "silences";
 
 /// Kinds whose jobs aren't claimed for now.
 pub const QUEUES: &str = "queues";
@@ -28,7 +35,7 @@ pub const MIGRATIONS: &str = "migrations";
 
 /// Number of these definitions (validators, indexes, the view): it rises with every change of them, so that an older
 /// program leaves alone what a later one has made.
-pub const DEFINITIONS: i32 = 3;
+pub const DEFINITIONS: i32 = 4;
 
 /// An index as `createIndexes` takes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +71,10 @@ pub fn validators() -> Vec<ValidatorDefinition> {
         ),
         define(MIGRATIONS, doc! { "bsonType": "object", "required": ["_id", "schema"] }),
         define(SCHEDULES, schedules_schema()),
+        ValidatorDefinition {
+            collection: SILENCES,
+            validator: doc! { "$jsonSchema": silences_schema(), "$expr": silence_is_bounded() },
+        },
     ]
 }
 
@@ -89,6 +100,45 @@ fn schedules_schema() -> Document {
             "updated_at": { "bsonType": "date" },
         },
     }
+}
+
+fn silences_schema() -> Document {
+    doc! {
+        "bsonType": "object",
+        "required": ["_id", "schema", "matchers", "from", "until", "by", "comment", "created_at", "write"],
+        "properties": {
+            "_id": { "bsonType": "string", "description": "silence, UTC date, time, 10 random characters" },
+            "schema": { "bsonType": "int", "description": "shape of this document" },
+            "matchers": {
+                "bsonType": "array", "minItems": 1,
+                "items": { "bsonType": "object", "required": ["on", "value"] },
+                "description": "what it is about: all of them must hold",
+            },
+            "from": { "bsonType": "date" },
+            "until": { "bsonType": "date", "description": "unless it is ended before" },
+            "window": {
+                "bsonType": "object", "required": ["cron", "timezone", "duration_seconds"],
+                "description": "where it holds only in parts of that time",
+            },
+            "by": { "bsonType": "string", "description": "who wants it" },
+            "comment": { "bsonType": "string", "minLength": 1, "description": "why" },
+            "created_at": { "bsonType": "date" },
+            "ended_at": { "bsonType": "date", "description": "when somebody ended it" },
+        },
+    }
+}
+
+/// Nothing is silenced for ever, nor without anything that is equal.
+fn silence_is_bounded() -> Document {
+    let is_plain = doc! { "$eq": [{ "$type": "$window" }, "missing"] };
+    let most = doc! { "$cond": [is_plain, SILENCE_MS_MAX, WINDOWS_MS_MAX] };
+    let is_equality = doc! { "$ne": ["$$matcher.not", true] };
+    let equalities = doc! { "$filter": { "input": "$matchers", "as": "matcher", "cond": is_equality } };
+    doc! { "$and": [
+        { "$lt": ["$from", "$until"] },
+        { "$lte": [{ "$subtract": ["$until", "$from"] }, most] },
+        { "$gt": [{ "$size": equalities }, 0] },
+    ] }
 }
 
 fn ops_schema() -> Document {
@@ -246,6 +296,7 @@ pub fn indexes() -> Vec<IndexDefinition> {
             collection: IDEMPOTENCY,
             index: doc! { "name": "expiry", "key": { "expires_at": 1 }, "expireAfterSeconds": 0 },
         },
+        IndexDefinition { collection: SILENCES, index: doc! { "name": "silences_by_end", "key": { "until": 1 } } },
         IndexDefinition { collection: OPS_DETAILS, index: doc! { "name": "job", "key": { "job": 1 } } },
     ]
 }

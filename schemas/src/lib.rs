@@ -12,6 +12,7 @@
 //! | [`request`] | yes | yes | what was asked for: the part of a job that never changes |
 //! | [`job`] | yes | yes | the job document: request, head, lease, progress, events |
 //! | [`alert`] | yes | - | alerts: the second kind of documents in `ops` |
+//! | [`silence`] | yes | yes | which alerts nobody is told of for a while |
 //! | [`key`] | yes | yes | concurrency keys and their slots |
 //! | [`schedule`], [`cron`] | yes | - | when jobs are asked for by themselves |
 //! | [`stamp`] | as dates | as dates | time that only the server knows |
@@ -39,6 +40,7 @@ pub mod request;
 pub mod run;
 pub mod schedule;
 pub mod share;
+pub mod silence;
 pub mod spec;
 pub mod stamp;
 pub mod state;

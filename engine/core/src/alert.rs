@@ -16,6 +16,7 @@ pub(crate) mod kit;
 #[cfg(test)]
 mod model;
 pub mod refusal;
+pub mod silence;
 pub mod table;
 pub mod transition;
 
@@ -23,4 +24,5 @@ pub use command::{Command, Fence, Finding, Sighting, Wanted};
 pub use decide::{Decision, EVENTS_MAX, Guard, SEEN_EACH_MS, SEVERITY_EACH_MS, decide};
 pub use evolve::{birth, evolve, fold};
 pub use refusal::Refusal;
+pub use silence::is_silenced;
 pub use transition::{Raise, Transition, raise, transition};

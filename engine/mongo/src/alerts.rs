@@ -4,6 +4,7 @@
 use crate::{
     MongoStore,
     answer::Answer,
+    control,
     detached::detached,
     error::{code, describe, is_passing},
     pipeline::{changed_fields, field_expressions, literal, outside, stamp, unstorable},
@@ -16,7 +17,7 @@ use bson::{Bson, Document, RawDocumentBuf, Timestamp, doc};
 use lucid_core::alert::{Guard, Raise, SEEN_EACH_MS, SEVERITY_EACH_MS, Transition};
 use lucid_ports::{AlertFilter, AlertOutcome, AlertPage, Alerts, DueAlert, Raised, StoreError};
 use lucid_schemas::{
-    alert::{ALERT_SCHEMA, Alert, AlertEvent, AlertId},
+    alert::{ALERT_SCHEMA, Alert, AlertEvent, AlertId, AlertState},
     collections::{NEWEST_OF_KIND, NOTIFY_DUE, OPS, SAME_ALERTS, UNIQUE_KEY},
     kind::ALERT,
     unique_key,
@@ -75,6 +76,10 @@ impl Alerts for MongoStore {
         found.as_ref().map(read_alert).transpose()
     }
 
+    async fn alert_ids_with_prefix(&self, prefix: &AlertId, limit: u32) -> Result<Vec<AlertId>, StoreError> {
+        read::ids_with_prefix(self.ops(), prefix.as_str(), limit).await
+    }
+
     async fn open_alerts(&self) -> Result<Vec<Alert>, StoreError> {
         open(self.ops(), any_key()).await
     }
@@ -106,6 +111,15 @@ impl Alerts for MongoStore {
             Some(DueAlert::at(alert, now))
         };
         Ok(found.into_iter().filter_map(one).collect())
+    }
+
+    async fn forget_alerts(&self, older_ms: i64, limit: u32) -> Result<u64, StoreError> {
+        if limit == 0 {
+            return Ok(0);
+        }
+        let found = read::aggregate(self.ops(), forgettable(older_ms, limit), Some(NEWEST_OF_KIND)).await?;
+        let ids: Vec<String> = found.iter().filter_map(|alert| alert.get_str("_id").ok().map(Into::into)).collect();
+        control::forget(self.ops(), &ids).await
     }
 }
 
@@ -231,6 +245,29 @@ pub fn due(limit: u32) -> Vec<Document> {
         doc! { "$sort": { "notify.due_at": 1 } },
         doc! { "$limit": i64::from(limit) },
         doc! { "$set": { "now": "$$NOW" } },
+    ]
+}
+
+/// The ids of alerts that were resolved for so long that they may go, the oldest first.
+pub fn forgettable(older_ms: i64, limit: u32) -> Vec<Document> {
+    let is_old = doc! { "$lt": ["$resolved_at", { "$subtract": ["$$NOW", older_ms] }] };
+    let same_time = doc! { "$and": [{ "$eq": ["$created_at", "$$at"] }, { "$gt": ["$_id", "$$id"] }] };
+    let is_newer = doc! { "$or": [{ "$gt": ["$created_at", "$$at"] }, same_time] };
+    let newer = doc! {
+        "from": OPS,
+        "localField": "fingerprint",
+        "foreignField": "fingerprint",
+        "let": { "at": "$created_at", "id": "$_id" },
+        "pipeline": [{ "$match": { "$expr": is_newer } }, { "$limit": 1 }, { "$project": { "_id": 1 } }],
+        "as": "newer",
+    };
+    vec![
+        doc! { "$match": { "kind": ALERT, "state": AlertState::Resolved.as_str(), "$expr": is_old } },
+        doc! { "$sort": { "created_at": 1, "_id": 1 } },
+        doc! { "$lookup": newer },
+        doc! { "$match": { "newer": { "$ne": [] } } },
+        doc! { "$limit": i64::from(limit) },
+        doc! { "$project": { "_id": 1 } },
     ]
 }
 

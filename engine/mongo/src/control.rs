@@ -16,7 +16,10 @@ use lucid_schemas::{
     Fate, JobId, Kind, State,
     collections::{IDEMPOTENCY, OPS, OPS_DETAILS, QUEUES},
 };
-use mongodb::{Database, options::WriteConcern};
+use mongodb::{
+    Database,
+    options::{FindOptions, WriteConcern},
+};
 use serde::Deserialize;
 
 pub async fn pause(ops: &Database, pause: &Pause) -> Result<(), StoreError> {
@@ -112,6 +115,19 @@ pub async fn forget(ops: &Database, ids: &[String]) -> Result<u64, StoreError> {
     }
     delete(ops, OPS_DETAILS, doc! { "job": { "$in": ids } }).await?;
     delete(ops, OPS, doc! { "_id": { "$in": ids }, "open": false }).await
+}
+
+/// Deletes documents of a small collection that match this, `limit` at most: only such as never cease to.
+pub async fn forget_some(
+    ops: &Database,
+    collection: &'static str,
+    filter: Document,
+    limit: u32,
+) -> Result<u64, StoreError> {
+    let options = FindOptions::builder().sort(doc! { "_id": 1 }).limit(i64::from(limit)).projection(doc! { "_id": 1 });
+    let found: Vec<Document> = read::find(ops, collection, filter, options.build()).await?;
+    let ids: Vec<_> = found.into_iter().filter_map(|mut document| document.remove("_id")).collect();
+    if ids.is_empty() { Ok(0) } else { delete(ops, collection, doc! { "_id": { "$in": ids } }).await }
 }
 
 async fn delete(ops: &Database, collection: &str, filter: Document) -> Result<u64, StoreError> {

@@ -29,6 +29,7 @@ mod registry;
 mod schedules;
 mod send;
 mod set_up;
+mod silences;
 mod store;
 mod stream;
 

@@ -14,7 +14,7 @@ use mongodb::{
     options::{AggregateOptions, CollectionOptions, FindOptions, Hint, ReadConcern, ReadPreference, SelectionCriteria},
 };
 use serde::de::DeserializeOwned;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, str::FromStr, sync::Arc, time::Duration};
 
 /// How long the server works on a read at most.
 const SERVER_BOUND: Duration = Duration::from_secs(10);
@@ -128,6 +128,37 @@ pub async fn find<T: Stored>(
         }
         let found = found.map_err(|error| store_error(&error))?;
         found.try_collect().await.map_err(|error| store_error(&error))
+    })
+    .await
+}
+
+/// The ids in `ops` that begin so and are such as `T` knows, in order.
+pub async fn ids_with_prefix<T: FromStr>(ops: &Database, prefix: &str, limit: u32) -> Result<Vec<T>, StoreError> {
+    // Ids hold no character above '{'.
+    let filter = doc! { "_id": { "$gte": prefix, "$lt": format!("{prefix}{{") } };
+    let (id, limit) = (doc! { "_id": 1 }, i64::from(limit));
+    let options = FindOptions::builder().projection(id.clone()).sort(id).limit(limit).build();
+    let found: Vec<Document> = find(ops, OPS, filter, options).await?;
+    Ok(found.iter().filter_map(|document| document.get_str("_id").ok()?.parse().ok()).collect())
+}
+
+/// The primary's clock first, then what a pipeline gives of a small collection, all with the same `now`: `$$NOW` is one value for
+/// the whole command.
+pub async fn look(ops: &Database, collection: &str, pipeline: Vec<Document>) -> Result<Vec<Document>, StoreError> {
+    let pipeline = vec![
+        doc! { "$documents": [{}] },
+        doc! { "$unionWith": { "coll": collection, "pipeline": pipeline } },
+        doc! { "$set": { "now": "$$NOW" } },
+    ];
+    let options = AggregateOptions::builder()
+        .read_concern(ReadConcern::majority())
+        .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+        .max_time(SERVER_BOUND)
+        .build();
+    let ops = ops.clone();
+    detached(READ_BOUND, async move {
+        let seen = ops.aggregate(pipeline).with_options(options).await.map_err(|error| store_error(&error))?;
+        seen.try_collect().await.map_err(|error| store_error(&error))
     })
     .await
 }

@@ -10,7 +10,6 @@ use crate::{
 };
 use async_trait::async_trait;
 use bson::{Bson, Document, doc};
-use futures::TryStreamExt;
 use lucid_ports::{
     StoreError,
     schedules::{Advance, Edit, Edited, Look, Mark, NewSchedule, ScheduleStore},
@@ -19,20 +18,16 @@ use lucid_schemas::{
     collections::SCHEDULES,
     schedule::{SCHEDULE_SCHEMA, Schedule, Terms},
 };
-use mongodb::{
-    Database,
-    options::{AggregateOptions, ReadConcern, ReadPreference, SelectionCriteria},
-};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(15);
-const SERVER_BOUND: Duration = Duration::from_secs(10);
 
 #[async_trait]
 impl ScheduleStore for MongoStore {
     async fn look(&self) -> Result<Look, StoreError> {
-        let mut seen = look(self.ops()).await?.into_iter();
+        let by_name = doc! { "$sort": { "_id": 1 } };
+        let mut seen = read::look(self.ops(), SCHEDULES, vec![by_name]).await?.into_iter();
         let clock = seen.next().and_then(|first| first.get_datetime("now").ok().copied());
         let now = clock.ok_or_else(|| StoreError::Rejected("the server doesn't tell its time".into()))?;
         let mut look = Look { now, schedules: Vec::new(), unreadable: Vec::new() };
@@ -122,27 +117,6 @@ impl MongoStore {
     async fn after(&self, name: &str, sent: &Sent) -> Result<Option<Schedule>, StoreError> {
         read::after(self.ops(), SCHEDULES, name, sent.seen_from).await?.map(parse).transpose()
     }
-}
-
-/// The clock first, then every schedule, all with the same `now`: `$$NOW` is one value for the whole command.
-async fn look(ops: &Database) -> Result<Vec<Document>, StoreError> {
-    let by_name = doc! { "$sort": { "_id": 1 } };
-    let pipeline = vec![
-        doc! { "$documents": [{}] },
-        doc! { "$unionWith": { "coll": SCHEDULES, "pipeline": [by_name] } },
-        doc! { "$set": { "now": "$$NOW" } },
-    ];
-    let options = AggregateOptions::builder()
-        .read_concern(ReadConcern::majority())
-        .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
-        .max_time(SERVER_BOUND)
-        .build();
-    let ops = ops.clone();
-    detached(READ_BOUND, async move {
-        let seen = ops.aggregate(pipeline).with_options(options).await.map_err(|error| store_error(&error))?;
-        seen.try_collect().await.map_err(|error| store_error(&error))
-    })
-    .await
 }
 
 /// The expression of a whole document; `times` are expressions, everything else is literal.

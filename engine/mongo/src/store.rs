@@ -138,15 +138,7 @@ impl Store for MongoStore {
     }
 
     async fn ids_with_prefix(&self, prefix: &str, limit: u32) -> Result<Vec<JobId>, StoreError> {
-        // Ids hold no character above '{'.
-        let filter = doc! { "_id": { "$gte": prefix, "$lt": format!("{prefix}{{") } };
-        let options = FindOptions::builder()
-            .projection(doc! { "_id": 1 })
-            .sort(doc! { "_id": 1 })
-            .limit(i64::from(limit))
-            .build();
-        let found: Vec<Document> = read::find(&self.ops, OPS, filter, options).await?;
-        Ok(found.iter().filter_map(|job| job.get_str("_id").ok()?.parse().ok()).collect())
+        read::ids_with_prefix(&self.ops, prefix, limit).await
     }
 
     async fn apply(&self, transition: &Transition) -> Result<Outcome, StoreError> {

@@ -116,6 +116,9 @@ pub trait Alerts: Send + Sync + 'static {
     /// The alert.
     async fn alert(&self, id: &AlertId) -> Result<Option<Alert>, StoreError>;
 
+    /// The ids of at most `limit` alerts that begin so, in order.
+    async fn alert_ids_with_prefix(&self, prefix: &AlertId, limit: u32) -> Result<Vec<AlertId>, StoreError>;
+
     /// Every alert that is open, in the order of their fingerprints.
     async fn open_alerts(&self) -> Result<Vec<Alert>, StoreError>;
 
@@ -124,4 +127,8 @@ pub trait Alerts: Send + Sync + 'static {
 
     /// Alerts of which somebody is to be told now, whoever waits longest first, at most `limit`.
     async fn due_alerts(&self, limit: u32) -> Result<Vec<DueAlert>, StoreError>;
+
+    /// Deletes alerts that were resolved longer ago than this, the oldest first, `limit` at most; how many that were. The newest
+    /// about the same stays: who looks when it was so last still finds it.
+    async fn forget_alerts(&self, older_ms: i64, limit: u32) -> Result<u64, StoreError>;
 }

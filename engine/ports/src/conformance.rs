@@ -22,6 +22,7 @@ mod registry;
 mod renewal;
 mod retention;
 mod schedules;
+mod silences;
 mod slots;
 mod together;
 mod transitions;
@@ -133,6 +134,12 @@ pub const CHECKS: &[Check] = checks![
     alerts::who_was_told_is_told_of_the_end,
     alerts::lists_of_alerts_join_and_are_filtered,
     alerts::jobs_and_alerts_do_not_show_among_one_another,
+    retention::old_alerts_are_forgotten_but_for_the_newest_about_the_same,
+    silences::a_silence_reads_back_as_it_was_made,
+    silences::one_write_makes_one_silence,
+    silences::a_silence_is_ended_once,
+    silences::a_look_has_the_silences_that_are_not_over,
+    silences::silences_that_were_over_long_ago_are_forgotten,
     feed::a_birth_may_come_with_the_new_job,
     feed::births_and_transitions_wake_but_heartbeats_do_not,
     feed::every_listener_hears_everything_in_order,

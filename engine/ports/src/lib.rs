@@ -5,6 +5,7 @@
 //! | [`Store`] | MongoDB, or the twin in memory | workers, API |
 //! | [`ScheduleStore`] | the same | schedulers, API |
 //! | [`Alerts`] | the same | monitors, senders of notices, API |
+//! | [`Silences`] | the same | monitors, senders of notices |
 //! | [`Feed`] | one change stream per process, or the twin | workers, API |
 //! | [`History`] | one change stream per API, with events; or the twin | API: live streams of events |
 //! | [`Archive`] | all job documents, page by page | API: audit and export |
@@ -29,6 +30,7 @@ pub mod members;
 pub mod memory;
 pub mod problems;
 pub mod schedules;
+pub mod silences;
 pub mod store;
 pub mod watch;
 pub mod watched;
@@ -42,6 +44,7 @@ pub use handler::{Ending, GIVEN_UP, GivenUp, Handler, JobError};
 pub use history::{CatchUpError, Caught, Change, History, Joined, News, Recent, ResumeToken};
 pub use problems::Problems;
 pub use schedules::ScheduleStore;
+pub use silences::{NewSilence, SilenceLook, Silences};
 pub use store::{
     BoundKey, Detail, Enqueue, IDEMPOTENCY_MS, JobFilter, ListPage, Outcome, Pause, Place, Reach, Renewal, Store,
     StoreError, WorkerCard,

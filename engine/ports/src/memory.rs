@@ -8,6 +8,7 @@ mod document;
 mod history;
 mod query;
 mod schedules;
+mod silences;
 
 use crate::{
     Birth, BoundKey, Detail, Enqueue, Feed, IDEMPOTENCY_MS, JobFilter, ListPage, Outcome, Pause, Reach, Recent,
@@ -16,7 +17,7 @@ use crate::{
 use async_trait::async_trait;
 use bson::{DateTime, Document, RawDocumentBuf};
 use lucid_core::{Transition, slots::Occupied};
-use lucid_schemas::{Fate, Job, JobId, Kind, Progress, RepositoryName, Schedule, State, request::needs};
+use lucid_schemas::{Fate, Job, JobId, Kind, Progress, RepositoryName, Schedule, State, request::needs, silence};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -49,6 +50,7 @@ struct Held {
     cluster: Option<String>,
     log: history::Log,
     schedules: BTreeMap<String, Schedule>,
+    silences: BTreeMap<silence::SilenceId, silence::Silence>,
 }
 
 /// The clock that stands for the primary's: the real one until it is set.

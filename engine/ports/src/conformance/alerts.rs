@@ -32,7 +32,7 @@ fn wanted(channels: &[&str], in_ms: i64) -> Vec<Wanted> {
 }
 
 /// What nobody else finds.
-fn finding() -> Finding {
+pub(super) fn finding() -> Finding {
     Finding {
         id: AlertId::compose(DateTime::now(), uuid::Uuid::new_v4().as_u64_pair().0),
         rule: "replication_lag".into(),
@@ -47,7 +47,7 @@ fn finding() -> Finding {
     }
 }
 
-async fn put(bench: &Bench, finding: &Finding) -> Alert {
+pub(super) async fn put(bench: &Bench, finding: &Finding) -> Alert {
     match bench.alerts.raise_alert(&raise(finding, fence(), "monitor:a", &name("raise"))).await.expect("raised") {
         Raised::New(alert) => {
             assert_eq!(violations(&alert), []);
@@ -62,7 +62,7 @@ fn prepared(alert: &Alert, command: &Command) -> Transition {
     transition(alert, command, "monitor:a", &name("write")).expect("the law allows it")
 }
 
-async fn make(bench: &Bench, alert: &Alert, command: &Command) -> Alert {
+pub(super) async fn make(bench: &Bench, alert: &Alert, command: &Command) -> Alert {
     match bench.alerts.apply_alert(&prepared(alert, command)).await.expect("applied") {
         AlertOutcome::Won(alert) => {
             assert_eq!(violations(&alert), [], "after '{}'", command.name());
@@ -87,7 +87,7 @@ fn see() -> Command {
     Command::SeeAgain { fence: fence(), sighting: sighting(13.0) }
 }
 
-fn resolve() -> Command {
+pub(super) fn resolve() -> Command {
     Command::Resolve { fence: fence(), how: ResolvedBy::Condition }
 }
 

@@ -1,6 +1,8 @@
 //! What the checks share: a bench with a store on it, and the jobs that are put there.
 
-use crate::{Alerts, Archive, Enqueue, Feed, History, Outcome, Reach, ScheduleStore, Store, memory::MemoryStore};
+use crate::{
+    Alerts, Archive, Enqueue, Feed, History, Outcome, Reach, ScheduleStore, Silences, Store, memory::MemoryStore,
+};
 use bson::{DateTime, Document};
 use futures::future::BoxFuture;
 use lucid_core::{Command, Transition, invariant, transition};
@@ -26,6 +28,8 @@ pub struct Bench {
     pub schedules: Arc<dyn ScheduleStore>,
     /// Its alerts.
     pub alerts: Arc<dyn Alerts>,
+    /// Its silences.
+    pub silences: Arc<dyn Silences>,
     /// Its feed.
     pub feed: Arc<dyn Feed>,
     /// Its history, which holds 16 recent changes.
@@ -45,6 +49,7 @@ impl Bench {
             store: twin.clone(),
             schedules: twin.clone(),
             alerts: twin.clone(),
+            silences: twin.clone(),
             feed: twin.clone(),
             history: twin.clone(),
             archive: twin,

@@ -1,10 +1,13 @@
-//! Old jobs go; what somebody still needs stays.
+//! Old jobs and alerts go; what somebody still needs stays.
 
-use super::kit::{Bench, LONG_MS, OVER_MS, enqueue, name, request};
+use super::{
+    alerts::{finding, make, put, resolve},
+    kit::{Bench, LONG_MS, OVER_MS, enqueue, name, request},
+};
 use crate::Detail;
 use bson::{DateTime, doc};
-use lucid_core::Command;
-use lucid_schemas::{After, Fate, FateState, Job, Kind, Request, State};
+use lucid_core::{Command, alert::Finding};
+use lucid_schemas::{After, Fate, FateState, Job, Kind, Request, State, alert::AlertId};
 
 pub(super) async fn old_jobs_are_forgotten_unless_somebody_waits_for_them(bench: Bench) {
     let mut canceled = Vec::new();
@@ -72,6 +75,37 @@ pub(super) async fn manifests_are_known_until_something_became_of_their_backups(
     let fate = Fate { state: FateState::Missing, at, by: "prune_1".into(), reason: "accepted".into() };
     bench.store.note_fate(made[0].id(), &fate).await.expect("noted");
     assert_eq!(known(&here, "ours").await, ["two".to_owned()].into());
+}
+
+pub(super) async fn old_alerts_are_forgotten_but_for_the_newest_about_the_same(bench: Bench) {
+    let (same, mut over) = (finding(), Vec::new());
+    for _ in 0..3 {
+        let id = AlertId::compose(DateTime::now(), uuid::Uuid::new_v4().as_u64_pair().0);
+        let alert = put(&bench, &Finding { id, ..same.clone() }).await;
+        let alert = make(&bench, &alert, &resolve()).await;
+        over.push((alert.head.created_at.stored(), alert.origin.id));
+    }
+    over.sort();
+    let alone = put(&bench, &finding()).await;
+    make(&bench, &alone, &resolve()).await;
+    let open = put(&bench, &finding()).await;
+    let forget = async |older_ms, limit| bench.alerts.forget_alerts(older_ms, limit).await.expect("done");
+    assert_eq!(forget(LONG_MS, 9).await, 0, "not so old");
+    assert_eq!(forget(OVER_MS, 0).await, 0);
+    assert_eq!(forget(OVER_MS, 1).await, 1, "at most one");
+    let there = async |id| bench.alerts.alert(id).await.expect("read").is_some();
+    assert!(!there(&over[0].1).await && there(&over[1].1).await, "the oldest first");
+    assert_eq!(forget(OVER_MS, 9).await, 1);
+    assert!(!there(&over[1].1).await && there(&over[2].1).await, "the newest about the same stays");
+    assert!(there(alone.id()).await && there(open.id()).await, "and what is alone, and what is open");
+    assert_eq!(forget(OVER_MS, 9).await, 0);
+    let begin: AlertId = "alert_2".parse().expect("a prefix");
+    let mut left = vec![over[2].1.clone(), alone.origin.id, open.origin.id];
+    left.sort();
+    assert_eq!(bench.alerts.alert_ids_with_prefix(&begin, 9).await.expect("found"), left);
+    assert_eq!(bench.alerts.alert_ids_with_prefix(&left[2], 9).await.expect("found"), left[2..]);
+    assert_eq!(bench.alerts.alert_ids_with_prefix(&begin, 1).await.expect("found"), left[..1]);
+    assert_eq!(bench.alerts.alert_ids_with_prefix(&begin, 0).await.expect("found"), []);
 }
 
 fn place(job: &Job) -> String {

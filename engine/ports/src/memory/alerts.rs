@@ -8,7 +8,10 @@ use crate::{AlertFilter, AlertOutcome, AlertPage, Alerts, DueAlert, Raised, Stor
 use async_trait::async_trait;
 use bson::{Bson, DateTime, Document, doc};
 use lucid_core::alert::{Guard, Raise, SEEN_EACH_MS, SEVERITY_EACH_MS, Transition};
-use lucid_schemas::alert::{Alert, AlertEvent, AlertId};
+use lucid_schemas::{
+    Stamp,
+    alert::{Alert, AlertEvent, AlertId},
+};
 use std::cmp::Reverse;
 
 #[async_trait]
@@ -60,6 +63,12 @@ impl Alerts for MemoryStore {
         self.held().alerts.get(id.as_str()).map(read).transpose()
     }
 
+    async fn alert_ids_with_prefix(&self, prefix: &AlertId, limit: u32) -> Result<Vec<AlertId>, StoreError> {
+        let held = self.held();
+        let ids = held.alerts.keys().filter(|id| id.starts_with(prefix.as_str()));
+        Ok(ids.filter_map(|id| id.parse().ok()).take(limit as usize).collect())
+    }
+
     async fn open_alerts(&self) -> Result<Vec<Alert>, StoreError> {
         let mut open = self.held().all_alerts()?;
         open.retain(|alert| alert.head.state.is_open());
@@ -88,6 +97,24 @@ impl Alerts for MemoryStore {
         due.sort_by_key(first);
         due.truncate(limit as usize);
         Ok(due.into_iter().map(|alert| DueAlert::at(alert, now)).collect())
+    }
+
+    async fn forget_alerts(&self, older_ms: i64, limit: u32) -> Result<u64, StoreError> {
+        let mut held = self.held();
+        let before = DateTime::from_millis(held.clock.now().timestamp_millis().saturating_sub(older_ms));
+        let age = |alert: &Alert| (alert.head.created_at.stored(), alert.id().clone());
+        let mut all = held.all_alerts()?;
+        all.sort_by_key(age);
+        let has_newer = |place: usize, alert: &Alert| {
+            all[place + 1..].iter().any(|later| later.origin.fingerprint == alert.origin.fingerprint)
+        };
+        let is_old = |alert: &Alert| alert.head.resolved_at.and_then(Stamp::stored).is_some_and(|at| at < before);
+        let old = all.iter().enumerate().filter(|(place, alert)| is_old(alert) && has_newer(*place, alert));
+        let old: Vec<_> = old.map(|(_, alert)| alert.id().to_string()).take(limit as usize).collect();
+        for id in &old {
+            held.alerts.remove(id);
+        }
+        Ok(old.len() as u64)
     }
 }
 
