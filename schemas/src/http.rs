@@ -4,9 +4,14 @@ use crate::{Keep, fate::FateView, run::RunBody};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod alerts;
 pub mod health;
 mod schedules;
 
+pub use alerts::{
+    AcknowledgeBody, AlertList, AlertView, NoticeView, ResolveBody, SilenceAlertBody, SilenceBody, SilenceList,
+    SilenceView, SilencedBy, Told,
+};
 pub use health::{Health, Status};
 pub use schedules::{OutcomeView, ScheduleBody, ScheduleList, ScheduleView};
 

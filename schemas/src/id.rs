@@ -60,7 +60,7 @@ impl FromStr for JobId {
     /// Accepts whole ids and prefixes: lower-case letters, digits and `_`. An alert's id is none of a job.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.strip_prefix(ALERT).is_some_and(|rest| rest.starts_with('_')) {
-            return Err("is the id of an alert, not of a job".into());
+            return Err("is the id of an alert, not of a job: lucid-ops alerts show tells of it".into());
         }
         if is_label(text) {
             Ok(Self(text.to_owned()))

@@ -45,7 +45,10 @@ fn parsed(arguments: &[String]) -> Result<(), Exit> {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error),
     };
-    if matches!(cli.command, Command::Api(_) | Command::Worker(_) | Command::Dev(_) | Command::Repo(_)) {
+    if matches!(
+        cli.command,
+        Command::Api(_) | Command::Worker(_) | Command::Monitor(_) | Command::Dev(_) | Command::Repo(_)
+    ) {
         // Before the first thread, and whatever the shell says: what these write is for their own account.
         umask(Mode::from_bits_truncate(0o077));
     }
@@ -72,6 +75,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Jobs(command) => verb::jobs::run(command),
         Command::Queues(command) => verb::queues::run(command),
         Command::Workers(args) => verb::queues::workers(&args),
+        Command::Alerts(command) => verb::alerts::run(command),
         Command::Schedules(command) => verb::schedules::run(command),
         Command::Backups(args) => verb::jobs::backups(&args),
         Command::Health(args) => verb::jobs::health(&args),

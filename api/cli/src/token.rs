@@ -1,12 +1,13 @@
-//! The file with the API's token: the service makes it, the verbs find it.
+//! The file with the token of API and monitor: the services make it, the verbs find it.
 //!
 //! Invariants: a service only ever uses a secret that it made itself, or that its own account did, in a file that nobody else could read
 //! or exchange; a verb sends nothing but a token, and unasked only to this machine.
 
-use crate::{args::ClientArgs, exit::Exit, output};
+use crate::{exit::Exit, output};
 use lucid_client::Client;
 use lucid_embedded::trusted_folder;
 use lucid_http::Token;
+use lucid_ports::Problems;
 use lucid_repository::exposed;
 use nix::{
     fcntl::OFlag,
@@ -60,6 +61,16 @@ pub fn keep(place: &Path) -> Result<Token, Exit> {
     }
 }
 
+/// The same for a service that goes on without: nobody can change anything through it then, and its problems say why.
+pub fn keep_or_go_without(place: &Path, problems: &Problems) -> Token {
+    keep(place).unwrap_or_else(|exit| {
+        let problem = format!("{exit}; until it is started again, nothing can be changed through this service");
+        tracing::warn!("{problem}");
+        problems.set("token", problem);
+        Token::new(Zeroizing::default(), place.to_owned())
+    })
+}
+
 /// Where a service keeps it, and verbs look for it, unless told otherwise.
 pub fn place(asked: Option<&Path>) -> PathBuf {
     let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
@@ -74,9 +85,9 @@ pub fn place(asked: Option<&Path>) -> PathBuf {
 ///
 /// # Errors
 /// Where a file that was named holds none.
-pub fn client(client: Client, args: &ClientArgs) -> Result<Client, Exit> {
+pub fn client(client: Client, named: Option<&Path>) -> Result<Client, Exit> {
     let secret =
-        match &args.token_file {
+        match named {
             // An empty variable names none.
             Some(file) if !file.as_os_str().is_empty() => Some(read(file).map_err(|problem| {
                 Exit::usage(format!("the token can't be read from {}: {problem}", file.display()))
@@ -90,15 +101,17 @@ pub fn client(client: Client, args: &ClientArgs) -> Result<Client, Exit> {
     }
 }
 
-/// The token of the API at this address, where it is in one of the usual places and this account may read it.
+/// The token of the service at this address, where it is in one of the usual places and this account may read it.
 fn find(url: &str) -> Option<Secret> {
     #[derive(Deserialize)]
     struct Card {
         api_url: Option<String>,
+        monitor_url: Option<String>,
     }
     let dev = Path::new(crate::args::DEV_DIR);
     let card = fs::read(dev.join("dev.json")).ok().and_then(|bytes| serde_json::from_slice::<Card>(&bytes).ok());
-    let of_dev = card.is_some_and(|card| card.api_url.as_deref() == Some(url)).then(|| dev.join("token"));
+    let is_there = |card: Card| [card.api_url, card.monitor_url].iter().flatten().any(|there| there == url);
+    let of_dev = card.is_some_and(is_there).then(|| dev.join("token"));
     let places = of_dev.into_iter().chain([place(None), SYSTEM_PLACE.into()]);
     places.into_iter().find_map(|place| read(&place).ok())
 }

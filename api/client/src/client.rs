@@ -1,7 +1,7 @@
 //! One method per endpoint; blocking, since a verb has nothing else to do meanwhile.
 
 use crate::{
-    ClientError, JobQuery, agent,
+    ClientError, JobQuery, Service, agent,
     path::{job_path, piece},
     sse::{Message, Messages},
 };
@@ -33,9 +33,10 @@ const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// An answer that is read as it comes.
 pub(crate) type Lines = BufReader<Box<dyn Read>>;
 
-/// The API, as a client sees it.
+/// A service, as a client sees it.
 #[derive(Debug, Clone)]
 pub struct Client {
+    service: Service,
     url: String,
     pub(crate) agent: Agent,
     idempotency_key: Option<String>,
@@ -47,18 +48,28 @@ impl Client {
     /// # Errors
     /// Where the address makes no sense.
     pub fn new(api_url: &str) -> Result<Self, ClientError> {
-        let bad = |problem: &str| ClientError::BadUrl { url: api_url.to_owned(), problem: problem.to_owned() };
-        let uri: Uri = api_url.parse().map_err(|_| bad("expected something like http://127.0.0.1:8089"))?;
+        Self::of(Service::Api, api_url)
+    }
+
+    /// The same of a service at this address.
+    ///
+    /// # Errors
+    /// Where the address makes no sense.
+    pub fn of(service: Service, at: &str) -> Result<Self, ClientError> {
+        let bad = |problem: &str| ClientError::BadUrl { service, url: at.to_owned(), problem: problem.to_owned() };
+        let expected = format!("expected something like {}", service.example());
+        let uri: Uri = at.parse().map_err(|_| bad(&expected))?;
         match (uri.scheme_str(), uri.authority()) {
             (Some("http"), Some(authority)) if !authority.as_str().contains('@') => {}
             (Some("http"), Some(_)) => return Err(bad("it must not hold a password")),
             (Some("https"), _) => return Err(bad("this client speaks http only; use a local proxy for https")),
-            _ => return Err(bad("expected something like http://127.0.0.1:8089")),
+            _ => return Err(bad(&expected)),
         }
         if uri.query().is_some() {
             return Err(bad("it must not have a query"));
         }
-        Ok(Self { url: api_url.trim_end_matches('/').to_owned(), agent: agent::open(None), idempotency_key: None })
+        let url = at.trim_end_matches('/').to_owned();
+        Ok(Self { service, url, agent: agent::open(None), idempotency_key: None })
     }
 
     /// Shows this token with every request that asks for something; reading needs none, and shows none.
@@ -263,11 +274,15 @@ impl Client {
     }
 
     fn broke_off(&self, error: &std::io::Error) -> ClientError {
-        ClientError::NotReachable { url: self.url.clone(), reason: format!("its answer broke off: {error}") }
+        self.away(format!("its answer broke off: {error}"))
     }
 
     pub(crate) fn odd(&self, reason: &str) -> ClientError {
-        ClientError::NotTheApi { url: self.url.clone(), reason: reason.to_owned() }
+        ClientError::NotTheApi { service: self.service, url: self.url.clone(), reason: reason.to_owned() }
+    }
+
+    fn away(&self, reason: String) -> ClientError {
+        ClientError::NotReachable { service: self.service, url: self.url.clone(), reason }
     }
 
     pub(crate) fn address(&self, path: &str) -> String {
@@ -282,7 +297,7 @@ impl Client {
         self.read(self.agent.get(self.address(path)).query_pairs(query).call())
     }
 
-    fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+    pub(crate) fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
         let mut post = self.agent.post(self.address(path));
         if let Some(key) = &self.idempotency_key {
             post = post.header("Idempotency-Key", key);
@@ -306,22 +321,21 @@ impl Client {
     }
 
     pub(crate) fn parse<T: DeserializeOwned>(&self, status: u16, text: &str) -> Result<T, ClientError> {
-        let odd = |reason: String| ClientError::NotTheApi { url: self.url.clone(), reason };
         if (200..300).contains(&status) {
-            return serde_json::from_str(text).map_err(|error| odd(format!("its answer doesn't fit: {error}")));
+            return serde_json::from_str(text).map_err(|error| self.odd(&format!("its answer doesn't fit: {error}")));
         }
         Err(match serde_json::from_str::<Problem>(text) {
             Ok(problem) => ClientError::Refused(Box::new(problem)),
-            Err(_) => odd(format!("status {status} without a problem document")),
+            Err(_) => self.odd(&format!("status {status} without a problem document")),
         })
     }
 
     fn not_reachable(&self, error: &ureq::Error) -> ClientError {
         match error {
             ureq::Error::Protocol(_) | ureq::Error::BodyExceedsLimit(_) | ureq::Error::LargeResponseHeader(..) => {
-                ClientError::NotTheApi { url: self.url.clone(), reason: error.to_string() }
+                self.odd(&error.to_string())
             }
-            _ => ClientError::NotReachable { url: self.url.clone(), reason: error.to_string() },
+            _ => self.away(error.to_string()),
         }
     }
 }

@@ -1,20 +1,22 @@
 //! Why a call failed, in words for the person who made it.
 
-use crate::render::clean;
+use crate::{Service, render::clean};
 use lucid_schemas::problem::Problem;
 use std::{fmt, io};
 
 /// Why a call failed.
 #[derive(Debug)]
 pub enum ClientError {
-    /// The API's address makes no sense.
+    /// The service's address makes no sense.
     BadUrl {
+        /// What was called.
+        service: Service,
         /// The address.
         url: String,
         /// What is wrong with it.
         problem: String,
     },
-    /// This can't be the id of a job, or the name of a schedule.
+    /// This can't be the id of a job, an alert or a silence, or the name of a schedule.
     BadId {
         /// What was given.
         id: String,
@@ -25,15 +27,19 @@ pub enum ClientError {
     BadToken,
     /// Nobody answers there.
     NotReachable {
+        /// What was called.
+        service: Service,
         /// The address.
         url: String,
         /// What the system says.
         reason: String,
     },
-    /// The API said no.
+    /// The service said no.
     Refused(Box<Problem>),
-    /// Something answers, but not as the API does.
+    /// Something answers, but not as the service does.
     NotTheApi {
+        /// What was called.
+        service: Service,
         /// The address.
         url: String,
         /// What is odd about the answer.
@@ -64,21 +70,28 @@ impl ClientError {
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BadUrl { url, problem } => write!(f, "'{}' is no address of the API: {problem}", clean(url)),
+            Self::BadUrl { service, url, problem } => {
+                write!(f, "'{}' is no address of the {}: {problem}", clean(url), service.name())
+            }
             Self::BadId { id, problem } => write!(f, "'{}' {problem}", clean(id)),
             Self::BadToken => f.write_str("the token can't be one: it has characters that no header takes"),
-            Self::NotReachable { url, reason } => write!(
+            Self::NotReachable { service, url, reason } => write!(
                 f,
-                "no API answers at {} ({}): is `lucid-ops api` running? Set --api or LUCID_API",
+                "no {} answers at {} ({}): is `{}` running? Set {}",
+                service.name(),
                 clean(url),
-                clean(reason)
+                clean(reason),
+                service.command(),
+                service.setting()
             ),
             Self::Refused(problem) => refused(f, problem),
-            Self::NotTheApi { url, reason } => write!(
+            Self::NotTheApi { service, url, reason } => write!(
                 f,
-                "what answers at {} isn't the API of Lucid Ops ({}): check --api or LUCID_API",
+                "what answers at {} isn't the {} of Lucid Ops ({}): check {}",
                 clean(url),
-                clean(reason)
+                service.name(),
+                clean(reason),
+                service.setting()
             ),
         }
     }

@@ -5,7 +5,8 @@
 //!
 //! | room | what it is for |
 //! |---|---|
-//! | [`client`], `schedules` | one method per endpoint |
+//! | [`client`], `schedules`, `alerts` | one method per endpoint |
+//! | `service` | the API, or the monitor |
 //! | `agent`, `path` | how requests are sent, and where to |
 //! | [`error`] | why a call failed, for people |
 //! | [`query`] | what can be asked of a list |
@@ -15,6 +16,7 @@
 //! | [`render`] | tables, timelines, single jobs |
 
 mod agent;
+mod alerts;
 pub mod client;
 pub mod error;
 pub mod live;
@@ -23,13 +25,16 @@ pub mod progress;
 pub mod query;
 pub mod render;
 mod schedules;
+mod service;
 pub mod sse;
 pub mod watch;
 pub mod whole;
 
+pub use alerts::AlertQuery;
 pub use client::Client;
 pub use error::{ClientError, RelayError};
 pub use live::live;
 pub use progress::{Silent, Sink, sink_for_stderr};
 pub use query::JobQuery;
+pub use service::Service;
 pub use watch::watch;

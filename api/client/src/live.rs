@@ -121,8 +121,6 @@ fn take(
 }
 
 fn read<T: DeserializeOwned>(client: &Client, message: &Message) -> Result<T, ClientError> {
-    serde_json::from_str(&message.data).map_err(|error| ClientError::NotTheApi {
-        url: client.url().to_owned(),
-        reason: format!("its message '{}' doesn't fit: {error}", message.event),
-    })
+    let doesnt_fit = |error| client.odd(&format!("its message '{}' doesn't fit: {error}", message.event));
+    serde_json::from_str(&message.data).map_err(doesnt_fit)
 }

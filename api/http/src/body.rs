@@ -1,6 +1,6 @@
 //! Reading a request's JSON body: closed, bounded, and with errors that name the field.
 
-use crate::{ApiError, ApiState, query};
+use crate::{ApiError, Gate, query};
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
     dev::Payload,
@@ -17,7 +17,7 @@ pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 const ECHO_CHARACTERS_MAX: usize = 80;
 
 /// The body of a request; the request has no query.
-pub(crate) struct Body<T>(pub T);
+pub struct Body<T>(pub T);
 
 /// The same, still to be parsed: what it must look like depends on what it says.
 pub(crate) struct RawBody(pub Bytes);
@@ -39,13 +39,13 @@ impl FromRequest for RawBody {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let early = query::none(request).and_then(|()| check_head(request));
         let payload = web::Payload::from_request(request, payload);
-        let state = request.app_data::<web::Data<ApiState>>().cloned();
+        let gate = request.app_data::<web::Data<Gate>>().cloned();
         Box::pin(async move {
             early?;
             let payload = payload.await.map_err(|error| ApiError::Malformed(error.to_string()))?;
-            let Some(state) = state else { return Err(ApiError::Broken("the API has no state".into())) };
-            let _place = state.streams.admit_body()?;
-            let within = state.options.body_within;
+            let Some(gate) = gate else { return Err(ApiError::Broken("the port has no gate".into())) };
+            let _place = gate.admit_body()?;
+            let within = gate.body_within;
             let late = |_| ApiError::Slow { seconds: within.as_secs() };
             timeout(within, read(payload)).await.map_err(late)?.map(Self)
         })
@@ -145,7 +145,7 @@ fn within(path: &str, field: &str) -> String {
 }
 
 /// Text of the request, short enough to be repeated.
-pub(crate) fn shortened(text: &str) -> String {
+pub fn shortened(text: &str) -> String {
     match text.char_indices().nth(ECHO_CHARACTERS_MAX) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),

@@ -124,7 +124,7 @@ async fn what_again(state: &ApiState, old: &Job) -> Result<(Spec, Option<After>)
 }
 
 async fn cancel_job(state: &ApiState, caller: &Caller, job: Job) -> Answer {
-    caller.may_cancel(state, &job)?;
+    caller.may_cancel(&job)?;
     let job = command(state, caller, job, &Command::RequestCancel).await?;
     accepted(state, &job).await
 }

@@ -6,17 +6,17 @@ use lucid_schemas::Stamp;
 use serde_json::{Value, json};
 
 /// A document. Values that JSON has no word for keep their relaxed extended JSON form.
-pub(crate) fn document(document: Document) -> Value {
+pub fn document(document: Document) -> Value {
     Value::Object(document.into_iter().map(|(name, value)| (name, plain(value))).collect())
 }
 
 /// A stored time.
-pub(crate) fn time(stamp: Stamp) -> String {
+pub fn time(stamp: Stamp) -> String {
     stamp.stored().map(date).unwrap_or_default()
 }
 
 /// A date.
-pub(crate) fn date(at: DateTime) -> String {
+pub fn date(at: DateTime) -> String {
     at.to_chrono().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 

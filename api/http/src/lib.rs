@@ -6,10 +6,10 @@
 //!
 //! | room | what it is for |
 //! |---|---|
-//! | `routes` | which path leads where; serving |
+//! | `routes`, [`entry`] | which path leads where; serving |
 //! | [`problem`] | how the API says no |
-//! | `guard`, `body`, `query` | which requests are turned away unread, and what is read from the others |
-//! | `rights`, [`Token`] | who may do what |
+//! | `guard`, `body`, [`query`] | which requests are turned away unread, and what is read from the others |
+//! | `rights`, [`Gate`], [`Token`] | who may do what |
 //! | `lookup` | from what a person typed to one job |
 //! | `request`, `check` | asking for a job; what is checked before there is one |
 //! | `jobs`, `change`, `health` | showing jobs, ending them, and how the service is |
@@ -18,20 +18,22 @@
 //! | `schedules` | what makes jobs by itself |
 //! | `stream` | live events of one job, and of all jobs |
 //! | `whole` | all jobs: audit and export |
-//! | `view`, `json`, `around`, `waiting` | what a job looks like |
+//! | `view`, [`json`], `around`, `waiting` | what a job looks like |
 
 mod around;
 mod body;
 mod change;
 mod check;
+pub mod entry;
+mod gate;
 mod guard;
 mod health;
 mod idempotency;
 mod jobs;
-mod json;
+pub mod json;
 mod lookup;
 pub mod problem;
-mod query;
+pub mod query;
 mod queues;
 mod request;
 mod rights;
@@ -45,13 +47,15 @@ mod view;
 mod waiting;
 mod whole;
 
+pub use body::{Body, shortened};
+pub use gate::Gate;
 pub use guard::{Hosts, guard};
 pub use problem::ApiError;
-pub use rights::Right;
+pub use rights::{Caller, Right};
 pub use routes::{ServeError, configure, serve, table};
-pub use state::{ApiOptions, ApiState};
+pub use state::{ApiOptions, ApiState, write_token};
 pub use stream::Streams;
 pub use token::Token;
 
 /// The answer of a request handler.
-type Answer = Result<actix_web::HttpResponse, ApiError>;
+pub type Answer = Result<actix_web::HttpResponse, ApiError>;

@@ -46,6 +46,9 @@ async fn by_prefix(state: &ApiState, prefix: &JobId, kind: Option<Kind>) -> Resu
     match candidates.as_slice() {
         [] => Ok(None),
         [only] => Ok(state.store.load(only).await?),
-        _ => Err(ApiError::Ambiguous { prefix: prefix.to_owned(), candidates }),
+        many => {
+            let candidates = many.iter().map(ToString::to_string).collect();
+            Err(ApiError::Ambiguous { prefix: prefix.to_owned(), candidates })
+        }
     }
 }

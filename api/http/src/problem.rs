@@ -33,12 +33,12 @@ pub enum ApiError {
         /// The methods that it takes, for the `Allow` header.
         allowed: String,
     },
-    /// The prefix of an id fits several jobs.
+    /// The prefix of an id fits several.
     Ambiguous {
         /// What was asked for.
         prefix: String,
-        /// Some of the jobs that it fits.
-        candidates: Vec<JobId>,
+        /// Some of those that it fits.
+        candidates: Vec<String>,
     },
     /// The job's state doesn't allow it.
     Law {
@@ -47,6 +47,8 @@ pub enum ApiError {
         /// What the law says.
         refusal: Refusal,
     },
+    /// What it is about has a state that doesn't allow it.
+    WrongState(String),
     /// The job or schedule changed again and again while the request was being carried out.
     Busy(String),
     /// An open job excludes this one.
@@ -101,8 +103,9 @@ impl ApiError {
             Self::Method { .. } => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The path does not take this method")
             }
-            Self::Ambiguous { .. } => (StatusCode::CONFLICT, "ambiguous-id", "The id fits several jobs"),
+            Self::Ambiguous { .. } => (StatusCode::CONFLICT, "ambiguous-id", "The id fits several"),
             Self::Law { refusal, .. } => law(refusal),
+            Self::WrongState(_) => (StatusCode::CONFLICT, "wrong-state", "Its state does not allow it"),
             Self::Busy(_) => (StatusCode::CONFLICT, "busy", "It changes too fast"),
             Self::Excluded(_) => (StatusCode::CONFLICT, "excluded", "An open job excludes this one"),
             Self::Taken(_) => (StatusCode::CONFLICT, "taken", "The name is taken"),
@@ -163,6 +166,7 @@ impl fmt::Display for ApiError {
             | Self::NotFound(detail)
             | Self::Gone(detail)
             | Self::Unauthorized(detail)
+            | Self::WrongState(detail)
             | Self::Excluded(detail)
             | Self::Crowded(detail)
             | Self::Unavailable(detail)
@@ -170,8 +174,7 @@ impl fmt::Display for ApiError {
             Self::Invalid(errors) => fields(f, errors),
             Self::Method { allowed } => write!(f, "this path takes {allowed}"),
             Self::Ambiguous { prefix, candidates } => {
-                let named: Vec<_> = candidates.iter().map(JobId::as_str).collect();
-                write!(f, "'{prefix}' fits several jobs, give more of the id: {}", named.join(", "))
+                write!(f, "'{prefix}' fits several, give more of the id: {}", candidates.join(", "))
             }
             Self::Law { job, refusal } => write!(f, "{job}: {refusal}"),
             Self::Busy(what) => write!(f, "{what} changed again and again meanwhile; look at it, then ask again"),

@@ -12,7 +12,10 @@ const LIMIT_MAX: u32 = 500;
 const TEXT_CHARACTERS_MAX: usize = 200;
 
 /// Refuses any query.
-pub(crate) fn none(request: &HttpRequest) -> Result<(), ApiError> {
+///
+/// # Errors
+/// The names that are given.
+pub fn none(request: &HttpRequest) -> Result<(), ApiError> {
     read(request.query_string(), &[]).map(|_| ())
 }
 
@@ -134,7 +137,11 @@ fn states(value: &str) -> Result<Vec<State>, String> {
     value.split(',').map(|word| shortened(word).parse()).collect()
 }
 
-fn time(value: &str) -> Result<DateTime, String> {
+/// A time of a query or a body, or what is wrong with it.
+///
+/// # Errors
+/// One sentence.
+pub fn time(value: &str) -> Result<DateTime, String> {
     let time = chrono::DateTime::parse_from_rfc3339(value);
     time.map(|time| DateTime::from_millis(time.timestamp_millis()))
         .map_err(|_| "must be a time such as 2025-01-09T02:00:00Z (a '+' of its zone is written as %2B)".into())
@@ -148,7 +155,14 @@ fn text(value: &str) -> Result<String, String> {
 }
 
 /// Reads each pair; names every one that is wrong.
-fn each(query: &str, known: &[&str], mut take: impl FnMut(&str, &str) -> Result<(), String>) -> Result<(), ApiError> {
+///
+/// # Errors
+/// The names that are wrong, unknown, or given twice.
+pub fn each(
+    query: &str,
+    known: &[&str],
+    mut take: impl FnMut(&str, &str) -> Result<(), String>,
+) -> Result<(), ApiError> {
     let mut errors = Vec::new();
     for (name, value) in read(query, known)? {
         if let Err(problem) = take(&name, &value) {
@@ -158,7 +172,11 @@ fn each(query: &str, known: &[&str], mut take: impl FnMut(&str, &str) -> Result<
     if errors.is_empty() { Ok(()) } else { Err(ApiError::Invalid(errors)) }
 }
 
-fn number(value: &str, max: u32) -> Result<u32, String> {
+/// A number from 1 to `max`.
+///
+/// # Errors
+/// One sentence.
+pub fn number(value: &str, max: u32) -> Result<u32, String> {
     value
         .parse()
         .ok()

@@ -202,7 +202,7 @@ pub(crate) async fn enqueue(
     due: Due,
     request: impl FnOnce(JobId) -> Request,
 ) -> Answer {
-    caller.may_ask_for(state, spec)?;
+    caller.may_ask_for(spec)?;
     let Birth { id, write } = key.bind(state, fresh_id(spec.kind())).await?;
     let enqueue = Enqueue { request: request(id.clone()), delay_ms: due.in_ms, run_at: due.at, write };
     let job = state.store.enqueue(&enqueue).await.map_err(|error| unsure(&id, error))?;

@@ -3,7 +3,7 @@
 //! Invariants: every route names its [`Right`] (see `routes`), and one that needs the token isn't entered without it; who asks is told by
 //! the header alone, never by a body; a token that isn't ours is refused wherever it comes, and none is ever repeated.
 
-use crate::{ApiError, ApiState, Token};
+use crate::{ApiError, Gate, Token};
 use actix_web::{
     Error, FromRequest, HttpMessage, HttpRequest, ResponseError,
     body::{BoxBody, MessageBody},
@@ -30,63 +30,62 @@ pub enum Right {
 const ANONYMOUS: &str = "anonymous:";
 
 /// Who sends a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Caller {
+#[derive(Debug, Clone)]
+pub struct Caller {
     /// Who acts, in events.
     pub name: String,
     has_token: bool,
+    gate: web::Data<Gate>,
 }
 
 impl Caller {
-    fn anonymous(state: &ApiState) -> Self {
-        Self { name: format!("{ANONYMOUS}{}", state.options.node), has_token: false }
+    fn anonymous(gate: &web::Data<Gate>) -> Self {
+        Self { name: format!("{ANONYMOUS}{}", gate.node), has_token: false, gate: gate.clone() }
     }
 
-    fn of(state: &ApiState, headers: &HeaderMap) -> Result<Self, ApiError> {
+    fn of(gate: &web::Data<Gate>, headers: &HeaderMap) -> Result<Self, ApiError> {
         let mut given = headers.get_all(AUTHORIZATION).filter_map(|header| bearer(header.as_bytes())).peekable();
         if given.peek().is_none() {
-            return Ok(Self::anonymous(state));
+            return Ok(Self::anonymous(gate));
         }
-        let token = &state.options.token;
-        if given.all(|secret| token.is(secret)) {
-            return Ok(Self { name: format!("{}@{}", Token::NAME, state.options.node), has_token: true });
+        if given.all(|secret| gate.token.is(secret)) {
+            let name = format!("{}@{}", Token::NAME, gate.node);
+            return Ok(Self { name, has_token: true, gate: gate.clone() });
         }
-        Err(refused(state, "the token that was sent isn't the one of this API"))
+        Err(refused(gate, "the token that was sent isn't the one of this API"))
     }
 
-    fn may(&self, state: &ApiState, right: Right) -> Result<(), ApiError> {
+    fn may(&self, right: Right) -> Result<(), ApiError> {
         match right {
             Right::Read | Right::Request => Ok(()),
-            Right::Operate => self.with_token(state, || "this needs the token of this API".into()),
+            Right::Operate => self.with_token(|| "this needs the token of this API".into()),
         }
     }
 
     /// Whether he may ask for this job, at first or again.
-    pub fn may_ask_for(&self, state: &ApiState, spec: &Spec) -> Result<(), ApiError> {
+    pub(crate) fn may_ask_for(&self, spec: &Spec) -> Result<(), ApiError> {
         match changes(spec) {
             None => Ok(()),
-            Some(why) => self.with_token(state, || format!("{why}, so it needs the token of this API")),
+            Some(why) => self.with_token(|| format!("{why}, so it needs the token of this API")),
         }
     }
 
     /// Whether he may end this job.
-    pub fn may_cancel(&self, state: &ApiState, job: &Job) -> Result<(), ApiError> {
+    pub(crate) fn may_cancel(&self, job: &Job) -> Result<(), ApiError> {
         let by = &job.request.requested_by;
         if by.starts_with(ANONYMOUS) {
             return Ok(());
         }
-        self.with_token(state, || {
-            format!("{} was asked for by {by}, so ending it needs the token of this API", job.id())
-        })
+        self.with_token(|| format!("{} was asked for by {by}, so ending it needs the token of this API", job.id()))
     }
 
     /// What tells his idempotency keys from those of others: without it, who guesses a key could have its job be his.
-    pub fn key_prefix(&self) -> &'static str {
+    pub(crate) fn key_prefix(&self) -> &'static str {
         if self.has_token { "" } else { ANONYMOUS }
     }
 
-    fn with_token(&self, state: &ApiState, why: impl FnOnce() -> String) -> Result<(), ApiError> {
-        if self.has_token { Ok(()) } else { Err(refused(state, &why())) }
+    fn with_token(&self, why: impl FnOnce() -> String) -> Result<(), ApiError> {
+        if self.has_token { Ok(()) } else { Err(refused(&self.gate, &why())) }
     }
 }
 
@@ -109,8 +108,8 @@ fn changes(spec: &Spec) -> Option<&'static str> {
     }
 }
 
-fn refused(state: &ApiState, why: &str) -> ApiError {
-    let place = state.options.token.place().display();
+fn refused(gate: &Gate, why: &str) -> ApiError {
+    let place = gate.token.place().display();
     ApiError::Unauthorized(format!(
         "{why}: send the header 'Authorization: Bearer TOKEN' with what the file {place} holds, which only the account of this API \
          can read; lucid-ops does so where it finds that file (--token-file, LUCID_TOKEN_FILE)"
@@ -129,9 +128,9 @@ pub(crate) async fn admit(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let admitted = state(request.request()).and_then(|state| {
-        let caller = Caller::of(state, request.headers())?;
-        caller.may(state, right)?;
+    let admitted = gate(request.request()).and_then(|gate| {
+        let caller = Caller::of(gate, request.headers())?;
+        caller.may(right)?;
         Ok(caller)
     });
     match admitted {
@@ -143,9 +142,8 @@ pub(crate) async fn admit(
     }
 }
 
-fn state(request: &HttpRequest) -> Result<&ApiState, ApiError> {
-    let state = request.app_data::<web::Data<ApiState>>().map(web::Data::get_ref);
-    state.ok_or_else(|| ApiError::Broken("the API has no state".into()))
+fn gate(request: &HttpRequest) -> Result<&web::Data<Gate>, ApiError> {
+    request.app_data().ok_or_else(|| ApiError::Broken("the port has no gate".into()))
 }
 
 impl FromRequest for Caller {
@@ -155,7 +153,7 @@ impl FromRequest for Caller {
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
         let admitted = request.extensions().get::<Self>().cloned();
         // Who wasn't asked for a token has none.
-        ready(admitted.map_or_else(|| state(request).map(Self::anonymous), Ok))
+        ready(admitted.map_or_else(|| gate(request).map(Self::anonymous), Ok))
     }
 }
 

@@ -1,13 +1,13 @@
 //! Which path leads where, and serving them.
 
 use crate::{
-    ApiError, ApiState, Hosts, Right, change, guard, health, jobs, queues, request, rights, schedules, stream, whole,
+    ApiState, Hosts, Right, change,
+    entry::{Entry, look, mount, on, rights_of},
+    health, jobs, queues, request, schedules, stream, whole,
 };
 use actix_web::{
-    App, FromRequest, Handler, HttpRequest, HttpServer, Resource, Responder, Route, Scope,
-    guard::{Any, Get, Head},
+    App, HttpServer,
     http::Method,
-    middleware::from_fn,
     web::{self, ServiceConfig},
 };
 use std::net::TcpListener;
@@ -22,15 +22,7 @@ const STOP_WITHIN_SECONDS: u64 = 5;
 #[error("the API can't be served: {0}")]
 pub struct ServeError(#[from] std::io::Error);
 
-/// A route: where it leads, and what it needs.
-struct Entry {
-    method: Method,
-    path: &'static str,
-    right: Right,
-    route: Route,
-}
-
-/// Every route there is, and what it needs: there is no way to make one that doesn't say.
+/// Every route there is, and what it needs.
 fn entries() -> Vec<Entry> {
     use Right::{Operate, Read, Request};
     vec![
@@ -71,70 +63,18 @@ fn entries() -> Vec<Entry> {
 
 /// Method, path and right of every route.
 pub fn table() -> Vec<(String, &'static str, Right)> {
-    entries().iter().map(|entry| (entry.method.to_string(), entry.path, entry.right)).collect()
-}
-
-/// A route that shows something, also to `HEAD` as every reader of `GET` may expect.
-fn look<F, Args>(path: &'static str, handler: F) -> Entry
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    entry(Method::GET, path, Right::Read, web::route().guard(Any(Get()).or(Head())).to(handler))
-}
-
-/// A route of this one method.
-fn on<F, Args>(method: Method, path: &'static str, right: Right, handler: F) -> Entry
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    let route = web::method(method.clone()).to(handler);
-    entry(method, path, right, route)
-}
-
-fn entry(method: Method, path: &'static str, right: Right, route: Route) -> Entry {
-    let admit = from_fn(move |request, next| rights::admit(right, request, next));
-    Entry { method, path, right, route: route.wrap(admit) }
+    rights_of(&entries())
 }
 
 /// Puts the routes into an application.
 pub fn configure(state: ApiState) -> impl Fn(&mut ServiceConfig) + Clone {
     let hosts = web::Data::new(Hosts::new(state.options.host_names()));
+    let gate = web::Data::new(state.gate());
     let state = web::Data::new(state);
     move |config| {
-        let scope = web::scope("").app_data(hosts.clone()).app_data(state.clone()).wrap(from_fn(guard));
-        let scope = resources().into_iter().fold(scope, Scope::service);
-        config.service(scope.default_service(web::to(unknown)));
+        let scope = web::scope("").app_data(hosts.clone()).app_data(gate.clone()).app_data(state.clone());
+        mount(config, scope, entries());
     }
-}
-
-/// One for each path, in the order of the table; other methods are refused with those that it takes.
-fn resources() -> Vec<Resource> {
-    let mut paths: Vec<(&str, Vec<Entry>)> = Vec::new();
-    for entry in entries() {
-        match paths.iter_mut().find(|(path, _)| *path == entry.path) {
-            Some((_, entries)) => entries.push(entry),
-            None => paths.push((entry.path, vec![entry])),
-        }
-    }
-    let resource = |(path, entries): (&str, Vec<Entry>)| {
-        let allowed = entries.iter().map(|entry| entry.method.as_str()).collect::<Vec<_>>().join(", ");
-        let refuse = move || {
-            let allowed = allowed.clone();
-            async move { Err::<String, _>(ApiError::Method { allowed }) }
-        };
-        let resource = entries.into_iter().fold(web::resource(path), |resource, entry| resource.route(entry.route));
-        resource.default_service(web::to(refuse))
-    };
-    paths.into_iter().map(resource).collect()
-}
-
-async fn unknown(request: HttpRequest) -> Result<String, ApiError> {
-    let path = crate::body::shortened(request.path());
-    Err(ApiError::NotFound(format!("there is nothing at {path}")))
 }
 
 /// Serves until `stop`; then answers what is under way, for a few seconds at most.

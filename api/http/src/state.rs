@@ -1,15 +1,12 @@
 //! What every request handler is given.
 
-use crate::{ApiError, Streams, Token, around::Around};
+use crate::{ApiError, Gate, Streams, Token, around::Around, gate::BODY_WITHIN};
 use lucid_ports::{Alerts, Archive, Catalog, History, Problems, ScheduleStore, Store, WorkerCard};
 use lucid_schemas::prune::KEEP_LAST;
 use std::{sync::Arc, time::Duration};
 
 /// A worker that wasn't heard of for so long doesn't count as alive.
 const ALIVE_WITHIN: Duration = Duration::from_secs(30);
-
-/// Long enough for a few kilobytes over any line.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// How this API behaves.
 #[derive(Debug, Clone)]
@@ -89,6 +86,12 @@ pub struct ApiState {
 }
 
 impl ApiState {
+    /// What its port goes by.
+    pub(crate) fn gate(&self) -> Gate {
+        let options = &self.options;
+        Gate::with_body_within(options.node.clone(), options.token.clone(), options.body_within)
+    }
+
     /// The workers that are alive, the pauses, and the slots that jobs have.
     pub(crate) async fn workers(&self) -> Result<Around, ApiError> {
         Ok(Around {
@@ -107,6 +110,6 @@ impl ApiState {
 }
 
 /// A fresh random name of a write.
-pub(crate) fn write_token() -> String {
+pub fn write_token() -> String {
     uuid::Uuid::new_v4().to_string()
 }

@@ -14,20 +14,25 @@
 //! | [`jobs`] | what the store tells: jobs, workers, backups, verifications |
 //! | [`mod@evaluate`] | rounds: what is seen, judged by every rule |
 //! | [`write`] | the monitor job: from what was judged to alerts |
+//! | [`retention`] | what was over long ago goes |
 //! | `process` | this process |
+//! | `alerts`, [`open`] | alerts and silences over HTTP; what of them is known without the store |
 //! | `routes` | which path leads where; serving |
 
+mod alerts;
 pub mod evaluate;
 mod expose;
 pub mod facts;
 pub mod health;
 pub mod jobs;
+pub mod open;
 mod process;
+pub mod retention;
 mod routes;
 pub mod seen;
 mod stats;
 pub mod table;
 pub mod write;
 
-pub use routes::{Door, ServeError, serve};
+pub use routes::{Access, Door, ServeError, routes, serve};
 pub use seen::{Monitor, Seen};

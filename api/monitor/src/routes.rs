@@ -1,14 +1,15 @@
 //! Which path leads where, and serving them: everything to look at on one port, and the metrics alone on that of Prometheus.
 
-use crate::{Monitor, expose::Exposition, health::health, stats::stats};
+use crate::{Monitor, alerts, expose::Exposition, health::health, stats::stats};
 use actix_web::{
-    App, FromRequest, Handler, HttpRequest, HttpResponse, HttpServer, Resource, Responder, Scope,
-    guard::{Any, Get, Head},
-    http::StatusCode,
-    middleware::from_fn,
+    App, HttpRequest, HttpResponse, HttpServer, Responder,
+    http::{Method, StatusCode},
     web,
 };
-use lucid_http::{ApiError, Hosts, guard};
+use lucid_http::{
+    ApiError, Gate, Hosts, Right, Token,
+    entry::{Entry, look, mount, on, rights_of},
+};
 use std::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +40,18 @@ pub enum Door {
     Metrics,
 }
 
-/// Serves until `stop`, by addresses, `localhost` and the names of `hosts` only.
+/// Who may speak to the monitor, and what he may do.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// The names under which it is called, besides addresses and `localhost`.
+    pub hosts: Hosts,
+    /// This node's name; what is done is signed with it.
+    pub node: String,
+    /// What opens all that isn't anybody's: that of the API of this node.
+    pub token: Token,
+}
+
+/// Serves until `stop`.
 ///
 /// # Errors
 /// Where the listener can't be used.
@@ -47,15 +59,17 @@ pub async fn serve(
     listener: TcpListener,
     door: Door,
     monitor: Monitor,
-    hosts: Hosts,
+    access: Access,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
     let exposition = web::Data::new(Exposition::new(monitor.clone())?);
+    let Access { hosts, node, token } = access;
     let (monitor, hosts) = (web::Data::new(monitor), web::Data::new(hosts));
+    let gate = web::Data::new(Gate::new(node, token));
     let app = move || {
-        let scope = web::scope("").app_data(hosts.clone()).app_data(monitor.clone()).app_data(exposition.clone());
-        let scope = resources(door).into_iter().fold(scope.wrap(from_fn(guard)), Scope::service);
-        App::new().service(scope.default_service(web::to(unknown)))
+        let scope = web::scope("").app_data(hosts.clone()).app_data(gate.clone());
+        let scope = scope.app_data(monitor.clone()).app_data(exposition.clone());
+        App::new().configure(|config| mount(config, scope, entries(door)))
     };
     let server = HttpServer::new(app)
         .workers(THREADS)
@@ -67,8 +81,9 @@ pub async fn serve(
     Ok(server.await?)
 }
 
-/// One for each path.
-fn resources(door: Door) -> Vec<Resource> {
+/// Every route of a port, and what it needs.
+fn entries(door: Door) -> Vec<Entry> {
+    use Right::Operate;
     let metrics = look("/metrics", show_metrics);
     match door {
         Door::Metrics => vec![metrics],
@@ -78,19 +93,22 @@ fn resources(door: Door) -> Vec<Resource> {
             look("/stats", show_stats),
             look("/livez", live),
             look("/readyz", ready),
+            look("/alerts", alerts::list),
+            look("/alerts/{alert_id}", alerts::show),
+            on(Method::POST, "/alerts/{alert_id}/acknowledge", Operate, alerts::acknowledge),
+            on(Method::POST, "/alerts/{alert_id}/resolve", Operate, alerts::resolve),
+            on(Method::POST, "/alerts/{alert_id}/silence", Operate, alerts::of_alert),
+            look("/silences", alerts::list_silences),
+            on(Method::POST, "/silences", Operate, alerts::make),
+            look("/silences/{silence_id}", alerts::show_silence),
+            on(Method::DELETE, "/silences/{silence_id}", Operate, alerts::end),
         ],
     }
 }
 
-/// A path to look at; nothing here can be changed.
-fn look<F, Args>(path: &str, handler: F) -> Resource
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    let route = web::route().guard(Any(Get()).or(Head())).to(handler);
-    web::resource(path).route(route).default_service(web::to(refuse))
+/// Method, path and right of every route of a port.
+pub fn routes(door: Door) -> Vec<(String, &'static str, Right)> {
+    rights_of(&entries(door))
 }
 
 async fn show_metrics(exposition: web::Data<Exposition>) -> Result<HttpResponse, ApiError> {
@@ -120,15 +138,6 @@ async fn ready(monitor: web::Data<Monitor>) -> impl Responder {
         Some(_) => HttpResponse::Ok().body("ok\n"),
         None => HttpResponse::ServiceUnavailable().body("no member was looked at yet\n"),
     }
-}
-
-async fn refuse() -> Result<String, ApiError> {
-    Err(ApiError::Method { allowed: "GET".into() })
-}
-
-async fn unknown(request: HttpRequest) -> Result<String, ApiError> {
-    let path: String = request.path().chars().take(80).collect();
-    Err(ApiError::NotFound(format!("there is nothing at {path}")))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What is known at a moment: whatever is shown is a function of it.
 
-use crate::{jobs::Jobs, process::Process};
+use crate::{jobs::Jobs, open::AlertSource, process::Process};
 use lucid_ports::{
     Problems,
     members::{Member, Snapshot},
@@ -27,6 +27,8 @@ pub struct Monitor {
     pub problems: Problems,
     /// From one look to the next.
     pub interval: Duration,
+    /// The alerts.
+    pub alerts: AlertSource,
 }
 
 /// What is known at a moment.

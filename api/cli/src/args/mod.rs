@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and nothing of what it does.
 
+mod alerts;
 mod copy;
 mod explain;
 mod jobs;
@@ -11,6 +12,7 @@ mod roles;
 mod schedules;
 mod verify;
 
+pub use alerts::{AlertsCommand, ListAlertsArgs, MonitorClientArgs, SilenceArgs};
 pub use copy::{CopyArgs, ReencryptArgs};
 pub use explain::ExplainArgs;
 pub use jobs::{BackupsArgs, JobArgs, JobsCommand, ListArgs};
@@ -75,6 +77,9 @@ pub enum Command {
     /// Have jobs asked for by themselves.
     #[command(subcommand)]
     Schedules(SchedulesCommand),
+    /// Look at alerts, say that somebody knows, have nobody told for a while.
+    #[command(subcommand)]
+    Alerts(AlertsCommand),
     /// Say what a failure code means, and what to do.
     Explain(ExplainArgs),
     /// List backups.

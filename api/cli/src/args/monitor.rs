@@ -2,7 +2,7 @@
 
 use super::{MongoArgs, roles::StopArgs};
 use clap::Args;
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// How the members of the set are looked at, and where Prometheus reads what is found.
 #[derive(Debug, Clone, Args)]
@@ -35,6 +35,10 @@ pub struct MonitorArgs {
     /// A name under which clients reach it through a proxy, besides addresses, localhost and this node's name; may be repeated.
     #[arg(long = "host", env = "LUCID_HOSTS", value_delimiter = ',', value_name = "NAME")]
     pub hosts: Vec<String>,
+    /// File that it keeps its token in, which all that changes something needs, as the API does; else
+    /// $XDG_RUNTIME_DIR/lucid-ops/token or, for root, /run/lucid-ops/token. It goes on where it can't be kept, and refuses changes.
+    #[arg(long, env = "LUCID_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// A repository as NAME=URL, whose folder's space is told where it is one; may be repeated. Nothing in it is read.
     #[arg(long = "repository", env = "LUCID_REPOSITORIES", value_delimiter = ',', value_name = "NAME=URL")]
     pub repositories: Vec<String>,

@@ -123,7 +123,7 @@ async fn serve(
     let upkeep = Upkeep::start(&connection, worker.repositories.clone(), wanted);
     card.api_url = Some(format!("http://{}", listener.local_addr().map_err(Exit::failed)?));
     (card.monitor_url, card.metrics_url) = doors.urls().map(|(monitor, metrics)| (Some(monitor), metrics))?;
-    let mut monitoring = monitoring(args, deployment, &card, doors, &connection).await?;
+    let mut monitoring = monitoring(args, deployment, &card, doors, secret.clone(), &connection).await?;
     let stop = CancellationToken::new();
     let mut served = tokio::spawn(api::serve(connection, api_options(args, secret), listener, stop.clone()));
     card.token_file = Some(token);
@@ -155,13 +155,14 @@ async fn monitoring(
     deployment: &Deployment,
     card: &Card,
     doors: Doors,
+    token: Token,
     connection: &Connection,
 ) -> Result<Monitoring, Exit> {
     let folders = monitor::folders(&[format!("{REPOSITORY}={}", card.repository)])?;
     let (told, jobs) = watch::channel(Err("it wasn't asked yet".to_owned()));
     let asking = Asking { folders, told, problems: connection.problems(), lease_ms: args.lease_ms };
-    let connection = std::future::ready(connection.clone());
-    Monitoring::start(&deployment.uri(), &args.sampling, doors, Vec::new(), jobs, asking, connection).await
+    let (connection, access) = (std::future::ready(connection.clone()), monitor::access(Vec::new(), token));
+    Monitoring::start(&deployment.uri(), &args.sampling, doors, access, jobs, asking, connection).await
 }
 
 /// A worker that gives its jobs back in half of the time that the whole may take to stop.

@@ -12,14 +12,16 @@ use crate::{
     output, repositories,
     secrets::mongodb_uri,
     shutdown::Shutdown,
+    token,
 };
-use lucid_http::Hosts;
+use lucid_http::{Hosts, Token};
 use lucid_members::{Sampler, SamplerOptions};
 use lucid_mongo::Connection;
 use lucid_monitor::{
-    Door, Monitor, ServeError,
+    Access, Door, Monitor, ServeError,
     evaluate::evaluate,
     jobs::{self, Folder},
+    open::{AlertSource, Desk},
     seen::Told,
     serve,
 };
@@ -50,10 +52,12 @@ pub async fn run(args: MonitorArgs) -> Result<(), Exit> {
     let doors = Doors::open(args.listen, &args.sampling)?;
     let (told, jobs) = watch::channel(Err("it wasn't reached yet".to_owned()));
     let problems = Problems::default();
+    let token = token::keep_or_go_without(&token::place(args.token_file.as_deref()), &problems);
     let store = reach(uri.clone(), args.mongo.ops_database, args.mongo.replica_set, told.clone(), problems.clone());
     let asking = Asking { folders, told, problems, lease_ms: args.lease_ms };
     let listening = doors.announcement()?;
-    let mut monitoring = Monitoring::start(&uri, &args.sampling, doors, args.hosts, jobs, asking, store).await?;
+    let access = access(args.hosts, token);
+    let mut monitoring = Monitoring::start(&uri, &args.sampling, doors, access, jobs, asking, store).await?;
     output::announce(listening);
     let ended_early = tokio::select! {
         _ = shutdown.came() => None,
@@ -64,6 +68,11 @@ pub async fn run(args: MonitorArgs) -> Result<(), Exit> {
         ended_early.map_or(Ok(()), Err)
     };
     shutdown.finish(args.stop.bound(), ending).await
+}
+
+/// Who may speak to a monitor of this node, under these names besides its own.
+pub(super) fn access(hosts: Vec<String>, token: Token) -> Access {
+    Access { hosts: Hosts::new(hosts.into_iter().chain([node()])), node: node(), token }
 }
 
 /// Tries until the store is reached; each failure is told.
@@ -161,7 +170,7 @@ impl Monitoring {
         uri: &str,
         sampling: &SamplingArgs,
         doors: Doors,
-        hosts: Vec<String>,
+        access: Access,
         jobs: watch::Receiver<Told>,
         asking: Asking,
         connection: impl Future<Output = Connection> + Send + 'static,
@@ -170,13 +179,14 @@ impl Monitoring {
         let (interval, stop) = (sampling.interval(), CancellationToken::new());
         let options = SamplerOptions { interval, ..SamplerOptions::default() };
         let sampler = Sampler::start(uri, options, problems.clone()).await.map_err(Exit::failed)?;
-        let monitor = Monitor { snapshot: sampler.snapshot(), jobs, problems: problems.clone(), interval };
-        let hosts = Hosts::new(hosts.into_iter().chain([node()]));
+        let alerts = AlertSource::default();
+        let (snapshot, known) = (sampler.snapshot(), alerts.clone());
+        let monitor = Monitor { snapshot, jobs, problems: problems.clone(), interval, alerts };
         let mut served = JoinSet::new();
         let doors = [(Door::Monitor, Some(doors.monitor)), (Door::Metrics, doors.metrics)];
         for (door, listener) in doors {
             if let Some(listener) = listener {
-                served.spawn(serve(listener, door, monitor.clone(), hosts.clone(), stop.clone()));
+                served.spawn(serve(listener, door, monitor.clone(), access.clone(), stop.clone()));
             }
         }
         let (evaluated, evaluations) = watch::channel(None);
@@ -188,6 +198,7 @@ impl Monitoring {
                 connection = connection => connection,
             };
             let store = connection.store();
+            known.reached(Desk { alerts: store.clone(), silences: store.clone() });
             let asked = tokio::spawn(jobs::ask(store, folders, interval, told, problems.clone(), stopped.clone()));
             let writer = Writer { connection, evaluations, interval, lease_ms, problems };
             if let Err(exit) = writer.run(stopped).await {

@@ -80,8 +80,8 @@ fn what_others_can_have_prepared_or_read_is_no_token() {
 #[test]
 fn a_file_that_is_named_must_hold_a_token_and_an_empty_name_is_none() {
     let asked = |file: &str| {
-        let args = ClientArgs { api: "http://192.0.2.1:8089".into(), token_file: Some(file.into()), json: false };
-        client(Client::new(&args.api).expect("a client"), &args)
+        let elsewhere = Client::new("http://192.0.2.1:8089").expect("a client");
+        client(elsewhere, Some(Path::new(file)))
     };
     assert!(asked("").is_ok(), "as an empty variable gives it");
     assert!(asked("/nowhere/token").is_err());

@@ -1,5 +1,6 @@
 //! What a person types and waits for: client verbs over HTTP, and repository verbs without any service.
 
+pub mod alerts;
 pub mod explain;
 pub mod jobs;
 pub mod queues;
@@ -21,7 +22,8 @@ use serde::Serialize;
 const INTERRUPTED: i32 = 130;
 
 fn client(args: &ClientArgs) -> Result<Client, Exit> {
-    token::client(Client::new(&args.api).map_err(|error| failed(&error))?, args)
+    let client = Client::new(&args.api).map_err(|error| failed(&error))?;
+    token::client(client, args.token_file.as_deref())
 }
 
 /// The exit for a call that failed.
@@ -38,7 +40,11 @@ pub fn failed(error: &ClientError) -> Exit {
 
 /// Prints a view; both forms end with a newline.
 fn print<T: Serialize>(args: &ClientArgs, view: &T, text: impl FnOnce(&T) -> String) -> Result<(), Exit> {
-    output::print(&if args.json { render::json(view) } else { text(view) })
+    print_as(args.json, view, text)
+}
+
+fn print_as<T: Serialize>(json: bool, view: &T, text: impl FnOnce(&T) -> String) -> Result<(), Exit> {
+    output::print(&if json { render::json(view) } else { text(view) })
 }
 
 /// Follows a job to its end.

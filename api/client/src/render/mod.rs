@@ -1,5 +1,6 @@
 //! What is printed for people. Every function gives text that ends with a newline.
 
+mod alerts;
 mod audit;
 mod backups;
 mod events;
@@ -15,6 +16,7 @@ pub mod table;
 pub mod time;
 pub mod units;
 
+pub use alerts::{alert, alerts, silence, silences};
 pub use audit::audit;
 pub use backups::backups;
 pub use events::{event, events};

@@ -35,10 +35,7 @@ const PLACE_WITHIN: Duration = Duration::from_secs(3);
 /// How often all are written to meanwhile, which shows who has.
 const PROBE_EVERY: Duration = Duration::from_millis(250);
 
-/// So many bodies are received at once at most: who sends none to the end keeps nobody else from connecting.
-const BODIES_MAX: usize = 128;
-
-/// What stays open at one API: its live streams, and the bodies that are being received. Cheap to clone.
+/// What stays open at one API: its live streams. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Streams {
     stop: CancellationToken,
@@ -46,7 +43,6 @@ pub struct Streams {
     open: Arc<Semaphore>,
     probe: Arc<watch_channel::Sender<()>>,
     catching_up: Arc<Semaphore>,
-    bodies: Arc<Semaphore>,
     watched: Watched,
 }
 
@@ -65,7 +61,6 @@ impl Streams {
             open: Arc::new(Semaphore::new(places)),
             probe: Arc::new(watch_channel::Sender::new(())),
             catching_up: Arc::new(Semaphore::new(CATCH_UPS_MAX)),
-            bodies: Arc::new(Semaphore::new(BODIES_MAX)),
             watched: Watched::default(),
         }
     }
@@ -101,12 +96,6 @@ impl Streams {
     /// Tells when a stream is to be written to, so that it shows whether somebody still listens.
     fn probed(&self) -> watch_channel::Receiver<()> {
         self.probe.subscribe()
-    }
-
-    /// A place for one more body.
-    pub(crate) fn admit_body(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        let crowded = |_| ApiError::Crowded(format!("{BODIES_MAX} clients are sending a body already"));
-        Arc::clone(&self.bodies).try_acquire_owned().map_err(crowded)
     }
 
     /// A place for one more who catches up.

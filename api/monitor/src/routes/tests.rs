@@ -1,13 +1,17 @@
 //! What answers where, to whom, and how fast.
 
 use super::*;
-use crate::seen::tests::sample;
+use crate::{open::AlertSource, seen::tests::sample};
 use lucid_ports::{
     Problems,
     members::{Member, Snapshot},
 };
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+/// What opens the port of these tests.
+const TOKEN: &str = "a-secret-of-the-tests";
 
 /// A port, and what is behind it: members of a set that this sends, and no store.
 fn served(door: Door) -> (String, watch::Sender<Snapshot>, CancellationToken) {
@@ -16,17 +20,27 @@ fn served(door: Door) -> (String, watch::Sender<Snapshot>, CancellationToken) {
     let address = listener.local_addr().expect("bound");
     let (members, snapshot) = watch::channel(Snapshot::default());
     let (_, jobs) = watch::channel(Err("not asked yet".to_owned()));
-    let monitor = Monitor { snapshot, jobs, problems: Problems::default(), interval: Duration::from_secs(30) };
+    let monitor = Monitor {
+        snapshot,
+        jobs,
+        problems: Problems::default(),
+        interval: Duration::from_secs(30),
+        alerts: AlertSource::default(),
+    };
     let stop = CancellationToken::new();
-    let hosts = Hosts::new(["pi-1".to_owned()]);
-    tokio::spawn(serve(listener, door, monitor, hosts, stop.clone()));
+    let token = Token::new(Zeroizing::new(TOKEN.into()), "/run/lucid-ops/token".into());
+    let access = Access { hosts: Hosts::new(["pi-1".to_owned()]), node: "pi-1".into(), token };
+    tokio::spawn(serve(listener, door, monitor, access, stop.clone()));
     (format!("http://{address}"), members, stop)
 }
 
 async fn get(url: &str, path: &str, headers: &[(&str, &str)]) -> (u16, String, String) {
-    let request = headers
-        .iter()
-        .fold(ureq::http::Request::get(format!("{url}{path}")), |request, (name, value)| request.header(*name, *value));
+    ask("GET", url, path, headers).await
+}
+
+async fn ask(method: &str, url: &str, path: &str, headers: &[(&str, &str)]) -> (u16, String, String) {
+    let request = ureq::http::Request::builder().method(method).uri(format!("{url}{path}"));
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let request = request.body(()).expect("a request");
     let asked = tokio::task::spawn_blocking(move || {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
@@ -67,6 +81,25 @@ async fn the_port_of_prometheus_has_metrics_and_nothing_else() {
         assert_eq!(get(&url, path, &[]).await.0, 404, "{path}");
     }
     stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_of_both_ports_needs_what_its_kind_does() {
+    for door in [Door::Monitor, Door::Metrics] {
+        let (url, _members, stop) = served(door);
+        for (method, path, right) in routes(door) {
+            // What doesn't only show something changes it: acknowledging, silencing, and asking for a monitor do.
+            assert_eq!(right, if method == "GET" { Right::Read } else { Right::Operate }, "{method} {path}");
+            let place = path.replace(['{', '}'], "");
+            let stale = [("authorization", "Bearer of-another-api")];
+            assert_eq!(ask(&method, &url, &place, &stale).await.0, 401, "{method} {path}");
+            let (without, _, said) = ask(&method, &url, &place, &[]).await;
+            assert_eq!(without == 401, right == Right::Operate, "{method} {path}: {without} {said}");
+            let own = format!("Bearer {TOKEN}");
+            assert_ne!(ask(&method, &url, &place, &[("authorization", &own)]).await.0, 401, "{method} {path}");
+        }
+        stop.cancel();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
