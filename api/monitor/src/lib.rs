@@ -1,7 +1,7 @@
 //! The monitor: what is known of the members of the set and of the jobs, as metrics, as statistics, and in one word.
 //!
-//! Invariants: nothing that is asked over HTTP waits for a member or for the store: all of it is answered from memory; what is too old to
-//! be the present is left out; every metric has a type, a unit and a sentence, in [`table`] and nowhere else.
+//! Invariants: nothing that is asked over HTTP waits for a member, nor for the store: all of it is answered from memory, but for alerts,
+//! whose store is waited for some seconds at most; what is too old to be the present is left out; every metric has a type, a unit and a sentence, in [`table`] and nowhere else.
 //!
 //! | room | what it is for |
 //! |---|---|

@@ -26,6 +26,7 @@ fn every_command_in_the_documents_is_understood() {
     let mut seen = 0;
     let documents = [
         include_str!("../../../../README.md"),
+        include_str!("../../../alerts.md"),
         include_str!("../../../jobs.md"),
         include_str!("../../../monitor.md"),
         include_str!("../../../../schemas/failures.md"),

@@ -84,13 +84,12 @@ fn silence(args: SilenceArgs) -> Result<SilenceView, Exit> {
     let client = client(&args.client)?;
     let SilenceArgs { alert, matchers, for_seconds, until, from, cron, timezone, duration, comment, .. } = args;
     let for_seconds = for_seconds.map(|seconds| seconds.0);
-    let made = match alert {
-        Some(alert) => client.silence_alert(&alert, &SilenceAlertBody { for_seconds, until, comment }),
-        None => {
-            let window =
-                cron.zip(duration).map(|(cron, duration)| Window { cron, timezone, duration_seconds: duration.0 });
-            client.make_silence(&SilenceBody { matchers, from, until, for_seconds, window, comment })
-        }
+    let made = if let Some(alert) = alert {
+        client.silence_alert(&alert, &SilenceAlertBody { for_seconds, until, comment })
+    } else {
+        let window = cron.zip(duration);
+        let window = window.map(|(cron, duration)| Window { cron, timezone, duration_seconds: duration.0 });
+        client.make_silence(&SilenceBody { matchers, from, until, for_seconds, window, comment })
     };
     made.map_err(|error| failed(&error))
 }

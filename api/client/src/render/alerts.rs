@@ -136,7 +136,8 @@ fn state(alert: &AlertView) -> String {
         state += ", no data";
     }
     if let Some(silence) = &alert.silenced_by {
-        state += &format!(", silenced until {}", time::second(&silence.until));
+        state += ", silenced until ";
+        state += &time::second(&silence.until);
     }
     state
 }

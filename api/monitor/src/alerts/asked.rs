@@ -101,22 +101,23 @@ mod tests {
         DateTime::from_millis(NOW + ms)
     }
 
-    fn text(ms: i64) -> Option<String> {
-        Some(at(ms).try_to_rfc3339_string().expect("a time"))
+    fn text(ms: i64) -> String {
+        at(ms).try_to_rfc3339_string().expect("a time")
     }
 
     #[test]
     fn the_span_is_counted_from_its_begin() {
         let span = |body: &SilenceBody| check(body, at(0)).expect("accepted");
         assert_eq!(span(&body()), Span { from: None, until: at(3_600_000) });
-        let later = SilenceBody { from: text(7_000), ..body() };
+        let later = SilenceBody { from: Some(text(7_000)), ..body() };
         assert_eq!(span(&later), Span { from: Some(at(7_000)), until: at(3_607_000) });
-        let past = SilenceBody { from: text(-7_000), ..body() };
+        let past = SilenceBody { from: Some(text(-7_000)), ..body() };
         assert_eq!(span(&past), Span { from: None, until: at(3_600_000) }, "nothing is silenced in the past");
-        let until = SilenceBody { until: text(SILENCE_MS_MAX), for_seconds: None, ..body() };
+        let until = SilenceBody { until: Some(text(SILENCE_MS_MAX)), for_seconds: None, ..body() };
         assert_eq!(span(&until).until, at(SILENCE_MS_MAX));
         let window = Window { cron: "0 2 * * *".into(), timezone: "UTC".into(), duration_seconds: 3_600 };
-        let yearly = SilenceBody { until: text(WINDOWS_MS_MAX), for_seconds: None, window: Some(window), ..body() };
+        let yearly =
+            SilenceBody { until: Some(text(WINDOWS_MS_MAX)), for_seconds: None, window: Some(window), ..body() };
         assert_eq!(span(&yearly).until, at(WINDOWS_MS_MAX));
     }
 
@@ -125,14 +126,14 @@ mod tests {
         let day = DAY_MS / 1_000;
         for (wrong, field) in [
             (SilenceBody { for_seconds: None, ..body() }, "until"),
-            (SilenceBody { until: text(3_600_000), ..body() }, "for_seconds"),
+            (SilenceBody { until: Some(text(3_600_000)), ..body() }, "for_seconds"),
             (SilenceBody { for_seconds: Some(59), ..body() }, "for_seconds"),
             (SilenceBody { for_seconds: Some(-1), ..body() }, "for_seconds"),
             (SilenceBody { for_seconds: Some(30 * day + 1), ..body() }, "for_seconds"),
             (SilenceBody { for_seconds: Some(i64::MAX), ..body() }, "for_seconds"),
-            (SilenceBody { from: text(SILENCE_MS_MAX), ..body() }, "for_seconds"),
+            (SilenceBody { from: Some(text(SILENCE_MS_MAX)), ..body() }, "for_seconds"),
             (SilenceBody { until: Some("tomorrow".into()), for_seconds: None, ..body() }, "until"),
-            (SilenceBody { until: text(-1), for_seconds: None, ..body() }, "until"),
+            (SilenceBody { until: Some(text(-1)), for_seconds: None, ..body() }, "until"),
             (SilenceBody { from: Some("$$NOW".into()), ..body() }, "from"),
             (SilenceBody { matchers: Vec::new(), ..body() }, "matchers"),
             (SilenceBody { comment: " ".into(), ..body() }, "comment"),

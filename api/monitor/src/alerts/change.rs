@@ -59,8 +59,7 @@ async fn changed(monitor: &Monitor, caller: &Caller, id: &PathId, command: &Comm
     let (desk, alert) = changed.await.map_err(not_changed)?;
     // What was asked for has happened; not knowing the silences only leaves out a hint.
     let look = read(desk.silences.look_at_silences()).await;
-    let (silences, now) =
-        look.map(|look| (look.silences, look.now)).unwrap_or_else(|_| (Vec::new(), bson::DateTime::now()));
+    let (silences, now) = look.map_or_else(|_| (Vec::new(), bson::DateTime::now()), |look| (look.silences, look.now));
     let view = view::alert(&alert, Quiet { silences: &silences, now });
     Ok(HttpResponse::Ok().json(AlertView { events: view::events(&alert), ..view }))
 }

@@ -1,5 +1,6 @@
 //! Alerts and silences as clients see them: with the store there, away, and hanging.
 
+mod document;
 mod world;
 
 use crate::{
@@ -88,7 +89,7 @@ async fn who_has_the_token_acknowledges_and_resolves_and_is_named() {
     assert_eq!(world.get(&path("")).await.1["state"], "raised", "who hasn't changes nothing");
     for wrong in [
         json!({ "for_seconds": 0 }),
-        json!({ "for_seconds": 1e9 as i64 }),
+        json!({ "for_seconds": 1_000_000_000 }),
         json!({ "comment": "a\nb" }),
         json!({ "until": 5 }),
     ] {

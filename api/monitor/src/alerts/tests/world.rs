@@ -104,8 +104,8 @@ pub fn fence() -> Fence {
     Fence { token, deadline: DateTime::MAX }
 }
 
-pub fn raised(rule: &str, (name, value): (&str, &str), severity: Severity) -> Raise {
-    let finding = Finding {
+pub fn finding(rule: &str, (name, value): (&str, &str), severity: Severity) -> Finding {
+    Finding {
         id: AlertId::compose(DateTime::now(), uuid::Uuid::new_v4().as_u64_pair().0),
         rule: rule.into(),
         labels: [(name.to_owned(), value.to_owned())].into(),
@@ -122,8 +122,11 @@ pub fn raised(rule: &str, (name, value): (&str, &str), severity: Severity) -> Ra
             flapping: false,
         },
         notify: Vec::new(),
-    };
-    raise(&finding, fence(), "monitor:a", &uuid::Uuid::new_v4().to_string())
+    }
+}
+
+pub fn raised(rule: &str, label: (&str, &str), severity: Severity) -> Raise {
+    raise(&finding(rule, label, severity), fence(), "monitor:a", &uuid::Uuid::new_v4().to_string())
 }
 
 /// A store whose primary has vanished without a word.
