@@ -3,9 +3,16 @@
 //! Invariants: a round waits for nobody; rules whose facts are missing say nothing, and what they said before neither counts as over nor
 //! grows; the clock of the rounds is never put back.
 
-use crate::{Monitor, Seen};
+use crate::{
+    Monitor, Seen,
+    facts::members::{Trail, databases, oplog_window},
+};
 use bson::DateTime;
-use lucid_core::rules::{Evaluator, Judged, Parameters, Reading, Rule, jobs};
+use lucid_core::rules::{
+    Evaluator, Judged, Parameters, Reading, Rule,
+    facts::{Facts, Members},
+    jobs, members,
+};
 use lucid_ports::watched;
 use lucid_schemas::alert::Fingerprint;
 use std::{
@@ -42,15 +49,27 @@ pub struct Evaluation {
 /// Whoever wants to know what the newest round has found.
 pub type Evaluations = watch::Receiver<Option<Arc<Evaluation>>>;
 
+/// By whom it is judged, and how.
+#[derive(Debug, Clone, Default)]
+pub struct Judge {
+    /// The node of this monitor.
+    pub node: String,
+    /// The name of the engine's own database.
+    pub own_database: String,
+    /// What operators have changed of the rules.
+    pub parameters: Parameters,
+}
+
 /// Evaluates every `every` until `stop`.
 pub async fn evaluate(
     monitor: Monitor,
+    judge: Judge,
     every: Duration,
     told: watch::Sender<Option<Arc<Evaluation>>>,
     stop: CancellationToken,
 ) {
     // What is pending must not begin anew where one round breaks off.
-    let families = Arc::new(Mutex::new(Families::new()));
+    let families = Arc::new(Mutex::new(Families::new(judge)));
     let (problems, own) = (monitor.problems.clone(), stop.clone());
     watched("evaluation", problems, stop, move || {
         let (monitor, told, stop, families) = (monitor.clone(), told.clone(), own.clone(), Arc::clone(&families));
@@ -80,31 +99,48 @@ struct Family {
 /// All rules, and the clock of their rounds.
 struct Families {
     began: Instant,
+    judge: Judge,
+    trail: Trail,
     jobs: Family,
+    members: Family,
 }
 
 impl Families {
-    fn new() -> Self {
-        Self { began: Instant::now(), jobs: Family { evaluator: Evaluator::default(), rules: &jobs::RULES } }
+    fn new(judge: Judge) -> Self {
+        let family = |rules| Family { evaluator: Evaluator::new(judge.parameters.clone()), rules };
+        let (jobs, members) = (family(&jobs::RULES), family(&members::RULES));
+        Self { began: Instant::now(), judge, trail: Trail::default(), jobs, members }
     }
 
     /// Asks every rule about what is seen.
     fn round(&mut self, seen: &Seen) -> Evaluation {
         let at = Instant::now();
-        let clock_ms = whole_ms(at - self.began);
         let told = seen.jobs.as_ref().ok();
-        let of_jobs = told.map(|told| jobs::read(&told.facts, &Parameters::default()));
         let mut all = Evaluation {
             at,
             primary_at: told.map(|told| later(told.facts.now_ms, at.saturating_duration_since(told.clock_at))),
             judged: BTreeMap::new(),
             cold: Vec::new(),
             rules: Vec::new(),
-            clock_ms,
+            clock_ms: whole_ms(at - self.began),
         };
-        self.jobs.round(of_jobs.as_deref(), &mut all);
+        let Judge { node, own_database, parameters } = &self.judge;
+        let of_jobs = match &seen.jobs {
+            Ok(told) => jobs::read(&with_samples(told.facts.clone(), seen, own_database), parameters),
+            Err(reason) => jobs::unknown(reason, parameters),
+        };
+        self.jobs.round(Some(&of_jobs), &mut all);
+        let monitors = told.map(|told| told.facts.monitors.clone());
+        let of_members = Members { monitors, ..self.trail.facts(at, seen, node) };
+        self.members.round(Some(&members::read(&of_members, parameters)), &mut all);
         all
     }
+}
+
+/// Facts of the store, with what samples tell beside them.
+fn with_samples(facts: Facts, seen: &Seen, own_database: &str) -> Facts {
+    let (databases, oplog_window_seconds) = (databases(seen), oplog_window(seen));
+    Facts { databases, oplog_window_seconds, own_database: own_database.to_owned(), ..facts }
 }
 
 impl Family {
@@ -145,7 +181,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_the_store_told_is_judged_and_its_silence_proves_nothing() {
-        let mut families = Families::new();
+        let mut families = Families::new(Judge::default());
         let first = families.round(&told(2));
         assert!(matches!(standing(&first), Standing::Open { severity: Severity::Critical, silent: false, .. }));
         assert_eq!(first.primary_at, Some(DateTime::from_millis(1_000)));
@@ -154,5 +190,22 @@ mod tests {
         assert!(matches!(standing(&silent), Standing::Open { silent: true, .. }), "{silent:?}");
         assert_eq!(silent.primary_at, None);
         assert_eq!(*standing(&families.round(&told(0))), Standing::Over(lucid_schemas::alert::ResolvedBy::Condition));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn members_are_judged_beside_the_jobs_whether_the_store_answers_or_not() {
+        let mut families = Families::new(Judge { node: "pi-1".into(), ..Judge::default() });
+        let dead = || seen([("a:1", Ok(lucid_ports::members::Member::default())), ("b:1", Err("refused".to_owned()))]);
+        for _ in 0..3 {
+            families.round(&dead());
+            tokio::time::advance(Duration::from_secs(30)).await;
+        }
+        let found = families.round(&dead());
+        let open = |rule: &str| {
+            let of = |judged: &&Judged| judged.rule.id == rule && matches!(judged.standing, Standing::Open { .. });
+            found.judged.values().filter(of).count()
+        };
+        assert_eq!((open("member_down"), open("store_silent"), open("monitor_blind")), (1, 1, 0));
+        assert_eq!(found.rules.len(), lucid_core::rules::all().len(), "every rule was asked");
     }
 }

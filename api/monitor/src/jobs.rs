@@ -216,7 +216,15 @@ async fn gather(store: &dyn Source, folders: &BTreeMap<String, Folder>) -> Resul
     let busy = sum(|worker| worker.running);
     let able = |kind: &Kind| count(workers.iter().filter(|worker| worker.reach.kinds.contains(kind)));
     let able: BTreeMap<Kind, i64> = Kind::ALL.into_iter().map(|kind| (kind, able(&kind))).collect();
-    let shown = Shown { look: &look, open: &open, backups: &backups, verifications: &verifications, able: &able };
+    let shown = Shown {
+        look: &look,
+        open: &open,
+        backups: &backups,
+        verifications: &verifications,
+        able: &able,
+        workers: &workers,
+        repositories: &repositories,
+    };
     Ok(Jobs {
         at: Instant::now(),
         clock_at,

@@ -17,6 +17,7 @@
 //! | [`retention`] | what was over long ago goes |
 //! | `process` | this process |
 //! | `alerts`, [`open`] | alerts and silences over HTTP; what of them is known without the store |
+//! | [`rules`] | the rules as operators see and change them |
 //! | `routes` | which path leads where; serving |
 
 mod alerts;
@@ -29,6 +30,7 @@ pub mod open;
 mod process;
 pub mod retention;
 mod routes;
+pub mod rules;
 pub mod seen;
 mod stats;
 pub mod table;

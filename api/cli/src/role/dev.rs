@@ -160,7 +160,8 @@ async fn monitoring(
 ) -> Result<Monitoring, Exit> {
     let folders = monitor::folders(&[format!("{REPOSITORY}={}", card.repository)])?;
     let (told, jobs) = watch::channel(Err("it wasn't asked yet".to_owned()));
-    let asking = Asking { folders, told, problems: connection.problems(), lease_ms: args.lease_ms };
+    let judge = monitor::judge(args.sampling.rules_file.as_deref(), DEFAULT_OPS_DATABASE.to_owned())?;
+    let asking = Asking { folders, told, problems: connection.problems(), lease_ms: args.lease_ms, judge };
     let (connection, access) = (std::future::ready(connection.clone()), monitor::access(Vec::new(), token));
     Monitoring::start(&deployment.uri(), &args.sampling, doors, access, jobs, asking, connection).await
 }

@@ -19,9 +19,10 @@ use lucid_members::{Sampler, SamplerOptions};
 use lucid_mongo::Connection;
 use lucid_monitor::{
     Access, Door, Monitor, ServeError,
-    evaluate::evaluate,
+    evaluate::{Judge, evaluate},
     jobs::{self, Folder},
     open::{AlertSource, Desk},
+    rules,
     seen::Told,
     serve,
 };
@@ -29,6 +30,7 @@ use lucid_ports::Problems;
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::Path,
     time::Duration,
 };
 use tokio::{
@@ -53,8 +55,9 @@ pub async fn run(args: MonitorArgs) -> Result<(), Exit> {
     let (told, jobs) = watch::channel(Err("it wasn't reached yet".to_owned()));
     let problems = Problems::default();
     let token = token::keep_or_go_without(&token::place(args.token_file.as_deref()), &problems);
+    let judge = judge(args.sampling.rules_file.as_deref(), args.mongo.ops_database.clone())?;
     let store = reach(uri.clone(), args.mongo.ops_database, args.mongo.replica_set, told.clone(), problems.clone());
-    let asking = Asking { folders, told, problems, lease_ms: args.lease_ms };
+    let asking = Asking { folders, told, problems, lease_ms: args.lease_ms, judge };
     let listening = doors.announcement()?;
     let access = access(args.hosts, token);
     let mut monitoring = Monitoring::start(&uri, &args.sampling, doors, access, jobs, asking, store).await?;
@@ -154,6 +157,13 @@ pub(super) struct Asking {
     pub(super) told: watch::Sender<Told>,
     pub(super) problems: Problems,
     pub(super) lease_ms: u32,
+    pub(super) judge: Judge,
+}
+
+/// By what this node judges.
+pub(super) fn judge(rules_file: Option<&Path>, own_database: String) -> Result<Judge, Exit> {
+    let parameters = rules_file.map(rules::read).transpose().map_err(Exit::usage)?.unwrap_or_default();
+    Ok(Judge { node: node(), own_database, parameters })
 }
 
 /// A monitor, under way.
@@ -175,7 +185,7 @@ impl Monitoring {
         asking: Asking,
         connection: impl Future<Output = Connection> + Send + 'static,
     ) -> Result<Self, Exit> {
-        let Asking { folders, told, problems, lease_ms } = asking;
+        let Asking { folders, told, problems, lease_ms, judge } = asking;
         let (interval, stop) = (sampling.interval(), CancellationToken::new());
         let options = SamplerOptions { interval, ..SamplerOptions::default() };
         let sampler = Sampler::start(uri, options, problems.clone()).await.map_err(Exit::failed)?;
@@ -190,7 +200,7 @@ impl Monitoring {
             }
         }
         let (evaluated, evaluations) = watch::channel(None);
-        tokio::spawn(evaluate(monitor, interval, evaluated, stop.clone()));
+        tokio::spawn(evaluate(monitor, judge, interval, evaluated, stop.clone()));
         let stopped = stop.clone();
         let writing = tokio::spawn(async move {
             let connection = tokio::select! {

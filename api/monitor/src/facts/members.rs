@@ -127,6 +127,14 @@ pub fn databases(seen: &Seen) -> Option<BTreeMap<String, i64>> {
     Some(databases)
 }
 
+/// Seconds that the oplog of the primary keeps, or without one the longest; none where nobody tells.
+pub fn oplog_window(seen: &Seen) -> Option<f64> {
+    let window = |oplog: &Oplog| Some(oplog.newest_at? - oplog.oldest_at?);
+    let told =
+        seen.answering().filter_map(|(_, member)| Some((member.hello.is_primary, window(member.oplog.as_ref()?)?)));
+    told.max_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1))).map(|(_, window)| window)
+}
+
 /// Whether a member that answers finds this other one well.
 fn is_seen(now: &Snapshot, address: &str) -> Option<bool> {
     let others = now.answering().filter(|(other, _)| *other != address);

@@ -1,13 +1,19 @@
 //! What the rules about jobs go by, from what the store tells.
 
+use super::Space;
 use bson::DateTime;
-use lucid_core::rules::facts::{Backups, Facts, OpenJob, Plan, Verified};
-use lucid_ports::schedules::Look;
+use lucid_core::rules::facts::{self as rules, Backups, Facts, OpenJob, Plan, Verified};
+use lucid_ports::{WorkerCard, schedules::Look};
 use lucid_schemas::{
     EventBody, Job, JobId, Kind, Spec, Stamp, State, VerifyLevel, VerifySpec,
+    failure::Code,
     schedule::{Outcome, Schedule},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+const HOUR_MS: i64 = 3_600_000;
+/// Of so many backups sizes and times are kept: the newest, and those that it is compared with.
+const COMPARED: usize = 11;
 
 /// What a look at the store has shown. Backups and verifications are those that ended well or badly, newest first.
 pub(super) struct Shown<'a> {
@@ -16,6 +22,8 @@ pub(super) struct Shown<'a> {
     pub backups: &'a [Job],
     pub verifications: &'a [Job],
     pub able: &'a BTreeMap<Kind, i64>,
+    pub workers: &'a [WorkerCard],
+    pub repositories: &'a BTreeMap<String, Option<Space>>,
 }
 
 /// The same as facts.
@@ -25,15 +33,82 @@ pub(super) fn facts(shown: &Shown<'_>) -> Facts {
     for database in plans.iter().filter_map(|plan| plan.backs_up.as_ref()) {
         backups.entry(database.clone()).or_default();
     }
+    for (database, at) in drilled(shown.verifications, shown.backups) {
+        backups.entry(database.clone()).or_default().drilled = Some(at);
+    }
+    let now_ms = shown.look.now.timestamp_millis();
     Facts {
-        now_ms: shown.look.now.timestamp_millis(),
+        now_ms,
         verified: verified(shown.verifications, shown.backups),
         backups,
         plans,
         open: shown.open.iter().map(open_job).collect(),
         able: shown.able.clone(),
+        workers: shown.workers.iter().map(worker).collect(),
+        monitors: monitors(shown.workers),
+        repositories: shown.repositories.iter().map(|(name, space)| (name.clone(), space.map(whole_bytes))).collect(),
+        keys_refused: refusing([shown.backups, shown.verifications].concat()),
+        leases_lost: Some(lost(shown, now_ms - HOUR_MS)),
+        // The rest is told by samples.
         ..Facts::default()
     }
+}
+
+fn worker(card: &WorkerCard) -> rules::Worker {
+    let WorkerCard { name, clock_skew_ms, problems, .. } = card.clone();
+    rules::Worker { name, clock_skew_ms, problems }
+}
+
+/// Workers are named after their nodes.
+fn monitors(workers: &[WorkerCard]) -> BTreeSet<String> {
+    let monitors = workers.iter().filter(|worker| worker.reach.kinds.contains(&Kind::Monitor));
+    monitors.filter_map(|worker| worker.name.split('/').next().map(str::to_owned)).collect()
+}
+
+fn whole_bytes(space: Space) -> rules::Space {
+    #[allow(clippy::cast_possible_truncation)] // Such file systems there are none.
+    let whole = |bytes: f64| bytes as i64;
+    rules::Space { free_bytes: whole(space.free_bytes), total_bytes: whole(space.total_bytes) }
+}
+
+/// Repositories whose newest job that ended was refused there.
+fn refusing(mut ended: Vec<Job>) -> BTreeMap<String, String> {
+    ended.sort_by_key(|job| std::cmp::Reverse(ended_ms(job)));
+    let mut newest: BTreeMap<String, Option<String>> = BTreeMap::new();
+    for job in ended {
+        let Some(repository) = &job.request.requires.repository else { continue };
+        let refused = job.head.error.filter(|error| error.code == Code::RepositoryRefuses.as_str());
+        newest.entry(repository.name.clone()).or_insert(refused.map(|error| error.message));
+    }
+    newest.into_iter().filter_map(|(repository, refused)| Some((repository, refused?))).collect()
+}
+
+fn ended_ms(job: &Job) -> Option<i64> {
+    job.head.finished_at.and_then(Stamp::stored).map(DateTime::timestamp_millis)
+}
+
+/// How often a job was taken over since then, from a worker that had fallen silent.
+fn lost(shown: &Shown<'_>, since_ms: i64) -> i64 {
+    let events = [shown.open, shown.backups, shown.verifications].into_iter().flatten().flat_map(|job| &job.events);
+    let is_recent = |at: Stamp| at.stored().is_some_and(|at| at.timestamp_millis() >= since_ms);
+    super::count(
+        events.filter(|event| matches!(event.body, EventBody::Claimed { takeover: true, .. }) && is_recent(event.at)),
+    )
+}
+
+/// When backups of each database were restored last to try them, and were whole.
+fn drilled<'a>(newest_first: &[Job], backups: &'a [Job]) -> BTreeMap<&'a String, DateTime> {
+    let of: BTreeMap<&JobId, &String> =
+        backups.iter().filter_map(|job| Some((job.id(), job.request.spec.database()?))).collect();
+    let mut newest = BTreeMap::new();
+    for job in newest_first.iter().filter(|job| job.head.state == State::Succeeded) {
+        let Spec::Verify(spec) = &job.request.spec else { continue };
+        let ended = job.head.finished_at.and_then(Stamp::stored);
+        if let (VerifyLevel::Drill, Some(database), Some(at)) = (spec.level, of.get(&spec.backup), ended) {
+            newest.entry(*database).or_insert(at);
+        }
+    }
+    newest
 }
 
 fn plan(schedule: &Schedule) -> Plan {
@@ -75,9 +150,11 @@ fn backups(newest_first: &[Job]) -> BTreeMap<String, Backups> {
         let (known, has_succeeded) = all.entry(database.clone()).or_default();
         if job.head.state == State::Succeeded {
             *has_succeeded = true;
-            if known.newest.is_none() && job.fate.is_none() {
-                known.newest = shows(job);
+            if job.fate.is_none() {
+                known.oldest = shows(job);
+                known.newest = known.newest.or(known.oldest);
             }
+            compare(known, job);
         } else if !*has_succeeded {
             known.failed += 1;
             let reason = || job.head.error.as_ref().map(|error| format!("{} ({})", error.message, error.code));
@@ -85,6 +162,17 @@ fn backups(newest_first: &[Job]) -> BTreeMap<String, Backups> {
         }
     }
     all.into_iter().map(|(database, (known, _))| (database, known)).collect()
+}
+
+/// Keeps size and time of a backup, whether it is still there or not.
+fn compare(known: &mut Backups, job: &Job) {
+    if known.bytes.len() < COMPARED {
+        known.bytes.extend(job.head.result.as_ref().and_then(|result| result.get_i64("raw_bytes").ok()));
+    }
+    let started = job.head.started_at.and_then(Stamp::stored).map(DateTime::timestamp_millis);
+    if known.took_ms.len() < COMPARED {
+        known.took_ms.extend(ended_ms(job).zip(started).map(|(ended, started)| ended - started));
+    }
 }
 
 /// The instant that a backup shows.

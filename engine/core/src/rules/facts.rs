@@ -6,7 +6,7 @@ pub use members::Members;
 
 use bson::DateTime;
 use lucid_schemas::{JobId, Kind, State, cron::Calendar};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a look at the store has shown.
 #[derive(Debug, Clone, Default)]
@@ -25,9 +25,11 @@ pub struct Facts {
     pub able: BTreeMap<Kind, i64>,
     /// Live workers, of their cards.
     pub workers: Vec<Worker>,
+    /// The nodes on which workers live that write alerts.
+    pub monitors: BTreeSet<String>,
     /// Repositories that this monitor was told of, by name; none where one isn't there.
     pub repositories: BTreeMap<String, Option<Space>>,
-    /// Repositories of which the newest job was refused its key, by name, and what it was told.
+    /// Repositories that refused the newest job that used them, by name, and why.
     pub keys_refused: BTreeMap<String, String>,
     /// How many claims of jobs were lost in the last hour, as their workers fell silent; none where nobody has counted.
     pub leases_lost: Option<i64>,

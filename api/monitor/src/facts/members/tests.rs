@@ -136,6 +136,17 @@ fn a_trail_counts_elections_and_the_time_in_a_state_and_stays_short() {
 }
 
 #[test]
+fn the_oplog_to_go_by_is_the_primarys() {
+    let with = |is_primary: bool, window: f64| {
+        let oplog = Some(Oplog { oldest_at: Some(0.0), newest_at: Some(window), ..Oplog::default() });
+        Ok(ports::Member { hello: Hello { is_primary, ..Hello::default() }, oplog, ..ports::Member::default() })
+    };
+    assert_eq!(oplog_window(&seen([("a:1", with(true, 5.0)), ("b:1", with(false, 9.0))])), Some(5.0));
+    assert_eq!(oplog_window(&seen([("a:1", with(false, 5.0)), ("b:1", with(false, 9.0))])), Some(9.0));
+    assert_eq!(oplog_window(&seen([("a:1", Ok(ports::Member::default()))])), None);
+}
+
+#[test]
 fn databases_are_those_that_were_measured() {
     let mut all = seen([]);
     assert_eq!(databases(&all), None);

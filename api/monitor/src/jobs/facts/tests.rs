@@ -21,7 +21,91 @@ fn look(schedules: Vec<Schedule>) -> Look {
 }
 
 fn shown(look: &Look, backups: &[Job], verifications: &[Job]) -> Facts {
-    facts(&Shown { look, open: &[], backups, verifications, able: &BTreeMap::new() })
+    let (able, repositories) = (BTreeMap::new(), BTreeMap::new());
+    facts(&Shown { look, open: &[], backups, verifications, able: &able, workers: &[], repositories: &repositories })
+}
+
+#[test]
+fn what_backups_were_like_and_when_one_was_tried_is_kept() {
+    let sized = |chance: u64, ago_s: i64, bytes: i64| {
+        let mut job = backup("lucid", chance, State::Succeeded, ago_s);
+        job.head.result = Some(bson::doc! { "raw_bytes": bytes });
+        job
+    };
+    let backups: Vec<Job> =
+        (1..=20).map(|chance: u32| sized(chance.into(), i64::from(chance) * 1_000, chance.into())).collect();
+    let tried = verification(&backups[3], VerifyLevel::Drill, 31, State::Succeeded, 500);
+    let before = verification(&backups[4], VerifyLevel::Drill, 32, State::Succeeded, 900);
+    let read = verification(&backups[0], VerifyLevel::Data, 33, State::Succeeded, 100);
+    let failed = verification(&backups[0], VerifyLevel::Drill, 34, State::Failed, 50);
+    let facts = shown(&look(vec![]), &backups, &[failed, read, tried.clone(), before]);
+    let known = &facts.backups["lucid"];
+    assert_eq!(known.bytes, (1..=11).collect::<Vec<i64>>());
+    assert_eq!(known.took_ms, vec![60_000; 11]);
+    assert_eq!(known.oldest, backups[19].head.finished_at.and_then(Stamp::stored));
+    assert_eq!(known.drilled, tried.head.finished_at.and_then(Stamp::stored), "the newest that succeeded");
+}
+
+#[test]
+fn a_repository_that_refused_the_newest_job_is_told_and_so_are_lost_leases() {
+    let at = |chance: u64, state: State, ago_s: i64, code: &str| {
+        let mut job = backup("lucid", chance, state, ago_s);
+        job.request.requires.repository = Some(lucid_schemas::RepositoryName { name: "main".into(), id: "r1".into() });
+        let message = "wrong key".to_owned();
+        job.head.error = (state == State::Failed).then(|| Failure { code: code.into(), message, retryable: false });
+        job
+    };
+    let refused = at(1, State::Failed, 100, "repository_refuses");
+    let good = at(2, State::Succeeded, 200, "");
+    let full = at(3, State::Failed, 50, "no_space");
+    let told = |jobs: &[Job]| shown(&look(vec![]), jobs, &[]).keys_refused;
+    assert_eq!(told(&[refused.clone(), good.clone()]), [("main".to_owned(), "wrong key".to_owned())].into());
+    assert_eq!(told(&[full, refused.clone(), good.clone()]).len(), 0, "the newest one got in");
+
+    let claimed = |takeover, ago_s: i64| lucid_schemas::Event {
+        seq: 1,
+        at: Stamp::At(DateTime::from_millis((NOW_S - ago_s) * 1_000)),
+        by: "worker".into(),
+        write: "w".into(),
+        body: EventBody::Claimed { epoch: 1, attempt: 1, takeover, slots: Vec::new() },
+    };
+    let mut lossy = good;
+    lossy.events = vec![claimed(false, 100), claimed(true, 100), claimed(true, 3_599), claimed(true, 3_601)];
+    assert_eq!(shown(&look(vec![]), &[lossy], &[]).leases_lost, Some(2));
+}
+
+#[test]
+fn workers_and_spaces_are_told_as_they_are() {
+    let card = |name: &str, kinds: &[Kind]| WorkerCard {
+        name: name.into(),
+        version: "1".into(),
+        capacity: 1,
+        running: 0,
+        reach: lucid_ports::Reach { kinds: kinds.to_vec(), ..lucid_ports::Reach::default() },
+        clock_skew_ms: Some(7),
+        counts: BTreeMap::new(),
+        problems: vec!["away".into()],
+        seen_at: None,
+    };
+    let workers =
+        [card("pi-1/7-a", &[Kind::Backup]), card("pi-2/8-b", &[Kind::Monitor]), card("pi-2/9-c", &[Kind::Monitor])];
+    let repositories =
+        [("main".to_owned(), Some(Space { free_bytes: 5.0, total_bytes: 9.0 })), ("far".to_owned(), None)].into();
+    let (look, able) = (look(vec![]), BTreeMap::new());
+    let shown = Shown {
+        look: &look,
+        open: &[],
+        backups: &[],
+        verifications: &[],
+        able: &able,
+        workers: &workers,
+        repositories: &repositories,
+    };
+    let facts = facts(&shown);
+    assert_eq!(facts.monitors, ["pi-2".to_owned()].into());
+    assert_eq!((facts.workers.len(), facts.workers[0].clock_skew_ms, facts.workers[0].problems.len()), (3, Some(7), 1));
+    assert_eq!(facts.repositories["far"], None);
+    assert_eq!(facts.repositories["main"], Some(rules::Space { free_bytes: 5, total_bytes: 9 }));
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn repositories(facts: &Facts, parameters: &Parameters) -> Vec<Reading> {
     }
     for name in facts.repositories.keys().chain(facts.keys_refused.keys()).collect::<BTreeSet<_>>() {
         let verdict = facts.keys_refused.get(name).map_or(Verdict::Right, |reason| {
-            wrong(Severity::Critical, None, format!("the repository '{name}' refuses the key: {reason}"))
+            wrong(Severity::Critical, None, format!("the repository '{name}' refuses jobs: {reason}"))
         });
         readings.push(reading(&KEY_REFUSED, "repository", name, verdict));
     }

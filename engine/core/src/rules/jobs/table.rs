@@ -161,7 +161,7 @@ pub static REPOSITORY_FULL: Rule = Rule {
 /// A repository's key isn't the right one.
 pub static KEY_REFUSED: Rule = Rule {
     id: "key_refused",
-    finds: "a repository refuses the key of a worker: its backups fail, and can't be read there",
+    finds: "a repository refuses the jobs of a worker, mostly for its key: they fail until somebody mends that",
     ..REPOSITORY
 };
 /// The store doesn't answer.
