@@ -197,6 +197,13 @@ mod tests {
     }
 
     #[test]
+    fn the_example_in_the_documents_is_one() {
+        let (_, after) = include_str!("../../alerts.md").split_once("**Other limits.**").expect("the chapter");
+        let example = after.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+        assert_ne!(parse(example).expect("good"), Parameters::default());
+    }
+
+    #[test]
     fn a_bad_field_is_refused_by_its_name() {
         for (text, word) in [
             (r#"{ "replication_lag": { "warning": "60" } }"#, "replication_lag.warning: "),

@@ -106,6 +106,17 @@ pub struct SilenceArgs {
     pub client: MonitorClientArgs,
 }
 
+/// `lucid-ops alerts rules`.
+#[derive(Debug, Args)]
+pub struct RulesArgs {
+    /// With what is different by this file, as a monitor would take it; it is checked on the way.
+    #[arg(long, env = "LUCID_RULES_FILE", value_name = "FILE")]
+    pub rules_file: Option<PathBuf>,
+    /// Print JSON for programs.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `lucid-ops alerts ...`.
 #[derive(Debug, Subcommand)]
 pub enum AlertsCommand {
@@ -136,6 +147,8 @@ pub enum AlertsCommand {
     },
     /// Have nobody told for a while: of what an alert is about, or of all that fits.
     Silence(Box<SilenceArgs>),
+    /// List the rules: what each finds, its limits, and for how long it must be so. Asks nobody.
+    Rules(RulesArgs),
     /// List the silences that aren't over.
     Silences(MonitorClientArgs),
     /// End a silence now.

@@ -12,7 +12,7 @@ mod roles;
 mod schedules;
 mod verify;
 
-pub use alerts::{AlertsCommand, ListAlertsArgs, MonitorClientArgs, SilenceArgs};
+pub use alerts::{AlertsCommand, ListAlertsArgs, MonitorClientArgs, RulesArgs, SilenceArgs};
 pub use copy::{CopyArgs, ReencryptArgs};
 pub use explain::ExplainArgs;
 pub use jobs::{BackupsArgs, JobArgs, JobsCommand, ListArgs};

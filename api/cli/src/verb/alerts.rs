@@ -2,11 +2,12 @@
 
 use super::{failed, print_as};
 use crate::{
-    args::{AlertsCommand, ListAlertsArgs, MonitorClientArgs, SilenceArgs},
+    args::{AlertsCommand, ListAlertsArgs, MonitorClientArgs, RulesArgs, SilenceArgs},
     exit::Exit,
     token,
 };
 use lucid_client::{AlertQuery, Client, Service, render};
+use lucid_monitor::rules;
 use lucid_schemas::{
     http::{AcknowledgeBody, AlertList, AlertView, ResolveBody, SilenceAlertBody, SilenceBody, SilenceView},
     silence::Window,
@@ -37,6 +38,7 @@ pub fn run(command: AlertsCommand) -> Result<(), Exit> {
             let silence = silence(*args)?;
             print_as(json, &silence, render::silence)
         }
+        AlertsCommand::Rules(args) => rules(&args),
         AlertsCommand::Silences(args) => {
             let list = client(&args)?.silences().map_err(|error| failed(&error))?;
             print_as(args.json, &list, render::silences)
@@ -51,6 +53,11 @@ pub fn run(command: AlertsCommand) -> Result<(), Exit> {
 fn client(args: &MonitorClientArgs) -> Result<Client, Exit> {
     let client = Client::of(Service::Monitor, &args.url).map_err(|error| failed(&error))?;
     token::client(client, args.token_file.as_deref())
+}
+
+fn rules(args: &RulesArgs) -> Result<(), Exit> {
+    let changed = args.rules_file.as_deref().map(rules::read).transpose().map_err(Exit::usage)?;
+    print_as(args.json, &rules::views(&changed.unwrap_or_default()), |views| rules::table(views))
 }
 
 fn state(alert: &AlertView) -> String {
