@@ -20,8 +20,9 @@ mod store;
 mod view;
 
 pub(crate) use change::{acknowledge, resolve};
-pub(crate) use list::{list, show};
+pub(crate) use list::{list, look_at_open, show};
 pub(crate) use silences::{end, list as list_silences, make, of_alert, show as show_silence};
+pub(crate) use store::read;
 
 use lucid_http::ApiError;
 
@@ -37,4 +38,4 @@ fn comment(given: &str) -> Result<String, ApiError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,6 +1,10 @@
 //! What this process knows of alerts: the store that keeps them, once it is reached, and those that are open, for when it isn't
 //! there.
 
+mod keep;
+
+pub use keep::keep;
+
 use lucid_ports::{Alerts, Silences};
 use lucid_schemas::{
     alert::{Alert, Severity},

@@ -1,7 +1,6 @@
 //! Deletes alerts and silences that were over long ago, so that the history doesn't grow for ever.
 
-use crate::open::Desk;
-use lucid_ports::StoreError;
+use lucid_ports::{Alerts, Silences, StoreError};
 
 /// For so long what is over is kept, in milliseconds: 90 days.
 pub const KEPT_MS: i64 = 90 * 86_400_000;
@@ -12,9 +11,9 @@ const BATCH: u32 = 500;
 ///
 /// # Errors
 /// Where the store can't be reached, or refuses.
-pub async fn forget_over(desk: &Desk) -> Result<(u64, u64), StoreError> {
-    let alerts = desk.alerts.forget_alerts(KEPT_MS, BATCH).await?;
-    let silences = desk.silences.forget_silences(KEPT_MS, BATCH).await?;
+pub async fn forget_over(alerts: &dyn Alerts, silences: &dyn Silences) -> Result<(u64, u64), StoreError> {
+    let alerts = alerts.forget_alerts(KEPT_MS, BATCH).await?;
+    let silences = silences.forget_silences(KEPT_MS, BATCH).await?;
     if alerts + silences > 0 {
         tracing::info!(alerts, silences, "what was over long ago is forgotten");
     }

@@ -8,11 +8,14 @@ mod round;
 
 pub use chain::Chain;
 
-use crate::evaluate::{Evaluation, Evaluations};
+use crate::{
+    evaluate::{Evaluation, Evaluations},
+    retention::forget_over,
+};
 use async_trait::async_trait;
 use bson::Document;
 use lucid_core::{alert::Wanted, rules::About};
-use lucid_ports::{Alerts, Ending, Handler, JobContext, JobError, Problems, Store, StoreError};
+use lucid_ports::{Alerts, Ending, Handler, JobContext, JobError, Problems, Silences, Store, StoreError};
 use lucid_schemas::{
     Code, Job, JobId, Kind, Progress, Spec, State,
     alert::{Alert, Token},
@@ -24,6 +27,9 @@ use tokio::{sync::watch, time::Instant};
 /// Under which subject this process says that alerts aren't written.
 const SUBJECT: &str = "alerts";
 
+/// How often what was over long ago is forgotten.
+const TIDY_EVERY: Duration = Duration::from_hours(1);
+
 /// Who is told of what.
 pub type Route = Arc<dyn Fn(About<'_>) -> Vec<Wanted> + Send + Sync>;
 
@@ -34,6 +40,8 @@ pub struct Desk {
     pub store: Arc<dyn Store>,
     /// Where alerts are.
     pub alerts: Arc<dyn Alerts>,
+    /// Where silences are.
+    pub silences: Arc<dyn Silences>,
     /// What this process finds.
     pub evaluations: Evaluations,
     /// Who is told of what.
@@ -68,7 +76,7 @@ impl MonitorHandler {
     async fn hold(&self, context: &dyn JobContext, job: &Job, spec: &MonitorSpec) -> Result<MonitorResult, JobError> {
         let token = Token { generation: spec.generation, epoch: job.head.epoch };
         let (begun, mut result) = (Instant::now(), MonitorResult::default());
-        let mut evaluations = self.0.evaluations.clone();
+        let (mut evaluations, mut tidied) = (self.0.evaluations.clone(), None::<Instant>);
         loop {
             tokio::select! {
                 biased;
@@ -78,7 +86,13 @@ impl MonitorHandler {
             let Some(evaluation) = evaluations.borrow_and_update().clone() else { continue };
             let is_long = begun.elapsed() >= Duration::from_millis(HELD_MS.unsigned_abs());
             match self.round(context, token, spec, &evaluation, is_long, &mut result).await {
-                Ok(Ended::Written) => drop(self.0.problems.clear(SUBJECT)),
+                Ok(Ended::Written) => {
+                    self.0.problems.clear(SUBJECT);
+                    if tidied.is_none_or(|at| at.elapsed() >= TIDY_EVERY) {
+                        tidied = Some(Instant::now());
+                        self.tidy().await;
+                    }
+                }
                 Ok(Ended::Succeeded(successor)) => {
                     return Ok(MonitorResult { successor: successor.to_string(), ..result });
                 }
@@ -88,6 +102,13 @@ impl MonitorHandler {
                     self.0.problems.set(SUBJECT, format!("alerts can't be written: {error}"));
                 }
             }
+        }
+    }
+
+    /// Forgets what was over long ago.
+    async fn tidy(&self) {
+        if let Err(error) = forget_over(&*self.0.alerts, &*self.0.silences).await {
+            tracing::warn!(%error, "old alerts aren't forgotten: tried again in an hour");
         }
     }
 

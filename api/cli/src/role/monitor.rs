@@ -21,7 +21,7 @@ use lucid_monitor::{
     Access, Door, Monitor, ServeError,
     evaluate::{Judge, evaluate},
     jobs::{self, Folder},
-    open::{AlertSource, Desk},
+    open::{self, AlertSource, Desk},
     rules,
     seen::Told,
     serve,
@@ -201,6 +201,7 @@ impl Monitoring {
         }
         let (evaluated, evaluations) = watch::channel(None);
         tokio::spawn(evaluate(monitor, judge, interval, evaluated, stop.clone()));
+        tokio::spawn(open::keep(known.clone(), evaluations.clone(), problems.clone(), stop.clone()));
         let stopped = stop.clone();
         let writing = tokio::spawn(async move {
             let connection = tokio::select! {

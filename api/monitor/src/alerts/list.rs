@@ -52,7 +52,7 @@ pub(crate) async fn list(monitor: web::Data<Monitor>, request: HttpRequest) -> A
 async fn from_store(monitor: &Monitor, filter: &AlertFilter) -> Result<AlertList, ApiError> {
     let desk = desk(monitor)?;
     let (page, look) = if filter.states.iter().all(|state| state.is_open()) {
-        let (open, look) = read(open(&desk)).await?;
+        let (open, look) = read(look_at_open(&desk)).await?;
         monitor.alerts.stored(open.clone(), look.silences.clone());
         (page(&open, filter), look)
     } else {
@@ -66,7 +66,7 @@ async fn from_store(monitor: &Monitor, filter: &AlertFilter) -> Result<AlertList
 }
 
 /// All that is open, and the silences.
-async fn open(desk: &Desk) -> Result<(Vec<Alert>, SilenceLook), lucid_ports::StoreError> {
+pub(crate) async fn look_at_open(desk: &Desk) -> Result<(Vec<Alert>, SilenceLook), lucid_ports::StoreError> {
     tokio::try_join!(desk.alerts.open_alerts(), desk.silences.look_at_silences())
 }
 

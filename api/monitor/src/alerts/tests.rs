@@ -1,7 +1,7 @@
 //! Alerts and silences as clients see them: with the store there, away, and hanging.
 
 mod document;
-mod world;
+pub(crate) mod world;
 
 use crate::{
     open::{Desk, Found, From, OpenAlerts},
@@ -264,7 +264,6 @@ async fn a_store_that_never_answers_holds_up_nobody() {
 #[tokio::test]
 async fn what_was_over_long_ago_is_forgotten() {
     let store = Arc::new(MemoryStore::new());
-    let desk = Desk { alerts: store.clone(), silences: store.clone() };
     let mut last = None;
     for _ in 0..2 {
         let Raised::New(alert) =
@@ -279,9 +278,9 @@ async fn what_was_over_long_ago_is_forgotten() {
         last = Some(alert);
     }
     store.advance(Duration::from_millis(KEPT_MS.unsigned_abs() - 60_000));
-    assert_eq!(forget_over(&desk).await.expect("done"), (0, 0), "not yet");
+    assert_eq!(forget_over(&*store, &*store).await.expect("done"), (0, 0), "not yet");
     store.advance(Duration::from_secs(120));
-    assert_eq!(forget_over(&desk).await.expect("done"), (1, 0), "the newest about the same stays");
+    assert_eq!(forget_over(&*store, &*store).await.expect("done"), (1, 0), "the newest about the same stays");
     let last = last.expect("two");
     assert!(store.alert(last.id()).await.expect("read").is_some());
 }

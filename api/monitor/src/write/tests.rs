@@ -30,6 +30,7 @@ fn monitor(store: &Arc<MemoryStore>, name: &str) -> Monitor {
     let desk = Desk {
         store: store.clone(),
         alerts: store.clone(),
+        silences: store.clone(),
         evaluations,
         route: Arc::new(|_| Vec::new()),
         open: watch::channel(Arc::default()).0,
@@ -201,4 +202,31 @@ async fn the_chain_goes_on_behind_what_was_written_and_stops_where_a_person_ende
     chain.ask_next(10).await.expect("asked");
     let Spec::Monitor(spec) = jobs().await.remove(0).request.spec else { panic!("a monitor job") };
     assert_eq!(spec, MonitorSpec { generation: 2, interval_seconds: 10 });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_writes_forgets_what_was_over_long_ago() {
+    let store = Arc::new(MemoryStore::new());
+    let mut old = Vec::new();
+    for days in [200, 100] {
+        store.set_now(DateTime::from_millis(DateTime::now().timestamp_millis() - days * 86_400_000));
+        let raise = crate::alerts::tests::world::raised("lag", ("member", "a"), Severity::Warning);
+        store.raise_alert(&raise).await.expect("raised");
+        let how = lucid_core::alert::Command::ResolveByHand { comment: String::new() };
+        let next =
+            lucid_core::alert::transition(&all(&store).await[0], &how, "me", &format!("{days}")).expect("lawful");
+        store.apply_alert(&next).await.expect("applied");
+        old.push(raise.alert.origin.id);
+    }
+    store.set_now(DateTime::now());
+    let monitor = monitor(&store, "one");
+    monitor.chain.ask_next(INTERVAL_SHORTEST).await.expect("asked");
+    until("forgotten", async || {
+        store.set_now(DateTime::now());
+        monitor.finds(&[], Duration::ZERO);
+        store.alert(&old[0]).await.expect("read").is_none()
+    })
+    .await;
+    assert!(store.alert(&old[1]).await.expect("read").is_some(), "the newest about the same stays");
+    monitor.worker.stop().await.expect("stopped");
 }

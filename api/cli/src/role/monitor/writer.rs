@@ -35,6 +35,7 @@ impl Writer {
         let desk = Desk {
             store: Arc::clone(&store),
             alerts,
+            silences: self.connection.store(),
             evaluations: self.evaluations,
             route: Arc::new(|_| Vec::new()),
             open,
