@@ -14,9 +14,9 @@ const WITHIN: Duration = Duration::from_secs(90);
 
 /// A monitor with short rounds and a short lease, and what it shows to people.
 fn monitor(world: &World) -> (Process, Api) {
-    let repository = world.repository();
+    let (repository, token_file) = (world.repository(), world.token_file());
     let mut arguments = vec!["monitor", "--listen", "127.0.0.1:0", "--metrics-port", "0", "--monitoring-interval", "1"];
-    arguments.extend(["--lease-ms", "3000", "--repository", &repository]);
+    arguments.extend(["--lease-ms", "3000", "--repository", &repository, "--token-file", &token_file]);
     let mut process = Process::start(&arguments, &world.uri());
     process.await_line("metrics on ");
     let people = Api::to_read(process.await_line("listening on "));

@@ -6,6 +6,7 @@ mod alerts;
 mod breaks;
 mod contract;
 mod refusals;
+mod silences;
 
 use crate::support::world::scratch;
 use bson::{Document, doc};

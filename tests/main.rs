@@ -27,6 +27,7 @@ mod prune;
 mod refusals;
 mod requests;
 mod roundtrip;
+mod said;
 mod schedules;
 mod shape;
 mod steering;

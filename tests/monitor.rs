@@ -19,9 +19,9 @@ pub fn monitor(world: &World) -> (Process, Api, Api) {
 
 /// The same for the user of this connection string.
 fn monitor_as(world: &World, uri: &str) -> (Process, Api, Api) {
-    let repository = world.repository();
+    let (repository, token_file) = (world.repository(), world.token_file());
     let arguments = ["monitor", "--listen", "127.0.0.1:0", "--metrics-port", "0", "--monitoring-interval", "1"];
-    let arguments = [&arguments[..], &["--repository", &repository]].concat();
+    let arguments = [&arguments[..], &["--repository", &repository, "--token-file", &token_file]].concat();
     let mut process = Process::start(&arguments, uri);
     let metrics = Api::to_read(process.await_line("metrics on "));
     let monitor = Api::to_read(process.await_line("listening on "));

@@ -88,7 +88,7 @@ mod tests {
 
     static LAG: Rule = Rule { id: "lag", ..Rule::PLAIN };
 
-    fn evaluation(members: &[&str]) -> Option<Arc<Evaluation>> {
+    fn evaluation(members: &[&str]) -> Arc<Evaluation> {
         let one = |member: &&str| {
             let labels = BTreeMap::from([("member".to_owned(), (*member).to_owned())]);
             let standing = Standing::Open {
@@ -103,7 +103,7 @@ mod tests {
         };
         let judged = members.iter().map(one).collect();
         let (at, rules) = (Instant::now(), vec![&LAG]);
-        Some(Arc::new(Evaluation { at, primary_at: None, judged, cold: Vec::new(), rules, clock_ms: 4_000 }))
+        Arc::new(Evaluation { at, primary_at: None, judged, cold: Vec::new(), rules, clock_ms: 4_000 })
     }
 
     /// What is open after a round that finds these members behind.
@@ -114,7 +114,7 @@ mod tests {
     ) -> Arc<OpenAlerts> {
         let mut told = source.open.subscribe();
         told.mark_unchanged();
-        finds.send_replace(evaluation(members));
+        finds.send_replace(Some(evaluation(members)));
         told.changed().await.expect("told");
         source.open().expect("known")
     }

@@ -94,7 +94,7 @@ async fn until(what: &str, mut round: impl AsyncFnMut() -> bool) {
 async fn what_is_found_is_raised_once_and_resolved_when_it_is_over() {
     let store = Arc::new(MemoryStore::new());
     let (one, other) = (monitor(&store, "one"), monitor(&store, "other"));
-    let asked = [one.chain.ask_next(INTERVAL_SHORTEST).await, other.chain.ask_next(INTERVAL_SHORTEST).await];
+    let asked = [one.chain.ask(1, INTERVAL_SHORTEST).await, other.chain.ask(1, INTERVAL_SHORTEST).await];
     assert_eq!(asked[0].as_ref().ok(), asked[1].as_ref().ok(), "two who ask get one job");
     until("raised", async || {
         one.finds(&["a", "b"], Duration::ZERO);
