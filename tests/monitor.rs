@@ -256,7 +256,8 @@ async fn dev_has_a_monitor_and_its_card_says_where() {
     let wanted =
         ["database_health_status{rs=\"rs0\",status=\"healthy\"} 1", "ops_repository_up{repository=\"main\"} 1"];
     let text = until_scraped(&at("metrics_url"), &wanted).await;
-    assert!(text.contains("\nops_workers 1\n"), "{text}");
+    assert!(text.contains("\nops_workers 1\n") && text.contains("ops_worker_looks_total{worker=\"jobs\"}"), "{text}");
+    check_typed(&text);
     assert_eq!(at("monitor_url").get("/health").0, 200);
     assert!(dev.stop().success());
 

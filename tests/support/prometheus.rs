@@ -4,6 +4,7 @@
 use super::world::Api;
 use serde_json::Value;
 use std::{
+    fmt::Write as _,
     fs,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
@@ -110,6 +111,15 @@ impl Prometheus {
                  scrape_configs: [{{ job_name: lucid, static_configs: [{{ targets: {targets} }}] }}]\n"
             ),
         )
+    }
+
+    /// What it answers to a query, at the present.
+    pub fn query(&self, query: &str) -> Result<Value, String> {
+        let escaped = query.bytes().fold(String::new(), |mut text, byte| {
+            write!(text, "%{byte:02x}").expect("writing to a string does not fail");
+            text
+        });
+        self.data(&format!("/api/v1/query?query={escaped}"))
     }
 
     /// The field `data` of what its API answers.

@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use zeroize::Zeroizing;
 
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 
@@ -56,6 +57,19 @@ pub fn mongodb_uri(mongo: &MongoArgs) -> Result<String, Exit> {
         })?,
     };
     Ok(uri.trim().to_owned())
+}
+
+/// The password that is the only line of a file.
+///
+/// # Errors
+/// Where the file can't be read, or is empty.
+pub fn password(path: &Path) -> Result<Zeroizing<String>, Exit> {
+    let text = Zeroizing::new(read_secret(path)?);
+    let password = Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned());
+    if password.is_empty() {
+        return Err(Exit::usage(format!("the file {} holds no password", path.display())));
+    }
+    Ok(password)
 }
 
 fn read_secret(path: &Path) -> Result<String, Exit> {

@@ -1,8 +1,8 @@
 //! The metrics as text that Prometheus reads.
 
 use crate::{
-    Monitor, Seen,
-    table::{FAMILIES, Family, Point, Type, Value},
+    Lock, Monitor, Seen,
+    table::{COMPATIBLE, FAMILIES, Family, Point, Type, Value},
 };
 use prometheus::{
     Registry, TextEncoder,
@@ -12,18 +12,24 @@ use prometheus::{
 
 /// Makes the text, as often as it is asked for.
 #[derive(Clone)]
-pub struct Exposition(Registry);
+pub struct Exposition {
+    table: Registry,
+    process: Registry,
+    /// Who may read it.
+    pub lock: Lock,
+}
 
 impl Exposition {
     /// Checks the table once and for all.
     ///
     /// # Errors
     /// Where a family has a name twice, or one that Prometheus can't read.
-    pub fn new(monitor: Monitor) -> prometheus::Result<Self> {
-        let descriptions = FAMILIES.iter().map(|family| description(family)).collect::<prometheus::Result<_>>()?;
-        let registry = Registry::new();
-        registry.register(Box::new(Board { monitor, descriptions }))?;
-        Ok(Self(registry))
+    pub fn new(monitor: Monitor, lock: Lock) -> prometheus::Result<Self> {
+        let table = if monitor.compat { &*COMPATIBLE } else { &*FAMILIES };
+        let descriptions = table.iter().map(|family| description(family)).collect::<prometheus::Result<_>>()?;
+        let (registry, process) = (Registry::new(), monitor.registry.clone());
+        registry.register(Box::new(Board { monitor, table, descriptions }))?;
+        Ok(Self { table: registry, process, lock })
     }
 
     /// The text of this moment.
@@ -31,7 +37,9 @@ impl Exposition {
     /// # Errors
     /// Where a family is broken, which is a defect.
     pub fn text(&self) -> prometheus::Result<String> {
-        TextEncoder::new().encode_to_string(&self.0.gather())
+        let mut all = self.table.gather();
+        all.extend(self.process.gather());
+        TextEncoder::new().encode_to_string(&all)
     }
 }
 
@@ -43,6 +51,7 @@ fn description(family: &Family) -> prometheus::Result<Desc> {
 /// All families, from what is seen when they are collected.
 struct Board {
     monitor: Monitor,
+    table: &'static [&'static Family],
     descriptions: Vec<Desc>,
 }
 
@@ -52,13 +61,13 @@ impl Collector for Board {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        families(&self.monitor.seen())
+        families(self.table, &self.monitor.seen())
     }
 }
 
 /// Every family that has a point.
-fn families(seen: &Seen) -> Vec<MetricFamily> {
-    let filled = FAMILIES.iter().map(|family| (family, (family.fill)(seen)));
+fn families(table: &[&Family], seen: &Seen) -> Vec<MetricFamily> {
+    let filled = table.iter().map(|family| (family, (family.fill)(seen)));
     // The encoder takes none that is empty.
     filled.filter(|(_, points)| !points.is_empty()).map(|(family, points)| metric_family(family, points)).collect()
 }
@@ -97,7 +106,7 @@ fn metric(family: &Family, Point { labels, value }: Point) -> Metric {
         }
         Value::Histogram(counted) => {
             // Without the last one, of all: the encoder adds it, as it is to be written.
-            let buckets = counted.buckets().map(|(at_most, count)| {
+            let buckets = counted.at_most.into_iter().map(|(at_most, count)| {
                 let mut bucket = Bucket::default();
                 bucket.set_upper_bound(at_most);
                 bucket.set_cumulative_count(count);
@@ -106,7 +115,7 @@ fn metric(family: &Family, Point { labels, value }: Point) -> Metric {
             let mut histogram = Histogram::default();
             histogram.set_bucket(buckets.collect());
             histogram.set_sample_count(counted.count);
-            histogram.set_sample_sum(counted.sum_seconds());
+            histogram.set_sample_sum(counted.sum);
             metric.set_histogram(histogram);
         }
     }
@@ -120,7 +129,7 @@ mod tests {
     use lucid_ports::members::{Hello, Histogram as Counted, Member, Server};
 
     fn text(seen: &Seen) -> String {
-        TextEncoder::new().encode_to_string(&families(seen)).expect("no family is broken")
+        TextEncoder::new().encode_to_string(&families(&FAMILIES, seen)).expect("no family is broken")
     }
 
     #[test]

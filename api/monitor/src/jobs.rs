@@ -1,20 +1,33 @@
 //! What the store tells: open jobs, workers, the newest backup and verification of each database. Asked again and again, in the background.
 
+mod backups;
+pub mod ended;
 mod facts;
+mod fleet;
+mod folder;
+pub mod plans;
 
-use self::facts::Shown;
+pub use ended::Counted;
+pub use fleet::Fleet;
+pub use folder::{Folder, Identify, Space};
+pub use plans::Planned;
+
+use self::{
+    backups::{databases, newest_attempts, newest_verifications, newest_whole, usual},
+    ended::Tally,
+    facts::Shown,
+    plans::Plans,
+};
 use crate::seen::Told;
 use bson::DateTime;
 use lucid_core::rules::facts::Facts;
 use lucid_ports::{Alerts, JobFilter, Place, Problems, ScheduleStore, Store, StoreError, Watch, WorkerCard, watched};
-use lucid_schemas::{EventBody, Job, JobId, Kind, Spec, Stamp, State, VerifyLevel};
-use nix::sys::statvfs::statvfs;
+use lucid_schemas::{Job, Kind, Stamp, State};
 use serde::Serialize;
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Semaphore, watch},
-    task::spawn_blocking,
-    time::{Instant, sleep, timeout},
+    sync::{Mutex, watch},
+    time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -25,8 +38,8 @@ const OPEN_MAX: u32 = 1_000;
 /// The newest backup of each database is sought among so many that ended last, and so are verifications.
 const ENDED_MAX: usize = 1_000;
 const PAGE: u32 = 100;
-/// A file system that takes longer to answer isn't there.
-const FOLDER_PATIENCE: Duration = Duration::from_secs(5);
+/// What is usual for a backup is the median of so many.
+const USUAL_OF: usize = 10;
 /// The store may take as long to answer.
 const STORE_PATIENCE: Duration = Duration::from_secs(90);
 const OPEN: [State; 6] =
@@ -55,14 +68,33 @@ pub struct Jobs {
     pub slots_free: i64,
     /// Live workers by kind of job that they run; every kind is there.
     pub able: BTreeMap<Kind, i64>,
+    /// How live workers are, all together.
+    pub fleet: Fleet,
+    /// Jobs that ended since this process has watched.
+    pub counted: Counted,
+    /// Schedules.
+    pub planned: Planned,
+    /// By how many seconds this machine's clock is ahead of the primary's; half the way of the question is taken for each direction.
+    pub clock_offset_seconds: Option<f64>,
     /// The newest whole backup that is still there, by database.
     pub backups: BTreeMap<String, Backup>,
+    /// What is usual for whole backups of a database, of the newest ten.
+    pub usual: BTreeMap<String, Usual>,
     /// When the newest backup ended, in seconds since 1970, and whether well; by database.
     pub attempts: BTreeMap<String, (f64, bool)>,
     /// The newest verification, by database and level.
     pub verifications: BTreeMap<(String, &'static str), Verification>,
-    /// Space of repositories in folders, by name; none where the folder isn't there.
-    pub repositories: BTreeMap<String, Option<Space>>,
+    /// Space of repositories in folders, by name; where the repository isn't there, what is instead.
+    pub repositories: BTreeMap<String, Result<Space, String>>,
+}
+
+/// What is usual for backups of a database: medians.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Usual {
+    /// Bytes of documents.
+    pub raw_bytes: Option<f64>,
+    /// Seconds from a claim to the end.
+    pub took_seconds: Option<f64>,
 }
 
 /// A whole backup.
@@ -96,42 +128,11 @@ pub trait Source: Store + ScheduleStore + Alerts {}
 
 impl<T: Store + ScheduleStore + Alerts> Source for T {}
 
-/// The folder of a repository, looked at by one thread at a time: a file system may hang.
-#[derive(Debug, Clone)]
-pub struct Folder {
-    path: PathBuf,
-    looking: Arc<Semaphore>,
-}
-
-/// Space of a file system.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Space {
-    /// Bytes that are free for this account.
-    pub free_bytes: f64,
-    /// Bytes in all.
-    pub total_bytes: f64,
-}
-
-impl Folder {
-    /// The folder at this path.
-    pub fn new(path: PathBuf) -> Self {
-        Self { path, looking: Arc::new(Semaphore::new(1)) }
-    }
-
-    /// The space of its file system; none where it isn't there.
-    async fn space(&self) -> Option<Space> {
-        let permit = Arc::clone(&self.looking).try_acquire_owned().ok()?;
-        let path = self.path.clone();
-        let looking = spawn_blocking(move || {
-            let told = statvfs(&path);
-            drop(permit);
-            told
-        });
-        let told = timeout(FOLDER_PATIENCE, looking).await.ok()?.ok()?.ok()?;
-        #[allow(clippy::cast_precision_loss)] // Exact for 9 petabytes.
-        let bytes = |blocks: u64| blocks as f64 * told.fragment_size() as f64;
-        Some(Space { free_bytes: bytes(told.blocks_available()), total_bytes: bytes(told.blocks()) })
-    }
+/// What is followed from one look to the next.
+#[derive(Debug, Default)]
+struct Followed {
+    tally: Tally,
+    plans: Plans,
 }
 
 impl Jobs {
@@ -155,7 +156,12 @@ impl Jobs {
             slots_busy: 0,
             slots_free: 0,
             able: BTreeMap::new(),
+            fleet: Fleet::default(),
+            counted: Counted::default(),
+            planned: Planned::default(),
+            clock_offset_seconds: None,
             backups: BTreeMap::new(),
+            usual: BTreeMap::new(),
             attempts: BTreeMap::new(),
             verifications: BTreeMap::new(),
             repositories: BTreeMap::new(),
@@ -182,12 +188,14 @@ pub async fn ask(
     stop: CancellationToken,
 ) {
     let own = stop.clone();
+    let followed = Arc::new(Mutex::new(Followed::default()));
     watched("watch over jobs", problems, stop, move || {
         let (source, folders, told, stop) = (Arc::clone(&source), folders.clone(), told.clone(), own.clone());
+        let followed = Arc::clone(&followed);
         async move {
             while !stop.is_cancelled() {
                 // A call of the store isn't broken off: it is bounded by itself.
-                let said = gather(&*source, &folders).await;
+                let said = gather(&*source, &folders, &mut *followed.lock().await).await;
                 drop(told.send_replace(said.map(Arc::new).map_err(|error| error.to_string())));
                 tokio::select! {
                     biased;
@@ -200,18 +208,23 @@ pub async fn ask(
     .await;
 }
 
-async fn gather(store: &dyn Source, folders: &BTreeMap<String, Folder>) -> Result<Jobs, StoreError> {
+async fn gather(
+    store: &dyn Source,
+    folders: &BTreeMap<String, Folder>,
+    followed: &mut Followed,
+) -> Result<Jobs, StoreError> {
     let workers = store.workers(ALIVE_WITHIN).await?;
     let backups = ended(store, Kind::Backup).await?;
     let verifications = ended(store, Kind::Verify).await?;
     let filter = JobFilter { states: OPEN.to_vec(), limit: OPEN_MAX, ..JobFilter::default() };
     let open = store.list(&filter).await?.jobs;
+    let asked = DateTime::now().timestamp_millis();
     let look = store.look().await?;
     let (clock_at, now) = (Instant::now(), look.now.timestamp_millis());
-    let mut repositories = BTreeMap::new();
-    for (name, folder) in folders {
-        repositories.insert(name.clone(), folder.space().await);
-    }
+    let half_way = asked.midpoint(DateTime::now().timestamp_millis());
+    let planned = followed.plans.look(store, &look).await?;
+    let counted = followed.tally.look(store, look.now, &open).await?;
+    let repositories = repositories(store, folders).await?;
     let sum = |slots: fn(&WorkerCard) -> i32| workers.iter().map(slots).map(i64::from).sum::<i64>();
     let busy = sum(|worker| worker.running);
     let able = |kind: &Kind| count(workers.iter().filter(|worker| worker.reach.kinds.contains(kind)));
@@ -236,11 +249,29 @@ async fn gather(store: &dyn Source, folders: &BTreeMap<String, Folder>) -> Resul
         slots_busy: busy,
         slots_free: (sum(|worker| worker.capacity) - busy).max(0),
         able,
+        fleet: Fleet::of(&workers, look.now),
+        counted,
+        planned,
+        clock_offset_seconds: Some(seconds(half_way - now)),
         verifications: newest_verifications(&verifications, &databases(&backups)),
         attempts: newest_attempts(&backups),
+        usual: usual(&backups),
         backups: newest_whole(&backups),
         repositories,
     })
+}
+
+async fn repositories(
+    store: &dyn Store,
+    folders: &BTreeMap<String, Folder>,
+) -> Result<BTreeMap<String, Result<Space, String>>, StoreError> {
+    let bound = store.repositories().await?;
+    let mut found = BTreeMap::new();
+    for (name, folder) in folders {
+        let id = bound.iter().find(|bound| bound.name == *name).map(|bound| bound.id.as_str());
+        found.insert(name.clone(), folder.space(id).await);
+    }
+    Ok(found)
 }
 
 /// Jobs of a kind that ended well or badly, newest first.
@@ -294,85 +325,6 @@ fn seconds(ms: i64) -> f64 {
 
 fn moment(stamp: Option<Stamp>) -> Option<f64> {
     stamp.and_then(Stamp::stored).map(|at| seconds(at.timestamp_millis()))
-}
-
-/// The database of each backup.
-fn databases(backups: &[Job]) -> BTreeMap<&JobId, &str> {
-    backups.iter().filter_map(|job| Some((job.id(), backed_up(job)?.0))).collect()
-}
-
-/// The database of a backup, and whether all of it was wanted.
-fn backed_up(job: &Job) -> Option<(&str, bool)> {
-    match &job.request.spec {
-        Spec::Backup(spec) => Some((&spec.database, spec.collections.is_none())),
-        Spec::Restore(_)
-        | Spec::Verify(_)
-        | Spec::Prune(_)
-        | Spec::Copy(_)
-        | Spec::Reencrypt(_)
-        | Spec::Monitor(_)
-        | Spec::Notify(_) => None,
-    }
-}
-
-fn newest_whole(backups: &[Job]) -> BTreeMap<String, Backup> {
-    let mut newest = BTreeMap::new();
-    for job in backups.iter().filter(|job| job.head.state == State::Succeeded && job.fate.is_none()) {
-        if let Some((database, true)) = backed_up(job) {
-            newest.entry(database.to_owned()).or_insert_with(|| told(job));
-        }
-    }
-    newest
-}
-
-fn told(job: &Job) -> Backup {
-    let read_at = job.events.iter().rev().find_map(|event| match &event.body {
-        EventBody::SnapshotTaken { cluster_time } => Some(f64::from(cluster_time.time)),
-        _ => None,
-    });
-    let figure = |name: &str| job.head.result.as_ref().and_then(|result| result.get_i64(name).ok());
-    Backup {
-        job: job.id().to_string(),
-        read_at: read_at.or_else(|| moment(job.head.finished_at)),
-        took_seconds: moment(job.head.finished_at).zip(moment(job.head.started_at)).map(|(end, begun)| end - begun),
-        raw_bytes: figure("raw_bytes"),
-        stored_bytes: figure("stored_bytes"),
-    }
-}
-
-fn newest_attempts(backups: &[Job]) -> BTreeMap<String, (f64, bool)> {
-    let mut newest = BTreeMap::new();
-    for job in backups {
-        if let (Some((database, true)), Some(ended_at)) = (backed_up(job), moment(job.head.finished_at)) {
-            newest.entry(database.to_owned()).or_insert((ended_at, job.head.state == State::Succeeded));
-        }
-    }
-    newest
-}
-
-fn newest_verifications(
-    verifications: &[Job],
-    databases: &BTreeMap<&JobId, &str>,
-) -> BTreeMap<(String, &'static str), Verification> {
-    let mut newest = BTreeMap::new();
-    for job in verifications {
-        let Spec::Verify(spec) = &job.request.spec else { continue };
-        let (Some(database), Some(ended_at)) = (databases.get(&spec.backup), moment(job.head.finished_at)) else {
-            continue;
-        };
-        let (job, is_success) = (job.id().to_string(), job.head.state == State::Succeeded);
-        let key = ((*database).to_owned(), level(spec.level));
-        newest.entry(key).or_insert(Verification { job, ended_at, is_success });
-    }
-    newest
-}
-
-const fn level(level: VerifyLevel) -> &'static str {
-    match level {
-        VerifyLevel::Structure => "structure",
-        VerifyLevel::Data => "data",
-        VerifyLevel::Drill => "drill",
-    }
 }
 
 #[cfg(test)]

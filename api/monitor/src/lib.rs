@@ -15,6 +15,8 @@
 //! | [`mod@evaluate`] | rounds: what is seen, judged by every rule |
 //! | [`write`] | the monitor job: from what was judged to alerts |
 //! | [`retention`] | what was over long ago goes |
+//! | [`host`] | the machine that this runs on |
+//! | `lock` | who may read the metrics from elsewhere |
 //! | `process` | this process |
 //! | `alerts`, [`open`] | alerts and silences over HTTP; what of them is known without the store |
 //! | [`rules`] | the rules as operators see and change them |
@@ -25,7 +27,9 @@ pub mod evaluate;
 mod expose;
 pub mod facts;
 pub mod health;
+pub mod host;
 pub mod jobs;
+mod lock;
 pub mod open;
 mod process;
 pub mod retention;
@@ -36,5 +40,7 @@ mod stats;
 pub mod table;
 pub mod write;
 
+pub use lock::Lock;
+pub use prometheus::Registry;
 pub use routes::{Access, Door, ServeError, routes, serve};
 pub use seen::{Monitor, Seen};

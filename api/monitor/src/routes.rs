@@ -1,9 +1,9 @@
 //! Which path leads where, and serving them: everything to look at on one port, and the metrics alone on that of Prometheus.
 
-use crate::{Monitor, alerts, expose::Exposition, health::health, stats::stats};
+use crate::{Lock, Monitor, alerts, expose::Exposition, health::health, stats::stats};
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer, Responder,
-    http::{Method, StatusCode},
+    http::{Method, StatusCode, header::WWW_AUTHENTICATE},
     web,
 };
 use lucid_http::{
@@ -62,7 +62,12 @@ pub async fn serve(
     access: Access,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
-    let exposition = web::Data::new(Exposition::new(monitor.clone())?);
+    let lock = match door {
+        Door::Metrics => monitor.lock.clone(),
+        // Nobody but this machine reaches it.
+        Door::Monitor => Lock::Open,
+    };
+    let exposition = web::Data::new(Exposition::new(monitor.clone(), lock)?);
     let Access { hosts, node, token } = access;
     let (monitor, hosts) = (web::Data::new(monitor), web::Data::new(hosts));
     let gate = web::Data::new(Gate::new(node, token));
@@ -111,7 +116,11 @@ pub fn routes(door: Door) -> Vec<(String, &'static str, Right)> {
     rights_of(&entries(door))
 }
 
-async fn show_metrics(exposition: web::Data<Exposition>) -> Result<HttpResponse, ApiError> {
+async fn show_metrics(request: HttpRequest, exposition: web::Data<Exposition>) -> Result<HttpResponse, ApiError> {
+    if !exposition.lock.admits(request.headers()) {
+        let asked = (WWW_AUTHENTICATE, "Basic realm=\"metrics\"");
+        return Ok(HttpResponse::Unauthorized().insert_header(asked).body("the metrics need a password\n"));
+    }
     let text = exposition.text().map_err(|error| ApiError::Broken(format!("the metrics are broken: {error}")))?;
     Ok(HttpResponse::Ok().content_type(TEXT).body(text))
 }

@@ -1,10 +1,17 @@
 //! What is known at a moment: whatever is shown is a function of it.
 
-use crate::{jobs::Jobs, open::AlertSource, process::Process};
+use crate::{
+    Lock,
+    host::{self, Host},
+    jobs::Jobs,
+    open::AlertSource,
+    process::Process,
+};
 use lucid_ports::{
     Problems,
     members::{Member, Snapshot},
 };
+use prometheus::Registry;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
@@ -23,12 +30,20 @@ pub struct Monitor {
     pub snapshot: watch::Receiver<Snapshot>,
     /// The jobs.
     pub jobs: watch::Receiver<Told>,
+    /// The machine.
+    pub host: watch::Receiver<host::Told>,
     /// What is wrong at this process, by all who find it.
     pub problems: Problems,
     /// From one look to the next.
     pub interval: Duration,
     /// The alerts.
     pub alerts: AlertSource,
+    /// Whether the metrics have the names of the exporter of Percona, too.
+    pub compat: bool,
+    /// What else this process counts about itself.
+    pub registry: Registry,
+    /// Who may read the metrics at the port of Prometheus.
+    pub lock: Lock,
 }
 
 /// What is known at a moment.
@@ -38,6 +53,8 @@ pub struct Seen {
     pub members: Snapshot,
     /// The jobs.
     pub jobs: Told,
+    /// The machine that this runs on.
+    pub host: Option<Arc<Host>>,
     /// What is wrong at this process, a sentence each.
     pub problems: Vec<String>,
     /// This process.
@@ -51,7 +68,8 @@ impl Monitor {
         let members = with_fresh_alone(self.snapshot.borrow().clone(), fresh);
         let told = self.jobs.borrow().clone();
         let jobs = told.and_then(|jobs| jobs.if_younger(self.interval));
-        Seen { members, jobs, problems: self.problems.sentences(), process: Process::read() }
+        let host = self.host.borrow().clone().filter(|(at, _)| at.elapsed() <= fresh).map(|(_, host)| host);
+        Seen { members, jobs, host, problems: self.problems.sentences(), process: Process::read() }
     }
 }
 
@@ -95,7 +113,13 @@ pub(crate) mod tests {
     pub fn seen<const N: usize>(members: [(&str, Result<Member, String>); N]) -> Seen {
         let members = members.into_iter().map(|(address, answer)| (address.to_owned(), Some(sample(answer)))).collect();
         let members = Snapshot { members, collections: None };
-        Seen { members, jobs: Err("not asked yet".into()), problems: Vec::new(), process: Process::default() }
+        Seen {
+            members,
+            jobs: Err("not asked yet".into()),
+            host: None,
+            problems: Vec::new(),
+            process: Process::default(),
+        }
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! `GET /stats`: the newest samples as JSON.
 
-use crate::{Seen, jobs::Jobs};
+use crate::{
+    Seen,
+    jobs::{Jobs, Space},
+};
 use lucid_ports::members::{Collections, Sample};
 use serde_json::{Map, Value, json};
 
@@ -52,6 +55,8 @@ fn jobs(known: &Jobs) -> Value {
         .iter()
         .map(|((database, level), told)| json!({ "database": database, "level": level, "last": told }))
         .collect();
+    let repositories: Map<String, Value> =
+        known.repositories.iter().map(|(name, found)| (name.clone(), repository(found))).collect();
     json!({
         "age_seconds": known.at.elapsed().as_secs_f64(),
         "open": open,
@@ -59,6 +64,13 @@ fn jobs(known: &Jobs) -> Value {
         "slots": { "busy": known.slots_busy, "free": known.slots_free },
         "backups": known.backups,
         "verifications": verifications,
-        "repositories": known.repositories,
+        "repositories": repositories,
     })
+}
+
+fn repository(found: &Result<Space, String>) -> Value {
+    match found {
+        Ok(space) => json!(space),
+        Err(problem) => json!({ "problem": problem }),
+    }
 }

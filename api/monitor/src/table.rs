@@ -3,7 +3,10 @@
 //! Rules: base units; a counter's name ends in `_total`; one quantity a name, so that sums over labels mean something; no ids and no
 //! states that change in labels, but for sets of states, of which exactly one is 1.
 
+mod backups;
+mod compat;
 mod fill;
+mod host;
 mod ops;
 mod server;
 mod set;
@@ -50,17 +53,42 @@ pub struct Point {
 }
 
 /// A value.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// Of a gauge or a counter.
     Number(f64),
     /// Of a histogram.
-    Histogram(Histogram),
+    Histogram(Buckets),
+}
+
+/// How many were how large.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Buckets {
+    /// Bounds, rising, and how many were at most so large; without the last bucket, of all.
+    pub at_most: Vec<(f64, u64)>,
+    /// How many there are.
+    pub count: u64,
+    /// Their sum.
+    pub sum: f64,
+}
+
+impl From<Histogram> for Buckets {
+    fn from(counted: Histogram) -> Self {
+        Self { at_most: counted.buckets().collect(), count: counted.count, sum: counted.sum_seconds() }
+    }
 }
 
 /// Every family.
-pub static FAMILIES: LazyLock<Vec<&'static Family>> =
-    LazyLock::new(|| [server::FAMILIES, set::FAMILIES, ops::FAMILIES].into_iter().flatten().collect());
+pub static FAMILIES: LazyLock<Vec<&'static Family>> = LazyLock::new(|| {
+    let rooms = [server::FAMILIES, set::FAMILIES, ops::FAMILIES, backups::FAMILIES, host::FAMILIES];
+    rooms.into_iter().flatten().collect()
+});
+
+/// Every family with those of the exporter that others' dashboards were made for; where a name is in both, only theirs, which says the same.
+pub static COMPATIBLE: LazyLock<Vec<&'static Family>> = LazyLock::new(|| {
+    let is_theirs = |family: &&Family| compat::FAMILIES.iter().any(|theirs| theirs.name == family.name);
+    FAMILIES.iter().copied().filter(|family| !is_theirs(family)).chain(compat::FAMILIES).collect()
+});
 
 const fn family(
     name: &'static str,
@@ -75,8 +103,17 @@ const fn family(
 
 /// The table for people.
 pub fn markdown() -> String {
+    rows(FAMILIES.iter().copied())
+}
+
+/// The same of what `--compat-metrics` adds.
+pub fn compat_markdown() -> String {
+    rows(compat::FAMILIES.iter())
+}
+
+fn rows(families: impl Iterator<Item = &'static Family>) -> String {
     let mut text = String::from("| metric | type | unit | labels | what it tells |\n|---|---|---|---|---|\n");
-    for Family { name, kind, unit, labels, help, .. } in FAMILIES.iter() {
+    for Family { name, kind, unit, labels, help, .. } in families {
         let kind = format!("{kind:?}").to_lowercase();
         // Writing to a String can't fail.
         let _ = writeln!(text, "| `{name}` | {kind} | {unit} | {} | {help} |", labels.join(", "));
@@ -84,6 +121,8 @@ pub fn markdown() -> String {
     text
 }
 
+#[cfg(test)]
+mod dashboards;
 #[cfg(test)]
 mod named;
 #[cfg(test)]

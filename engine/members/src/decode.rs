@@ -151,7 +151,30 @@ pub fn server(status: &Document) -> Server {
         checkpoint_seconds: CHECKPOINT.iter().find_map(|path| number(status, path)).map(|ms| ms / 1_000.0),
         flow_control_lagged: at(status, "flowControl.isLagged").and_then(Bson::as_bool),
         resident_bytes: whole(status, "mem.resident").map(|mib| mib.saturating_mul(MIB)),
+        ttl_deleted: whole(status, "metrics.ttl.deletedDocuments"),
+        page_faults: whole(status, "extra_info.page_faults"),
+        write_concern: write_concern(status),
+        applying: applying(status),
     }
+}
+
+fn write_concern(status: &Document) -> Counts {
+    let named: [(&str, &[&str]); 3] = [
+        ("waits", &["metrics.getLastError.wtime.num"]),
+        ("waited_ms", &["metrics.getLastError.wtime.totalMillis"]),
+        ("timeouts", &["metrics.getLastError.wtimeouts"]),
+    ];
+    counts(status, named)
+}
+
+fn applying(status: &Document) -> Counts {
+    let named: [(&str, &[&str]); 4] = [
+        ("buffered", &["metrics.repl.buffer.apply.count", "metrics.repl.buffer.count"]),
+        ("applied", &["metrics.repl.apply.ops"]),
+        ("apply_ms", &["metrics.repl.apply.batches.totalMillis"]),
+        ("fetch_ms", &["metrics.repl.network.getmores.totalMillis"]),
+    ];
+    counts(status, named)
 }
 
 /// The oplog: its oldest and its newest entry, and `$collStats` of it.

@@ -121,6 +121,15 @@ pub struct Server {
     pub flow_control_lagged: Option<bool>,
     /// Bytes of memory.
     pub resident_bytes: Option<i64>,
+    /// Documents that were deleted as their time was over.
+    pub ttl_deleted: Option<i64>,
+    /// Times that a page of memory had to be read from disk.
+    pub page_faults: Option<i64>,
+    /// Waits for write concerns: how many (`waits`), milliseconds (`waited_ms`), and those that ran out of time (`timeouts`).
+    pub write_concern: Counts,
+    /// Applying the oplog: entries that wait for it (`buffered`), entries ever applied (`applied`), milliseconds of that (`apply_ms`) and
+    /// of fetching them (`fetch_ms`).
+    pub applying: Counts,
 }
 
 /// How a member sees the set: `replSetGetStatus` with `replSetGetConfig`.
@@ -153,6 +162,10 @@ pub struct Peer {
     pub is_hidden: bool,
     /// Its votes in elections.
     pub votes: Option<i64>,
+    /// When it was elected, where it is the primary, in seconds since 1970.
+    pub elected_at: Option<f64>,
+    /// When a heartbeat of it came last, in seconds since 1970; none of oneself.
+    pub heard_at: Option<f64>,
 }
 
 /// The oplog of a member.

@@ -35,7 +35,7 @@ mod upkeep;
 mod worker;
 
 pub use backoff::retry_delay_ms;
-pub use metrics::{Counter, Metrics};
+pub use metrics::{Counter, Metrics, NAMES as METRIC_NAMES};
 pub use options::{OptionsError, WorkerOptions};
 pub use scheduler::{Scheduler, SchedulerHandle, SchedulerOptions, SchedulerStatus};
 pub use worker::{Worker, WorkerHandle};

@@ -1,5 +1,9 @@
 //! The config object: identity and parameters of a repository (format, section 3).
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
 use bson::spec::BinarySubtype;
 use bson::{Binary, DateTime, RawDocument, rawdoc};
 use serde::{Deserialize, Serialize};
@@ -7,6 +11,7 @@ use subtle::ConstantTimeEq;
 
 use crate::envelope::{self, EnvelopeType};
 use crate::keys::{KeyRing, random};
+use crate::limits::UNSEALED_BYTES;
 use crate::{ChunkSizes, InitOptions, RepositoryError, RepositoryId};
 
 /// Name of the config object.
@@ -94,6 +99,17 @@ impl Config {
         let body = rawdoc! { "config": config, "mac": binary(&mac) };
         Ok(envelope::wrap(EnvelopeType::Config, body.as_bytes()))
     }
+}
+
+/// The id of the repository in a folder, of whatever version it is; `None` where there is none whose config can be read and is whole.
+/// Nothing secret is read.
+pub fn identity(folder: &Path) -> Option<RepositoryId> {
+    let mut bytes = Vec::new();
+    // A longer one isn't whole.
+    File::open(folder.join(CONFIG)).ok()?.take(UNSEALED_BYTES + 1).read_to_end(&mut bytes).ok()?;
+    let body = envelope::unwrap(CONFIG, EnvelopeType::Config, &bytes).ok()?;
+    let id = body.get_document("config").ok()?.get_binary("repository").ok()?;
+    Some(RepositoryId::from_bytes(id.bytes.try_into().ok()?))
 }
 
 impl StoredConfig {

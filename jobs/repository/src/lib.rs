@@ -94,6 +94,7 @@ mod writer;
 pub use batch::{DocumentBatch, RawChunk};
 pub use cache::CacheOptions;
 pub use collection::CollectionWriter;
+pub use config::identity;
 pub use content::{ContentHasher, ContentOrder};
 pub use copy::CopyReport;
 pub use diff::{Change, CollectionDiff, IndexDiff, ToldDocument};

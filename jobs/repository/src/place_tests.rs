@@ -226,3 +226,19 @@ async fn is_full_under(deed: Deed, source: &Repository) {
         prove_done(deed, &bench, source, &what).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_says_without_a_key_which_repository_is_in_it() {
+    let bench = prepared().await;
+    let repository = bench.open(Fault::None).await.expect("opens");
+    let folder = bench.folder();
+    assert_eq!(crate::identity(&folder), Some(*repository.id()));
+    let config = folder.join("config");
+    let mut bytes = fs::read(&config).expect("read");
+    bytes[40] ^= 1;
+    fs::write(&config, bytes).expect("written");
+    assert_eq!(crate::identity(&folder), None, "a damaged one is nobody's");
+    fs::remove_file(config).expect("removed");
+    assert_eq!(crate::identity(&folder), None, "an empty mount point");
+    assert_eq!(crate::identity(Path::new("/nowhere/at/all")), None);
+}

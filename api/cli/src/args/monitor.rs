@@ -2,7 +2,11 @@
 
 use super::{MongoArgs, roles::StopArgs};
 use clap::Args;
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 /// How the members of the set are looked at, and where Prometheus reads what is found.
 #[derive(Debug, Clone, Args)]
@@ -14,12 +18,27 @@ pub struct SamplingArgs {
     /// Whether metrics are served for Prometheus on a port of their own.
     #[arg(long, env = "PROMETHEUS_ENABLED", default_value_t = true, action = clap::ArgAction::Set)]
     pub prometheus_enabled: bool,
-    /// Port of the metrics, on loopback; 0 means any free one.
+    /// Port of the metrics; 0 means any free one.
     #[arg(long, env = "METRICS_PORT", default_value_t = 9216)]
     pub metrics_port: u16,
     /// File with what is different of rules here: limits, times, exceptions; JSON, see api/monitor.md. `lucid-ops alerts rules` shows them.
     #[arg(long, env = "LUCID_RULES_FILE", value_name = "FILE")]
     pub rules_file: Option<PathBuf>,
+    /// Address of that port. One that others can reach needs --metrics-password-file or --metrics-open.
+    #[arg(long, env = "LUCID_METRICS_BIND", value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub metrics_bind: IpAddr,
+    /// File that holds the password of the metrics, which nobody else can read; Prometheus sends it by `basic_auth`, with any user name.
+    #[arg(long, env = "LUCID_METRICS_PASSWORD_FILE", value_name = "FILE")]
+    pub metrics_password_file: Option<PathBuf>,
+    /// Let everybody who reaches the port of the metrics read them.
+    #[arg(long, env = "LUCID_METRICS_OPEN", conflicts_with = "metrics_password_file")]
+    pub metrics_open: bool,
+    /// Tell the metrics under the names of Percona's exporter, too, which public dashboards read.
+    #[arg(long, env = "LUCID_COMPAT_METRICS")]
+    pub compat_metrics: bool,
+    /// A path whose file system's space is told, such as that of the database's data; may be repeated.
+    #[arg(long = "disk", env = "LUCID_DISKS", value_delimiter = ',', value_name = "PATH")]
+    pub disks: Vec<PathBuf>,
 }
 
 impl SamplingArgs {
@@ -42,7 +61,7 @@ pub struct MonitorArgs {
     /// $XDG_RUNTIME_DIR/lucid-ops/token or, for root, /run/lucid-ops/token. It goes on where it can't be kept, and refuses changes.
     #[arg(long, env = "LUCID_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// A repository as NAME=URL, whose folder's space is told where it is one; may be repeated. Nothing in it is read.
+    /// A repository as NAME=URL, of which is told, where it is a folder, whether it is there, and its space; may be repeated. No key is needed.
     #[arg(long = "repository", env = "LUCID_REPOSITORIES", value_delimiter = ',', value_name = "NAME=URL")]
     pub repositories: Vec<String>,
     /// What it looks at.

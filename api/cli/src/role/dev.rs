@@ -19,6 +19,7 @@ use crate::{
 use lucid_embedded::{Deployment, Options, trusted_folder};
 use lucid_http::{ApiOptions, Token};
 use lucid_mongo::Connection;
+use lucid_monitor::Registry;
 use lucid_repository::{InitOptions, Location, Repository, RepositoryError, Unlock};
 use lucid_runtime::{SchedulerOptions, WorkerOptions};
 use lucid_schemas::names::DEFAULT_OPS_DATABASE;
@@ -123,7 +124,9 @@ async fn serve(
     let upkeep = Upkeep::start(&connection, worker.repositories.clone(), wanted);
     card.api_url = Some(format!("http://{}", listener.local_addr().map_err(Exit::failed)?));
     (card.monitor_url, card.metrics_url) = doors.urls().map(|(monitor, metrics)| (Some(monitor), metrics))?;
-    let mut monitoring = monitoring(args, deployment, &card, doors, secret.clone(), &connection).await?;
+    let registry = Registry::new();
+    worker.tell(&registry)?;
+    let mut monitoring = monitoring(args, deployment, &card, doors, secret.clone(), &connection, registry).await?;
     let stop = CancellationToken::new();
     let mut served = tokio::spawn(api::serve(connection, api_options(args, secret), listener, stop.clone()));
     card.token_file = Some(token);
@@ -157,11 +160,12 @@ async fn monitoring(
     doors: Doors,
     token: Token,
     connection: &Connection,
+    registry: Registry,
 ) -> Result<Monitoring, Exit> {
     let folders = monitor::folders(&[format!("{REPOSITORY}={}", card.repository)])?;
     let (told, jobs) = watch::channel(Err("it wasn't asked yet".to_owned()));
     let judge = monitor::judge(args.sampling.rules_file.as_deref(), DEFAULT_OPS_DATABASE.to_owned())?;
-    let asking = Asking { folders, told, problems: connection.problems(), lease_ms: args.lease_ms, judge };
+    let asking = Asking { folders, told, problems: connection.problems(), lease_ms: args.lease_ms, judge, registry };
     let (connection, access) = (std::future::ready(connection.clone()), monitor::access(Vec::new(), token));
     Monitoring::start(&deployment.uri(), &args.sampling, doors, access, jobs, asking, connection).await
 }

@@ -10,7 +10,7 @@ use crate::{
     args::{MonitorArgs, SamplingArgs},
     exit::Exit,
     output, repositories,
-    secrets::mongodb_uri,
+    secrets::{self, mongodb_uri},
     shutdown::Shutdown,
     token,
 };
@@ -18,8 +18,9 @@ use lucid_http::{Hosts, Token};
 use lucid_members::{Sampler, SamplerOptions};
 use lucid_mongo::Connection;
 use lucid_monitor::{
-    Access, Door, Monitor, ServeError,
+    Access, Door, Lock, Monitor, Registry, ServeError,
     evaluate::{Judge, evaluate},
+    host,
     jobs::{self, Folder},
     open::{self, AlertSource, Desk},
     rules,
@@ -29,7 +30,7 @@ use lucid_monitor::{
 use lucid_ports::Problems;
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener},
     path::Path,
     time::Duration,
 };
@@ -42,6 +43,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Under which subject it is told that collections can't be prepared.
 const SET_UP: &str = "collections of alerts";
+/// Below it the kernel tells of the machine.
+const HOST_ROOT: &str = "/";
 /// Between two tries to reach the store.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
@@ -57,7 +60,8 @@ pub async fn run(args: MonitorArgs) -> Result<(), Exit> {
     let token = token::keep_or_go_without(&token::place(args.token_file.as_deref()), &problems);
     let judge = judge(args.sampling.rules_file.as_deref(), args.mongo.ops_database.clone())?;
     let store = reach(uri.clone(), args.mongo.ops_database, args.mongo.replica_set, told.clone(), problems.clone());
-    let asking = Asking { folders, told, problems, lease_ms: args.lease_ms, judge };
+    let registry = Registry::new();
+    let asking = Asking { folders, told, problems, lease_ms: args.lease_ms, judge, registry };
     let listening = doors.announcement()?;
     let access = access(args.hosts, token);
     let mut monitoring = Monitoring::start(&uri, &args.sampling, doors, access, jobs, asking, store).await?;
@@ -115,8 +119,10 @@ async fn prepare(connection: &Connection, problems: &Problems) {
 /// Repositories that are folders here, by name.
 pub(super) fn folders(pairs: &[String]) -> Result<BTreeMap<String, Folder>, Exit> {
     let places = repositories::places(pairs)?;
-    let folder =
-        |(name, location): (String, lucid_repository::Location)| Some((name, Folder::new(location.path()?.to_owned())));
+    let identify = |path: &Path| lucid_repository::identity(path).map(|id| id.to_string());
+    let folder = |(name, location): (String, lucid_repository::Location)| {
+        Some((name, Folder::new(location.path()?.to_owned(), identify)))
+    };
     Ok(places.into_iter().filter_map(folder).collect())
 }
 
@@ -124,17 +130,19 @@ pub(super) fn folders(pairs: &[String]) -> Result<BTreeMap<String, Folder>, Exit
 pub(super) struct Doors {
     monitor: TcpListener,
     metrics: Option<TcpListener>,
+    lock: Lock,
 }
 
 impl Doors {
     /// Takes them.
     ///
     /// # Errors
-    /// Where one is taken already.
+    /// Where one is taken already, or others could read the metrics and nobody has said that they may.
     pub(super) fn open(address: SocketAddr, sampling: &SamplingArgs) -> Result<Self, Exit> {
-        let metrics = SocketAddr::from((Ipv4Addr::LOCALHOST, sampling.metrics_port));
+        let lock = lock(sampling)?;
+        let metrics = SocketAddr::from((sampling.metrics_bind, sampling.metrics_port));
         let metrics = sampling.prometheus_enabled.then(|| api::listen(metrics)).transpose()?;
-        Ok(Self { monitor: api::listen(address)?, metrics })
+        Ok(Self { monitor: api::listen(address)?, metrics, lock })
     }
 
     /// Where the monitor, and where the metrics are.
@@ -151,6 +159,21 @@ impl Doors {
     }
 }
 
+/// What whoever reads the metrics must know.
+///
+/// # Errors
+/// Where others can reach them and it isn't said who may, or the password can't be read.
+fn lock(sampling: &SamplingArgs) -> Result<Lock, Exit> {
+    match &sampling.metrics_password_file {
+        Some(file) => secrets::password(file).map(Lock::password),
+        None if sampling.metrics_bind.is_loopback() || sampling.metrics_open => Ok(Lock::Open),
+        None => Err(Exit::usage(format!(
+            "others can reach {}: name the file of a password with --metrics-password-file, or let everybody read the metrics with --metrics-open",
+            sampling.metrics_bind
+        ))),
+    }
+}
+
 /// How the store is asked, and who is told.
 pub(super) struct Asking {
     pub(super) folders: BTreeMap<String, Folder>,
@@ -158,6 +181,8 @@ pub(super) struct Asking {
     pub(super) problems: Problems,
     pub(super) lease_ms: u32,
     pub(super) judge: Judge,
+    /// What else this process counts about itself.
+    pub(super) registry: Registry,
 }
 
 /// By what this node judges.
@@ -185,13 +210,17 @@ impl Monitoring {
         asking: Asking,
         connection: impl Future<Output = Connection> + Send + 'static,
     ) -> Result<Self, Exit> {
-        let Asking { folders, told, problems, lease_ms, judge } = asking;
+        let Asking { folders, told, problems, lease_ms, judge, registry } = asking;
         let (interval, stop) = (sampling.interval(), CancellationToken::new());
         let options = SamplerOptions { interval, ..SamplerOptions::default() };
         let sampler = Sampler::start(uri, options, problems.clone()).await.map_err(Exit::failed)?;
         let alerts = AlertSource::default();
         let (snapshot, known) = (sampler.snapshot(), alerts.clone());
-        let monitor = Monitor { snapshot, jobs, problems: problems.clone(), interval, alerts };
+        let (machine, host) = watch::channel(None);
+        tokio::spawn(host::watch(HOST_ROOT.into(), sampling.disks.clone(), interval, machine, stop.clone()));
+        let (problems_of_all, compat, lock) = (problems.clone(), sampling.compat_metrics, doors.lock);
+        let monitor =
+            Monitor { snapshot, jobs, host, problems: problems_of_all, interval, alerts, compat, registry, lock };
         let mut served = JoinSet::new();
         let doors = [(Door::Monitor, Some(doors.monitor)), (Door::Metrics, doors.metrics)];
         for (door, listener) in doors {

@@ -11,6 +11,7 @@ use crate::{
 };
 use lucid_handlers::{Environment, HandlerOptions, Pace, ReadFrom, registry};
 use lucid_mongo::Connection;
+use lucid_monitor::Registry;
 use lucid_ports::{Reach, Store};
 use lucid_repository::{Repository, RepositoryError};
 use lucid_runtime::{Scheduler, SchedulerHandle, SchedulerOptions, Worker, WorkerHandle, WorkerOptions};
@@ -98,6 +99,11 @@ impl Running {
     pub(super) async fn broke_off(&mut self) -> Exit {
         let broken = self.worker.ended().await;
         Exit::failed(format!("the worker broke off, which is a defect: {broken:?}"))
+    }
+
+    /// Puts what the worker counts among the metrics of this process.
+    pub(super) fn tell(&self, registry: &Registry) -> Result<(), Exit> {
+        self.worker.metrics().register(registry, "jobs").map_err(Exit::failed)
     }
 
     /// Gives its jobs back and waits until that is done.

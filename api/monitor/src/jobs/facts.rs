@@ -23,7 +23,7 @@ pub(super) struct Shown<'a> {
     pub verifications: &'a [Job],
     pub able: &'a BTreeMap<Kind, i64>,
     pub workers: &'a [WorkerCard],
-    pub repositories: &'a BTreeMap<String, Option<Space>>,
+    pub repositories: &'a BTreeMap<String, Result<Space, String>>,
 }
 
 /// The same as facts.
@@ -46,7 +46,11 @@ pub(super) fn facts(shown: &Shown<'_>) -> Facts {
         able: shown.able.clone(),
         workers: shown.workers.iter().map(worker).collect(),
         monitors: monitors(shown.workers),
-        repositories: shown.repositories.iter().map(|(name, space)| (name.clone(), space.map(whole_bytes))).collect(),
+        repositories: shown
+            .repositories
+            .iter()
+            .map(|(name, space)| (name.clone(), space.clone().ok().map(whole_bytes)))
+            .collect(),
         keys_refused: refusing([shown.backups, shown.verifications].concat()),
         leases_lost: Some(lost(shown, now_ms - HOUR_MS)),
         // The rest is told by samples.

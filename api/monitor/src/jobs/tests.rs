@@ -1,8 +1,10 @@
 //! What is told of jobs, and of which.
 
-use super::*;
+use super::{backups::median, *};
 use bson::{DateTime, Timestamp, doc};
-use lucid_schemas::{BackupSpec, Event, Fate, FateState, Head, Request, VerifySpec};
+use lucid_schemas::{
+    BackupSpec, Event, EventBody, Fate, FateState, Head, JobId, Request, Spec, VerifyLevel, VerifySpec,
+};
 
 pub(super) const NOW_S: i64 = 1_800_000_000;
 
@@ -109,11 +111,18 @@ fn open_jobs_are_counted_and_only_due_ones_have_an_age() {
     assert!(due(&tomorrow, NOW_S * 1_000).is_empty());
 }
 
-#[tokio::test]
-async fn a_folder_that_is_not_there_has_no_space() {
-    assert!(Folder::new("/proc".into()).space().await.is_some());
-    assert_eq!(Folder::new("/nowhere/at/all".into()).space().await, None);
-    let busy = Folder::new("/proc".into());
-    let _looking = Arc::clone(&busy.looking).try_acquire_owned().expect("nobody looks");
-    assert_eq!(busy.space().await, None, "while the last look hangs, there is no other one");
+#[test]
+fn the_usual_is_the_median_of_the_newest_ten_that_succeeded() {
+    let sized = |chance, ago_s, bytes: i64| {
+        let mut backup = backup("lucid", chance, State::Succeeded, ago_s);
+        backup.head.result = Some(doc! { "raw_bytes": bytes });
+        backup
+    };
+    let mut all: Vec<Job> =
+        (1..=10).map(|number| sized(number, 100, 1_000 * i64::try_from(number).expect("few"))).collect();
+    all.push(sized(11, 5_000, 1));
+    all.push(backup("lucid", 12, State::Failed, 50));
+    assert_eq!(usual(&all)["lucid"], Usual { raw_bytes: Some(5_500.0), took_seconds: Some(60.0) });
+    assert_eq!(usual(&all[..3])["lucid"].raw_bytes, Some(2_000.0));
+    assert_eq!(median([].into_iter()), None);
 }

@@ -1,7 +1,7 @@
 //! What answers where, to whom, and how fast.
 
 use super::*;
-use crate::{open::AlertSource, seen::tests::sample};
+use crate::{Registry, open::AlertSource, seen::tests::sample};
 use lucid_ports::{
     Problems,
     members::{Member, Snapshot},
@@ -15,17 +15,27 @@ const TOKEN: &str = "a-secret-of-the-tests";
 
 /// A port, and what is behind it: members of a set that this sends, and no store.
 fn served(door: Door) -> (String, watch::Sender<Snapshot>, CancellationToken) {
+    served_behind(door, Lock::Open)
+}
+
+/// The same behind a lock.
+fn served_behind(door: Door, lock: Lock) -> (String, watch::Sender<Snapshot>, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.set_nonblocking(true).expect("non-blocking");
     let address = listener.local_addr().expect("bound");
     let (members, snapshot) = watch::channel(Snapshot::default());
     let (_, jobs) = watch::channel(Err("not asked yet".to_owned()));
+    let (_, host) = watch::channel(None);
     let monitor = Monitor {
         snapshot,
         jobs,
+        host,
         problems: Problems::default(),
         interval: Duration::from_secs(30),
         alerts: AlertSource::default(),
+        compat: false,
+        registry: Registry::new(),
+        lock,
     };
     let stop = CancellationToken::new();
     let token = Token::new(Zeroizing::new(TOKEN.into()), "/run/lucid-ops/token".into());
@@ -49,6 +59,24 @@ async fn ask(method: &str, url: &str, path: &str, headers: &[(&str, &str)]) -> (
         (answer.status().as_u16(), kind, answer.body_mut().read_to_string().expect("text"))
     });
     asked.await.expect("asked")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_password_prometheus_alone_reads() {
+    let lock = || Lock::password("sesame".to_owned().into());
+    let (url, _members, stop) = served_behind(Door::Metrics, lock());
+    // "prometheus:sesame", and "prometheus:wrong".
+    let basic = |given: &'static str| [("authorization", given)];
+    assert_eq!(get(&url, "/metrics", &basic("Basic cHJvbWV0aGV1czpzZXNhbWU=")).await.0, 200);
+    for headers in [&basic("Basic cHJvbWV0aGV1czp3cm9uZw==")[..], &[]] {
+        let (status, _, body) = get(&url, "/metrics", headers).await;
+        assert_eq!(status, 401);
+        assert!(!body.contains("ops_build_info"), "{body}");
+    }
+    stop.cancel();
+    let (url, _members, stop) = served_behind(Door::Monitor, lock());
+    assert_eq!(get(&url, "/metrics", &[]).await.0, 200, "that port is of this machine alone");
+    stop.cancel();
 }
 
 #[tokio::test(flavor = "multi_thread")]

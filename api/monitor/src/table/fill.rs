@@ -21,6 +21,12 @@ pub(super) const fn number(count: i64) -> f64 {
     count as f64
 }
 
+/// The same of one that is never below zero.
+#[allow(clippy::cast_precision_loss)] // The same.
+pub(super) const fn count(count: u64) -> f64 {
+    count as f64
+}
+
 /// True is 1.
 pub(super) fn flag(is: bool) -> f64 {
     f64::from(u8::from(is))
@@ -56,7 +62,7 @@ pub(super) fn histograms(seen: &Seen, of: impl Fn(&Server) -> &BTreeMap<&'static
         let histograms = of(server).iter();
         let point = |(class, histogram): (&&str, &Histogram)| Point {
             labels: vec![address.to_owned(), (*class).to_owned()],
-            value: Value::Histogram(*histogram),
+            value: Value::Histogram((*histogram).into()),
         };
         histograms.map(point).collect::<Vec<_>>()
     };

@@ -1,19 +1,20 @@
-//! Families of this service: jobs, workers, backups, verifications, repositories, and the process itself.
+//! Families of this service: jobs, workers, alerts, and the process itself.
 
 use super::{
     Family, Point,
-    Type::{Counter, Gauge},
-    family,
-    fill::{flag, jobs, number, one, point},
+    Type::{Counter, Gauge, Histogram},
+    Value, family,
+    fill::{count, flag, jobs, number, one, point},
 };
 use crate::{
     Seen,
-    jobs::{Backup, Jobs, Space, Verification},
+    jobs::{Fleet, ended::Ended},
 };
+use lucid_schemas::{Kind, State};
+use std::collections::BTreeMap;
 
-const DATABASE: &[&str] = &["database"];
-const VERIFICATION: &[&str] = &["database", "level"];
-const REPOSITORY: &[&str] = &["repository"];
+const KIND: &[&str] = &["kind"];
+const OUTCOME: &[&str] = &["kind", "outcome"];
 
 #[rustfmt::skip] // A row is a row.
 pub(super) const FAMILIES: &[Family] = &[
@@ -25,34 +26,28 @@ pub(super) const FAMILIES: &[Family] = &[
         |seen| jobs(seen, |jobs| jobs.open.iter().map(|((kind, state), open)| point([kind.as_str(), state.as_str()], number(*open))).collect())),
     family("ops_oldest_due_job_age_seconds", Gauge, "seconds", &["kind"], "Since when the job is due that is due for longest, and nobody has begun.",
         |seen| jobs(seen, |jobs| jobs.due_seconds.iter().map(|(kind, age)| point([kind.as_str()], *age)).collect())),
+    family("ops_jobs_total", Counter, "jobs", OUTCOME, "Jobs that ended since this monitor was started: succeeded, failed or canceled; each monitor counts by itself, so take the largest of several, not their sum.", ended),
+    family("ops_job_duration_seconds", Histogram, "seconds", OUTCOME, "How long those jobs took that were begun, from their first claim to their end, retries and waits between them included.", durations),
+    family("ops_leases_lost_total", Counter, "leases", KIND, "Attempts whose worker fell silent, so that its lease ended; of the jobs that ended since this monitor was started.",
+        |seen| jobs(seen, |jobs| Kind::ALL.into_iter().map(|kind| point([kind.as_str()], count(jobs.counted.leases_lost.get(&kind).copied().unwrap_or(0)))).collect())),
     family("ops_workers", Gauge, "workers", &[], "Workers that were heard of in the last half minute.",
         |seen| jobs(seen, |jobs| one(number(jobs.workers)))),
     family("ops_worker_slots", Gauge, "jobs", &["state"], "Jobs that live workers can run at once, by whether they do.",
         |seen| jobs(seen, |jobs| vec![point(["busy"], number(jobs.slots_busy)), point(["free"], number(jobs.slots_free))])),
     family("ops_workers_able", Gauge, "workers", &["kind"], "Live workers that can run jobs of the kind.",
         |seen| jobs(seen, |jobs| jobs.able.iter().map(|(kind, workers)| point([kind.as_str()], number(*workers))).collect())),
-    family("ops_backup_last_success_timestamp_seconds", Gauge, "seconds since 1970", DATABASE, "The instant that the newest whole backup shows: what was written later would be lost.",
-        |seen| backups(seen, |backup| backup.read_at)),
-    family("ops_backup_last_duration_seconds", Gauge, "seconds", DATABASE, "How long the newest whole backup took.",
-        |seen| backups(seen, |backup| backup.took_seconds)),
-    family("ops_backup_last_size_bytes", Gauge, "bytes", DATABASE, "Documents in the newest whole backup.",
-        |seen| backups(seen, |backup| backup.raw_bytes.map(number))),
-    family("ops_backup_last_stored_bytes", Gauge, "bytes", DATABASE, "What the newest whole backup added to its repository.",
-        |seen| backups(seen, |backup| backup.stored_bytes.map(number))),
-    family("ops_backup_last_attempt_timestamp_seconds", Gauge, "seconds since 1970", DATABASE, "When the newest backup ended, well or not.",
-        |seen| attempts(seen, |(ended_at, _)| *ended_at)),
-    family("ops_backup_last_attempt_success", Gauge, "0 or 1", DATABASE, "Whether the newest backup ended well.",
-        |seen| attempts(seen, |(_, is_success)| flag(*is_success))),
-    family("ops_verification_last_timestamp_seconds", Gauge, "seconds since 1970", VERIFICATION, "When a backup of the database was verified last, at each level; drill: restored and compared.",
-        |seen| verifications(seen, |verification| verification.ended_at)),
-    family("ops_verification_last_success", Gauge, "0 or 1", VERIFICATION, "Whether that verification found the backup whole.",
-        |seen| verifications(seen, |verification| flag(verification.is_success))),
-    family("ops_repository_up", Gauge, "0 or 1", REPOSITORY, "Whether the folder of the repository is there; of folders that this process was told of.",
-        |seen| repositories(seen, |space| Some(flag(space.is_some())))),
-    family("ops_repository_free_bytes", Gauge, "bytes", REPOSITORY, "What is free on the file system of the repository.",
-        |seen| repositories(seen, |space| space.map(|space| space.free_bytes))),
-    family("ops_repository_total_bytes", Gauge, "bytes", REPOSITORY, "Size of the file system of the repository.",
-        |seen| repositories(seen, |space| space.map(|space| space.total_bytes))),
+    family("ops_workers_with_problems", Gauge, "workers", &[], "Live workers that say that something is wrong there; lucid-ops health says what.",
+        |seen| fleet(seen, |fleet| Some(number(fleet.with_problems)))),
+    family("ops_workers_silent_seconds", Gauge, "seconds", &[], "How long ago that live worker was heard of which is silent for longest; after half a minute it counts as gone.",
+        |seen| fleet(seen, |fleet| fleet.silent_seconds)),
+    family("ops_workers_clock_skew_seconds", Gauge, "seconds", &[], "By how much the clock of that live worker is ahead of the primary's which differs most; below zero where it is behind.",
+        |seen| fleet(seen, |fleet| fleet.clock_skew_seconds)),
+    family("ops_workers_counts", Gauge, "times", &["event"], "What live workers have counted since each was started, added up: claims, looks, wake-ups, and gaps, where a change stream was begun again; falls where a worker ends.", counts),
+    family("ops_clock_offset_seconds", Gauge, "seconds", &[], "By how much the clock of the monitor's machine is ahead of the primary's, as far as the way of the question lets it tell.",
+        |seen| jobs(seen, |jobs| one(jobs.clock_offset_seconds))),
+    family("ops_alerts", Gauge, "alerts", &["rule", "severity", "state"], "Open alerts, as the store has them.", alerts),
+    family("ops_monitor_evaluated_timestamp_seconds", Gauge, "seconds since 1970", &[], "When a monitor judged all of it by its rules last, by the primary's clock.",
+        |seen| jobs(seen, |jobs| one(jobs.watch.condition(jobs.now()).evaluated_at.map(|at| number(at.timestamp_millis()) / 1_000.0)))),
     family("process_cpu_seconds_total", Counter, "seconds", &[], "Processor time of this process.", |seen| one(seen.process.cpu_seconds)),
     family("process_resident_memory_bytes", Gauge, "bytes", &[], "Memory of this process.", |seen| one(seen.process.resident_bytes)),
     family("process_start_time_seconds", Gauge, "seconds since 1970", &[], "When this process was started.", |seen| one(seen.process.started_at)),
@@ -61,30 +56,39 @@ pub(super) const FAMILIES: &[Family] = &[
     family("process_max_fds", Gauge, "files", &[], "Files that this process may open.", |seen| one(seen.process.open_files_max)),
 ];
 
-fn backups(seen: &Seen, value: impl Fn(&Backup) -> Option<f64>) -> Vec<Point> {
-    let of = |jobs: &Jobs| {
-        let told = jobs.backups.iter().filter_map(|(database, backup)| Some(point([database], value(backup)?)));
-        told.collect()
-    };
-    jobs(seen, of)
+/// How many ended, by kind and outcome: also none, or the first one would rise from nothing, which no rate shows.
+fn ended(seen: &Seen) -> Vec<Point> {
+    jobs(seen, |jobs| {
+        let outcomes = [State::Succeeded, State::Failed, State::Canceled];
+        let keys = Kind::ALL.into_iter().flat_map(|kind| outcomes.map(|state| (kind, state)));
+        let ended = |key| jobs.counted.ended.get(&key).map_or(0, |ended| ended.jobs);
+        keys.map(|(kind, state)| point([kind.as_str(), state.as_str()], count(ended((kind, state))))).collect()
+    })
 }
 
-fn attempts(seen: &Seen, value: impl Fn(&(f64, bool)) -> f64) -> Vec<Point> {
-    jobs(seen, |jobs| jobs.attempts.iter().map(|(database, attempt)| point([database], value(attempt))).collect())
+fn durations(seen: &Seen) -> Vec<Point> {
+    let point = |((kind, state), ended): (&(Kind, State), &Ended)| Point {
+        labels: vec![kind.as_str().into(), state.as_str().into()],
+        value: Value::Histogram(ended.seconds.clone()),
+    };
+    jobs(seen, |jobs| jobs.counted.ended.iter().map(point).collect())
 }
 
-fn verifications(seen: &Seen, value: impl Fn(&Verification) -> f64) -> Vec<Point> {
-    let of = |jobs: &Jobs| {
-        let all = jobs.verifications.iter();
-        all.map(|((database, level), verification)| point([database, level], value(verification))).collect()
-    };
-    jobs(seen, of)
+fn fleet(seen: &Seen, value: impl Fn(&Fleet) -> Option<f64>) -> Vec<Point> {
+    jobs(seen, |jobs| one(value(&jobs.fleet)))
 }
 
-fn repositories(seen: &Seen, value: impl Fn(Option<Space>) -> Option<f64>) -> Vec<Point> {
-    let of = |jobs: &Jobs| {
-        let told = jobs.repositories.iter().filter_map(|(name, space)| Some(point([name], value(*space)?)));
-        told.collect()
-    };
-    jobs(seen, of)
+fn counts(seen: &Seen) -> Vec<Point> {
+    jobs(seen, |jobs| jobs.fleet.counts.iter().map(|(name, number_of)| point([name], number(*number_of))).collect())
+}
+
+fn alerts(seen: &Seen) -> Vec<Point> {
+    jobs(seen, |jobs| {
+        let mut open: BTreeMap<[&str; 3], i64> = BTreeMap::new();
+        for alert in &jobs.watch.open {
+            let key = [alert.origin.rule.as_str(), alert.head.severity.as_str(), alert.head.state.as_str()];
+            *open.entry(key).or_default() += 1;
+        }
+        open.into_iter().map(|(labels, alerts)| point(labels, number(alerts))).collect()
+    })
 }

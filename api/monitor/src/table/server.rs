@@ -7,6 +7,7 @@ use super::{
     fill::{counted, counts, flag, histograms, members, number, of_servers, point, servers},
 };
 use crate::Seen;
+use lucid_ports::members::Counts;
 
 const MEMBER: &[&str] = &["member"];
 const BY_STATE: &[&str] = &["member", "state"];
@@ -70,11 +71,33 @@ pub(super) const FAMILIES: &[Family] = &[
         |seen| servers(seen, |server| server.flow_control_lagged.map(flag))),
     family("mongodb_memory_resident_bytes", Gauge, "bytes", MEMBER, "Memory of the server's process.",
         |seen| counted(seen, |server| server.resident_bytes)),
+    family("mongodb_page_faults_total", Counter, "faults", MEMBER, "Times that the server waited as a page of its memory had to be read from disk.",
+        |seen| counted(seen, |server| server.page_faults)),
+    family("mongodb_ttl_deleted_documents_total", Counter, "documents", MEMBER, "Documents that were deleted as their time was over.",
+        |seen| counted(seen, |server| server.ttl_deleted)),
+    family("mongodb_write_concern_waits_total", Counter, "waits", MEMBER, "Writes that waited until other members had them, too.",
+        |seen| counted(seen, |server| server.write_concern.get("waits").copied())),
+    family("mongodb_write_concern_wait_seconds_total", Counter, "seconds", MEMBER, "How long they waited.",
+        |seen| servers(seen, |server| milliseconds(&server.write_concern, "waited_ms"))),
+    family("mongodb_write_concern_timeouts_total", Counter, "writes", MEMBER, "Writes that other members didn't have in the time that the client gave.",
+        |seen| counted(seen, |server| server.write_concern.get("timeouts").copied())),
+    family("mongodb_replication_buffered_operations", Gauge, "operations", MEMBER, "Entries of the oplog that were fetched and aren't applied yet.",
+        |seen| counted(seen, |server| server.applying.get("buffered").copied())),
+    family("mongodb_replication_applied_operations_total", Counter, "operations", MEMBER, "Entries of the oplog that were applied.",
+        |seen| counted(seen, |server| server.applying.get("applied").copied())),
+    family("mongodb_replication_apply_seconds_total", Counter, "seconds", MEMBER, "How long applying took.",
+        |seen| servers(seen, |server| milliseconds(&server.applying, "apply_ms"))),
+    family("mongodb_replication_fetch_seconds_total", Counter, "seconds", MEMBER, "How long fetching entries took, waiting for new ones included.",
+        |seen| servers(seen, |server| milliseconds(&server.applying, "fetch_ms"))),
     family("mongodb_filesystem_used_bytes", Gauge, "bytes", MEMBER, "In use on the file system of the data, by whomever.",
         |seen| members(seen, |member| member.disk?.used_bytes.map(number))),
     family("mongodb_filesystem_total_bytes", Gauge, "bytes", MEMBER, "Size of the file system of the data.",
         |seen| members(seen, |member| member.disk?.total_bytes.map(number))),
 ];
+
+fn milliseconds(counts: &Counts, name: &str) -> Option<f64> {
+    counts.get(name).map(|ms| number(*ms) / 1_000.0)
+}
 
 fn up(seen: &Seen) -> Vec<Point> {
     let answers = |address: &str| seen.answering().any(|(answering, _)| answering == address);

@@ -31,6 +31,8 @@ pub(super) const FAMILIES: &[Family] = &[
     family("mongodb_replset_member_replication_lag_seconds", Gauge, "seconds", MEMBER, "Behind the primary, or without one behind whoever is furthest, less what it lags behind on purpose.", lag),
     family("mongodb_replset_member_ping_seconds", Gauge, "seconds", MEMBER, "A heartbeat from the primary to the member and back.",
         |seen| peers(seen, |peer| peer.ping_seconds)),
+    family("mongodb_replset_member_last_heartbeat_timestamp_seconds", Gauge, "seconds since 1970", MEMBER, "When the primary heard of the member last.",
+        |seen| peers(seen, |peer| peer.heard_at)),
     family("mongodb_replset_member_votes", Gauge, "votes", MEMBER, "Votes of the member in elections.",
         |seen| peers(seen, |peer| peer.votes.map(number))),
     family("mongodb_oplog_window_seconds", Gauge, "seconds", MEMBER, "From the oldest to the newest entry of the oplog: who is away for longer must begin anew.",

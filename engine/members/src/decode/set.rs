@@ -47,6 +47,8 @@ pub fn set(status: &Document, config: Option<&Document>) -> Set {
             ping_seconds: number(seen, "pingMs").map(|ms| ms / 1_000.0),
             is_hidden: wanted.is_some_and(|wanted| wanted.get_bool("hidden").unwrap_or(false)),
             votes: wanted.and_then(|wanted| whole(wanted, "votes")),
+            elected_at: moment(seen, "electionDate"),
+            heard_at: moment(seen, "lastHeartbeatRecv").or_else(|| moment(seen, "lastHeartbeat")),
         };
         Some((address.to_owned(), peer))
     };

@@ -1,4 +1,4 @@
-//! Figures out of documents of 6.0 (from a real server), 7.0 and 8.0.
+//! Figures out of documents of 6.0 (from a real server), 7.0, 8.0 and 8.2 (as their manuals say).
 
 use super::*;
 use bson::doc;
@@ -46,6 +46,10 @@ fn a_real_6_0_tells_everything_but_working_time() {
         checkpoint_seconds,
         flow_control_lagged,
         resident_bytes,
+        ttl_deleted,
+        page_faults,
+        write_concern,
+        applying,
     } = server(&part("serverStatus").expect("a part"));
     assert_eq!((version.as_deref(), uptime_seconds), (Some("6.0.5"), Some(19.0)));
     assert_eq!(connections, counted([("current", 12), ("available", 15_988), ("active", 5)]));
@@ -64,6 +68,8 @@ fn a_real_6_0_tells_everything_but_working_time() {
     assert_eq!(cache, counted([("used", 558_499), ("dirty", 531_728), ("max", 268_435_456)]));
     assert_eq!((app_evictions, checkpoint_seconds), (Some(0), Some(0.009)));
     assert_eq!((flow_control_lagged, resident_bytes), (Some(false), Some(134 << 20)));
+    // The sample doesn't have these sections.
+    assert_eq!((ttl_deleted, page_faults, write_concern, applying), (None, None, Counts::new(), Counts::new()));
 }
 
 #[test]
@@ -78,7 +84,8 @@ fn a_real_6_0_tells_of_its_set_its_oplog_and_its_disk() {
     assert_eq!((view.state, view.term, view.elected_at), (Some(1), Some(1), Some(1_796_039_176.0)));
     let second = &view.members["pi-2:27017"];
     assert_eq!((second.state, second.is_healthy, second.votes), (Some(2), Some(true), Some(1)));
-    assert_eq!(second.applied_at, Some(1_796_039_191.287));
+    assert_eq!((second.applied_at, second.heard_at), (Some(1_796_039_191.287), Some(1_796_039_191.026)));
+    assert_eq!((view.members["pi-1:27017"].elected_at, second.elected_at), (Some(1_796_039_176.0), None));
     let entry = |t| doc! { "ts": bson::Timestamp { time: t, increment: 1 } };
     let told = oplog(Some(&entry(100)), Some(&entry(160)), part("oplog").as_ref());
     assert_eq!((told.oldest_at, told.newest_at), (Some(100.0), Some(160.0)));
@@ -124,6 +131,19 @@ fn an_8_0_tells_queues_in_their_new_place_and_working_time() {
     assert_eq!(status.connections["queuedForEstablishment"], 2);
     assert_eq!(status.checkpoint_seconds, Some(0.031));
     assert_eq!((status.latencies["reads"].count, status.working["reads"].count), (2, 2), "buckets count, not `ops`");
+}
+
+#[test]
+fn an_8_2_tells_all_of_it() {
+    let part = fixture(include_str!("../../fixtures/8.2.json"));
+    let status = server(&part("serverStatus").expect("a part"));
+    assert_eq!(status.queued, counted([("read", 1), ("write", 2)]));
+    assert_eq!(status.write_tickets, counted([("used", 2), ("available", 5), ("total", 7)]));
+    assert_eq!((status.ttl_deleted, status.page_faults, status.checkpoint_seconds), (Some(11), Some(5), Some(0.021)));
+    assert_eq!(status.write_concern, counted([("waits", 6), ("waited_ms", 18), ("timeouts", 1)]));
+    let applying = [("buffered", 3), ("applied", 9), ("apply_ms", 2), ("fetch_ms", 1_200)];
+    assert_eq!(status.applying, counted(applying), "the buffer that is applied from, where there are two");
+    assert_eq!((status.working.len(), status.latencies.len()), (4, 4));
 }
 
 #[test]

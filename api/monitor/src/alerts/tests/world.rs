@@ -1,7 +1,7 @@
 //! A monitor's port with a store behind it, or one that hangs.
 
 use crate::{
-    Access, Door, Monitor,
+    Access, Door, Lock, Monitor, Registry,
     open::{AlertSource, Desk},
     serve,
 };
@@ -45,7 +45,10 @@ impl World {
         let (_, snapshot) = watch::channel(Snapshot::default());
         let (_, jobs) = watch::channel(Err("not asked yet".to_owned()));
         let (problems, interval) = (Problems::default(), Duration::from_secs(30));
-        let monitor = Monitor { snapshot, jobs, problems, interval, alerts: source.clone() };
+        let (_, host) = watch::channel(None);
+        let (alerts, registry) = (source.clone(), Registry::new());
+        let monitor =
+            Monitor { snapshot, jobs, host, problems, interval, alerts, compat: false, registry, lock: Lock::Open };
         let token = Token::new(Zeroizing::new(TOKEN.into()), "/run/lucid-ops/token".into());
         let access = Access { hosts: Hosts::default(), node: "pi-1".into(), token };
         let stop = CancellationToken::new();

@@ -89,8 +89,11 @@ fn workers_and_spaces_are_told_as_they_are() {
     };
     let workers =
         [card("pi-1/7-a", &[Kind::Backup]), card("pi-2/8-b", &[Kind::Monitor]), card("pi-2/9-c", &[Kind::Monitor])];
-    let repositories =
-        [("main".to_owned(), Some(Space { free_bytes: 5.0, total_bytes: 9.0 })), ("far".to_owned(), None)].into();
+    let repositories = [
+        ("main".to_owned(), Ok(Space { free_bytes: 5.0, total_bytes: 9.0 })),
+        ("far".to_owned(), Err("gone".to_owned())),
+    ]
+    .into();
     let (look, able) = (look(vec![]), BTreeMap::new());
     let shown = Shown {
         look: &look,
