@@ -1,7 +1,7 @@
 //! The bench: the engine with no-op jobs, and backups, beside the floors of the same server in the same run.
 //!
 //! `jobs` measures idling, pick-up, enqueue, drain and the claims of eight workers, each also by its own name; `history`
-//! how claims fare beside ever more finished jobs; `worker` is a worker in a process of its own; [`backup`] has chapters of its
+//! how claims fare beside ever more finished jobs; `monitor` what watching costs; `worker` is a worker in a process of its own; [`backup`] has chapters of its
 //! own. Invariant: a floor and what is compared with it are measured in turn, so that a busy machine slows both.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool of the tests: its output is read to the end")]
@@ -15,6 +15,7 @@ mod figures;
 mod floors;
 mod history;
 mod idle;
+mod monitor;
 mod pick_up;
 mod stage;
 
@@ -25,7 +26,7 @@ use std::{env, error::Error, process::ExitCode};
 /// What goes wrong here ends the run.
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-const USAGE: &str = "usage: tests/bench jobs|idle|pick-up|enqueue|drain|claims|history [--json]\n   or: tests/bench backup|mixed|tiny|huge|many|sizes|nights|chunks|members [--json]";
+const USAGE: &str = "usage: tests/bench jobs|idle|pick-up|enqueue|drain|claims|history|monitor [--json]\n   or: tests/bench backup|mixed|tiny|huge|many|sizes|nights|chunks|members [--json]";
 /// What `jobs` measures: all but the history, which fills a disk.
 const JOBS: [&str; 5] = ["idle", "pick-up", "enqueue", "drain", "claims"];
 
@@ -67,6 +68,7 @@ async fn measure(chapters: &[&str]) -> Outcome<Report> {
             "enqueue" => enqueue::measure(&mut stage, &mut report).await?,
             "drain" => drain::measure(&mut stage, &mut report).await?,
             "claims" => claims::measure(&stage, &mut report).await?,
+            "monitor" => monitor::measure(&mut report).await?,
             "history" => history::measure(&stage, &mut report).await?,
             other if backup::measure(other, &mut stage, &mut report).await? => {}
             _ => return Err(USAGE.into()),
