@@ -25,7 +25,7 @@ const ALLOWED: [(&str, &[&str], &[&str]); 18] = [
     ("lucid-notify", &["lucid-schemas", "lucid-core", "lucid-ports"], &["mongodb", "actix-web"]),
     ("lucid-http", &["lucid-schemas", "lucid-core", "lucid-ports"], &["mongodb"]),
     // It says no, and turns web pages away, just as the API does.
-    ("lucid-monitor", &["lucid-schemas", "lucid-core", "lucid-ports", "lucid-http"], &["mongodb"]),
+    ("lucid-monitor", &["lucid-schemas", "lucid-core", "lucid-ports", "lucid-http", "lucid-notify"], &["mongodb"]),
     ("lucid-client", &["lucid-schemas"], &["mongodb", "tokio", "actix-web"]),
     ("lucid-embedded", &[], &["actix-web"]),
     ("lucid-sample", &[], &["actix-web"]),
@@ -42,6 +42,7 @@ const ALLOWED: [(&str, &[&str], &[&str]); 18] = [
             "lucid-http",
             "lucid-members",
             "lucid-monitor",
+            "lucid-notify",
             "lucid-client",
             "lucid-embedded",
         ],

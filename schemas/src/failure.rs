@@ -56,6 +56,7 @@ codes! {
     HandlerPanicked = "handler_panicked",
     IdentitiesUnchecked = "identities_unchecked",
     IndexInTheWay = "index_in_the_way",
+    KeyRefused = "key_refused",
     KindInTheWay = "kind_in_the_way",
     ManifestUnnamed = "manifest_unnamed",
     ManifestsMissing = "manifests_missing",

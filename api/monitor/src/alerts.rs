@@ -22,7 +22,7 @@ mod view;
 pub(crate) use change::{acknowledge, resolve};
 pub(crate) use list::{list, look_at_open, show};
 pub(crate) use silences::{end, list as list_silences, make, of_alert, show as show_silence};
-pub(crate) use store::read;
+pub(crate) use store::{desk, not_changed, read};
 
 use lucid_http::ApiError;
 

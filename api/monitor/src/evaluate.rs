@@ -42,6 +42,10 @@ pub struct Evaluation {
     pub cold: Vec<&'static Rule>,
     /// Every rule that was asked.
     pub rules: Vec<&'static Rule>,
+    /// Whether what is found can be written: the store tells, and there is a primary.
+    pub can_write: bool,
+    /// The newest term of the set that any member tells.
+    pub term: Option<i64>,
     /// What the clock of the rounds showed, in milliseconds; [`lucid_core::rules::Standing`] goes by it.
     pub clock_ms: i64,
 }
@@ -103,22 +107,27 @@ struct Families {
     trail: Trail,
     jobs: Family,
     members: Family,
+    /// What the primary's clock showed last, in milliseconds since 1970, and when.
+    clock: Option<(i64, Instant)>,
 }
 
 impl Families {
     fn new(judge: Judge) -> Self {
         let family = |rules| Family { evaluator: Evaluator::new(judge.parameters.clone()), rules };
         let (jobs, members) = (family(&jobs::RULES), family(&members::RULES));
-        Self { began: Instant::now(), judge, trail: Trail::default(), jobs, members }
+        Self { began: Instant::now(), judge, trail: Trail::default(), jobs, members, clock: None }
     }
 
     /// Asks every rule about what is seen.
     fn round(&mut self, seen: &Seen) -> Evaluation {
         let at = Instant::now();
         let told = seen.jobs.as_ref().ok();
+        self.clock = told.map(|told| (told.facts.now_ms, told.clock_at)).or(self.clock);
         let mut all = Evaluation {
             at,
-            primary_at: told.map(|told| later(told.facts.now_ms, at.saturating_duration_since(told.clock_at))),
+            primary_at: self.clock.map(|(shown, read_at)| later(shown, at.saturating_duration_since(read_at))),
+            can_write: false,
+            term: seen.answering().filter_map(|(_, member)| member.set.as_ref()?.term).max(),
             judged: BTreeMap::new(),
             cold: Vec::new(),
             rules: Vec::new(),
@@ -132,6 +141,7 @@ impl Families {
         self.jobs.round(Some(&of_jobs), &mut all);
         let monitors = told.map(|told| told.facts.monitors.clone());
         let of_members = Members { monitors, ..self.trail.facts(at, seen, node) };
+        all.can_write = told.is_some() && of_members.answering().any(|(_, figures)| figures.is_primary);
         self.members.round(Some(&members::read(&of_members, parameters)), &mut all);
         all
     }
@@ -188,7 +198,7 @@ mod tests {
         assert!(first.cold.contains(&&jobs::BACKUP_FAILED), "it has just begun");
         let silent = families.round(&seen([]));
         assert!(matches!(standing(&silent), Standing::Open { silent: true, .. }), "{silent:?}");
-        assert_eq!(silent.primary_at, None);
+        assert!(!silent.can_write && silent.primary_at.is_some(), "its clock goes on");
         assert_eq!(*standing(&families.round(&told(0))), Standing::Over(lucid_schemas::alert::ResolvedBy::Condition));
     }
 

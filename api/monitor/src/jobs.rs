@@ -24,7 +24,11 @@ use lucid_core::rules::facts::Facts;
 use lucid_ports::{Alerts, JobFilter, Place, Problems, ScheduleStore, Store, StoreError, Watch, WorkerCard, watched};
 use lucid_schemas::{Job, Kind, Stamp, State};
 use serde::Serialize;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::{Mutex, watch},
     time::{Instant, sleep},
@@ -54,6 +58,8 @@ pub struct Jobs {
     pub clock_at: Instant,
     /// What the rules go by.
     pub facts: Facts,
+    /// The workers of live monitors.
+    pub monitors: BTreeSet<String>,
     /// What the condition of all of it is judged by.
     pub watch: Watch,
     /// Open jobs, by kind and state.
@@ -150,6 +156,7 @@ impl Jobs {
             clock_at: Instant::now(),
             facts: Facts::default(),
             watch: Watch::default(),
+            monitors: BTreeSet::new(),
             open: BTreeMap::new(),
             due_seconds: BTreeMap::new(),
             workers: 0,
@@ -229,6 +236,7 @@ async fn gather(
     let busy = sum(|worker| worker.running);
     let able = |kind: &Kind| count(workers.iter().filter(|worker| worker.reach.kinds.contains(kind)));
     let able: BTreeMap<Kind, i64> = Kind::ALL.into_iter().map(|kind| (kind, able(&kind))).collect();
+    let monitors = workers.iter().filter(|card| card.reach.kinds.contains(&Kind::Monitor));
     let shown = Shown {
         look: &look,
         open: &open,
@@ -243,6 +251,7 @@ async fn gather(
         clock_at,
         facts: facts::facts(&shown),
         watch: Watch::look(store, store).await?,
+        monitors: monitors.map(|card| card.name.clone()).collect(),
         due_seconds: due(&open, now),
         open: by_kind_and_state(&open),
         workers: count(workers.iter().filter(|worker| worker.runs_jobs_of_people())),

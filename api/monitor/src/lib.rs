@@ -23,6 +23,7 @@
 //! | `routes` | which path leads where; serving |
 
 mod alerts;
+mod begin;
 pub mod evaluate;
 mod expose;
 pub mod facts;

@@ -5,6 +5,7 @@ mod keep;
 
 pub use keep::keep;
 
+use crate::write::Chain;
 use lucid_ports::{Alerts, Silences};
 use lucid_schemas::{
     alert::{Alert, Severity},
@@ -20,6 +21,8 @@ pub struct Desk {
     pub alerts: Arc<dyn Alerts>,
     /// The silences.
     pub silences: Arc<dyn Silences>,
+    /// Where monitor jobs are asked for.
+    pub chain: Chain,
 }
 
 /// Who told which alerts are open.

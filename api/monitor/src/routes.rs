@@ -1,6 +1,6 @@
 //! Which path leads where, and serving them: everything to look at on one port, and the metrics alone on that of Prometheus.
 
-use crate::{Lock, Monitor, alerts, expose::Exposition, health::health, stats::stats};
+use crate::{Lock, Monitor, alerts, begin, expose::Exposition, health::health, stats::stats};
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer, Responder,
     http::{Method, StatusCode, header::WWW_AUTHENTICATE},
@@ -98,6 +98,7 @@ fn entries(door: Door) -> Vec<Entry> {
             look("/stats", show_stats),
             look("/livez", live),
             look("/readyz", ready),
+            on(Method::POST, "/monitor", Operate, begin::begin),
             look("/alerts", alerts::list),
             look("/alerts/{alert_id}", alerts::show),
             on(Method::POST, "/alerts/{alert_id}/acknowledge", Operate, alerts::acknowledge),

@@ -5,8 +5,10 @@
 
 mod chain;
 mod round;
+pub mod tell;
 
 pub use chain::Chain;
+pub use tell::Teller;
 
 use crate::{
     evaluate::{Evaluation, Evaluations},
@@ -14,24 +16,20 @@ use crate::{
 };
 use async_trait::async_trait;
 use bson::Document;
-use lucid_core::{alert::Wanted, rules::About};
 use lucid_ports::{Alerts, Ending, Handler, JobContext, JobError, Problems, Silences, Store, StoreError};
 use lucid_schemas::{
     Code, Job, JobId, Kind, Progress, Spec, State,
-    alert::{Alert, Token},
+    alert::Token,
     kinds::{MonitorResult, MonitorSpec, monitor::HELD_MS},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 /// Under which subject this process says that alerts aren't written.
 const SUBJECT: &str = "alerts";
 
 /// How often what was over long ago is forgotten.
 const TIDY_EVERY: Duration = Duration::from_hours(1);
-
-/// Who is told of what.
-pub type Route = Arc<dyn Fn(About<'_>) -> Vec<Wanted> + Send + Sync>;
 
 /// What is needed to write alerts.
 #[derive(Clone)]
@@ -44,10 +42,8 @@ pub struct Desk {
     pub silences: Arc<dyn Silences>,
     /// What this process finds.
     pub evaluations: Evaluations,
-    /// Who is told of what.
-    pub route: Route,
-    /// The alerts that are open, for whoever in this process shows them.
-    pub open: watch::Sender<Arc<Vec<Alert>>>,
+    /// Who is told, and how.
+    pub teller: Teller,
     /// Who asks for monitor jobs.
     pub chain: Chain,
     /// What is wrong at this process.
@@ -148,13 +144,15 @@ impl MonitorHandler {
         }
         let pen = round::Pen { context, desk, token, interval_ms: i64::from(spec.interval_seconds) * 1_000 };
         let Some(open) = pen.write(evaluation, primary_at, open, result).await? else { return Ok(Ended::Stopped) };
+        let interval = Duration::from_secs(u64::try_from(spec.interval_seconds).unwrap_or(1));
+        let by = context.job().head.worker.unwrap_or_default();
+        desk.teller.after(desk, primary_at, &by, interval).await?;
         result.rounds += 1;
         context.report(Progress {
             phase: "evaluate".into(),
             documents: i64::try_from(open.len()).unwrap_or(i64::MAX),
             ..Progress::default()
         });
-        desk.open.send_replace(Arc::new(open));
         Ok(Ended::Written)
     }
 }

@@ -18,6 +18,9 @@ pub struct SamplingArgs {
     /// Whether metrics are served for Prometheus on a port of their own.
     #[arg(long, env = "PROMETHEUS_ENABLED", default_value_t = true, action = clap::ArgAction::Set)]
     pub prometheus_enabled: bool,
+    /// File of channels over which people are told of alerts: see deploy/notifications.md. Only this account may read it.
+    #[arg(long, env = "LUCID_CHANNELS_FILE", value_name = "FILE")]
+    pub channels_file: Option<PathBuf>,
     /// Port of the metrics; 0 means any free one.
     #[arg(long, env = "METRICS_PORT", default_value_t = 9216)]
     pub metrics_port: u16,

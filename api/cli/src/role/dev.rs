@@ -165,7 +165,9 @@ async fn monitoring(
     let folders = monitor::folders(&[format!("{REPOSITORY}={}", card.repository)])?;
     let (told, jobs) = watch::channel(Err("it wasn't asked yet".to_owned()));
     let judge = monitor::judge(args.sampling.rules_file.as_deref(), DEFAULT_OPS_DATABASE.to_owned())?;
-    let asking = Asking { folders, told, problems: connection.problems(), lease_ms: args.lease_ms, judge, registry };
+    let (lease_ms, problems) = (args.lease_ms, connection.problems());
+    let channels = monitor::channels(args.sampling.channels_file.as_deref())?;
+    let asking = Asking { folders, told, problems, lease_ms, judge, registry, channels };
     let (connection, access) = (std::future::ready(connection.clone()), monitor::access(Vec::new(), token));
     Monitoring::start(&deployment.uri(), &args.sampling, doors, access, jobs, asking, connection).await
 }

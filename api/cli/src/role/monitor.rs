@@ -5,7 +5,7 @@
 mod writer;
 
 use self::writer::Writer;
-use super::{api, check_listen, establish, node};
+use super::{api, check_listen, establish, node, worker_name};
 use crate::{
     args::{MonitorArgs, SamplingArgs},
     exit::Exit,
@@ -26,8 +26,11 @@ use lucid_monitor::{
     rules,
     seen::Told,
     serve,
+    write::{Chain, tell::directly},
 };
+use lucid_notify::{Channels, Direct, Sender};
 use lucid_ports::Problems;
+use lucid_schemas::zones;
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
@@ -58,10 +61,11 @@ pub async fn run(args: MonitorArgs) -> Result<(), Exit> {
     let (told, jobs) = watch::channel(Err("it wasn't reached yet".to_owned()));
     let problems = Problems::default();
     let token = token::keep_or_go_without(&token::place(args.token_file.as_deref()), &problems);
+    let channels = channels(args.sampling.channels_file.as_deref())?;
     let judge = judge(args.sampling.rules_file.as_deref(), args.mongo.ops_database.clone())?;
     let store = reach(uri.clone(), args.mongo.ops_database, args.mongo.replica_set, told.clone(), problems.clone());
     let registry = Registry::new();
-    let asking = Asking { folders, told, problems, lease_ms: args.lease_ms, judge, registry };
+    let asking = Asking { folders, told, problems, lease_ms: args.lease_ms, judge, registry, channels };
     let listening = doors.announcement()?;
     let access = access(args.hosts, token);
     let mut monitoring = Monitoring::start(&uri, &args.sampling, doors, access, jobs, asking, store).await?;
@@ -183,6 +187,13 @@ pub(super) struct Asking {
     pub(super) judge: Judge,
     /// What else this process counts about itself.
     pub(super) registry: Registry,
+    pub(super) channels: Channels,
+}
+
+/// The channels of this node; none where it was told of no file.
+pub(super) fn channels(file: Option<&Path>) -> Result<Channels, Exit> {
+    let open = |path: &Path| Channels::open(path.to_owned(), zones::installed()).map_err(Exit::usage);
+    file.map_or_else(|| Ok(Channels::none()), open)
 }
 
 /// By what this node judges.
@@ -210,11 +221,12 @@ impl Monitoring {
         asking: Asking,
         connection: impl Future<Output = Connection> + Send + 'static,
     ) -> Result<Self, Exit> {
-        let Asking { folders, told, problems, lease_ms, judge, registry } = asking;
+        let Asking { folders, told, problems, lease_ms, judge, registry, channels } = asking;
         let (interval, stop) = (sampling.interval(), CancellationToken::new());
         let options = SamplerOptions { interval, ..SamplerOptions::default() };
         let sampler = Sampler::start(uri, options, problems.clone()).await.map_err(Exit::failed)?;
         let alerts = AlertSource::default();
+        let told_jobs = jobs.clone();
         let (snapshot, known) = (sampler.snapshot(), alerts.clone());
         let (machine, host) = watch::channel(None);
         tokio::spawn(host::watch(HOST_ROOT.into(), sampling.disks.clone(), interval, machine, stop.clone()));
@@ -229,6 +241,8 @@ impl Monitoring {
             }
         }
         let (evaluated, evaluations) = watch::channel(None);
+        let (name, direct) = (worker_name(), Direct::new(channels.clone(), Sender::default()));
+        tokio::spawn(directly(direct.clone(), evaluations.clone(), told_jobs, name.clone()));
         tokio::spawn(evaluate(monitor, judge, interval, evaluated, stop.clone()));
         tokio::spawn(open::keep(known.clone(), evaluations.clone(), problems.clone(), stop.clone()));
         let stopped = stop.clone();
@@ -238,9 +252,10 @@ impl Monitoring {
                 connection = connection => connection,
             };
             let store = connection.store();
-            known.reached(Desk { alerts: store.clone(), silences: store.clone() });
+            let chain = Chain::new(store.clone(), store.clone(), format!("monitor:{}", node()));
+            known.reached(Desk { alerts: store.clone(), silences: store.clone(), chain });
             let asked = tokio::spawn(jobs::ask(store, folders, interval, told, problems.clone(), stopped.clone()));
-            let writer = Writer { connection, evaluations, interval, lease_ms, problems };
+            let writer = Writer { connection, evaluations, interval, lease_ms, channels, direct, name, problems };
             if let Err(exit) = writer.run(stopped).await {
                 tracing::error!(reason = %exit, "this monitor writes no alerts");
             }

@@ -252,7 +252,7 @@ async fn a_store_that_never_answers_holds_up_nobody() {
     let world = World::new();
     let alert = world.raised("lag", ("member", "pi-2"), Severity::Warning).await;
     assert_eq!(world.get("/alerts").await.1["from"], "store");
-    world.source.reached(Desk { alerts: Arc::new(Hanging), silences: world.store.clone() });
+    world.source.reached(Desk { alerts: Arc::new(Hanging), ..world.desk() });
     let begun = Instant::now();
     let (status, list) = world.get("/alerts").await;
     assert_eq!((status, &list["from"], ids(&list)), (200, &json!("memory"), vec![alert.id().as_str()]), "{list}");

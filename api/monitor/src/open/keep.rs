@@ -79,6 +79,7 @@ mod tests {
     use crate::{
         alerts::tests::world::{Hanging, raised},
         open::Desk,
+        write::Chain,
     };
     use lucid_core::rules::{Judged, Rule};
     use lucid_ports::{Alerts, Raised, memory::MemoryStore};
@@ -103,7 +104,16 @@ mod tests {
         };
         let judged = members.iter().map(one).collect();
         let (at, rules) = (Instant::now(), vec![&LAG]);
-        Arc::new(Evaluation { at, primary_at: None, judged, cold: Vec::new(), rules, clock_ms: 4_000 })
+        Arc::new(Evaluation {
+            at,
+            primary_at: None,
+            judged,
+            cold: Vec::new(),
+            rules,
+            can_write: false,
+            term: None,
+            clock_ms: 4_000,
+        })
     }
 
     /// What is open after a round that finds these members behind.
@@ -133,12 +143,13 @@ mod tests {
         else {
             panic!("it is the first")
         };
-        source.reached(Desk { alerts: store.clone(), silences: store.clone() });
+        let chain = Chain::new(store.clone(), store.clone(), "monitor:pi-1".into());
+        source.reached(Desk { alerts: store.clone(), silences: store.clone(), chain: chain.clone() });
         let open = after(&source, &finds, &["pi-2", "pi-3"]).await;
         assert_eq!((open.from, &open.stored), (From::Store, &vec![*alert.clone()]));
         assert_eq!(open.found.iter().map(|found| found.labels["member"].as_str()).collect::<Vec<_>>(), ["pi-3"]);
         let told_at = open.at;
-        source.reached(Desk { alerts: Arc::new(Hanging), silences: store });
+        source.reached(Desk { alerts: Arc::new(Hanging), silences: store, chain });
         let open = after(&source, &finds, &["pi-3"]).await;
         assert_eq!((open.from, &open.stored, open.at), (From::Memory, &vec![*alert], told_at), "as old as it is");
         stop.cancel();

@@ -1,12 +1,13 @@
 //! One round: what is open is compared with what should be, and each difference is one write.
 
-use super::Desk;
+use super::{Desk, Teller};
 use crate::evaluate::Evaluation;
 use bson::DateTime;
 use lucid_core::{
     alert::{Command, Fence, Finding, raise, transition},
-    rules::{Judged, Round, Standing, Step, plan},
+    rules::{About, Judged, Round, Standing, Step, plan},
 };
+use lucid_notify::config::Subject;
 use lucid_ports::{AlertFilter, AlertOutcome, JobContext, Raised, StoreError};
 use lucid_schemas::{
     alert::{Alert, AlertId, Fingerprint, Token},
@@ -34,7 +35,12 @@ impl Pen<'_> {
         let fence = Fence { token: self.token, deadline: plus_ms(primary_at, 2 * self.interval_ms) };
         let round =
             Round { fence, now_ms: primary_at.timestamp_millis(), rules: &evaluation.rules, cold: &evaluation.cold };
-        for step in plan(&evaluation.judged, &open, round, &*self.desk.route) {
+        let config = self.desk.teller.channels.current();
+        let route = |about: About<'_>| {
+            let About { rule, labels, severity } = about;
+            config.wanted(&Subject { rule, labels, severity })
+        };
+        for step in plan(&evaluation.judged, &open, round, route) {
             if self.context.stop().is_cancelled() || self.context.lease_left().is_zero() {
                 return Ok(None);
             }
@@ -47,7 +53,7 @@ impl Pen<'_> {
                         severity,
                         starts_at: plus_ms(primary_at, since_ms - evaluation.clock_ms),
                         starts_at_uncertain: false,
-                        incident: None,
+                        incident: self.desk.teller.direct.incident(&fingerprint_of(&judged)),
                         previous: self.previous(&judged).await?,
                         labels: judged.labels,
                         sighting,
@@ -63,8 +69,7 @@ impl Pen<'_> {
 
     /// The alert about the same before this one.
     async fn previous(&self, judged: &Judged) -> Result<Option<AlertId>, StoreError> {
-        let fingerprint = Some(Fingerprint::of(judged.rule.id, &judged.labels));
-        let filter = AlertFilter { fingerprint, limit: 1, ..AlertFilter::default() };
+        let filter = AlertFilter { fingerprint: Some(fingerprint_of(judged)), limit: 1, ..AlertFilter::default() };
         Ok(self.desk.alerts.list_alerts(&filter).await?.alerts.pop().map(|alert| alert.origin.id))
     }
 
@@ -78,6 +83,11 @@ impl Pen<'_> {
             Raised::New(alert) => {
                 result.raised += 1;
                 tracing::warn!(alert = %alert.id(), rule = alert.origin.rule, severity = %alert.head.severity, summary = alert.seen.summary, "raised");
+                let Teller { channels, direct, .. } = &self.desk.teller;
+                if alert.origin.incident.is_some() {
+                    let repeat_ms = i64::try_from(channels.current().repeat.as_millis()).unwrap_or(i64::MAX);
+                    direct.hand_over(&*self.desk.alerts, (*alert).clone(), &self.by(), repeat_ms).await?;
+                }
                 Ok(Some(*alert))
             }
             Raised::Open(alert) => Ok(Some(*alert)),
@@ -132,6 +142,10 @@ impl Pen<'_> {
     fn by(&self) -> String {
         self.context.job().head.worker.unwrap_or_default()
     }
+}
+
+fn fingerprint_of(judged: &Judged) -> Fingerprint {
+    Fingerprint::of(judged.rule.id, &judged.labels)
 }
 
 /// A fresh name for a write.

@@ -6,14 +6,15 @@ use lucid_core::{
     alert::invariant::violations,
     rules::{Judged, Rule, Standing},
 };
+use lucid_notify::{Channels, Direct, Sender};
 use lucid_ports::{AlertFilter, Feed, Pause, Reach, memory::MemoryStore};
 use lucid_runtime::{Worker, WorkerHandle, WorkerOptions};
 use lucid_schemas::{
-    alert::{AlertState, Fingerprint, ResolvedBy, Severity},
+    alert::{Alert, AlertState, Fingerprint, ResolvedBy, Severity},
     kinds::monitor::INTERVAL_SHORTEST,
 };
 use std::collections::BTreeMap;
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 
 static LAG: Rule = Rule { id: "lag", ..Rule::PLAIN };
 
@@ -32,8 +33,12 @@ fn monitor(store: &Arc<MemoryStore>, name: &str) -> Monitor {
         alerts: store.clone(),
         silences: store.clone(),
         evaluations,
-        route: Arc::new(|_| Vec::new()),
-        open: watch::channel(Arc::default()).0,
+        teller: Teller {
+            channels: Channels::none(),
+            hush: Arc::new(tell::Quiet { silences: store.clone(), alerts: store.clone() }),
+            rounds: watch::channel(None).0,
+            direct: Direct::new(Channels::none(), Sender::default()),
+        },
         chain: chain.clone(),
         problems: Problems::default(),
     };
@@ -68,6 +73,8 @@ impl Monitor {
             cold: Vec::new(),
             rules: vec![&LAG],
             clock_ms: 4_000,
+            can_write: true,
+            term: None,
         })));
     }
 }

@@ -1,14 +1,15 @@
 //! The worker of a monitor: it runs monitor jobs and the sending of notices, and nothing else.
 
-use super::super::{node, worker_name};
+use super::super::node;
 use crate::exit::Exit;
-use lucid_mongo::Connection;
+use lucid_mongo::{Connection, MongoFeed};
 use lucid_monitor::{
     evaluate::Evaluations,
-    write::{Chain, Desk, MonitorHandler},
+    write::{Chain, Desk, MonitorHandler, Teller, tell::Quiet},
 };
+use lucid_notify::{Channels, Direct, Hush, NotifyHandler, Sender, heartbeat};
 use lucid_ports::{Alerts, Handler, Problems, Reach, Store};
-use lucid_runtime::{Worker, WorkerOptions};
+use lucid_runtime::{Worker, WorkerHandle, WorkerOptions};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -22,40 +23,82 @@ pub(super) struct Writer {
     pub evaluations: Evaluations,
     pub interval: Duration,
     pub lease_ms: u32,
+    pub channels: Channels,
+    pub direct: Direct,
+    pub name: String,
     pub problems: Problems,
 }
 
 impl Writer {
     /// Works until `stop`.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Exit> {
-        let store: Arc<dyn Store> = self.connection.store();
-        let alerts: Arc<dyn Alerts> = self.connection.store();
-        let chain = Chain::new(Arc::clone(&store), Arc::clone(&alerts), format!("monitor:{}", node()));
-        let (open, _) = watch::channel(Arc::default());
+        let (store, alerts): (Arc<dyn Store>, Arc<dyn Alerts>) = (self.connection.store(), self.connection.store());
+        let chain = Chain::new(Arc::clone(&store), alerts, format!("monitor:{}", node()));
+        let (rounds, written) = watch::channel(None);
+        let hush: Arc<dyn Hush> =
+            Arc::new(Quiet { silences: self.connection.store(), alerts: self.connection.store() });
+        let teller = Teller { channels: self.channels.clone(), hush, rounds, direct: self.direct.clone() };
+        let interval_seconds = i32::try_from(self.interval.as_secs()).unwrap_or(i32::MAX);
+        let kept = [
+            tokio::spawn(chain.clone().keep(interval_seconds, self.interval, self.problems.clone(), stop.clone())),
+            tokio::spawn(self.channels.clone().keep(self.problems.clone(), stop.clone())),
+            tokio::spawn(heartbeat::beat(
+                self.channels.clone(),
+                written,
+                Sender::default(),
+                self.problems.clone(),
+                stop.clone(),
+            )),
+        ];
+        let feed = self.connection.feed().await.map_err(Exit::failed)?;
+        let mut news = self.channels.watch();
+        while !stop.is_cancelled() {
+            news.mark_unchanged();
+            let worker = self.worker(&store, &feed, &teller, &chain)?;
+            tokio::select! {
+                () = stop.cancelled() => {}
+                // Its labels say which channels it has.
+                _ = news.changed() => tracing::info!("the channels have changed: the worker begins anew with them"),
+            }
+            worker.stop().await.map_err(Exit::failed)?;
+        }
+        feed.stop().await;
+        for kept in kept {
+            kept.await.map_err(Exit::failed)?;
+        }
+        Ok(())
+    }
+
+    fn worker(
+        &self,
+        store: &Arc<dyn Store>,
+        feed: &MongoFeed,
+        teller: &Teller,
+        chain: &Chain,
+    ) -> Result<WorkerHandle, Exit> {
         let desk = Desk {
-            store: Arc::clone(&store),
-            alerts,
+            store: Arc::clone(store),
+            alerts: self.connection.store(),
+            evaluations: self.evaluations.clone(),
+            teller: teller.clone(),
             silences: self.connection.store(),
-            evaluations: self.evaluations,
-            route: Arc::new(|_| Vec::new()),
-            open,
             chain: chain.clone(),
             problems: self.problems.clone(),
         };
-        let handlers: Vec<Arc<dyn Handler>> = vec![Arc::new(MonitorHandler::new(desk))];
+        let notify = NotifyHandler {
+            store: Arc::clone(store),
+            alerts: self.connection.store(),
+            hush: Arc::clone(&teller.hush),
+            channels: self.channels.clone(),
+            sender: Sender::default(),
+        };
+        let handlers: Vec<Arc<dyn Handler>> = vec![Arc::new(MonitorHandler::new(desk)), Arc::new(notify)];
         let options = WorkerOptions {
             slots: SLOTS,
             problems: self.problems.clone(),
-            ..WorkerOptions::new(worker_name()).with_lease_ms(self.lease_ms)
+            ..WorkerOptions::new(self.name.clone()).with_lease_ms(self.lease_ms)
         };
-        let feed = self.connection.feed().await.map_err(Exit::failed)?;
-        let worker = Worker::start(store, &*feed, handlers, Reach::default(), options).map_err(Exit::usage)?;
-        let interval_seconds = i32::try_from(self.interval.as_secs()).unwrap_or(i32::MAX);
-        let kept = tokio::spawn(chain.keep(interval_seconds, self.interval, self.problems, stop.clone()));
-        stop.cancelled().await;
-        let stopped = worker.stop().await.map_err(Exit::failed);
-        feed.stop().await;
-        kept.await.map_err(Exit::failed)?;
-        stopped
+        let reach = Reach { labels: self.channels.labels(), ..Reach::default() };
+        Worker::start(Arc::clone(store), feed, handlers, reach, options).map_err(Exit::usage)
     }
 }

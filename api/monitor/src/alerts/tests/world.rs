@@ -4,6 +4,7 @@ use crate::{
     Access, Door, Lock, Monitor, Registry,
     open::{AlertSource, Desk},
     serve,
+    write::Chain,
 };
 use async_trait::async_trait;
 use bson::DateTime;
@@ -56,8 +57,9 @@ impl World {
         Self { url, store: Arc::new(MemoryStore::new()), source, _stop: stop.drop_guard() }
     }
 
-    fn desk(&self) -> Desk {
-        Desk { alerts: self.store.clone(), silences: self.store.clone() }
+    pub fn desk(&self) -> Desk {
+        let chain = Chain::new(self.store.clone(), self.store.clone(), "monitor:pi-1".into());
+        Desk { alerts: self.store.clone(), silences: self.store.clone(), chain }
     }
 
     pub async fn send(&self, method: &str, path: &str, body: Option<&Value>, token: Option<&str>) -> (u16, Value) {
