@@ -19,6 +19,7 @@
 
 pub mod alerts;
 pub mod archive;
+pub mod card;
 pub mod catalog;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -37,6 +38,7 @@ pub mod watched;
 
 pub use alerts::{AlertFilter, AlertOutcome, AlertPage, AlertPlace, Alerts, DueAlert, Raised};
 pub use archive::Archive;
+pub use card::WorkerCard;
 pub use catalog::Catalog;
 pub use context::{ContextError, JobContext};
 pub use feed::{Birth, Feed, Wake};
@@ -47,7 +49,7 @@ pub use schedules::ScheduleStore;
 pub use silences::{NewSilence, SilenceLook, Silences};
 pub use store::{
     BoundKey, Detail, Enqueue, IDEMPOTENCY_MS, JobFilter, ListPage, Outcome, Pause, Place, Reach, Renewal, Store,
-    StoreError, WorkerCard,
+    StoreError,
 };
 pub use watch::Watch;
 pub use watched::watched;
