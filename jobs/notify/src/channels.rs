@@ -1,6 +1,6 @@
 //! The channels of this node, as long as it runs: read again when their file changes, and what came of sending over them.
 
-use crate::config::Config;
+use crate::config::{Channel, Config};
 use lucid_ports::Problems;
 use lucid_schemas::{kinds::NotifySpec, zones::Rules};
 use std::{
@@ -26,6 +26,8 @@ struct Inner {
     /// None: there are no channels.
     file: Option<(PathBuf, &'static Rules)>,
     current: watch::Sender<Arc<Config>>,
+    /// Of what counts now; costly to make.
+    labels: Mutex<Vec<String>>,
     /// By channel: what was wrong with the last send over it, where something was.
     failing: Mutex<BTreeMap<String, String>>,
 }
@@ -46,7 +48,8 @@ impl Channels {
     }
 
     fn with(file: Option<(PathBuf, &'static Rules)>, config: Config) -> Self {
-        Self(Arc::new(Inner { file, current: watch::Sender::new(Arc::new(config)), failing: Mutex::default() }))
+        let (labels, current) = (Mutex::new(labels(&config)), watch::Sender::new(Arc::new(config)));
+        Self(Arc::new(Inner { file, current, labels, failing: Mutex::default() }))
     }
 
     /// What counts now.
@@ -61,11 +64,7 @@ impl Channels {
 
     /// What a worker of this node is labeled with: which channels it has, and, so that two definitions of one name are found, which.
     pub fn labels(&self) -> Vec<String> {
-        let current = self.current();
-        let both = |channel: &crate::config::Channel| {
-            [NotifySpec::label(&channel.name), definition_label(&channel.name, &channel.definition)]
-        };
-        current.channels().flat_map(both).collect()
+        self.0.labels.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Reads the file again. One with a mistake isn't taken: what counted before still counts, and the problem is told.
@@ -76,14 +75,9 @@ impl Channels {
                 if problems.clear(SUBJECT) {
                     tracing::info!("the file of channels is in order again");
                 }
-                let taken = self.0.current.send_if_modified(|current| {
-                    let is_new = **current != config;
-                    if is_new {
-                        *current = Arc::new(config);
-                    }
-                    is_new
-                });
-                if taken {
+                if *self.current() != config {
+                    *self.0.labels.lock().unwrap_or_else(PoisonError::into_inner) = labels(&config);
+                    self.0.current.send_replace(Arc::new(config));
                     self.forget_strangers();
                     tracing::info!("the file of channels was changed, and is taken");
                 }
@@ -139,9 +133,12 @@ impl Channels {
     }
 }
 
-/// The label that tells which definition of a channel a worker has.
-fn definition_label(name: &str, definition: &str) -> String {
-    format!("{DEFINITION}{name}:{definition}")
+/// Which channels these are, and how they are defined.
+fn labels(config: &Config) -> Vec<String> {
+    let both = |channel: &Channel| {
+        [NotifySpec::label(&channel.name), format!("{DEFINITION}{}:{}", channel.name, channel.definition())]
+    };
+    config.channels().flat_map(both).collect()
 }
 
 const DEFINITION: &str = "channel-definition:";

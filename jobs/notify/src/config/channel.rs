@@ -27,8 +27,6 @@ pub struct Channel {
     pub group: Group,
     /// How.
     pub means: Means,
-    /// Tells two definitions of one name apart, and nothing else of them.
-    pub definition: String,
 }
 
 /// Which alerts go in one message.
@@ -110,8 +108,26 @@ impl Channel {
             _ => Means::Smtp(Smtp::read(&mut section)?),
         };
         section.end()?;
-        let definition = definition(&name, group, &means);
-        Ok(Self { name, group, means, definition })
+        Ok(Self { name, group, means })
+    }
+
+    /// Tells two definitions of one name apart, and nothing else of them. It is stored where workers are announced and read by more
+    /// people than the file, so nobody may find a password by trying words until the name is right: each try costs milliseconds and
+    /// megabytes.
+    pub fn definition(&self) -> String {
+        let salt = Sha256::digest(format!("lucid-ops channel {}", self.name));
+        let mut short = [0; 8];
+        let params = Params::new(4_096, 3, 1, Some(short.len()));
+        let stretched = params.and_then(|params| {
+            let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+            argon.hash_password_into(canonical(self.group, &self.means).expose().as_bytes(), &salt, &mut short)
+        });
+        // Of these lengths it takes everything; where it ever doesn't, every definition counts as the same.
+        debug_assert!(stretched.is_ok(), "{stretched:?}");
+        short.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 
     /// The name of the group that an alert is in.
@@ -200,24 +216,6 @@ const ADDRESS: &str = "must be an address such as \"ops@example.org\" or \"Ops <
 
 fn mailbox(text: &str) -> Option<Mailbox> {
     text.parse().ok()
-}
-
-/// A short name of what a channel is. It is stored where workers are announced and read by more people than the file, so nobody
-/// may find a password by trying words until the name is right: each try costs milliseconds and megabytes.
-fn definition(name: &str, group: Group, means: &Means) -> String {
-    let salt = Sha256::digest(format!("lucid-ops channel {name}"));
-    let mut short = [0; 8];
-    let params = Params::new(4_096, 3, 1, Some(short.len()));
-    let stretched = params.and_then(|params| {
-        let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        argon.hash_password_into(canonical(group, means).expose().as_bytes(), &salt, &mut short)
-    });
-    // Of these lengths it takes everything; where it ever doesn't, every definition counts as the same.
-    debug_assert!(stretched.is_ok(), "{stretched:?}");
-    short.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// All of it in one text, secrets too.

@@ -1,3 +1,5 @@
+//! The file of channels: what it may say, and what is said of mistakes in it.
+
 use super::*;
 use bson::DateTime;
 use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt};
@@ -215,7 +217,7 @@ fn quiet_hours_go_by_the_clocks_of_their_zone_and_are_for_warnings() {
 
 #[test]
 fn two_definitions_of_one_name_have_two_hashes_and_the_same_one_has_one() {
-    let hash = |lines: &str| channel(lines).expect("fine").definition;
+    let hash = |lines: &str| channel(lines).expect("fine").definition();
     let login = |password: &str| format!("{MAIL}user = \"a\"\npassword = \"{password}\"\n");
     let all = [
         HOOK.to_owned(),
@@ -234,7 +236,6 @@ fn two_definitions_of_one_name_have_two_hashes_and_the_same_one_has_one() {
         hash(&login("hunter2")),
         hash(&format!("password = \"hunter2\"\n{MAIL}user = \"a\"\ngroup_by = \"all\""))
     );
-    let other =
-        parse(&format!("[channels.two]\n{HOOK}")).expect("fine").channel("two").expect("there").definition.clone();
+    let other = parse(&format!("[channels.two]\n{HOOK}")).expect("fine").channel("two").expect("there").definition();
     assert_ne!(other, hash(HOOK), "the name is salt");
 }

@@ -1,3 +1,5 @@
+//! One message for what is due, on the twin and over real connections: once, again, over, and what becomes of it when sending fails.
+
 use super::*;
 use crate::{
     config::{Config, Subject},

@@ -1,3 +1,5 @@
+//! Rounds without a primary: who tells what, when, and how the alert goes on once it is written.
+
 use super::{
     memory::{Batch, Memory},
     *,

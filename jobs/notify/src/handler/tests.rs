@@ -1,3 +1,5 @@
+//! Notify jobs as the engine runs them: what they tell, and how they fail.
+
 use super::*;
 use crate::kit::{Answer, File, Receiver, hook};
 use bson::DateTime;

@@ -1,3 +1,5 @@
+//! Each way of sending against a real other end: one that takes, refuses, hangs, or points elsewhere.
+
 use super::*;
 use crate::{
     kit::{Answer, MailServer, Receiver, config, hook},
