@@ -10,7 +10,7 @@ mod schedules;
 
 pub use alerts::{
     AcknowledgeBody, AlertList, AlertView, NoticeView, ResolveBody, SilenceAlertBody, SilenceBody, SilenceList,
-    SilenceView, SilencedBy, Told,
+    SilenceView, SilencedBy, TestBody, TestView, Told,
 };
 pub use health::{Health, Status};
 pub use schedules::{OutcomeView, ScheduleBody, ScheduleList, ScheduleView};

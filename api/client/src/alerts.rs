@@ -5,6 +5,7 @@ use lucid_schemas::{
     alert::AlertId,
     http::{
         AcknowledgeBody, AlertList, AlertView, ResolveBody, SilenceAlertBody, SilenceBody, SilenceList, SilenceView,
+        TestBody, TestView,
     },
     silence::SilenceId,
 };
@@ -63,6 +64,11 @@ impl Client {
     /// `POST /alerts/{id}/silence`.
     pub fn silence_alert(&self, id: &str, body: &SilenceAlertBody) -> Result<SilenceView, ClientError> {
         self.post(&alert_path(id, "/silence")?, body)
+    }
+
+    /// `POST /alerts/test`.
+    pub fn test_channel(&self, channel: &str) -> Result<TestView, ClientError> {
+        self.post("/alerts/test", &TestBody { channel: channel.to_owned() })
     }
 
     /// `GET /silences`.

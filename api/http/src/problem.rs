@@ -80,6 +80,8 @@ pub enum ApiError {
     ForeignHost(String),
     /// Too many clients want the same at once.
     Crowded(String),
+    /// Somebody wasn't told: his channel didn't take it.
+    Untold(String),
     /// The store can't be reached.
     Unavailable(String),
     /// The store refuses, or holds what can't be read.
@@ -118,6 +120,7 @@ impl ApiError {
                 (StatusCode::MISDIRECTED_REQUEST, "foreign-host", "The request is addressed to another host")
             }
             Self::Crowded(_) => (StatusCode::SERVICE_UNAVAILABLE, "crowded", "Too many clients at once"),
+            Self::Untold(_) => (StatusCode::BAD_GATEWAY, "channel-failed", "The channel did not take it"),
             Self::Unavailable(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", "The job store is unavailable")
             }
@@ -169,6 +172,7 @@ impl fmt::Display for ApiError {
             | Self::WrongState(detail)
             | Self::Excluded(detail)
             | Self::Crowded(detail)
+            | Self::Untold(detail)
             | Self::Unavailable(detail)
             | Self::Broken(detail) => f.write_str(detail),
             Self::Invalid(errors) => fields(f, errors),

@@ -9,6 +9,7 @@
 //! | `change` | acknowledging and resolving |
 //! | `silences` | making, showing and ending silences; `asked` checks what somebody asks for |
 //! | `store` | how long the store is waited for |
+//! | `trial` | trying a channel |
 //! | `query`, `view` | what is asked of a list; what is shown |
 
 mod asked;
@@ -17,12 +18,14 @@ mod list;
 mod query;
 mod silences;
 mod store;
+mod trial;
 mod view;
 
 pub(crate) use change::{acknowledge, resolve};
 pub(crate) use list::{list, look_at_open, show};
 pub(crate) use silences::{end, list as list_silences, make, of_alert, show as show_silence};
 pub(crate) use store::{desk, not_changed, read};
+pub(crate) use trial::test;
 
 use lucid_http::ApiError;
 

@@ -6,6 +6,7 @@ mod keep;
 pub use keep::keep;
 
 use crate::write::Chain;
+use lucid_notify::Channels;
 use lucid_ports::{Alerts, Silences};
 use lucid_schemas::{
     alert::{Alert, Severity},
@@ -71,11 +72,13 @@ pub struct OpenAlerts {
 pub struct AlertSource {
     desk: watch::Sender<Option<Desk>>,
     open: watch::Sender<Option<Arc<OpenAlerts>>>,
+    channels: watch::Sender<Channels>,
 }
 
 impl Default for AlertSource {
     fn default() -> Self {
-        Self { desk: watch::Sender::new(None), open: watch::Sender::new(None) }
+        let channels = watch::Sender::new(Channels::none());
+        Self { desk: watch::Sender::new(None), open: watch::Sender::new(None), channels }
     }
 }
 
@@ -88,6 +91,16 @@ impl AlertSource {
     /// The store, once it was reached.
     pub fn desk(&self) -> Option<Desk> {
         self.desk.borrow().clone()
+    }
+
+    /// These are the channels of this node.
+    pub fn tells_over(&self, channels: Channels) {
+        self.channels.send_replace(channels);
+    }
+
+    /// The channels of this node.
+    pub(crate) fn channels(&self) -> Channels {
+        self.channels.borrow().clone()
     }
 
     /// This is open now.

@@ -100,6 +100,7 @@ fn entries(door: Door) -> Vec<Entry> {
             look("/readyz", ready),
             on(Method::POST, "/monitor", Operate, begin::begin),
             look("/alerts", alerts::list),
+            on(Method::POST, "/alerts/test", Operate, alerts::test),
             look("/alerts/{alert_id}", alerts::show),
             on(Method::POST, "/alerts/{alert_id}/acknowledge", Operate, alerts::acknowledge),
             on(Method::POST, "/alerts/{alert_id}/resolve", Operate, alerts::resolve),

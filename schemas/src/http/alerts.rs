@@ -162,6 +162,23 @@ pub struct SilenceAlertBody {
     pub comment: String,
 }
 
+/// `POST /alerts/test`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TestBody {
+    /// A channel of the monitor's node.
+    pub channel: String,
+}
+
+/// What came of trying a channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestView {
+    /// The channel.
+    pub channel: String,
+    /// How many messages it took: one that something is wrong, and one that it is over.
+    pub sent: i64,
+}
+
 /// `POST /silences`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

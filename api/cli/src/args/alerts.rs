@@ -151,6 +151,14 @@ pub enum AlertsCommand {
     Rules(RulesArgs),
     /// List the silences that aren't over.
     Silences(MonitorClientArgs),
+    /// Send a test over a channel of the monitor's node, and that it is over.
+    Test {
+        /// The channel.
+        channel: String,
+        /// How to reach the monitor.
+        #[command(flatten)]
+        client: MonitorClientArgs,
+    },
     /// End a silence now.
     Unsilence {
         /// The silence, or an unambiguous prefix of its id.

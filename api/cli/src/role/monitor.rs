@@ -241,6 +241,7 @@ impl Monitoring {
             }
         }
         let (evaluated, evaluations) = watch::channel(None);
+        known.tells_over(channels.clone());
         let (name, direct) = (worker_name(), Direct::new(channels.clone(), Sender::default()));
         tokio::spawn(directly(direct.clone(), evaluations.clone(), told_jobs, name.clone()));
         tokio::spawn(evaluate(monitor, judge, interval, evaluated, stop.clone()));

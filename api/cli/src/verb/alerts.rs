@@ -43,6 +43,10 @@ pub fn run(command: AlertsCommand) -> Result<(), Exit> {
             let list = client(&args)?.silences().map_err(|error| failed(&error))?;
             print_as(args.json, &list, render::silences)
         }
+        AlertsCommand::Test { channel, client: args } => {
+            let tried = client(&args)?.test_channel(&channel).map_err(|error| failed(&error))?;
+            print_as(args.json, &tried, |tried| format!("{} took {} messages\n", tried.channel, tried.sent))
+        }
         AlertsCommand::Unsilence { silence, client: args } => {
             let ended = client(&args)?.end_silence(&silence).map_err(|error| failed(&error))?;
             print_as(args.json, &ended, render::silence)

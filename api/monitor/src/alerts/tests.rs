@@ -284,3 +284,49 @@ async fn what_was_over_long_ago_is_forgotten() {
     let last = last.expect("two");
     assert!(store.alert(last.id()).await.expect("read").is_some());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_is_told_of_a_test_and_that_it_is_over() {
+    let world = World::new();
+    let (url, mut heard) = receiver();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("channels.toml");
+    let dead = "[channels.dead]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:1/\"\n";
+    std::fs::write(&file, format!("[channels.chat]\nkind = \"webhook\"\nurl = \"{url}\"\n{dead}")).expect("written");
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("set");
+    let chat = json!({ "channel": "chat" });
+    let (status, said) = world.post("/alerts/test", &chat).await;
+    assert!(status == 404 && said["detail"].as_str().is_some_and(|said| said.contains("it has none")), "{said}");
+    let channels = lucid_notify::Channels::open(file, lucid_schemas::zones::installed()).expect("channels");
+    world.source.tells_over(channels);
+    assert_eq!(world.send("POST", "/alerts/test", Some(&chat), None).await.0, 401);
+    assert!(heard.try_recv().is_err(), "who has no token has nobody told");
+    assert_eq!(world.post("/alerts/test", &chat).await, (200, json!({ "channel": "chat", "sent": 2 })));
+    for wanted in ["firing", "resolved"] {
+        let body = heard.recv().await.expect("it was told");
+        assert_eq!(body["status"], wanted, "{body}");
+    }
+    let (status, said) = world.post("/alerts/test", &json!({ "channel": "dead" })).await;
+    assert_eq!((status, &said["type"]), (502, &json!("channel-failed")), "{said}");
+    let (status, said) = world.post("/alerts/test", &json!({ "channel": "mail" })).await;
+    assert!(status == 404 && said["detail"].as_str().is_some_and(|said| said.contains("chat")), "{said}");
+    assert_eq!(world.get("/alerts?state=open,resolved").await.1["alerts"], json!([]), "nothing is written");
+}
+
+/// The other end of a webhook: what it is told.
+fn receiver() -> (String, tokio::sync::mpsc::UnboundedReceiver<Value>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/hook", listener.local_addr().expect("bound"));
+    let (say, heard) = tokio::sync::mpsc::unbounded_channel();
+    let app = move || {
+        let say = say.clone();
+        let hear = move |body: actix_web::web::Json<Value>| {
+            let said = say.send(body.0).is_ok();
+            async move { said.to_string() }
+        };
+        actix_web::App::new().default_service(actix_web::web::to(hear))
+    };
+    let server = actix_web::HttpServer::new(app).workers(1).disable_signals().listen(listener).expect("a listener");
+    tokio::spawn(server.run());
+    (url, heard)
+}
