@@ -19,6 +19,17 @@ use std::{
     path::Path,
 };
 
+/// The runbooks, as one document.
+const RUNBOOKS: &str = include_str!("../../../deploy/runbooks.md");
+
+/// What is in a rule's runbook: pairs of a question (what it means, what to look at, what to do) and the answer, in Markdown; none where
+/// there is no such rule.
+pub fn runbook(rule: &str) -> Option<Vec<(&'static str, &'static str)>> {
+    let sections = RUNBOOKS.split("\n## ").skip(1).filter_map(|section| section.split_once('\n'));
+    let (_, section) = sections.into_iter().find(|(title, _)| *title == rule)?;
+    Some(section.lines().filter_map(|line| line.strip_prefix("- **")?.split_once(".** ")).collect())
+}
+
 /// Why a file of changes can't be taken. Each names the field.
 #[derive(Debug, thiserror::Error)]
 pub enum RulesError {
@@ -194,6 +205,16 @@ mod tests {
         assert!(of("drill_overdue").off && !of("backup_overdue").off);
         assert_eq!(super::views(&Parameters::default()).len(), all().len());
         assert_eq!(super::views(&parse("{}").expect("good")), super::views(&Parameters::default()));
+    }
+
+    #[test]
+    fn each_rule_has_its_runbook_at_hand() {
+        for rule in all() {
+            let runbook = runbook(rule.id).expect(rule.id);
+            let questions: Vec<_> = runbook.iter().map(|(question, _)| *question).collect();
+            assert_eq!(questions, ["What it means", "What to look at", "What to do"], "{}", rule.id);
+        }
+        assert_eq!(runbook("nobody"), None);
     }
 
     #[test]

@@ -1,37 +1,41 @@
-//! What a failure code means. Needs neither API nor MongoDB: at three in the morning both may be away.
+//! What a failure code means, or an alert. Needs neither API nor MongoDB: at three in the morning both may be away.
 
 use crate::{args::ExplainArgs, exit::Exit, output};
+use lucid_monitor::rules::runbook;
 use lucid_schemas::Code;
 use serde_json::{Map, Value, json};
 
-/// Prints the page of a code, or the list of all codes.
+/// Questions with their answers, in Markdown.
+type Page = Vec<(&'static str, &'static str)>;
+
+/// Prints the page of a code or the runbook of a rule, or the list of all codes.
 ///
 /// # Errors
-/// Where this version doesn't know the code, or where it can't be written.
+/// Where this version knows neither, or where it can't be written.
 pub fn run(args: &ExplainArgs) -> Result<(), Exit> {
-    let asked = args.code.as_deref().map(known).transpose()?;
-    let codes = asked.map_or_else(|| Code::ALL.to_vec(), |code| vec![code]);
-    let text = match (args.json, asked) {
-        (true, Some(code)) => format!("{:#}\n", as_json(code)),
-        (true, None) => format!("{:#}\n", codes.into_iter().map(as_json).collect::<Value>()),
-        (false, Some(code)) => page(code),
-        (false, None) => codes.into_iter().map(line).collect(),
+    let text = match (&args.word, args.json) {
+        (Some(word), true) => format!("{:#}\n", as_json(word, known(word)?)),
+        (Some(word), false) => page(word, known(word)?),
+        (None, true) => {
+            format!("{:#}\n", Code::ALL.iter().map(|code| as_json(code.as_str(), code.page())).collect::<Value>())
+        }
+        (None, false) => Code::ALL.iter().copied().map(line).collect(),
     };
     output::print(&text)
 }
 
-fn known(word: &str) -> Result<Code, Exit> {
-    Code::of(word).ok_or_else(|| {
+fn known(word: &str) -> Result<Page, Exit> {
+    Code::of(word).map(Code::page).or_else(|| runbook(word)).ok_or_else(|| {
         Exit::usage(format!(
-            "this version knows no failure code '{word}': `lucid-ops explain` lists those that it knows"
+            "this version knows no failure code and no rule '{word}': `lucid-ops explain` lists codes, `lucid-ops alerts rules` lists rules"
         ))
     })
 }
 
-fn page(code: Code) -> String {
+fn page(word: &str, page: Page) -> String {
     let plain = |text: &str| text.replace('`', "");
-    let parts = code.page().into_iter().map(|(question, answer)| format!("\n{question}\n  {}\n", plain(answer)));
-    format!("{code}\n{}", parts.collect::<String>())
+    let parts = page.into_iter().map(|(question, answer)| format!("\n{question}\n  {}\n", plain(answer)));
+    format!("{word}\n{}", parts.collect::<String>())
 }
 
 /// The code, and what happened in one sentence.
@@ -41,10 +45,11 @@ fn line(code: Code) -> String {
     format!("{:<26} {}\n", code.as_str(), sentence.replace('`', ""))
 }
 
-fn as_json(code: Code) -> Value {
+fn as_json(word: &str, page: Page) -> Value {
     let name = |question: &str| question.to_lowercase().replace(' ', "_");
-    let parts = code.page().into_iter().map(|(question, answer)| (name(question), json!(answer)));
-    Value::Object(std::iter::once(("code".to_owned(), json!(code.as_str()))).chain(parts).collect::<Map<_, _>>())
+    let parts = page.into_iter().map(|(question, answer)| (name(question), json!(answer)));
+    let kind = if Code::of(word).is_some() { "code" } else { "rule" };
+    Value::Object(std::iter::once((kind.to_owned(), json!(word))).chain(parts).collect::<Map<_, _>>())
 }
 
 #[cfg(test)]
@@ -53,13 +58,23 @@ mod tests {
 
     #[test]
     fn a_page_is_for_people_and_its_parts_are_for_programs() {
-        let page = page(Code::NoSpace);
-        assert!(page.starts_with("no_space\n\nWhat happened\n  A disk is full"), "{page}");
-        assert!(page.contains("lucid-ops prune --at-once") && !page.contains('`'), "{page}");
-        let parts = as_json(Code::NoSpace);
+        let text = page("no_space", known("no_space").expect("a code"));
+        assert!(text.starts_with("no_space\n\nWhat happened\n  A disk is full"), "{text}");
+        assert!(text.contains("lucid-ops prune --at-once") && !text.contains('`'), "{text}");
+        let parts = as_json("no_space", Code::NoSpace.page());
         assert_eq!(parts["code"], "no_space");
         assert!(parts["what_to_do"].as_str().is_some_and(|text| text.contains("Free space there")), "{parts}");
         assert_eq!(line(Code::BadName).lines().count(), 1);
         assert!(known("of_a_later_version").is_err());
+    }
+
+    #[test]
+    fn an_alert_is_explained_by_the_name_of_its_rule() {
+        let text = page("member_down", known("member_down").expect("a rule"));
+        assert!(text.starts_with("member_down\n\nWhat it means\n  A member doesn't answer"), "{text}");
+        let parts = as_json("member_down", known("member_down").expect("a rule"));
+        assert!(parts["rule"] == "member_down" && parts["what_to_do"].is_string(), "{parts}");
+        let rules = lucid_monitor::rules::views(&lucid_monitor::rules::parse("{}").expect("no change"));
+        assert!(rules.iter().all(|rule| Code::of(rule.rule).is_none()), "no word means both");
     }
 }
