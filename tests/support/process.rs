@@ -41,8 +41,11 @@ impl Process {
     /// What [`start_with`](Self::start_with) runs.
     pub fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
         let mut command = Command::new(binary("lucid-ops"));
-        command.args(arguments).envs(environment.iter().copied());
+        command.args(arguments);
+        // How full the disk of the machine is that tests run on is no part of them.
+        command.env("LUCID_RULES_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/support/rules.json"));
         command.env("LUCID_LOG", std::env::var("LUCID_LOG").unwrap_or_else(|_| "info".into()));
+        command.envs(environment.iter().copied());
         command
     }
 
