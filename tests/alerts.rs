@@ -13,17 +13,18 @@ use std::{
 const WITHIN: Duration = Duration::from_secs(90);
 
 /// A monitor with short rounds and a short lease, and what it shows to people.
-fn monitor(world: &World) -> (Process, Api) {
+pub fn monitor(world: &World, more: &[&str]) -> (Process, Api) {
     let (repository, token_file) = (world.repository(), world.token_file());
     let mut arguments = vec!["monitor", "--listen", "127.0.0.1:0", "--metrics-port", "0", "--monitoring-interval", "1"];
     arguments.extend(["--lease-ms", "3000", "--repository", &repository, "--token-file", &token_file]);
+    arguments.extend(more);
     let mut process = Process::start(&arguments, &world.uri());
     process.await_line("metrics on ");
     let people = Api::to_read(process.await_line("listening on "));
     (process, people)
 }
 
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
     let begun = Instant::now();
     loop {
         match look().await {
@@ -43,7 +44,7 @@ async fn until_status(api: &Api, wanted: &str) -> Value {
 }
 
 /// The alerts of a rule, as anybody finds them in Compass; newest last.
-async fn alerts(world: &World, rule: &str) -> Vec<Document> {
+pub async fn alerts(world: &World, rule: &str) -> Vec<Document> {
     let ops = world.client().database("lucid_ops").collection::<Document>("ops");
     let found = ops.find(doc! { "kind": "alert", "rule": rule }).sort(doc! { "created_at": 1 }).await.expect("found");
     found.try_collect().await.expect("alerts")
@@ -58,7 +59,7 @@ async fn story(world: &World, id: &str) -> Vec<String> {
 }
 
 /// Makes one byte of each pack another one, or puts it back.
-fn flip_packs(world: &World) {
+pub fn flip_packs(world: &World) {
     fn each(folder: &std::path::Path) {
         for entry in fs::read_dir(folder).expect("a folder").flatten() {
             let path = entry.path();
@@ -78,7 +79,7 @@ fn flip_packs(world: &World) {
     each(&world.repository_path());
 }
 
-async fn verified(api: &Api, backup: &str, wanted: &str) {
+pub async fn verified(api: &Api, backup: &str, wanted: &str) {
     let id = api.accepted("/verify", &json!({ "backup": backup }));
     let job = api.await_job(&id, WITHIN, |job| matches!(job.state.as_str(), "succeeded" | "failed")).await;
     assert_eq!(job.state, wanted, "{job:?}");
@@ -91,8 +92,8 @@ async fn damage_is_an_alert_until_it_is_mended_whoever_holds_the_claim() {
     let (_api_process, api) = world.api();
     let (_worker, _) = world.worker(&[]);
     assert_eq!(api.get("/health").1["status"], "unknown", "no monitor has looked yet");
-    let (mut one, first) = monitor(&world);
-    let (mut other, second) = monitor(&world);
+    let (mut one, first) = monitor(&world, &[]);
+    let (mut other, second) = monitor(&world, &[]);
     for port in [&api, &first, &second] {
         until_status(port, "healthy").await;
     }

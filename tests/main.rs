@@ -20,6 +20,7 @@ mod members;
 mod monitor;
 mod motor;
 mod neighbour;
+mod notices;
 mod offsite;
 mod parts;
 mod prometheus;
