@@ -35,7 +35,7 @@ pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, Strin
     }
 }
 
-async fn until_status(api: &Api, wanted: &str) -> Value {
+pub async fn until_status(api: &Api, wanted: &str) -> Value {
     until(wanted, async || match api.get("/health").1 {
         health if health["status"] == wanted => Ok(health),
         health => Err(health.to_string()),
