@@ -2,7 +2,7 @@
 
 use crate::Seen;
 use lucid_core::condition::Condition;
-use lucid_schemas::http::health::Status;
+use lucid_schemas::{alert::Severity, http::health::Status};
 use serde::Serialize;
 
 const PRIMARY: i64 = 1;
@@ -35,15 +35,28 @@ pub fn health(seen: &Seen) -> Health {
         Ok(jobs) => jobs.watch.condition(jobs.now()),
         Err(reason) => without_store(seen, reason),
     };
+    let found = seen.found.iter().map(|found| found.summary.clone());
     Health {
-        status: condition.status.at_best_degraded(!seen.problems.is_empty()),
+        status: with_found(condition.status, seen).at_best_degraded(!seen.problems.is_empty()),
         version: env!("CARGO_PKG_VERSION"),
         set: seen.set_name(),
         members: seen.members.members.len(),
         answering: seen.answering().count(),
         looked_seconds_ago: seen.looked_seconds_ago(),
         evaluated_at: condition.evaluated_at.map(|at| at.try_to_rfc3339_string().unwrap_or_default()),
-        problems: condition.problems.into_iter().chain(seen.problems.iter().cloned()).collect(),
+        problems: found.chain(condition.problems).chain(seen.problems.iter().cloned()).collect(),
+    }
+}
+
+/// The same where this monitor has found what isn't written yet, or can't be. While somebody has paused monitoring, nobody knows.
+fn with_found(status: Status, seen: &Seen) -> Status {
+    let worst = seen.found.iter().map(|found| found.severity).max();
+    let is_paused = seen.jobs.as_ref().is_ok_and(|jobs| jobs.watch.paused.is_some());
+    match (status, worst) {
+        (Status::Unknown, Some(Severity::Critical)) if !is_paused => Status::Critical,
+        (Status::Healthy | Status::Degraded, Some(Severity::Critical)) => Status::Critical,
+        (Status::Healthy, Some(Severity::Warning)) => Status::Degraded,
+        (status, _) => status,
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{
     Lock,
     host::{self, Host},
     jobs::Jobs,
-    open::AlertSource,
+    open::{AlertSource, Found},
     process::Process,
 };
 use lucid_ports::{
@@ -53,6 +53,8 @@ pub struct Seen {
     pub members: Snapshot,
     /// The jobs.
     pub jobs: Told,
+    /// What is wrong and isn't written yet, or can't be.
+    pub found: Vec<Found>,
     /// The machine that this runs on.
     pub host: Option<Arc<Host>>,
     /// What is wrong at this process, a sentence each.
@@ -69,7 +71,8 @@ impl Monitor {
         let told = self.jobs.borrow().clone();
         let jobs = told.and_then(|jobs| jobs.if_younger(self.interval));
         let host = self.host.borrow().clone().filter(|(at, _)| at.elapsed() <= fresh).map(|(_, host)| host);
-        Seen { members, jobs, host, problems: self.problems.sentences(), process: Process::read() }
+        let found = self.alerts.open().map(|open| open.found.clone()).unwrap_or_default();
+        Seen { members, jobs, found, host, problems: self.problems.sentences(), process: Process::read() }
     }
 }
 
@@ -114,6 +117,7 @@ pub(crate) mod tests {
         let members = members.into_iter().map(|(address, answer)| (address.to_owned(), Some(sample(answer)))).collect();
         let members = Snapshot { members, collections: None };
         Seen {
+            found: Vec::new(),
             members,
             jobs: Err("not asked yet".into()),
             host: None,

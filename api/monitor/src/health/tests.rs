@@ -1,11 +1,11 @@
 //! What is said of which samples.
 
 use super::*;
-use crate::{jobs::Jobs, seen::tests::seen};
+use crate::{jobs::Jobs, open::Found, seen::tests::seen};
 use bson::DateTime;
 use lucid_core::rules::facts::Facts;
 use lucid_ports::{
-    Watch,
+    Pause, Watch,
     members::{Hello, Member, Peer, Set},
 };
 use lucid_schemas::{Head, Job, JobId, Kind, MonitorSpec, Progress, Stamp, State, alert::Alert};
@@ -70,4 +70,32 @@ fn what_is_wrong_at_this_process_is_told() {
     let broken = vec!["the sampler broke off".to_owned()];
     let said = health(&Seen { problems: broken.clone(), ..told(vec![]) });
     assert_eq!((said.status, said.problems), (Status::Degraded, broken));
+}
+
+#[test]
+fn what_can_not_be_written_counts_all_the_same() {
+    let found = |severity| Found {
+        rule: "no_majority".into(),
+        labels: [("set".to_owned(), "rs0".to_owned())].into(),
+        severity,
+        since_ms: 0,
+        summary: "half of the votes are down".into(),
+        value: None,
+    };
+    let with = |severity, seen: Seen| {
+        let said = health(&Seen { found: vec![found(severity)], ..seen });
+        assert_eq!(said.problems[0], "half of the votes are down");
+        said.status
+    };
+    assert_eq!(with(Severity::Warning, told(vec![])), Status::Degraded);
+    assert_eq!(with(Severity::Critical, told(vec![])), Status::Critical);
+    assert_eq!(with(Severity::Critical, seen([])), Status::Critical, "the store tells nothing, but this is known");
+    assert_eq!(with(Severity::Warning, seen([])), Status::Unknown);
+    let mut paused = told(vec![]);
+    if let Ok(jobs) = &mut paused.jobs {
+        let pause = Pause { kind: Kind::Monitor, by: "somebody".into(), reason: String::new(), at: None };
+        let watch = Watch { paused: Some(pause), ..jobs.watch.clone() };
+        *jobs = Arc::new(Jobs { watch, ..(**jobs).clone() });
+    }
+    assert_eq!(with(Severity::Critical, paused), Status::Unknown);
 }
