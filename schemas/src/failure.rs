@@ -56,7 +56,6 @@ codes! {
     HandlerPanicked = "handler_panicked",
     IdentitiesUnchecked = "identities_unchecked",
     IndexInTheWay = "index_in_the_way",
-    KeyRefused = "key_refused",
     KindInTheWay = "kind_in_the_way",
     ManifestUnnamed = "manifest_unnamed",
     ManifestsMissing = "manifests_missing",
@@ -92,6 +91,7 @@ codes! {
     UnknownStorage = "unknown_storage",
     ViewRefused = "view_refused",
     WorkerLost = "worker_lost",
+    WrongKey = "wrong_key",
     WrongKind = "wrong_kind",
 }
 

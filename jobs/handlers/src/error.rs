@@ -182,7 +182,7 @@ impl From<Error> for JobError {
             }
             Error::Repository(error) if error.is_retryable() => Self::retryable(Code::RepositoryUnavailable, message),
             Error::Repository(error) if error.damage().is_some() => Self::permanent(Code::RepositoryDamaged, message),
-            Error::Repository(RepositoryError::WrongKey { .. }) => Self::permanent(Code::KeyRefused, message),
+            Error::Repository(RepositoryError::WrongKey { .. }) => Self::permanent(Code::WrongKey, message),
             Error::Repository(_) => Self::permanent(Code::RepositoryRefuses, message),
         }
     }

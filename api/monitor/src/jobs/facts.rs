@@ -81,7 +81,7 @@ fn refusing(mut ended: Vec<Job>) -> BTreeMap<String, String> {
     let mut newest: BTreeMap<String, Option<String>> = BTreeMap::new();
     for job in ended {
         let Some(repository) = &job.request.requires.repository else { continue };
-        let refused = job.head.error.filter(|error| error.code == Code::KeyRefused.as_str());
+        let refused = job.head.error.filter(|error| error.code == Code::WrongKey.as_str());
         newest.entry(repository.name.clone()).or_insert(refused.map(|error| error.message));
     }
     newest.into_iter().filter_map(|(repository, refused)| Some((repository, refused?))).collect()

@@ -1,7 +1,7 @@
 //! Whoever asks for jobs: enqueues them until it is acknowledged, cancels some, lets blocked ones go on. A node of its
 //! own; it is stopped now and then, but doesn't die.
 
-use super::{schedules, stage::Stage, store::SimStore};
+use super::{KINDS, schedules, stage::Stage, store::SimStore};
 use bson::DateTime;
 use lucid_core::{Command, transition};
 use lucid_ports::{Enqueue, Outcome, Pause, Store, StoreError};
@@ -28,7 +28,7 @@ pub fn start(store: &Arc<SimStore>) {
 fn draw(stage: &Stage, number: usize) -> Enqueue {
     let mut chance = stage.chance();
     // A job that waits for slots isn't taken at once.
-    let kind = if stage.plan.prompt { chance.of(&[Kind::Backup, Kind::Verify]) } else { chance.of(&Kind::ALL) };
+    let kind = if stage.plan.prompt { chance.of(&[Kind::Backup, Kind::Verify]) } else { chance.of(&KINDS) };
     let id = id_of(stage, kind, number);
     let mut request = Request::new(id, spec(kind, chance.one_in(2)), "client", None);
     request.unique_key = chance.one_in(4).then(|| "the same".to_owned());
@@ -40,7 +40,7 @@ fn draw(stage: &Stage, number: usize) -> Enqueue {
     }
     if number > 0 && chance.one_in(4) {
         // Perhaps of another kind, and then of a job that isn't there.
-        let job = id_of(stage, chance.of(&Kind::ALL), number - 1);
+        let job = id_of(stage, chance.of(&KINDS), number - 1);
         request.after = Some(After { job, state: chance.of(&[State::Succeeded, State::Failed]) });
     }
     let delay_ms = if chance.one_in(2) { 0 } else { i64::try_from(chance.below(3_000)).unwrap_or(0) };
@@ -143,13 +143,13 @@ async fn operate(store: Arc<SimStore>) {
 /// Pauses a kind, or lifts the pauses; in the end all of them.
 async fn pause(store: &SimStore) {
     if !store.stage.is_calm() && !store.stage.plan.prompt && store.stage.one_in(6) {
-        let kind = store.stage.chance().of(&Kind::ALL);
+        let kind = store.stage.chance().of(&KINDS);
         store.stage.ledger().count("paused");
         let pause = Pause { kind, by: "client".into(), reason: "drawn".into(), at: None };
         let paused = store.pause(&pause).await.is_ok();
         return store.stage.note(&store.process.name, &format!("pauses {kind}: {paused}"));
     }
-    for kind in Kind::ALL {
+    for kind in KINDS {
         while store.unpause(kind).await.is_err() {
             sleep(Duration::from_millis(200)).await;
         }

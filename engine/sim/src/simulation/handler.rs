@@ -1,6 +1,7 @@
 //! The handlers of the simulation: what they do is drawn by lot, and what they did is written down outside the store.
 
 use super::{
+    KINDS,
     plan::Weather,
     stage::{Process, Stage},
 };
@@ -13,8 +14,6 @@ use tokio::time::sleep;
 
 /// Longer than five leases.
 const LONG_ROUNDS: usize = 40;
-/// After so many attempts a job succeeds.
-const ATTEMPTS_MAX: i32 = 5;
 
 /// Works on jobs of one kind.
 pub struct SimHandler {
@@ -38,7 +37,7 @@ impl SimHandler {
         let make = |kind| -> Arc<dyn Handler> {
             Arc::new(Self { kind, stage: Arc::clone(stage), process: Arc::clone(process) })
         };
-        Kind::ALL.into_iter().map(make).collect()
+        KINDS.into_iter().map(make).collect()
     }
 
     /// A while of work; a stubborn one doesn't listen.
@@ -75,9 +74,8 @@ impl SimHandler {
         Ok(())
     }
 
-    fn fate(&self, attempt: i32) -> Fate {
-        // With ever longer pauses in between, many failures in a row would outlast the run.
-        if self.stage.is_calm() || attempt > ATTEMPTS_MAX {
+    fn fate(&self) -> Fate {
+        if self.stage.is_calm() {
             return Fate::Success;
         }
         let fates = [
@@ -123,7 +121,7 @@ impl Handler for SimHandler {
             self.process.kill();
             self.process.lives().await;
         }
-        let (fate, early, stubborn) = (self.fate(job.head.attempt), self.stage.one_in(2), self.stage.one_in(12));
+        let (fate, early, stubborn) = (self.fate(), self.stage.one_in(2), self.stage.one_in(12));
         // Whoever works beside one that kills must be there for as long as it does.
         let is_long = self.stage.plan.poison && !self.stage.is_calm();
         let rounds = if is_long { LONG_ROUNDS } else { self.stage.below(4) };
@@ -174,7 +172,7 @@ impl Handler for SimHandler {
         }
         self.work(context, self.stage.one_in(12)).await?;
         self.act(context, job.head.epoch)?;
-        match self.fate(job.head.attempt) {
+        match self.fate() {
             Fate::Success => Ok(GivenUp { message: "by lot".into(), found: doc! { "epoch": job.head.epoch } }),
             Fate::Retry => Err(JobError::retryable(Code::SwapStuck, "by lot")),
             Fate::Fail => Err(JobError::permanent(Code::SwapStuck, "by lot")),

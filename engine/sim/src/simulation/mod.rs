@@ -14,3 +14,8 @@ mod stage;
 mod store;
 mod tests;
 mod watchdog;
+
+use lucid_schemas::Kind;
+
+/// What is played: the kinds that people ask for. What only monitors ask for is tried beside them, on the same engine.
+const KINDS: [Kind; 6] = [Kind::Backup, Kind::Restore, Kind::Verify, Kind::Prune, Kind::Copy, Kind::Reencrypt];

@@ -55,7 +55,7 @@ fn a_repository_that_refused_the_newest_job_is_told_and_so_are_lost_leases() {
         job.head.error = (state == State::Failed).then(|| Failure { code: code.into(), message, retryable: false });
         job
     };
-    let refused = at(1, State::Failed, 100, "key_refused");
+    let refused = at(1, State::Failed, 100, "wrong_key");
     let good = at(2, State::Succeeded, 200, "");
     let full = at(3, State::Failed, 50, "no_space");
     let told = |jobs: &[Job]| shown(&look(vec![]), jobs, &[]).keys_refused;
