@@ -146,7 +146,7 @@ async fn with_no_primary_the_webhook_is_told_all_the_same_and_hears_that_it_is_o
         word == "firing" && key.contains("/t"),
         "nothing can be written, so the incident is named after the term: {key}"
     );
-    assert_eq!(people.get("/health").0, 503);
+    until_status(&people, "critical").await;
     for member in [0, 1] {
         world.deployment.restart(member).await.expect("restarted");
     }
