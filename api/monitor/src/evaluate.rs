@@ -79,7 +79,9 @@ pub async fn evaluate(
         let (monitor, told, stop, families) = (monitor.clone(), told.clone(), own.clone(), Arc::clone(&families));
         async move {
             while !stop.is_cancelled() {
-                let round = families.lock().unwrap_or_else(PoisonError::into_inner).round(&monitor.seen());
+                let seen = monitor.seen();
+                let every = seen.jobs.as_ref().ok().and_then(|told| told.interval()).unwrap_or(every);
+                let round = families.lock().unwrap_or_else(PoisonError::into_inner).round(&seen);
                 // Before anything is known, the next round mustn't be far.
                 let wait = if round.primary_at.is_none() { every.min(SOON) } else { every };
                 told.send_replace(Some(Arc::new(round)));
@@ -217,5 +219,21 @@ mod tests {
         };
         assert_eq!((open("member_down"), open("store_silent"), open("monitor_blind")), (1, 1, 0));
         assert_eq!(found.rules.len(), lucid_core::rules::all().len(), "every rule was asked");
+    }
+
+    #[test]
+    fn rounds_follow_the_newest_monitor_job() {
+        use lucid_schemas::{Head, Job, JobId, Kind, MonitorSpec, Stamp};
+        assert_eq!(Jobs::empty().interval(), None, "there is none, so each monitor's own counts");
+        let mut told = Jobs::empty();
+        told.watch.monitors = [5, 60]
+            .map(|interval_seconds| {
+                let id = JobId::compose(Kind::Monitor, DateTime::from_millis(0), 1);
+                let request = MonitorSpec { generation: 1, interval_seconds }.request(id, "monitor:pi-1");
+                let head = Head::born(Stamp::At(DateTime::from_millis(0)));
+                Job { request, head, lease: None, progress: None, events: Vec::new(), fate: None }
+            })
+            .into();
+        assert_eq!(told.interval(), Some(Duration::from_secs(5)), "as long as whoever asks for health expects");
     }
 }

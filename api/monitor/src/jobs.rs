@@ -22,7 +22,7 @@ use crate::seen::Told;
 use bson::DateTime;
 use lucid_core::rules::facts::Facts;
 use lucid_ports::{Alerts, JobFilter, Place, Problems, ScheduleStore, Store, StoreError, Watch, WorkerCard, watched};
-use lucid_schemas::{Job, Kind, Stamp, State};
+use lucid_schemas::{Job, Kind, Spec, Stamp, State};
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -148,6 +148,14 @@ impl Jobs {
         DateTime::from_millis(self.facts.now_ms.saturating_add(since_ms))
     }
 
+    /// From one round to the next, as the newest monitor job has it: whoever holds it is taken for silent who keeps longer ones.
+    pub fn interval(&self) -> Option<Duration> {
+        self.watch.monitors.iter().find_map(|job| match &job.request.spec {
+            Spec::Monitor(spec) => u64::try_from(spec.interval_seconds).ok().map(Duration::from_secs),
+            _ => None,
+        })
+    }
+
     /// Nothing at all, told just now.
     #[cfg(test)]
     pub(crate) fn empty() -> Self {
@@ -203,11 +211,12 @@ pub async fn ask(
             while !stop.is_cancelled() {
                 // A call of the store isn't broken off: it is bounded by itself.
                 let said = gather(&*source, &folders, &mut *followed.lock().await).await;
+                let wanted = said.as_ref().ok().and_then(Jobs::interval);
                 drop(told.send_replace(said.map(Arc::new).map_err(|error| error.to_string())));
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => {}
-                    () = sleep(every) => {}
+                    () = sleep(wanted.map_or(every, |wanted| wanted.min(every))) => {}
                 }
             }
         }
