@@ -4,6 +4,7 @@ pub mod bucket;
 pub mod data;
 pub mod process;
 pub mod prometheus;
+pub mod receiver;
 pub mod world;
 
 pub use world::{Api, World};
