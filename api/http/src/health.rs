@@ -12,7 +12,7 @@ use lucid_schemas::{
 use std::{collections::BTreeMap, time::Duration};
 
 /// A probe that isn't answered is as good as a failed one.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const JOBS_LOOKED_AT: u32 = 100;
 /// A worker says that it lives as often.
 const ANNOUNCED_WITHIN_MS: i64 = 15_000;

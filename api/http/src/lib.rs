@@ -12,6 +12,7 @@
 //! | `rights`, [`Gate`], [`Token`] | who may do what |
 //! | `lookup` | from what a person typed to one job |
 //! | `request`, `check` | asking for a job; what is checked before there is one |
+//! | [`probe`] | whether the process runs, and is of use |
 //! | `jobs`, `change`, `health` | showing jobs, ending them, and how the service is |
 //! | `run`, `idempotency` | how a job is run; one job per key |
 //! | `queues` | pausing kinds of jobs, and the workers |
@@ -32,6 +33,7 @@ mod idempotency;
 mod jobs;
 pub mod json;
 mod lookup;
+pub mod probe;
 pub mod problem;
 pub mod query;
 mod queues;

@@ -3,7 +3,7 @@
 use crate::{
     ApiState, Hosts, Right, change,
     entry::{Entry, look, mount, on, rights_of},
-    health, jobs, queues, request, schedules, stream, whole,
+    health, jobs, probe, queues, request, schedules, stream, whole,
 };
 use actix_web::{
     App, HttpServer,
@@ -27,6 +27,8 @@ fn entries() -> Vec<Entry> {
     use Right::{Operate, Read, Request};
     vec![
         look("/health", health::health),
+        look("/livez", probe::live),
+        look("/readyz", probe::ready),
         on(Method::POST, "/backup", Request, request::backup),
         on(Method::POST, "/restore", Operate, request::restore),
         on(Method::POST, "/verify", Request, request::verify),

@@ -9,6 +9,7 @@ use actix_web::{
 use lucid_http::{
     ApiError, Gate, Hosts, Right, Token,
     entry::{Entry, look, mount, on, rights_of},
+    probe::{self, readiness},
 };
 use std::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -96,7 +97,7 @@ fn entries(door: Door) -> Vec<Entry> {
             metrics,
             look("/health", show_health),
             look("/stats", show_stats),
-            look("/livez", live),
+            look("/livez", probe::live),
             look("/readyz", ready),
             on(Method::POST, "/monitor", Operate, begin::begin),
             look("/alerts", alerts::list),
@@ -138,17 +139,9 @@ async fn show_stats(monitor: web::Data<Monitor>) -> impl Responder {
     HttpResponse::Ok().json(stats(&monitor.seen()))
 }
 
-/// The process runs.
-async fn live() -> impl Responder {
-    "ok\n"
-}
-
 /// It knows something.
 async fn ready(monitor: web::Data<Monitor>) -> impl Responder {
-    match monitor.seen().looked_seconds_ago() {
-        Some(_) => HttpResponse::Ok().body("ok\n"),
-        None => HttpResponse::ServiceUnavailable().body("no member was looked at yet\n"),
-    }
+    readiness(monitor.seen().looked_seconds_ago().map(drop).ok_or_else(|| "no member was looked at yet".into()))
 }
 
 #[cfg(test)]

@@ -93,3 +93,20 @@ async fn a_held_job_without_a_live_worker_is_named() {
     let body = world.get("/health").await.body;
     assert!(problems(&body).contains("the index 'unique_key' is missing"), "{body}");
 }
+
+#[actix_web::test]
+async fn a_process_lives_whatever_it_reaches_and_is_ready_while_it_reaches_its_store() {
+    let world = World::new().await;
+    for path in ["/livez", "/readyz"] {
+        let reply = world.anonymous(Method::GET, path, &[], b"").await;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.body);
+        assert_eq!(world.send(Method::HEAD, path, &[], b"").await.status, 200, "{path}");
+    }
+    world.store.away.store(true, Ordering::SeqCst);
+    assert_eq!(world.get("/livez").await.status, 200, "starting it anew would mend nothing");
+    let reply = world.get("/readyz").await;
+    assert_eq!(reply.status, 503);
+    assert!(reply.body.to_string().contains("no primary"), "{}", reply.body);
+    world.store.away.store(false, Ordering::SeqCst);
+    assert_eq!(world.get("/readyz").await.status, 200);
+}

@@ -96,7 +96,8 @@ impl World {
         let answer = test::call_service(&app, request).await;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let bytes = test::read_body(answer).await;
-        Reply { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+        let text = || if bytes.is_empty() { Value::Null } else { String::from_utf8_lossy(&bytes).into_owned().into() };
+        Reply { status, headers, body: serde_json::from_slice(&bytes).unwrap_or_else(|_| text()) }
     }
 
     pub async fn get(&self, path: &str) -> Reply {
