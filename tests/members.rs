@@ -2,8 +2,11 @@
 
 use crate::support::World;
 use lucid_embedded::{Options, Signal};
-use lucid_members::{Sampler, SamplerOptions};
-use lucid_ports::{Problems, members::Snapshot};
+use lucid_members::Sampler;
+use lucid_ports::{
+    Problems,
+    members::{Snapshot, Terms},
+};
 use std::time::{Duration, Instant};
 use tokio::{sync::watch, time::timeout};
 
@@ -21,10 +24,10 @@ async fn every_member_is_found_and_one_that_hangs_holds_up_nobody() {
     let mut world = World::bare(|dir| Options::new(dir).members(3)).await;
     let users = world.client().database("lucid").collection("users");
     users.insert_many((0..200).map(|number| bson::doc! { "_id": number })).await.expect("inserted");
-    let options = SamplerOptions { interval: Duration::from_secs(1), ..SamplerOptions::default() };
+    let (change, terms) = watch::channel(Terms::every(Duration::from_secs(1)));
     // Of one member alone, whatever its role: the others are found through it.
     let uri = world.deployment.uri_of(1).expect("a member");
-    let sampler = Sampler::start(&uri, options, Problems::default()).await.expect("a uri");
+    let sampler = Sampler::start(&uri, terms, Problems::default()).await.expect("a uri");
     let mut snapshot = sampler.snapshot();
     let all = until(&mut snapshot, |now| now.answering().count() == 3 && now.collections.is_some()).await;
     for (address, member) in all.answering() {
@@ -42,6 +45,20 @@ async fn every_member_is_found_and_one_that_hangs_holds_up_nobody() {
     let found =
         collections.largest.iter().find(|found| (found.database.as_str(), found.name.as_str()) == ("lucid", "users"));
     assert!(found.is_some_and(|users| users.documents == 200 && users.bytes > 0), "{collections:?}");
+
+    // Other terms are followed at once, though the next measuring would be far.
+    let own = world.client().database("shop").collection("rows");
+    own.insert_one(bson::doc! { "_id": 1 }).await.expect("inserted");
+    let databases = Some(["shop".to_owned()].into());
+    change.send_modify(|terms| (terms.databases, terms.latency_by_collection) = (databases, true));
+    let of_shop = |now: &Snapshot| {
+        let of = |found: &lucid_ports::members::Collections| found.largest.iter().all(|one| one.database == "shop");
+        now.collections.as_deref().is_some_and(|found| of(found) && found.databases.contains("lucid"))
+    };
+    let collections = until(&mut snapshot, of_shop).await.collections.expect("measured");
+    let [rows] = &collections.largest[..] else { panic!("{collections:?}") };
+    assert_eq!(rows.name, "rows");
+    assert!(rows.latencies["writes"].count > 0, "{rows:?}");
 
     let frozen = (world.deployment.primary().await.expect("a primary") + 1) % 3;
     let port = world.deployment.members()[frozen].port;

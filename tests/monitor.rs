@@ -155,6 +155,41 @@ async fn a_user_with_the_rights_of_a_monitor_is_enough() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn other_terms_are_followed_by_every_monitor() {
+    let world = World::start(1).await;
+    for database in ["lucid", "shop"] {
+        let rows = world.client().database(database).collection("rows");
+        rows.insert_one(doc! { "_id": 1 }).await.expect("inserted");
+    }
+    let monitors = [monitor(&world), monitor(&world)];
+    for (_, _, metrics) in &monitors {
+        until_scraped(metrics, &["mongodb_collection_size_bytes{database=\"lucid\",collection=\"rows\"}"]).await;
+    }
+    let asked = Api::new(monitors[0].1.url.clone(), &world.token_file());
+    for (bad, field) in [
+        (json!({ "interval_seconds": 0 }), "interval_seconds"),
+        (json!({ "databases": [] }), "databases"),
+        (json!({ "databases": ["a/b"] }), "databases"),
+    ] {
+        let (status, problem) = asked.call("POST", "/monitor", Some(&bad));
+        assert_eq!((status, &problem["errors"][0]["field"]), (422, &json!(field)), "{problem}");
+    }
+    let terms = json!({ "interval_seconds": 2, "databases": ["shop"], "latency_by_collection": true });
+    asked.accepted("/monitor", &terms);
+    for (_, people, metrics) in &monitors {
+        let counted = format!(
+            "mongodb_collection_query_duration_seconds_count{{member=\"127.0.0.1:{}\",database=\"shop\",collection=\"rows\",op_type=\"writes\"}} 1",
+            port(&world)
+        );
+        let text = until_scraped(metrics, &[&counted]).await;
+        assert!(!text.contains("{database=\"lucid\",collection="), "{text}");
+        assert!(text.contains("{database=\"lucid_ops\",collection=\"ops\"}"), "the engine's own is always measured");
+        let told = &people.get("/stats").1["terms"];
+        assert_eq!((&told["interval_seconds"], &told["databases"]), (&json!(2), &json!(["lucid_ops", "shop"])));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_histogram_shows_how_long_a_known_load_took() {
     const FINDS: f64 = 60.0;
     let world = World::bare(Options::new).await;

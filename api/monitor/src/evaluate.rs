@@ -13,7 +13,7 @@ use lucid_core::rules::{
     facts::{Facts, Members},
     jobs, members,
 };
-use lucid_ports::watched;
+use lucid_ports::{members::Terms, watched};
 use lucid_schemas::alert::Fingerprint;
 use std::{
     collections::BTreeMap,
@@ -64,11 +64,10 @@ pub struct Judge {
     pub parameters: Parameters,
 }
 
-/// Evaluates every `every` until `stop`.
+/// Evaluates as often as the terms say, until `stop`.
 pub async fn evaluate(
     monitor: Monitor,
     judge: Judge,
-    every: Duration,
     told: watch::Sender<Option<Arc<Evaluation>>>,
     stop: CancellationToken,
 ) {
@@ -78,17 +77,18 @@ pub async fn evaluate(
     watched("evaluation", problems, stop, move || {
         let (monitor, told, stop, families) = (monitor.clone(), told.clone(), own.clone(), Arc::clone(&families));
         async move {
+            let mut terms = monitor.terms.clone();
             while !stop.is_cancelled() {
-                let seen = monitor.seen();
-                let every = seen.jobs.as_ref().ok().and_then(|told| told.interval()).unwrap_or(every);
-                let round = families.lock().unwrap_or_else(PoisonError::into_inner).round(&seen);
-                // Before anything is known, the next round mustn't be far.
-                let wait = if round.primary_at.is_none() { every.min(SOON) } else { every };
+                let begun = Instant::now();
+                let round = families.lock().unwrap_or_else(PoisonError::into_inner).round(&monitor.seen());
+                let is_blank = round.primary_at.is_none();
                 told.send_replace(Some(Arc::new(round)));
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => {}
-                    () = sleep(wait) => {}
+                    // Before anything is known, the next round mustn't be far.
+                    () = sleep(SOON), if is_blank => {}
+                    () = Terms::due(&mut terms, begun) => {}
                 }
             }
         }
@@ -229,7 +229,7 @@ mod tests {
         told.watch.monitors = [5, 60]
             .map(|interval_seconds| {
                 let id = JobId::compose(Kind::Monitor, DateTime::from_millis(0), 1);
-                let request = MonitorSpec { generation: 1, interval_seconds }.request(id, "monitor:pi-1");
+                let request = MonitorSpec::every(interval_seconds).request(id, "monitor:pi-1");
                 let head = Head::born(Stamp::At(DateTime::from_millis(0)));
                 Job { request, head, lease: None, progress: None, events: Vec::new(), fate: None }
             })

@@ -1,5 +1,6 @@
 //! The machine that this process runs on: what its kernel tells below `/proc` and `/sys`. What a platform doesn't tell is absent.
 
+use lucid_ports::members::Terms;
 use nix::sys::statvfs::statvfs;
 use std::{
     collections::BTreeMap,
@@ -11,7 +12,7 @@ use std::{
 use tokio::{
     sync::{Semaphore, watch},
     task::spawn_blocking,
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -60,17 +61,17 @@ pub struct Disk {
 /// What was told last, and when.
 pub type Told = Option<(Instant, Arc<Host>)>;
 
-/// Looks every `every` until `stop`, at what is below `root` and at these paths.
+/// Looks as often as the terms say until `stop`, at what is below `root` and at these paths.
 pub async fn watch(
     root: PathBuf,
     disks: Vec<PathBuf>,
-    every: Duration,
+    mut terms: watch::Receiver<Terms>,
     told: watch::Sender<Told>,
     stop: CancellationToken,
 ) {
     let disks: Vec<_> = disks.into_iter().map(|path| (path, Arc::new(Semaphore::new(1)))).collect();
     while !stop.is_cancelled() {
-        let root = root.clone();
+        let (root, begun) = (root.clone(), Instant::now());
         // The kernel answers at once, disks may not.
         let read = spawn_blocking(move || Host::read(&root)).await;
         let mut host = read.unwrap_or_default();
@@ -83,7 +84,7 @@ pub async fn watch(
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
-            () = sleep(every) => {}
+            () = Terms::due(&mut terms, begun) => {}
         }
     }
 }
@@ -269,9 +270,10 @@ mod tests {
     #[tokio::test]
     async fn disks_are_told_that_answer() {
         let (told, seen) = watch::channel(None);
+        let (_, terms) = watch::channel(Terms::every(Duration::from_mins(1)));
         let stop = CancellationToken::new();
         let paths = vec![PathBuf::from("/proc"), PathBuf::from("/nowhere/at/all"), std::env::temp_dir()];
-        let watching = tokio::spawn(watch("/nowhere".into(), paths, Duration::from_secs(60), told, stop.clone()));
+        let watching = tokio::spawn(watch("/nowhere".into(), paths, terms, told, stop.clone()));
         let mut looked = seen.clone();
         looked.wait_for(Option::is_some).await.expect("looked");
         stop.cancel();

@@ -22,7 +22,7 @@ use crate::seen::Told;
 use bson::DateTime;
 use lucid_core::rules::facts::Facts;
 use lucid_ports::{Alerts, JobFilter, Place, Problems, ScheduleStore, Store, StoreError, Watch, WorkerCard, watched};
-use lucid_schemas::{Job, Kind, Spec, Stamp, State};
+use lucid_schemas::{Job, Kind, MonitorSpec, Spec, Stamp, State};
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -148,12 +148,17 @@ impl Jobs {
         DateTime::from_millis(self.facts.now_ms.saturating_add(since_ms))
     }
 
-    /// From one round to the next, as the newest monitor job has it: whoever holds it is taken for silent who keeps longer ones.
-    pub fn interval(&self) -> Option<Duration> {
+    /// On what terms the newest monitor job is held: whoever holds it is taken for silent who keeps longer intervals.
+    pub fn terms(&self) -> Option<&MonitorSpec> {
         self.watch.monitors.iter().find_map(|job| match &job.request.spec {
-            Spec::Monitor(spec) => u64::try_from(spec.interval_seconds).ok().map(Duration::from_secs),
+            Spec::Monitor(spec) => Some(spec),
             _ => None,
         })
+    }
+
+    /// From one round to the next on these terms.
+    pub fn interval(&self) -> Option<Duration> {
+        self.terms().and_then(|terms| u64::try_from(terms.interval_seconds).ok()).map(Duration::from_secs)
     }
 
     /// Nothing at all, told just now.

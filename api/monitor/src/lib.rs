@@ -6,6 +6,7 @@
 //! | room | what it is for |
 //! |---|---|
 //! | [`seen`] | what is known at a moment |
+//! | [`terms`] | what is looked at, and how often |
 //! | [`table`] | the families of metrics: each one row, filled by a pure function of what is seen |
 //! | `expose` | their text, for Prometheus |
 //! | [`facts`] | what the rules go by |
@@ -39,6 +40,7 @@ pub mod rules;
 pub mod seen;
 mod stats;
 pub mod table;
+pub mod terms;
 pub mod write;
 
 pub use lock::Lock;

@@ -9,7 +9,7 @@ use crate::{
 };
 use lucid_ports::{
     Problems,
-    members::{Member, Snapshot},
+    members::{Member, Snapshot, Terms},
 };
 use prometheus::Registry;
 use std::{sync::Arc, time::Duration};
@@ -34,8 +34,10 @@ pub struct Monitor {
     pub host: watch::Receiver<host::Told>,
     /// What is wrong at this process, by all who find it.
     pub problems: Problems,
-    /// From one look to the next.
+    /// From one look to the next, where no monitor job says otherwise.
     pub interval: Duration,
+    /// What is looked at, and how often, now.
+    pub terms: watch::Receiver<Terms>,
     /// The alerts.
     pub alerts: AlertSource,
     /// Whether the metrics have the names of the exporter of Percona, too.
@@ -49,6 +51,8 @@ pub struct Monitor {
 /// What is known at a moment.
 #[derive(Debug, Clone)]
 pub struct Seen {
+    /// What is looked at, and how often.
+    pub terms: Terms,
     /// The members; `None` for one that was looked at too long ago, or never.
     pub members: Snapshot,
     /// The jobs.
@@ -66,13 +70,15 @@ pub struct Seen {
 impl Monitor {
     /// What is known now. Waits for nobody.
     pub fn seen(&self) -> Seen {
-        let fresh = (self.interval * INTERVALS_FRESH).max(FRESH_AT_LEAST);
+        let terms = self.terms.borrow().clone();
+        let fresh = (terms.interval * INTERVALS_FRESH).max(FRESH_AT_LEAST);
         let members = with_fresh_alone(self.snapshot.borrow().clone(), fresh);
         let told = self.jobs.borrow().clone();
         let jobs = told.and_then(|jobs| jobs.if_younger(self.interval));
         let host = self.host.borrow().clone().filter(|(at, _)| at.elapsed() <= fresh).map(|(_, host)| host);
         let found = self.alerts.open().map(|open| open.found.clone()).unwrap_or_default();
-        Seen { members, jobs, found, host, problems: self.problems.sentences(), process: Process::read() }
+        let problems = self.problems.sentences();
+        Seen { terms, members, jobs, found, host, problems, process: Process::read() }
     }
 }
 
@@ -117,6 +123,7 @@ pub(crate) mod tests {
         let members = members.into_iter().map(|(address, answer)| (address.to_owned(), Some(sample(answer)))).collect();
         let members = Snapshot { members, collections: None };
         Seen {
+            terms: Terms::every(Duration::from_secs(30)),
             found: Vec::new(),
             members,
             jobs: Err("not asked yet".into()),

@@ -4,7 +4,7 @@ use crate::{
     Seen,
     jobs::{Jobs, Space},
 };
-use lucid_ports::members::{Collections, Sample};
+use lucid_ports::members::{Collections, Sample, Terms};
 use serde_json::{Map, Value, json};
 
 /// All that is seen.
@@ -13,10 +13,20 @@ pub fn stats(seen: &Seen) -> Value {
         seen.members.members.iter().map(|(address, sample)| (address.clone(), member(sample.as_deref()))).collect();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
+        "terms": terms(&seen.terms),
         "set": seen.set_name(),
         "members": members,
         "collections": seen.members.collections.as_deref().map(collections),
         "jobs": seen.jobs.as_deref().map_or_else(|problem| json!({ "problem": problem }), jobs),
+    })
+}
+
+/// As `POST /monitor` takes them.
+fn terms(Terms { interval, databases, latency_by_collection }: &Terms) -> Value {
+    json!({
+        "interval_seconds": interval.as_secs(),
+        "databases": databases,
+        "latency_by_collection": latency_by_collection,
     })
 }
 

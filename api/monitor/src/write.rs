@@ -137,10 +137,10 @@ impl MonitorHandler {
                 own = token.generation,
                 "alerts were written by a later monitor job: one after that goes on"
             );
-            return desk.chain.ask(newer + 1, spec.interval_seconds).await.map(Ended::Succeeded);
+            return desk.chain.ask(spec.with_generation(newer + 1)).await.map(Ended::Succeeded);
         }
         if is_long {
-            return desk.chain.ask(token.generation + 1, spec.interval_seconds).await.map(Ended::Succeeded);
+            return desk.chain.ask(spec.with_generation(token.generation + 1)).await.map(Ended::Succeeded);
         }
         let pen = round::Pen { context, desk, token, interval_ms: i64::from(spec.interval_seconds) * 1_000 };
         let Some(open) = pen.write(evaluation, primary_at, open, result).await? else { return Ok(Ended::Stopped) };

@@ -177,6 +177,11 @@ fn applying(status: &Document) -> Counts {
     counts(status, named)
 }
 
+/// `$collStats` with `latencyStats` and their histograms, by class.
+pub fn latencies(stats: &Document) -> BTreeMap<&'static str, Histogram> {
+    histograms(stats, "latencyStats")
+}
+
 /// The oplog: its oldest and its newest entry, and `$collStats` of it.
 pub fn oplog(oldest: Option<&Document>, newest: Option<&Document>, stats: Option<&Document>) -> Oplog {
     Oplog {
@@ -203,6 +208,7 @@ pub fn collection(database: &str, name: &str, stats: &Document) -> Option<Collec
         free_bytes: of("freeStorageSize").unwrap_or(0),
         index_bytes: of("totalIndexSize").unwrap_or(0),
         documents: of("count").unwrap_or(0),
+        latencies: BTreeMap::new(),
     })
 }
 

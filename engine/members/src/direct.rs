@@ -91,7 +91,27 @@ pub async fn ask(database: &Database, mut command: Document, bound: Duration) ->
 pub async fn storage(database: &Database, collection: &str, bound: Duration) -> Result<Document, Unanswered> {
     const READ: [&str; 6] = ["size", "count", "storageSize", "freeStorageSize", "totalIndexSize", "maxSize"];
     let kept: Document = READ.iter().map(|name| (format!("storageStats.{name}"), 1.into())).collect();
-    let pipeline = vec![doc! { "$collStats": { "storageStats": {} } }, doc! { "$project": kept }];
+    collection_stats(
+        database,
+        collection,
+        vec![doc! { "$collStats": { "storageStats": {} } }, doc! { "$project": kept }],
+        bound,
+    )
+    .await
+}
+
+/// `latencyStats` of a collection with their histograms: what this member has counted since it was started.
+pub async fn latencies(database: &Database, collection: &str, bound: Duration) -> Result<Document, Unanswered> {
+    let stats = doc! { "$collStats": { "latencyStats": { "histograms": true } } };
+    collection_stats(database, collection, vec![stats], bound).await
+}
+
+async fn collection_stats(
+    database: &Database,
+    collection: &str,
+    pipeline: Vec<Document>,
+    bound: Duration,
+) -> Result<Document, Unanswered> {
     let command = doc! { "aggregate": collection, "pipeline": pipeline, "cursor": {} };
     let answer = ask(database, command, bound).await?;
     let batch = answer.get_document("cursor").ok().and_then(|cursor| cursor.get_array("firstBatch").ok());

@@ -18,4 +18,4 @@ mod sampler;
 mod sizes;
 
 pub use direct::UriError;
-pub use sampler::{Sampler, SamplerOptions};
+pub use sampler::Sampler;

@@ -10,7 +10,7 @@ use crate::{
 };
 use lucid_ports::{
     Problems,
-    members::{Member, Sample, Snapshot},
+    members::{Member, Sample, Snapshot, Terms},
     watched,
 };
 use mongodb::Client;
@@ -22,7 +22,7 @@ use std::{
 use tokio::{
     sync::watch,
     task::JoinHandle,
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -35,21 +35,6 @@ const SIZES_EVERY_AT_LEAST: Duration = Duration::from_secs(30);
 /// Sizes that are older by so many rounds are no longer told.
 const SIZES_ROUNDS_KEPT: u32 = 3;
 
-/// How to sample.
-#[derive(Debug, Clone, Copy)]
-pub struct SamplerOptions {
-    /// From one look at a member to the next.
-    pub interval: Duration,
-    /// Of so many collections, the largest, sizes are told.
-    pub collections_max: usize,
-}
-
-impl Default for SamplerOptions {
-    fn default() -> Self {
-        Self { interval: Duration::from_secs(30), collections_max: 500 }
-    }
-}
-
 /// The sampling, under way.
 #[derive(Debug)]
 pub struct Sampler {
@@ -59,16 +44,15 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Begins, with the members that the connection string names; the others are found through those that answer.
+    /// Begins, with the members that the connection string names; the others are found through those that answer. New terms are followed
+    /// at once.
     ///
     /// # Errors
     /// Where the connection string can't be read. Members that can't be reached are no error.
-    pub async fn start(uri: &str, options: SamplerOptions, problems: Problems) -> Result<Self, UriError> {
+    pub async fn start(uri: &str, terms: watch::Receiver<Terms>, problems: Problems) -> Result<Self, UriError> {
         let seeds = Seeds::parse(uri).await?;
         let (sender, snapshot) = watch::channel(Snapshot::default());
-        let (shortest, longest) = PATIENCE;
-        let bound = options.interval.clamp(shortest, longest);
-        let shared = Arc::new(Shared { seeds, options, bound, sender, problems: problems.clone() });
+        let shared = Arc::new(Shared { seeds, terms, sender, problems: problems.clone() });
         let stop = CancellationToken::new();
         let own = stop.clone();
         let watching = watched("sampler", problems, stop.clone(), move || Arc::clone(&shared).keep(own.clone()));
@@ -92,13 +76,18 @@ impl Sampler {
 /// What all tasks share.
 struct Shared {
     seeds: Seeds,
-    options: SamplerOptions,
-    bound: Duration,
+    terms: watch::Receiver<Terms>,
     sender: watch::Sender<Snapshot>,
     problems: Problems,
 }
 
 impl Shared {
+    /// How long an answer is waited for.
+    fn bound(&self) -> Duration {
+        let (shortest, longest) = PATIENCE;
+        self.terms.borrow().interval.clamp(shortest, longest)
+    }
+
     /// Keeps one task for each member of the set, and one for the sizes.
     async fn keep(self: Arc<Self>, stop: CancellationToken) {
         let mut news = self.sender.subscribe();
@@ -153,35 +142,35 @@ impl Shared {
     /// Looks at one member until `stop`.
     async fn watch(self: Arc<Self>, address: String, stop: CancellationToken) {
         let mut line = Line { address, client: None, pending: None, answered: None };
-        let mut ticks = interval(self.options.interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut terms = self.terms.clone();
         loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
             let begun = Instant::now();
-            let answer = line.ask(&self.seeds, self.bound).await;
+            let answer = line.ask(&self.seeds, self.bound()).await;
             line.note(&answer);
             let sample = Arc::new(Sample { at: Instant::now(), took: begun.elapsed(), answer });
             self.sender.send_if_modified(|snapshot| {
                 // It may have left the set meanwhile.
                 snapshot.members.get_mut(&line.address).map(|place| *place = Some(sample)).is_some()
             });
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = Terms::due(&mut terms, begun) => {}
+            }
         }
     }
 
     /// Measures collections until `stop`.
     async fn measure(self: Arc<Self>, stop: CancellationToken) {
-        let every = self.options.interval.max(SIZES_EVERY_AT_LEAST);
-        let mut news = self.sender.subscribe();
+        let (mut news, mut terms) = (self.sender.subscribe(), self.terms.clone());
         let mut last: Option<(String, Client)> = None;
         loop {
+            let wanted = terms.borrow_and_update().clone();
+            let every = wanted.interval.max(SIZES_EVERY_AT_LEAST);
             let measured = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                measured = self.measured(&mut news, &mut last) => measured,
+                measured = self.measured(&mut news, &mut last, wanted) => measured,
             };
             self.sender.send_modify(|snapshot| match measured {
                 Ok(collections) => snapshot.collections = Some(Arc::new(collections)),
@@ -197,6 +186,8 @@ impl Shared {
                 biased;
                 () = stop.cancelled() => return,
                 () = sleep(every) => {}
+                // Somebody wants other ones.
+                Ok(()) = terms.changed() => {}
             }
         }
     }
@@ -206,6 +197,7 @@ impl Shared {
         &self,
         news: &mut watch::Receiver<Snapshot>,
         last: &mut Option<(String, Client)>,
+        wanted: Terms,
     ) -> Result<lucid_ports::members::Collections, String> {
         let able = |snapshot: &Snapshot| {
             let able = snapshot.answering().filter(|(_, member)| !member.hello.is_arbiter);
@@ -216,12 +208,13 @@ impl Shared {
         let client = match last {
             Some((known, client)) if *known == address => client.clone(),
             _ => {
-                let client = self.seeds.direct(&address, self.bound)?;
-                last.insert((address, client)).1.clone()
+                let client = self.seeds.direct(&address, self.bound())?;
+                last.insert((address.clone(), client)).1.clone()
             }
         };
-        let work = tokio::spawn(sizes(client, self.options.collections_max, self.bound));
-        work.await.map_err(|broken| format!("the measuring broke off: {broken}"))?
+        let work = tokio::spawn(sizes(client, wanted, self.bound()));
+        let measured = work.await.map_err(|broken| format!("the measuring broke off: {broken}"))??;
+        Ok(lucid_ports::members::Collections { member: address, ..measured })
     }
 }
 

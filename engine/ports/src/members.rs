@@ -13,7 +13,10 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 /// Numbers by name, such as connections by state; those that the server doesn't tell are absent.
 pub type Counts = BTreeMap<&'static str, i64>;
@@ -25,6 +28,37 @@ pub struct Snapshot {
     pub members: BTreeMap<String, Option<Arc<Sample>>>,
     /// The collections, and when they were measured.
     pub collections: Option<Arc<Collections>>,
+}
+
+/// What is looked at, and how often. Whoever asks for monitoring anew may change it at any time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// From one look to the next.
+    pub interval: Duration,
+    /// The databases whose collections are measured; `None`: all.
+    pub databases: Option<BTreeSet<String>>,
+    /// Whether it is told how long operations on each collection take.
+    pub latency_by_collection: bool,
+}
+
+impl Terms {
+    /// Everything, but latencies by collection, with this interval.
+    pub const fn every(interval: Duration) -> Self {
+        Self { interval, databases: None, latency_by_collection: false }
+    }
+
+    /// Returns when the next look is due after one that began `since` then, as the terms are by then.
+    pub async fn due(terms: &mut watch::Receiver<Self>, since: Instant) {
+        loop {
+            let next = since + terms.borrow_and_update().interval;
+            tokio::select! {
+                biased;
+                () = sleep_until(next) => return,
+                // Nobody changes them any more.
+                changed = terms.changed() => if changed.is_err() { return sleep_until(next).await },
+            }
+        }
+    }
 }
 
 /// One look at one member.
@@ -195,6 +229,10 @@ pub struct Disk {
 pub struct Collections {
     /// When the measuring ended.
     pub at: Option<Instant>,
+    /// The member that was asked.
+    pub member: String,
+    /// Every database there is, whether its collections were measured or not.
+    pub databases: BTreeSet<String>,
     /// The largest, largest first.
     pub largest: Vec<Collection>,
     /// How many there are besides.
@@ -218,6 +256,9 @@ pub struct Collection {
     pub index_bytes: i64,
     /// Number of documents.
     pub documents: i64,
+    /// How long operations on it took at the member that was asked, by class; empty unless somebody wants to know.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub latencies: BTreeMap<&'static str, Histogram>,
 }
 
 impl Snapshot {
@@ -277,6 +318,21 @@ mod tests {
         assert_eq!(with.lags().collect::<Vec<_>>(), [("a", 0.0), ("b", 3.0), ("c", 0.0)]);
         let without = set(&[("a", 8, Some(90.0), 0), ("b", 2, Some(97.0), 0), ("c", 2, Some(101.0), 0)]);
         assert_eq!(without.lags().collect::<Vec<_>>(), [("a", 11.0), ("b", 4.0), ("c", 0.0)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_is_due_by_the_newest_terms() {
+        let (change, mut terms) = watch::channel(Terms::every(Duration::from_secs(3_600)));
+        let begun = Instant::now();
+        let asked = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            change.send_replace(Terms::every(Duration::from_secs(20)));
+        };
+        tokio::join!(Terms::due(&mut terms, begun), asked);
+        assert_eq!(begun.elapsed().as_secs(), 20);
+        drop(change);
+        Terms::due(&mut terms, Instant::now()).await;
+        assert_eq!(begun.elapsed().as_secs(), 40, "nobody changes them any more");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
     token,
 };
 use lucid_http::{Hosts, Token};
-use lucid_members::{Sampler, SamplerOptions};
+use lucid_members::Sampler;
 use lucid_mongo::Connection;
 use lucid_monitor::{
     Access, Door, Lock, Monitor, Registry, ServeError,
@@ -25,11 +25,11 @@ use lucid_monitor::{
     open::{self, AlertSource, Desk},
     rules,
     seen::Told,
-    serve,
+    serve, terms,
     write::{Chain, tell::directly},
 };
 use lucid_notify::{Channels, Direct, Sender};
-use lucid_ports::Problems;
+use lucid_ports::{Problems, members::Terms};
 use lucid_schemas::zones;
 use std::{
     collections::BTreeMap,
@@ -223,16 +223,28 @@ impl Monitoring {
     ) -> Result<Self, Exit> {
         let Asking { folders, told, problems, lease_ms, judge, registry, channels } = asking;
         let (interval, stop) = (sampling.interval(), CancellationToken::new());
-        let options = SamplerOptions { interval, ..SamplerOptions::default() };
-        let sampler = Sampler::start(uri, options, problems.clone()).await.map_err(Exit::failed)?;
+        let own = Terms::every(interval);
+        let (follow, followed) = watch::channel(own.clone());
+        tokio::spawn(terms::follow(jobs.clone(), own, judge.own_database.clone(), follow));
+        let sampler = Sampler::start(uri, followed.clone(), problems.clone()).await.map_err(Exit::failed)?;
         let alerts = AlertSource::default();
         let told_jobs = jobs.clone();
         let (snapshot, known) = (sampler.snapshot(), alerts.clone());
         let (machine, host) = watch::channel(None);
-        tokio::spawn(host::watch(HOST_ROOT.into(), sampling.disks.clone(), interval, machine, stop.clone()));
+        tokio::spawn(host::watch(HOST_ROOT.into(), sampling.disks.clone(), followed.clone(), machine, stop.clone()));
         let (problems_of_all, compat, lock) = (problems.clone(), sampling.compat_metrics, doors.lock);
-        let monitor =
-            Monitor { snapshot, jobs, host, problems: problems_of_all, interval, alerts, compat, registry, lock };
+        let monitor = Monitor {
+            snapshot,
+            jobs,
+            host,
+            problems: problems_of_all,
+            interval,
+            terms: followed,
+            alerts,
+            compat,
+            registry,
+            lock,
+        };
         let mut served = JoinSet::new();
         let doors = [(Door::Monitor, Some(doors.monitor)), (Door::Metrics, doors.metrics)];
         for (door, listener) in doors {
@@ -244,7 +256,7 @@ impl Monitoring {
         known.tells_over(channels.clone());
         let (name, direct) = (worker_name(), Direct::new(channels.clone(), Sender::default()));
         tokio::spawn(directly(direct.clone(), evaluations.clone(), told_jobs, name.clone()));
-        tokio::spawn(evaluate(monitor, judge, interval, evaluated, stop.clone()));
+        tokio::spawn(evaluate(monitor, judge, evaluated, stop.clone()));
         tokio::spawn(open::keep(known.clone(), evaluations.clone(), problems.clone(), stop.clone()));
         let stopped = stop.clone();
         let writing = tokio::spawn(async move {

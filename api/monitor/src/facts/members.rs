@@ -116,12 +116,12 @@ pub fn members(now: &Snapshot, earlier: &Snapshot, monitor: &str) -> Members {
     Members { monitor: monitor.to_owned(), set, members, elections: None, monitors: None }
 }
 
-/// The databases that there are, and the bytes that each takes on disk; none where nobody has measured.
+/// The databases that there are, and the bytes that each takes on disk, as far as its collections were measured; none where nobody has.
 pub fn databases(seen: &Seen) -> Option<BTreeMap<String, i64>> {
     let collections = seen.members.collections.as_ref()?;
-    let mut databases = BTreeMap::new();
+    let mut databases: BTreeMap<String, i64> = collections.databases.iter().map(|name| (name.clone(), 0)).collect();
     for collection in &collections.largest {
-        let bytes: &mut i64 = databases.entry(collection.database.clone()).or_default();
+        let bytes = databases.entry(collection.database.clone()).or_default();
         *bytes = bytes.saturating_add(collection.storage_bytes).saturating_add(collection.index_bytes);
     }
     Some(databases)

@@ -4,7 +4,7 @@ use super::*;
 use crate::{Registry, open::AlertSource, seen::tests::sample};
 use lucid_ports::{
     Problems,
-    members::{Member, Snapshot},
+    members::{Member, Snapshot, Terms},
 };
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -26,12 +26,14 @@ fn served_behind(door: Door, lock: Lock) -> (String, watch::Sender<Snapshot>, Ca
     let (members, snapshot) = watch::channel(Snapshot::default());
     let (_, jobs) = watch::channel(Err("not asked yet".to_owned()));
     let (_, host) = watch::channel(None);
+    let (_, terms) = watch::channel(Terms::every(Duration::from_secs(30)));
     let monitor = Monitor {
         snapshot,
         jobs,
         host,
         problems: Problems::default(),
         interval: Duration::from_secs(30),
+        terms,
         alerts: AlertSource::default(),
         compat: false,
         registry: Registry::new(),

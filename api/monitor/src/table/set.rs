@@ -2,8 +2,8 @@
 
 use super::{
     Family, Point,
-    Type::Gauge,
-    family,
+    Type::{Gauge, Histogram},
+    Value, family,
     fill::{collections, members, number, point},
 };
 use crate::{Seen, health::health};
@@ -12,6 +12,7 @@ use lucid_ports::members::{Oplog, Peer, Set};
 const RS: &[&str] = &["rs"];
 const MEMBER: &[&str] = &["member"];
 const COLLECTION: &[&str] = &["database", "collection"];
+const LATENCY: &[&str] = &["member", "database", "collection", "op_type"];
 const SECONDS_PER_HOUR: f64 = 3_600.0;
 
 #[rustfmt::skip] // A row is a row.
@@ -53,7 +54,8 @@ pub(super) const FAMILIES: &[Family] = &[
         |seen| collections(seen, |collection| collection.index_bytes)),
     family("mongodb_collection_documents", Gauge, "documents", COLLECTION, "Number of its documents.",
         |seen| collections(seen, |collection| collection.documents)),
-    family("mongodb_collections_dropped", Gauge, "collections", &[], "Collections beyond the 500 largest, of which no sizes are told.", dropped),
+    family("mongodb_collection_query_duration_seconds", Histogram, "seconds", LATENCY, "How long operations on the collection took at the member that was asked; where POST /monitor asked for it, of the 50 largest that are measured.", latencies),
+    family("mongodb_collections_dropped", Gauge, "collections", &[], "Collections beyond the 500 largest, of which no sizes are told; of the databases that are measured.", dropped),
 ];
 
 fn of_set(seen: &Seen, value: Option<f64>) -> Vec<Point> {
@@ -98,6 +100,19 @@ fn oplogs(seen: &Seen, value: impl Fn(&Oplog) -> Option<f64>) -> Vec<Point> {
 
 fn window(oplog: &Oplog) -> Option<f64> {
     Some(oplog.newest_at? - oplog.oldest_at?)
+}
+
+fn latencies(seen: &Seen) -> Vec<Point> {
+    let mut points = Vec::new();
+    let Some(known) = &seen.members.collections else { return points };
+    for collection in &known.largest {
+        let labels = [&known.member, &collection.database, &collection.name].map(Clone::clone);
+        points.extend(collection.latencies.iter().map(|(class, histogram)| Point {
+            labels: labels.iter().cloned().chain([(*class).to_owned()]).collect(),
+            value: Value::Histogram((*histogram).into()),
+        }));
+    }
+    points
 }
 
 fn dropped(seen: &Seen) -> Vec<Point> {

@@ -76,8 +76,13 @@ fn everything() -> Seen {
         refused: [].into(),
     };
     let mut seen = seen([("a:1", Ok(member))]);
-    let largest = vec![Collection { database: "lucid".into(), name: "users".into(), ..Collection::default() }];
-    seen.members.collections = Some(Arc::new(Collections { at: None, largest, dropped: 3 }));
+    let largest = vec![Collection {
+        database: "lucid".into(),
+        name: "users".into(),
+        latencies: [("reads", Histogram::default())].into(),
+        ..Collection::default()
+    }];
+    seen.members.collections = Some(Arc::new(Collections { largest, dropped: 3, ..Collections::default() }));
     seen.jobs = Ok(Arc::new(jobs()));
     seen.host = Some(Arc::new(host()));
     seen.process = Process {

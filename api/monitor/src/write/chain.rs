@@ -39,9 +39,8 @@ impl Chain {
         Ok(newest.map(|(_, job)| job.id().clone()))
     }
 
-    /// Asks for the job of this generation; two who do get one.
-    pub async fn ask(&self, generation: i64, interval_seconds: i32) -> Result<JobId, StoreError> {
-        let spec = MonitorSpec { generation, interval_seconds };
+    /// Asks for this job; two who ask for one generation get one.
+    pub async fn ask(&self, spec: MonitorSpec) -> Result<JobId, StoreError> {
         let id = JobId::compose(Kind::Monitor, DateTime::now(), Uuid::new_v4().as_u64_pair().0);
         let request = spec.request(id, &self.by);
         let write = Uuid::new_v4().simple().to_string();
@@ -52,12 +51,17 @@ impl Chain {
         }
     }
 
-    /// Asks for the one after the newest, whatever that is.
+    /// Asks for the one after the newest, whatever that is: of everything, with this interval.
     pub async fn ask_next(&self, interval_seconds: i32) -> Result<JobId, StoreError> {
+        self.ask_anew(&MonitorSpec::every(interval_seconds)).await
+    }
+
+    /// The same on these terms.
+    pub async fn ask_anew(&self, terms: &MonitorSpec) -> Result<JobId, StoreError> {
         let newest = self.newest().await?.map_or(0, |(generation, _)| generation);
         // Jobs are forgotten before alerts are: a lower generation could never write those.
         let written = self.alerts.open_alerts().await?.iter().map(|alert| alert.token.generation).max().unwrap_or(0);
-        self.ask(newest.max(written) + 1, interval_seconds).await
+        self.ask(terms.with_generation(newest.max(written) + 1)).await
     }
 
     /// Sees to it, every `every`, that there is a monitor job, unless a person ended the last one.
@@ -82,14 +86,12 @@ impl Chain {
     }
 
     pub(super) async fn ask_where_none(&self, interval_seconds: i32) -> Result<(), StoreError> {
-        match self.newest().await? {
-            Some((_, job)) if is_open(&job) || job.head.state == State::Canceled => Ok(()),
-            Some((_, job)) => {
-                let interval_seconds = interval(&job).unwrap_or(interval_seconds);
-                self.ask_next(interval_seconds).await.map(drop)
-            }
-            None => self.ask_next(interval_seconds).await.map(drop),
+        let newest = self.newest().await?.map(|(_, job)| job);
+        if newest.as_ref().is_some_and(|job| is_open(job) || job.head.state == State::Canceled) {
+            return Ok(());
         }
+        let own = MonitorSpec::every(interval_seconds);
+        self.ask_anew(newest.as_ref().and_then(spec).unwrap_or(&own)).await.map(drop)
     }
 }
 
@@ -102,8 +104,4 @@ fn spec(job: &Job) -> Option<&MonitorSpec> {
 
 fn generation(job: &Job) -> Option<i64> {
     spec(job).map(|spec| spec.generation)
-}
-
-fn interval(job: &Job) -> Option<i32> {
-    spec(job).map(|spec| spec.interval_seconds)
 }

@@ -101,7 +101,10 @@ async fn until(what: &str, mut round: impl AsyncFnMut() -> bool) {
 async fn what_is_found_is_raised_once_and_resolved_when_it_is_over() {
     let store = Arc::new(MemoryStore::new());
     let (one, other) = (monitor(&store, "one"), monitor(&store, "other"));
-    let asked = [one.chain.ask(1, INTERVAL_SHORTEST).await, other.chain.ask(1, INTERVAL_SHORTEST).await];
+    let asked = [
+        one.chain.ask(MonitorSpec::every(INTERVAL_SHORTEST)).await,
+        other.chain.ask(MonitorSpec::every(INTERVAL_SHORTEST)).await,
+    ];
     assert_eq!(asked[0].as_ref().ok(), asked[1].as_ref().ok(), "two who ask get one job");
     until("raised", async || {
         one.finds(&["a", "b"], Duration::ZERO);
@@ -210,7 +213,7 @@ async fn the_chain_goes_on_behind_what_was_written_and_stops_where_a_person_ende
     // Both may be of one millisecond, so either may stand first.
     let next = jobs().await.into_iter().find(|job| job.id() != first.id()).expect("another one");
     let Spec::Monitor(spec) = next.request.spec else { panic!("a monitor job") };
-    assert_eq!(spec, MonitorSpec { generation: 2, interval_seconds: 10 });
+    assert_eq!(spec, MonitorSpec::every(10).with_generation(2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

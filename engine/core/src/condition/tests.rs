@@ -16,7 +16,7 @@ fn monitor(state: State, evaluated_ms_ago: Option<i64>) -> Job {
     let id = JobId::compose(Kind::Monitor, NOW, 1);
     let head = Head { state, worker: Some("pi-1/7-abc".into()), ..Head::born(Stamp::At(ago(3_600_000))) };
     let progress = evaluated_ms_ago.map(|ms| Progress { updated_at: Some(ago(ms)), ..Progress::default() });
-    let request = MonitorSpec { generation: 1, interval_seconds: 30 }.request(id, "monitor:pi-1");
+    let request = MonitorSpec::every(30).request(id, "monitor:pi-1");
     Job { request, head, lease: None, progress, events: Vec::new(), fate: None }
 }
 

@@ -14,8 +14,8 @@ async fn mute() -> (TcpListener, String) {
 async fn who_says_nothing_is_down_and_is_asked_by_one_task_at_a_time() {
     let (listener, address) = mute().await;
     let uri = format!("mongodb://ada:secret@{address},127.0.0.1:1/?replicaSet=rs0");
-    let options = SamplerOptions { interval: Duration::from_millis(50), ..SamplerOptions::default() };
-    let sampler = Sampler::start(&uri, options, Problems::default()).await.expect("a uri");
+    let (_change, terms) = watch::channel(Terms::every(Duration::from_millis(50)));
+    let sampler = Sampler::start(&uri, terms, Problems::default()).await.expect("a uri");
     let mut snapshot = sampler.snapshot();
     let settled = |snapshot: &Snapshot| snapshot.members.len() == 2 && snapshot.members.values().all(Option::is_some);
     timeout(Duration::from_secs(30), snapshot.wait_for(settled)).await.expect("in time").expect("open");
@@ -32,6 +32,7 @@ async fn who_says_nothing_is_down_and_is_asked_by_one_task_at_a_time() {
 
 #[tokio::test]
 async fn a_uri_that_cannot_be_read_is_refused_at_once() {
-    let refused = Sampler::start("mongodb://", SamplerOptions::default(), Problems::default()).await;
+    let (_, terms) = watch::channel(Terms::every(Duration::from_secs(30)));
+    let refused = Sampler::start("mongodb://", terms, Problems::default()).await;
     assert_eq!(refused.map(drop), Err(UriError));
 }

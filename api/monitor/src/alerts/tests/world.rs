@@ -11,7 +11,8 @@ use bson::DateTime;
 use lucid_core::alert::{Command, Fence, Finding, Raise, Sighting, Transition, raise, transition};
 use lucid_http::{Hosts, Token};
 use lucid_ports::{
-    AlertFilter, AlertOutcome, AlertPage, Alerts, DueAlert, Problems, Raised, StoreError, members::Snapshot,
+    AlertFilter, AlertOutcome, AlertPage, Alerts, DueAlert, Problems, Raised, StoreError,
+    members::{Snapshot, Terms},
     memory::MemoryStore,
 };
 use lucid_schemas::alert::{Alert, AlertId, ResolvedBy, Severity};
@@ -48,8 +49,9 @@ impl World {
         let (problems, interval) = (Problems::default(), Duration::from_secs(30));
         let (_, host) = watch::channel(None);
         let (alerts, registry) = (source.clone(), Registry::new());
-        let monitor =
-            Monitor { snapshot, jobs, host, problems, interval, alerts, compat: false, registry, lock: Lock::Open };
+        let (_, terms) = watch::channel(Terms::every(interval));
+        let (compat, lock) = (false, Lock::Open);
+        let monitor = Monitor { snapshot, jobs, host, problems, interval, terms, alerts, compat, registry, lock };
         let token = Token::new(Zeroizing::new(TOKEN.into()), "/run/lucid-ops/token".into());
         let access = Access { hosts: Hosts::default(), node: "pi-1".into(), token };
         let stop = CancellationToken::new();
