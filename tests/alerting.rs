@@ -109,6 +109,17 @@ static CASES: &[Case] = &[
     Case("worker_problem", WARNING, MINUTE, 10, &[("ops_workers_with_problems", gauge(0.0, 1.0))]),
     Case("clock_skew", WARNING, MINUTE, 10, &[("ops_workers_clock_skew_seconds", gauge(0.2, -2.0))]),
     Case("leases_lost", WARNING, MINUTE, 70, &[(r#"ops_leases_lost_total{kind="backup"}"#, Shows::Grows(1.0, [0.0, 0.1, 0.0]))]),
+    Case("change_stream_lag", WARNING, MINUTE, 10, &[("ops_change_stream_lag_seconds", gauge(5.0, 60.0))]),
+    Case("channel_torn", WARNING, MINUTE, 20, &[(r#"ops_channel_torn{channel="pager"}"#, gauge(0.0, 1.0)), (r#"ops_channel_torn{channel="chat"}"#, always(0.0))]),
+    Case("host_hot", WARNING, MINUTE, 20, &[(r#"ops_host_temperature_celsius{instance="i",sensor="cpu"}"#, gauge(60.0, 80.0)), (r#"ops_host_temperature_celsius{instance="i",sensor="wifi"}"#, always(40.0))]),
+    Case("host_hot", CRITICAL, MINUTE, 20, &[(r#"ops_host_temperature_celsius{instance="i",sensor="cpu"}"#, gauge(80.0, 84.0))]),
+    Case("host_slowed", WARNING, MINUTE, 10, &[(r#"ops_host_throttled{instance="i",reason="under_voltage"}"#, gauge(0.0, 1.0)), (r#"ops_host_throttled{instance="i",reason="throttled"}"#, always(0.0))]),
+    Case("host_memory", WARNING, MINUTE, 20, &[(r#"ops_host_memory_available_bytes{instance="i"}"#, gauge(50.0, 8.0)), (r#"ops_host_memory_bytes{instance="i"}"#, always(100.0))]),
+    Case("host_memory", CRITICAL, MINUTE, 20, &[(r#"ops_host_memory_available_bytes{instance="i"}"#, gauge(8.0, 2.0)), (r#"ops_host_memory_bytes{instance="i"}"#, always(100.0))]),
+    Case("host_memory_waits", WARNING, MINUTE, 30, &[(r#"ops_host_pressure_seconds_total{instance="i",resource="memory",share="some"}"#, Shows::Grows(0.0, [1.0, 30.0, 1.0])),
+        (r#"ops_host_pressure_seconds_total{instance="i",resource="cpu",share="some"}"#, Shows::Grows(0.0, [50.0, 50.0, 50.0]))]),
+    Case("host_disk", WARNING, MINUTE, 20, &[(r#"ops_host_disk_free_bytes{instance="i",path="/data"}"#, gauge(50.0, 10.0)), (r#"ops_host_disk_bytes{instance="i",path="/data"}"#, always(100.0))]),
+    Case("host_disk", CRITICAL, MINUTE, 20, &[(r#"ops_host_disk_free_bytes{instance="i",path="/data"}"#, gauge(10.0, 2.0)), (r#"ops_host_disk_bytes{instance="i",path="/data"}"#, always(100.0))]),
     Case("own_database_size", WARNING, MINUTE, 10, &[(r#"mongodb_collection_storage_bytes{database="lucid_ops",collection="ops"}"#, gauge(1e9, 2e9)), (r#"mongodb_collection_index_bytes{database="lucid_ops",collection="ops"}"#, always(5e8))]),
 ];
 

@@ -163,7 +163,8 @@ async fn other_terms_are_followed_by_every_monitor() {
     }
     let monitors = [monitor(&world), monitor(&world)];
     for (_, _, metrics) in &monitors {
-        until_scraped(metrics, &["mongodb_collection_size_bytes{database=\"lucid\",collection=\"rows\"}"]).await;
+        let sized = "mongodb_collection_size_bytes{database=\"lucid\",collection=\"rows\"}";
+        until_scraped(metrics, &[sized, "ops_store_up 1"]).await;
     }
     let asked = Api::new(monitors[0].1.url.clone(), &world.token_file());
     for (bad, field) in [

@@ -5,13 +5,16 @@
 
 use crate::{
     Monitor, Seen,
-    facts::members::{Trail, databases, oplog_window},
+    facts::{
+        host::Machine,
+        members::{Trail, databases, oplog_window, stream_lag},
+    },
 };
 use bson::DateTime;
 use lucid_core::rules::{
     Evaluator, Judged, Parameters, Reading, Rule,
     facts::{Facts, Members},
-    jobs, members,
+    host, jobs, members,
 };
 use lucid_ports::{members::Terms, watched};
 use lucid_schemas::alert::Fingerprint;
@@ -107,8 +110,10 @@ struct Families {
     began: Instant,
     judge: Judge,
     trail: Trail,
+    machine: Machine,
     jobs: Family,
     members: Family,
+    host: Family,
     /// What the primary's clock showed last, in milliseconds since 1970, and when.
     clock: Option<(i64, Instant)>,
 }
@@ -116,8 +121,9 @@ struct Families {
 impl Families {
     fn new(judge: Judge) -> Self {
         let family = |rules| Family { evaluator: Evaluator::new(judge.parameters.clone()), rules };
-        let (jobs, members) = (family(&jobs::RULES), family(&members::RULES));
-        Self { began: Instant::now(), judge, trail: Trail::default(), jobs, members, clock: None }
+        let (jobs, members, host) = (family(&jobs::RULES), family(&members::RULES), family(&host::RULES));
+        let (trail, machine) = (Trail::default(), Machine::default());
+        Self { began: Instant::now(), judge, trail, machine, jobs, members, host, clock: None }
     }
 
     /// Asks every rule about what is seen.
@@ -144,7 +150,9 @@ impl Families {
         let monitors = told.map(|told| told.facts.monitors.clone());
         let of_members = Members { monitors, ..self.trail.facts(at, seen, node) };
         all.can_write = told.is_some() && of_members.answering().any(|(_, figures)| figures.is_primary);
+        let of_host = self.machine.facts(at, seen, node, of_members.monitors.as_ref());
         self.members.round(Some(&members::read(&of_members, parameters)), &mut all);
+        self.host.round(Some(&host::read(&of_host, parameters)), &mut all);
         all
     }
 }
@@ -152,7 +160,8 @@ impl Families {
 /// Facts of the store, with what samples tell beside them.
 fn with_samples(facts: Facts, seen: &Seen, own_database: &str) -> Facts {
     let (databases, oplog_window_seconds) = (databases(seen), oplog_window(seen));
-    Facts { databases, oplog_window_seconds, own_database: own_database.to_owned(), ..facts }
+    let change_stream_lag_seconds = stream_lag(seen);
+    Facts { databases, oplog_window_seconds, change_stream_lag_seconds, own_database: own_database.to_owned(), ..facts }
 }
 
 impl Family {

@@ -7,12 +7,13 @@ use crate::{
     open::{AlertSource, Found},
     process::Process,
 };
+use lucid_notify::channels::Sends;
 use lucid_ports::{
-    Problems,
+    Problems, Reached,
     members::{Member, Snapshot, Terms},
 };
 use prometheus::Registry;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
 /// So many intervals after a look, what it found isn't the present any more.
@@ -38,6 +39,8 @@ pub struct Monitor {
     pub interval: Duration,
     /// What is looked at, and how often, now.
     pub terms: watch::Receiver<Terms>,
+    /// How far the change stream of this process has come.
+    pub stream: Reached,
     /// The alerts.
     pub alerts: AlertSource,
     /// Whether the metrics have the names of the exporter of Percona, too.
@@ -57,6 +60,10 @@ pub struct Seen {
     pub members: Snapshot,
     /// The jobs.
     pub jobs: Told,
+    /// The cluster time up to which the change stream of this process has told everything, in seconds since 1970.
+    pub stream_at: Option<f64>,
+    /// What came of sending over each channel of this node.
+    pub sends: BTreeMap<String, Sends>,
     /// What is wrong and isn't written yet, or can't be.
     pub found: Vec<Found>,
     /// The machine that this runs on.
@@ -78,7 +85,8 @@ impl Monitor {
         let host = self.host.borrow().clone().filter(|(at, _)| at.elapsed() <= fresh).map(|(_, host)| host);
         let found = self.alerts.open().map(|open| open.found.clone()).unwrap_or_default();
         let problems = self.problems.sentences();
-        Seen { terms, members, jobs, found, host, problems, process: Process::read() }
+        let (stream_at, sends) = (self.stream.seconds().map(f64::from), self.alerts.channels().sends());
+        Seen { terms, members, jobs, stream_at, sends, found, host, problems, process: Process::read() }
     }
 }
 
@@ -124,6 +132,8 @@ pub(crate) mod tests {
         let members = Snapshot { members, collections: None };
         Seen {
             terms: Terms::every(Duration::from_secs(30)),
+            stream_at: None,
+            sends: BTreeMap::new(),
             found: Vec::new(),
             members,
             jobs: Err("not asked yet".into()),

@@ -6,6 +6,7 @@
 
 pub mod evaluator;
 pub mod facts;
+pub mod host;
 pub mod jobs;
 pub mod limit;
 pub mod members;
@@ -23,7 +24,7 @@ use lucid_schemas::alert::Severity;
 use std::collections::BTreeMap;
 
 /// Number of these rules: it rises with every change of them.
-pub const RULES_VERSION: i32 = 2;
+pub const RULES_VERSION: i32 = 3;
 
 /// What a rule says of a subject.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,5 +71,5 @@ impl Reading {
 
 /// Every rule that this program knows.
 pub fn all() -> Vec<&'static Rule> {
-    members::RULES.into_iter().chain(jobs::RULES).collect()
+    members::RULES.into_iter().chain(jobs::RULES).chain(host::RULES).collect()
 }

@@ -6,7 +6,7 @@ use crate::{
     set_up,
 };
 use bson::doc;
-use lucid_ports::{Problems, StoreError};
+use lucid_ports::{Problems, Reached, StoreError};
 use mongodb::{
     Client, Database,
     error::ErrorKind,
@@ -202,7 +202,15 @@ impl Connection {
     /// # Errors
     /// Where the stream can't be opened.
     pub async fn feed(&self) -> Result<Arc<MongoFeed>, StoreError> {
-        MongoFeed::start(&self.ops, self.problems.clone()).await.map(Arc::new)
+        self.feed_noting(Reached::default()).await
+    }
+
+    /// The same, which notes there how far it has come.
+    ///
+    /// # Errors
+    /// Where the stream can't be opened.
+    pub async fn feed_noting(&self, reached: Reached) -> Result<Arc<MongoFeed>, StoreError> {
+        MongoFeed::start(&self.ops, self.problems.clone(), reached).await.map(Arc::new)
     }
 
     /// The history of all jobs from now on; holds so many recent changes at most.

@@ -9,7 +9,7 @@ use crate::{
     stream::{Watched, open, read, transitions},
 };
 use bson::{Document, RawDocument, RawDocumentBuf, doc};
-use lucid_ports::{Birth, Feed, Problems, ResumeToken, StoreError, Wake};
+use lucid_ports::{Birth, Feed, Problems, Reached, ResumeToken, StoreError, Wake};
 use lucid_schemas::{State, collections::OPS, kind::ALERT};
 use mongodb::Database;
 use tokio::sync::broadcast;
@@ -33,11 +33,12 @@ impl Feed for MongoFeed {
 }
 
 impl MongoFeed {
-    pub(crate) async fn start(ops: &Database, problems: Problems) -> Result<Self, StoreError> {
+    pub(crate) async fn start(ops: &Database, problems: Problems, reached: Reached) -> Result<Self, StoreError> {
         let watched = Watched { jobs: ops.collection::<Document>(OPS), pipeline: pipeline() };
-        let (stream, _) = open(&watched, None).await?;
+        let (stream, position) = open(&watched, None).await?;
+        reached.note(&position);
         let (wakes, _) = broadcast::channel(BUFFERED);
-        let (listener, mut first) = (Waker(wakes.clone()), Some(read(stream)));
+        let (listener, mut first) = (Waker { wakes: wakes.clone(), reached }, Some(read(stream)));
         let owner =
             Owner::start("feed", problems, move |stop| keep(watched.clone(), first.take(), listener.clone(), stop));
         Ok(Self { wakes, owner })
@@ -67,19 +68,33 @@ fn no_alerts() -> Document {
 }
 
 #[derive(Clone)]
-struct Waker(broadcast::Sender<Wake>);
+struct Waker {
+    wakes: broadcast::Sender<Wake>,
+    reached: Reached,
+}
 
 impl Listener for Waker {
     fn change(&mut self, change: &RawDocumentBuf) {
+        if let Some(position) = place(change) {
+            self.reached.note(&position);
+        }
         if let Some(wake) = wake(change) {
             // Nobody listening is no error.
-            let _ = self.0.send(wake);
+            let _ = self.wakes.send(wake);
         }
     }
-    fn idle(&mut self, _position: ResumeToken) {}
-    fn reopened(&mut self, _position: ResumeToken) {
-        let _ = self.0.send(Wake::Gap);
+    fn idle(&mut self, position: ResumeToken) {
+        self.reached.note(&position);
     }
+    fn reopened(&mut self, position: ResumeToken) {
+        self.reached.note(&position);
+        let _ = self.wakes.send(Wake::Gap);
+    }
+}
+
+/// The place after a change.
+fn place(change: &RawDocument) -> Option<ResumeToken> {
+    change.get_document("_id").ok()?.get_str("_data").ok()?.parse().ok()
 }
 
 fn wake(change: &RawDocument) -> Option<Wake> {

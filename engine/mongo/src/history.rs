@@ -109,10 +109,8 @@ fn caught(read: Read) -> Option<Caught> {
     }
 }
 
-/// A token begins with its type, `82`, and the seconds of its time.
 fn check_place(after: &ResumeToken, position: &ResumeToken) -> Result<(), CatchUpError> {
-    let seconds = |token: &ResumeToken| u32::from_str_radix(token.as_str().strip_prefix("82")?.get(..8)?, 16).ok();
-    match (seconds(after), seconds(position)) {
+    match (after.seconds(), position.seconds()) {
         (Some(asked), Some(reached)) if asked > reached.saturating_add(AHEAD_MAX_S) => {
             Err(CatchUpError::Lost("the place is in the future".into()))
         }

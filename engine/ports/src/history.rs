@@ -25,6 +25,11 @@ impl ResumeToken {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Its cluster time in whole seconds since 1970: a token of the server begins with its type, `82`, and these.
+    pub fn seconds(&self) -> Option<u32> {
+        u32::from_str_radix(self.0.strip_prefix("82")?.get(..8)?, 16).ok()
+    }
 }
 
 impl fmt::Display for ResumeToken {

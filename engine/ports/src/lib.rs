@@ -41,7 +41,7 @@ pub use archive::Archive;
 pub use card::WorkerCard;
 pub use catalog::Catalog;
 pub use context::{ContextError, JobContext};
-pub use feed::{Birth, Feed, Wake};
+pub use feed::{Birth, Feed, Reached, Wake};
 pub use handler::{Ending, GIVEN_UP, GivenUp, Handler, JobError};
 pub use history::{CatchUpError, Caught, Change, History, Joined, News, Recent, ResumeToken};
 pub use problems::Problems;

@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -28,8 +28,21 @@ struct Inner {
     current: watch::Sender<Arc<Config>>,
     /// Of what counts now; costly to make.
     labels: Mutex<Vec<String>>,
-    /// By channel: what was wrong with the last send over it, where something was.
-    failing: Mutex<BTreeMap<String, String>>,
+    /// By channel.
+    sends: Mutex<BTreeMap<String, Sends>>,
+}
+
+/// What came of sending over a channel, since the process was started.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sends {
+    /// Messages that were taken.
+    pub sent: u64,
+    /// Tries of which that isn't sure.
+    pub failed: u64,
+    /// When one was taken last, by this machine's clock.
+    pub succeeded_at: Option<SystemTime>,
+    /// What was wrong with the last one, where something was.
+    pub trouble: Option<String>,
 }
 
 impl Channels {
@@ -49,7 +62,7 @@ impl Channels {
 
     fn with(file: Option<(PathBuf, &'static Rules)>, config: Config) -> Self {
         let (labels, current) = (Mutex::new(labels(&config)), watch::Sender::new(Arc::new(config)));
-        Self(Arc::new(Inner { file, current, labels, failing: Mutex::default() }))
+        Self(Arc::new(Inner { file, current, labels, sends: Mutex::default() }))
     }
 
     /// What counts now.
@@ -110,16 +123,27 @@ impl Channels {
 
     /// Notes what came of a send over a channel: what was wrong, or nothing.
     pub fn note(&self, channel: &str, trouble: Option<String>) {
-        let mut failing = self.lock();
-        match trouble {
-            Some(trouble) => drop(failing.insert(channel.to_owned(), trouble)),
-            None => drop(failing.remove(channel)),
+        let mut all = self.lock();
+        let sends = all.entry(channel.to_owned()).or_default();
+        if trouble.is_some() {
+            sends.failed += 1;
+        } else {
+            sends.sent += 1;
+            sends.succeeded_at = Some(SystemTime::now());
         }
+        sends.trouble = trouble;
+    }
+
+    /// What came of sending over each channel that there is.
+    pub fn sends(&self) -> BTreeMap<String, Sends> {
+        let (config, all) = (self.current(), self.lock());
+        let of = |channel: &Channel| (channel.name.clone(), all.get(&channel.name).cloned().unwrap_or_default());
+        config.channels().map(of).collect()
     }
 
     /// What was wrong with the last send of this process over each channel where it failed.
     pub fn failing(&self) -> BTreeMap<String, String> {
-        self.lock().clone()
+        self.lock().iter().filter_map(|(name, sends)| Some((name.clone(), sends.trouble.clone()?))).collect()
     }
 
     /// What is said of a channel that is none any more.
@@ -128,8 +152,8 @@ impl Channels {
         self.lock().retain(|name, _| current.channel(name).is_some());
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
-        self.0.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Sends>> {
+        self.0.sends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -143,17 +167,30 @@ fn labels(config: &Config) -> Vec<String> {
 
 const DEFINITION: &str = "channel-definition:";
 
-/// Channels on which monitors differ, by name: two that mean something else by it, or one that doesn't have it. Whichever of them writes
-/// alerts decides who is told. `monitors` are the labels of each live one.
-pub fn torn(monitors: &[&[String]]) -> BTreeSet<String> {
-    let of = |labels: &[String]| -> BTreeSet<(String, String)> {
+/// Every channel that a live monitor has, by name; for one on which they differ, how: two mean something else by it, or one doesn't have
+/// it. Whichever of them writes alerts decides who is told. `monitors` are the name of each live one and its labels.
+pub fn compared(monitors: &[(&str, &[String])]) -> BTreeMap<String, Option<String>> {
+    let of = |labels: &[String]| -> BTreeMap<String, String> {
         let definitions = labels.iter().filter_map(|label| label.strip_prefix(DEFINITION)?.split_once(':'));
         definitions.map(|(name, definition)| (name.to_owned(), definition.to_owned())).collect()
     };
-    let all: Vec<_> = monitors.iter().map(|labels| of(labels)).collect();
-    let every: BTreeSet<_> = all.iter().flatten().cloned().collect();
-    let is_torn = |channel: &(String, String)| !all.iter().all(|definitions| definitions.contains(channel));
-    every.into_iter().filter(is_torn).map(|(name, _)| name).collect()
+    let all: Vec<_> = monitors.iter().map(|(monitor, labels)| (*monitor, of(labels))).collect();
+    let names: BTreeSet<_> = all.iter().flat_map(|(_, channels)| channels.keys().cloned()).collect();
+    names.into_iter().map(|name| (name.clone(), difference(&name, &all))).collect()
+}
+
+fn difference(name: &str, monitors: &[(&str, BTreeMap<String, String>)]) -> Option<String> {
+    let mut groups: BTreeMap<Option<&String>, Vec<&str>> = BTreeMap::new();
+    for (monitor, channels) in monitors {
+        groups.entry(channels.get(name)).or_default().push(monitor);
+    }
+    let said = |(definition, monitors): (Option<&String>, Vec<&str>)| {
+        let what = if definition.is_some() { "has a definition of its own" } else { "has none" };
+        format!("{} {what}", monitors.join(" with "))
+    };
+    let is_torn = groups.len() > 1;
+    let said: Vec<String> = groups.into_iter().map(said).collect();
+    is_torn.then(|| format!("monitors differ on the channel '{name}': {}", said.join("; ")))
 }
 
 #[cfg(test)]
@@ -180,10 +217,16 @@ mod tests {
         let told = problems.sentences();
         assert!(told.len() == 1 && told[0].contains("channels.one.urll: is no field here"), "{told:?}");
         assert!(channels.failing().contains_key("one"));
+        channels.note("one", None);
+        let Sends { sent, failed, succeeded_at, trouble } = channels.sends().remove("one").expect("known");
+        assert_eq!((sent, failed, trouble), (1, 1, None));
+        assert!(succeeded_at.is_some() && channels.failing().is_empty());
+        channels.note("one", Some("away".into()));
         file.write(&ONE.replace("one", "two"));
         channels.refresh(&problems);
         assert_eq!(channels.labels()[0], "channel:two");
         assert!(watch.has_changed().expect("open") && problems.sentences().is_empty());
+        assert_eq!(channels.sends(), [("two".to_owned(), Sends::default())].into(), "nothing was sent over it yet");
         assert!(channels.failing().is_empty(), "nothing is said of a channel that is gone");
         watch.mark_unchanged();
         std::fs::remove_file(file.path()).expect("removed");
@@ -199,10 +242,22 @@ mod tests {
     fn two_definitions_of_one_name_are_found_and_a_monitor_that_lacks_one() {
         let labels = |text: &str| Channels::open(File::new(text).path(), installed()).expect("fine").labels();
         let (one, same, other) = (labels(ONE), labels(ONE), labels(&ONE.replace("/hook", "/other")));
-        let torn = |monitors: &[&[String]]| torn(monitors).into_iter().collect::<Vec<_>>();
-        assert_eq!(torn(&[&one, &same]), [""; 0]);
-        assert_eq!(torn(&[&one, &other, &same]), ["one"]);
-        assert_eq!(torn(&[&one, &[]]), ["one"], "a monitor without the file would tell nobody");
-        assert_eq!(torn(&[&[], &[]]), [""; 0]);
+        let torn = |monitors: &[(&str, &[String])]| {
+            let differing = compared(monitors).into_iter().filter_map(|(name, how)| Some((name, how?)));
+            differing.map(|(_, how)| how).collect::<Vec<_>>()
+        };
+        assert_eq!(torn(&[("a", &one), ("b", &same)]), [""; 0]);
+        assert_eq!(compared(&[("a", &one), ("b", &same)]), [("one".to_owned(), None)].into());
+        let [how] = &torn(&[("pi-1/1", &one), ("pi-2/2", &other), ("pi-3/3", &same)])[..] else {
+            panic!("one is torn")
+        };
+        assert!(how.starts_with("monitors differ on the channel 'one': "), "{how}");
+        assert!(
+            how.contains("pi-1/1 with pi-3/3 has a") && how.contains("pi-2/2 has a definition of its own"),
+            "{how}"
+        );
+        let lacking = torn(&[("pi-1/1", &one), ("pi-2/2", &[])]);
+        assert!(lacking[0].contains("pi-2/2 has none"), "a monitor without the file would tell nobody: {lacking:?}");
+        assert_eq!(torn(&[("a", &[]), ("b", &[])]), [""; 0]);
     }
 }

@@ -29,7 +29,7 @@ use lucid_monitor::{
     write::{Chain, tell::directly},
 };
 use lucid_notify::{Channels, Direct, Sender};
-use lucid_ports::{Problems, members::Terms};
+use lucid_ports::{Problems, Reached, members::Terms};
 use lucid_schemas::zones;
 use std::{
     collections::BTreeMap,
@@ -155,6 +155,17 @@ impl Doors {
         Ok((url(&self.monitor)?, self.metrics.as_ref().map(url).transpose()?))
     }
 
+    /// Serves them until `stop`.
+    fn serve(self, monitor: &Monitor, access: &Access, stop: &CancellationToken) -> JoinSet<Result<(), ServeError>> {
+        let mut served = JoinSet::new();
+        for (door, listener) in [(Door::Monitor, Some(self.monitor)), (Door::Metrics, self.metrics)] {
+            if let Some(listener) = listener {
+                served.spawn(serve(listener, door, monitor.clone(), access.clone(), stop.clone()));
+            }
+        }
+        served
+    }
+
     /// The same for scripts that let the system choose the ports.
     fn announcement(&self) -> Result<String, Exit> {
         let (monitor, metrics) = self.urls()?;
@@ -202,6 +213,14 @@ pub(super) fn judge(rules_file: Option<&Path>, own_database: String) -> Result<J
     Ok(Judge { node: node(), own_database, parameters })
 }
 
+/// What is looked at, and how often: as the newest monitor job says, and until one is seen with this interval.
+fn followed(jobs: &watch::Receiver<Told>, interval: Duration, judge: &Judge) -> watch::Receiver<Terms> {
+    let own = Terms::every(interval);
+    let (tell, followed) = watch::channel(own.clone());
+    tokio::spawn(terms::follow(jobs.clone(), own, judge.own_database.clone(), tell));
+    followed
+}
+
 /// A monitor, under way.
 pub(super) struct Monitoring {
     sampler: Sampler,
@@ -223,16 +242,14 @@ impl Monitoring {
     ) -> Result<Self, Exit> {
         let Asking { folders, told, problems, lease_ms, judge, registry, channels } = asking;
         let (interval, stop) = (sampling.interval(), CancellationToken::new());
-        let own = Terms::every(interval);
-        let (follow, followed) = watch::channel(own.clone());
-        tokio::spawn(terms::follow(jobs.clone(), own, judge.own_database.clone(), follow));
+        let followed = followed(&jobs, interval, &judge);
         let sampler = Sampler::start(uri, followed.clone(), problems.clone()).await.map_err(Exit::failed)?;
         let alerts = AlertSource::default();
         let told_jobs = jobs.clone();
         let (snapshot, known) = (sampler.snapshot(), alerts.clone());
-        let (machine, host) = watch::channel(None);
+        let (stream, (machine, host)) = (Reached::default(), watch::channel(None));
         tokio::spawn(host::watch(HOST_ROOT.into(), sampling.disks.clone(), followed.clone(), machine, stop.clone()));
-        let (problems_of_all, compat, lock) = (problems.clone(), sampling.compat_metrics, doors.lock);
+        let (problems_of_all, compat, lock) = (problems.clone(), sampling.compat_metrics, doors.lock.clone());
         let monitor = Monitor {
             snapshot,
             jobs,
@@ -240,18 +257,13 @@ impl Monitoring {
             problems: problems_of_all,
             interval,
             terms: followed,
+            stream: stream.clone(),
             alerts,
             compat,
             registry,
             lock,
         };
-        let mut served = JoinSet::new();
-        let doors = [(Door::Monitor, Some(doors.monitor)), (Door::Metrics, doors.metrics)];
-        for (door, listener) in doors {
-            if let Some(listener) = listener {
-                served.spawn(serve(listener, door, monitor.clone(), access.clone(), stop.clone()));
-            }
-        }
+        let served = doors.serve(&monitor, &access, &stop);
         let (evaluated, evaluations) = watch::channel(None);
         known.tells_over(channels.clone());
         let (name, direct) = (worker_name(), Direct::new(channels.clone(), Sender::default()));
@@ -268,7 +280,8 @@ impl Monitoring {
             let chain = Chain::new(store.clone(), store.clone(), format!("monitor:{}", node()));
             known.reached(Desk { alerts: store.clone(), silences: store.clone(), chain });
             let asked = tokio::spawn(jobs::ask(store, folders, interval, told, problems.clone(), stopped.clone()));
-            let writer = Writer { connection, evaluations, interval, lease_ms, channels, direct, name, problems };
+            let writer =
+                Writer { connection, evaluations, interval, lease_ms, channels, direct, name, problems, stream };
             if let Err(exit) = writer.run(stopped).await {
                 tracing::error!(reason = %exit, "this monitor writes no alerts");
             }

@@ -135,6 +135,15 @@ pub fn oplog_window(seen: &Seen) -> Option<f64> {
     told.max_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1))).map(|(_, window)| window)
 }
 
+/// Seconds by which the change stream of this process is behind the newest operation of the primary, or without one of whoever is furthest,
+/// as they were sampled; none where nobody tells either.
+pub fn stream_lag(seen: &Seen) -> Option<f64> {
+    let told = seen.answering().filter_map(|(_, member)| Some((member.hello.is_primary, member.oplog?.newest_at?)));
+    let newest = told.max_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)))?.1;
+    // It may have come further since.
+    Some((newest - seen.stream_at?).max(0.0))
+}
+
 /// Whether a member that answers finds this other one well.
 fn is_seen(now: &Snapshot, address: &str) -> Option<bool> {
     let others = now.answering().filter(|(other, _)| *other != address);

@@ -3,6 +3,7 @@
 use super::Space;
 use bson::DateTime;
 use lucid_core::rules::facts::{self as rules, Backups, Facts, OpenJob, Plan, Verified};
+use lucid_notify::channels::compared;
 use lucid_ports::{WorkerCard, schedules::Look};
 use lucid_schemas::{
     EventBody, Job, JobId, Kind, Spec, Stamp, State, VerifyLevel, VerifySpec,
@@ -46,6 +47,7 @@ pub(super) fn facts(shown: &Shown<'_>) -> Facts {
         able: shown.able.clone(),
         workers: shown.workers.iter().map(worker).collect(),
         monitors: monitors(shown.workers),
+        channels: channels(shown.workers),
         repositories: shown
             .repositories
             .iter()
@@ -67,6 +69,13 @@ fn worker(card: &WorkerCard) -> rules::Worker {
 fn monitors(workers: &[WorkerCard]) -> BTreeSet<String> {
     let monitors = workers.iter().filter(|worker| worker.reach.kinds.contains(&Kind::Monitor));
     monitors.filter_map(|worker| worker.name.split('/').next().map(str::to_owned)).collect()
+}
+
+/// Which channels live monitors have, and where they differ.
+fn channels(workers: &[WorkerCard]) -> BTreeMap<String, Option<String>> {
+    let monitors = workers.iter().filter(|worker| worker.reach.kinds.contains(&Kind::Monitor));
+    let labels: Vec<_> = monitors.map(|worker| (worker.name.as_str(), &worker.reach.labels[..])).collect();
+    compared(&labels)
 }
 
 fn whole_bytes(space: Space) -> rules::Space {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{Registry, open::AlertSource, seen::tests::sample};
 use lucid_ports::{
-    Problems,
+    Problems, Reached,
     members::{Member, Snapshot, Terms},
 };
 use std::time::{Duration, Instant};
@@ -34,6 +34,7 @@ fn served_behind(door: Door, lock: Lock) -> (String, watch::Sender<Snapshot>, Ca
         problems: Problems::default(),
         interval: Duration::from_secs(30),
         terms,
+        stream: Reached::default(),
         alerts: AlertSource::default(),
         compat: false,
         registry: Registry::new(),

@@ -8,10 +8,11 @@ use super::{
 };
 use crate::{
     Seen,
+    facts::members::stream_lag,
     jobs::{Fleet, ended::Ended},
 };
 use lucid_schemas::{Kind, State};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::UNIX_EPOCH};
 
 const KIND: &[&str] = &["kind"];
 const OUTCOME: &[&str] = &["kind", "outcome"];
@@ -43,6 +44,14 @@ pub(super) const FAMILIES: &[Family] = &[
     family("ops_workers_clock_skew_seconds", Gauge, "seconds", &[], "By how much the clock of that live worker is ahead of the primary's which differs most; below zero where it is behind.",
         |seen| fleet(seen, |fleet| fleet.clock_skew_seconds)),
     family("ops_workers_counts", Gauge, "times", &["event"], "What live workers have counted since each was started, added up: claims, looks, wake-ups, and gaps, where a change stream was begun again; falls where a worker ends.", counts),
+    family("ops_change_stream_lag_seconds", Gauge, "seconds", &[], "By how much the change stream of jobs, as this process has it, is behind the newest operation of the set.",
+        |seen| one(stream_lag(seen))),
+    family("ops_notifications_total", Counter, "messages", &["channel", "outcome"], "Messages that this process has sent over a channel since it was started, or has tried to: sent, failed.",
+        |seen| seen.sends.iter().flat_map(|(channel, sends)| [("sent", sends.sent), ("failed", sends.failed)].map(|(outcome, messages)| point([channel, outcome], count(messages)))).collect()),
+    family("ops_notification_last_success_timestamp_seconds", Gauge, "seconds since 1970", &["channel"], "When this process has sent a message over a channel last, by the clock of its machine.",
+        |seen| seen.sends.iter().filter_map(|(channel, sends)| Some(point([channel], sends.succeeded_at?.duration_since(UNIX_EPOCH).ok()?.as_secs_f64()))).collect()),
+    family("ops_channel_torn", Gauge, "0 or 1", &["channel"], "Whether live monitors differ on a channel: mean something else by its name, or don't have it.",
+        |seen| jobs(seen, |jobs| jobs.facts.channels.iter().map(|(channel, difference)| point([channel], flag(difference.is_some()))).collect())),
     family("ops_clock_offset_seconds", Gauge, "seconds", &[], "By how much the clock of the monitor's machine is ahead of the primary's, as far as the way of the question lets it tell.",
         |seen| jobs(seen, |jobs| one(jobs.clock_offset_seconds))),
     family("ops_alerts", Gauge, "alerts", &["rule", "severity", "state"], "Open alerts, as the store has them.", alerts),

@@ -13,6 +13,8 @@ use crate::{
 };
 use bson::DateTime;
 use lucid_core::alert::{Fence, Finding, Sighting, raise};
+use lucid_core::rules::facts::Facts;
+use lucid_notify::channels::Sends;
 use lucid_ports::members::{Collection, Collections, Hello, Member, Oplog, Peer, Server, Set};
 use lucid_ports::{Watch, members};
 use lucid_schemas::{
@@ -85,6 +87,9 @@ fn everything() -> Seen {
     seen.members.collections = Some(Arc::new(Collections { largest, dropped: 3, ..Collections::default() }));
     seen.jobs = Ok(Arc::new(jobs()));
     seen.host = Some(Arc::new(host()));
+    seen.stream_at = Some(3_600.0);
+    let sends = Sends { sent: 2, failed: 1, succeeded_at: Some(std::time::SystemTime::now()), trouble: None };
+    seen.sends = [("pager".to_owned(), sends)].into();
     seen.process = Process {
         cpu_seconds: Some(1.0),
         started_at: Some(1.0),
@@ -114,6 +119,7 @@ fn jobs() -> Jobs {
         },
         clock_offset_seconds: Some(-0.1),
         able: [(Kind::Backup, 1)].into(),
+        facts: Facts { channels: [("pager".to_owned(), None)].into(), ..Facts::default() },
         watch: watch(),
         fleet: Fleet {
             clock_skew_seconds: Some(0.1),

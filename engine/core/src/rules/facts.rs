@@ -1,5 +1,7 @@
-//! What the rules go by: about jobs, read from the store by a monitor, at one time of the primary's clock; about members, of its samples.
+//! What the rules go by: about jobs, read from the store by a monitor, at one time of the primary's clock; about members, of its samples;
+//! about machines, of its own.
 
+pub mod host;
 pub mod members;
 
 pub use members::Members;
@@ -33,6 +35,8 @@ pub struct Facts {
     pub keys_refused: BTreeMap<String, String>,
     /// How many claims of jobs were lost in the last hour, as their workers fell silent; none where nobody has counted.
     pub leases_lost: Option<i64>,
+    /// The channels that live monitors have, by name; for one on which they differ, how, as a sentence.
+    pub channels: BTreeMap<String, Option<String>>,
     /// Bytes on disk of every database that was measured; none where none was. Filled from the samples, not from the store.
     pub databases: Option<BTreeMap<String, i64>>,
     /// Name of the engine's own database.

@@ -8,7 +8,7 @@ use lucid_monitor::{
     write::{Chain, Desk, MonitorHandler, Teller, tell::Quiet},
 };
 use lucid_notify::{Channels, Direct, Hush, NotifyHandler, Sender, heartbeat};
-use lucid_ports::{Alerts, Handler, Problems, Reach, Store};
+use lucid_ports::{Alerts, Handler, Problems, Reach, Reached, Store};
 use lucid_runtime::{Worker, WorkerHandle, WorkerOptions};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -27,6 +27,8 @@ pub(super) struct Writer {
     pub direct: Direct,
     pub name: String,
     pub problems: Problems,
+    /// How far its change stream has come.
+    pub stream: Reached,
 }
 
 impl Writer {
@@ -50,7 +52,7 @@ impl Writer {
                 stop.clone(),
             )),
         ];
-        let feed = self.connection.feed().await.map_err(Exit::failed)?;
+        let feed = self.connection.feed_noting(self.stream.clone()).await.map_err(Exit::failed)?;
         let mut news = self.channels.watch();
         while !stop.is_cancelled() {
             news.mark_unchanged();

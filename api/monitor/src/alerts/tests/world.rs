@@ -11,7 +11,7 @@ use bson::DateTime;
 use lucid_core::alert::{Command, Fence, Finding, Raise, Sighting, Transition, raise, transition};
 use lucid_http::{Hosts, Token};
 use lucid_ports::{
-    AlertFilter, AlertOutcome, AlertPage, Alerts, DueAlert, Problems, Raised, StoreError,
+    AlertFilter, AlertOutcome, AlertPage, Alerts, DueAlert, Problems, Raised, Reached, StoreError,
     members::{Snapshot, Terms},
     memory::MemoryStore,
 };
@@ -50,8 +50,9 @@ impl World {
         let (_, host) = watch::channel(None);
         let (alerts, registry) = (source.clone(), Registry::new());
         let (_, terms) = watch::channel(Terms::every(interval));
-        let (compat, lock) = (false, Lock::Open);
-        let monitor = Monitor { snapshot, jobs, host, problems, interval, terms, alerts, compat, registry, lock };
+        let (stream, compat, lock) = (Reached::default(), false, Lock::Open);
+        let monitor =
+            Monitor { snapshot, jobs, host, problems, interval, terms, stream, alerts, compat, registry, lock };
         let token = Token::new(Zeroizing::new(TOKEN.into()), "/run/lucid-ops/token".into());
         let access = Access { hosts: Hosts::default(), node: "pi-1".into(), token };
         let stop = CancellationToken::new();

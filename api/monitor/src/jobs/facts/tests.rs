@@ -87,8 +87,9 @@ fn workers_and_spaces_are_told_as_they_are() {
         problems: vec!["away".into()],
         seen_at: None,
     };
-    let workers =
+    let mut workers =
         [card("pi-1/7-a", &[Kind::Backup]), card("pi-2/8-b", &[Kind::Monitor]), card("pi-2/9-c", &[Kind::Monitor])];
+    workers[1].reach.labels = vec!["channel:pager".into(), "channel-definition:pager:0123".into()];
     let repositories = [
         ("main".to_owned(), Ok(Space { free_bytes: 5.0, total_bytes: 9.0 })),
         ("far".to_owned(), Err("gone".to_owned())),
@@ -105,6 +106,8 @@ fn workers_and_spaces_are_told_as_they_are() {
         repositories: &repositories,
     };
     let facts = facts(&shown);
+    let torn = facts.channels["pager"].as_ref().expect("torn");
+    assert!(torn.contains("'pager'") && torn.contains("pi-2/9-c has none") && !torn.contains("pi-1"), "{torn}");
     assert_eq!(facts.monitors, ["pi-2".to_owned()].into());
     assert_eq!((facts.workers.len(), facts.workers[0].clock_skew_ms, facts.workers[0].problems.len()), (3, Some(7), 1));
     assert_eq!(facts.repositories["far"], None);

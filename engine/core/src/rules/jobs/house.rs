@@ -1,8 +1,8 @@
 //! What jobs need: repositories, keys, workers, the store, and that nothing is left out.
 
 use super::{
-    CHANGE_STREAM_LAG, CLOCK_SKEW, KEY_REFUSED, LEASES_LOST, OWN_DATABASE_SIZE, Parameters, REPOSITORY_FULL,
-    REPOSITORY_GONE, UNPROTECTED_DATABASE, WORKER_PROBLEM, count, reading, wrong,
+    CHANGE_STREAM_LAG, CHANNEL_TORN, CLOCK_SKEW, KEY_REFUSED, LEASES_LOST, OWN_DATABASE_SIZE, Parameters,
+    REPOSITORY_FULL, REPOSITORY_GONE, UNPROTECTED_DATABASE, WORKER_PROBLEM, count, reading, wrong,
 };
 use crate::rules::{
     Reading, Rule, Verdict,
@@ -29,6 +29,11 @@ pub(super) fn read(facts: &Facts, parameters: &Parameters) -> Vec<Reading> {
     });
     readings.push(of_all(&LEASES_LOST, lost));
     readings.push(of_all(&CHANGE_STREAM_LAG, stream(facts, parameters)));
+    for (channel, difference) in &facts.channels {
+        let verdict =
+            difference.as_ref().map_or(Verdict::Right, |difference| wrong(Severity::Warning, None, difference.clone()));
+        readings.push(reading(&CHANNEL_TORN, "channel", channel, verdict));
+    }
     readings
 }
 

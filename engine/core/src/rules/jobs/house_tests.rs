@@ -166,6 +166,16 @@ fn lost_leases_a_late_stream_and_a_large_house_are_told() {
 }
 
 #[test]
+fn a_channel_on_which_monitors_differ_is_told_with_how() {
+    let channels = [("chat".to_owned(), None), ("pager".to_owned(), Some("pi-1 and pi-2 differ".to_owned()))];
+    let told = said(&CHANNEL_TORN, &Facts { channels: channels.into(), ..shop() });
+    assert_eq!(
+        told.into_iter().collect::<Vec<_>>(),
+        [("pager".to_owned(), (Severity::Warning, "pi-1 and pi-2 differ".to_owned()))]
+    );
+}
+
+#[test]
 fn while_the_store_tells_nothing_that_is_told_and_nothing_else_is_claimed() {
     let readings = unknown("it hasn't answered for 100 s", &Parameters::default());
     let wrong: Vec<_> = readings.iter().filter(|reading| reading.verdict != Verdict::Unknown).collect();

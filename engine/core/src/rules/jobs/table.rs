@@ -231,6 +231,17 @@ pub static CHANGE_STREAM_LAG: Rule = Rule {
     severities: &[Warning, Critical],
     unit: "seconds",
     limits: Limits::above(Some(30.0), None, Some(20.0)),
+    promql: "max(ops_change_stream_lag_seconds) > {limit}",
     inhibited_by: NO_WRITES,
+    ..Rule::PLAIN
+};
+/// Monitors mean different things by one channel.
+pub static CHANNEL_TORN: Rule = Rule {
+    id: "channel_torn",
+    for_ms: 5 * MINUTE_MS,
+    finds: "monitors differ on a channel: whichever of them writes alerts decides who is told",
+    subject: &["channel"],
+    severities: &[Warning],
+    promql: "max by (channel) (ops_channel_torn) == 1",
     ..Rule::PLAIN
 };
