@@ -39,3 +39,4 @@ mod support;
 mod suspended;
 mod swap;
 mod takeover;
+mod top;

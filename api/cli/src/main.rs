@@ -79,6 +79,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Schedules(command) => verb::schedules::run(command),
         Command::Backups(args) => verb::jobs::backups(&args),
         Command::Health(args) => verb::jobs::health(&args),
+        Command::Top(args) => verb::top::run(&args),
         Command::Explain(args) => verb::explain::run(&args),
     }
 }

@@ -12,6 +12,7 @@
 //! | [`query`] | what can be asked of a list |
 //! | [`live`](mod@live), [`sse`] | following a job by its stream of events |
 //! | [`whole`] | going through all jobs: audit and export |
+//! | [`top`] | all that one screen shows |
 //! | [`watch`](mod@watch), [`progress`] | following a job to its end |
 //! | [`render`] | tables, timelines, single jobs |
 
@@ -27,6 +28,7 @@ pub mod render;
 mod schedules;
 mod service;
 pub mod sse;
+pub mod top;
 pub mod watch;
 pub mod whole;
 
@@ -37,4 +39,5 @@ pub use live::live;
 pub use progress::{Silent, Sink, sink_for_stderr};
 pub use query::JobQuery;
 pub use service::Service;
+pub use top::Top;
 pub use watch::watch;

@@ -10,6 +10,11 @@ const OPEN: [&str; 6] = ["running", "committing", "canceling", "blocked", "queue
 /// Kinds of jobs that monitors ask for: they tell nobody how backups are.
 const OF_MONITORS: [&str; 2] = ["monitor", "notify"];
 
+/// The members of a set, by address.
+pub type Members = BTreeMap<String, Member>;
+/// The newest whole backups, by database.
+pub type Backups = BTreeMap<String, Backup>;
+
 /// A part of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -31,11 +36,11 @@ pub struct Top {
     /// How the set and the service are: as the monitor says, or without one the API.
     pub health: Part<Condition>,
     /// The members of the set, by address.
-    pub members: Part<BTreeMap<String, Member>>,
+    pub members: Part<Members>,
     /// Open jobs that people or schedules have asked for, those that are worked on first.
     pub jobs: Part<Vec<JobView>>,
     /// The newest whole backup that is there, by database.
-    pub backups: Part<BTreeMap<String, Backup>>,
+    pub backups: Part<Backups>,
     /// Open alerts, newest first.
     pub alerts: Part<Vec<AlertView>>,
 }
@@ -118,19 +123,38 @@ impl Top {
             let (stats, own) = (monitor.get::<Stats>("/stats", Vec::new()), monitor.condition());
             let alerts = monitor.alerts(&AlertQuery::default()).map(|list| list.alerts);
             // Nothing in there panics.
-            let (jobs, instead) = of_api.join().unwrap_or_else(|_| (Ok(Vec::new()), Err(api.odd("asking it broke off"))));
+            let (jobs, instead) =
+                of_api.join().unwrap_or_else(|_| (Ok(Vec::new()), Err(api.odd("asking it broke off"))));
             let (members, backups) = split(stats);
-            Self { at_ms, health: Part::of(own.or(instead)), members, jobs: Part::of(jobs), backups, alerts: Part::of(alerts) }
+            Self {
+                at_ms,
+                health: Part::of(own.or(instead)),
+                members,
+                jobs: Part::of(jobs),
+                backups,
+                alerts: Part::of(alerts),
+            }
         })
     }
 
     /// Whether nobody answered.
     pub const fn is_blind(&self) -> bool {
-        matches!((&self.health, &self.members, &self.jobs), (Part::Unknown { .. }, Part::Unknown { .. }, Part::Unknown { .. }))
+        matches!(
+            (&self.health, &self.members, &self.jobs),
+            (Part::Unknown { .. }, Part::Unknown { .. }, Part::Unknown { .. })
+        )
     }
 }
 
-fn split(stats: Result<Stats, ClientError>) -> (Part<BTreeMap<String, Member>>, Part<BTreeMap<String, Backup>>) {
+impl Client {
+    /// `GET /health` of any service, as far as all of them tell the same.
+    fn condition(&self) -> Result<Condition, ClientError> {
+        let (status, text) = self.text(self.agent.get(self.address("/health")).call())?;
+        serde_json::from_str(&text).or_else(|_| self.parse(status, &text))
+    }
+}
+
+fn split(stats: Result<Stats, ClientError>) -> (Part<Members>, Part<Backups>) {
     match stats {
         Ok(Stats { members, jobs: Store { problem: None, backups } }) => (Part::Known(members), Part::Known(backups)),
         Ok(Stats { members, jobs: Store { problem: Some(problem), .. } }) => {

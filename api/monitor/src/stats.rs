@@ -4,13 +4,17 @@ use crate::{
     Seen,
     jobs::{Jobs, Space},
 };
-use lucid_ports::members::{Collections, Sample, Terms};
+use lucid_ports::members::{Collections, Sample, Set, Terms};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// All that is seen.
 pub fn stats(seen: &Seen) -> Value {
-    let members: Map<String, Value> =
-        seen.members.members.iter().map(|(address, sample)| (address.clone(), member(sample.as_deref()))).collect();
+    let lags: BTreeMap<&str, f64> = seen.members.view().into_iter().flat_map(Set::lags).collect();
+    let all = seen.members.members.iter();
+    let members: Map<String, Value> = all
+        .map(|(address, sample)| (address.clone(), member(sample.as_deref(), lags.get(address.as_str()).copied())))
+        .collect();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "terms": terms(&seen.terms),
@@ -30,7 +34,7 @@ fn terms(Terms { interval, databases, latency_by_collection }: &Terms) -> Value 
     })
 }
 
-fn member(sample: Option<&Sample>) -> Value {
+fn member(sample: Option<&Sample>, lag_seconds: Option<f64>) -> Value {
     let Some(sample) = sample else { return json!({ "up": false, "problem": "it wasn't looked at lately" }) };
     let (age, took) = (sample.at.elapsed().as_secs_f64(), sample.took.as_secs_f64());
     match &sample.answer {
@@ -42,6 +46,7 @@ fn member(sample: Option<&Sample>) -> Value {
                     ("up".into(), true.into()),
                     ("age_seconds".into(), age.into()),
                     ("took_seconds".into(), took.into()),
+                    ("lag_seconds".into(), lag_seconds.into()),
                 ]);
             }
             told

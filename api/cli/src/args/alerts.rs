@@ -4,7 +4,7 @@ use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use lucid_schemas::{alert::Severity, silence::Matcher};
 use std::{path::PathBuf, str::FromStr};
 
-const MONITOR_DEFAULT: &str = "http://127.0.0.1:8091";
+pub(super) const MONITOR_DEFAULT: &str = "http://127.0.0.1:8091";
 
 /// How to reach the monitor, and how to print.
 #[derive(Debug, Args, Clone)]

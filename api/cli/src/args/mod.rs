@@ -10,6 +10,7 @@ mod rate;
 mod repo;
 mod roles;
 mod schedules;
+mod top;
 mod verify;
 
 pub use alerts::{AlertsCommand, ListAlertsArgs, MonitorClientArgs, RulesArgs, SilenceArgs};
@@ -25,6 +26,7 @@ pub use repo::{
 };
 pub use roles::{ApiArgs, DEV_DIR, DevArgs, Member, MongoArgs, RepositoryArgs, WorkerArgs};
 pub use schedules::{BackupScheduleArgs, SchedulesCommand, SetArgs};
+pub use top::TopArgs;
 pub use verify::{Level, ShareArgs, VerifyArgs};
 
 use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
@@ -94,6 +96,8 @@ pub enum Command {
     Repo(RepoCommand),
     /// Say how the service is.
     Health(ClientArgs),
+    /// Show on one screen members, jobs, the last good backups and open alerts, over and over.
+    Top(TopArgs),
 }
 
 /// How to reach the API, and how to print.

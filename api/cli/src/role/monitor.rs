@@ -155,6 +155,13 @@ impl Doors {
         Ok((url(&self.monitor)?, self.metrics.as_ref().map(url).transpose()?))
     }
 
+    /// The same for scripts that let the system choose the ports.
+    fn announcement(&self) -> Result<String, Exit> {
+        let (monitor, metrics) = self.urls()?;
+        let metrics = metrics.map(|url| format!("metrics on {url}\n")).unwrap_or_default();
+        Ok(format!("{metrics}listening on {monitor}"))
+    }
+
     /// Serves them until `stop`.
     fn serve(self, monitor: &Monitor, access: &Access, stop: &CancellationToken) -> JoinSet<Result<(), ServeError>> {
         let mut served = JoinSet::new();
@@ -164,13 +171,6 @@ impl Doors {
             }
         }
         served
-    }
-
-    /// The same for scripts that let the system choose the ports.
-    fn announcement(&self) -> Result<String, Exit> {
-        let (monitor, metrics) = self.urls()?;
-        let metrics = metrics.map(|url| format!("metrics on {url}\n")).unwrap_or_default();
-        Ok(format!("{metrics}listening on {monitor}"))
     }
 }
 

@@ -7,6 +7,7 @@ pub mod queues;
 pub mod repo;
 pub mod request;
 pub mod schedules;
+pub mod top;
 pub mod whole;
 
 use crate::{

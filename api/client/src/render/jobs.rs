@@ -47,7 +47,7 @@ pub(super) fn took(job: &JobView) -> Option<i64> {
 }
 
 /// What somebody who looks at the list wants to know about it.
-fn note(job: &JobView) -> String {
+pub(super) fn note(job: &JobView) -> String {
     if let Some(waiting) = &job.waiting_for {
         return waiting.clone();
     }

@@ -14,6 +14,7 @@ pub(crate) mod samples;
 mod schedules;
 pub mod table;
 pub mod time;
+mod top;
 pub mod units;
 
 pub use alerts::{alert, alerts, silence, silences};
@@ -25,6 +26,7 @@ pub use job::{ending, has_problems, is_dry_run, job};
 pub use jobs::jobs;
 pub use queues::{queues, workers};
 pub use schedules::{schedule, schedules};
+pub use top::{terminal, top};
 
 use lucid_schemas::http::ProgressView;
 

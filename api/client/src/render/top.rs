@@ -23,6 +23,12 @@ pub fn top(top: &Top, size: Option<(usize, usize)>) -> String {
     }
 }
 
+/// Columns and lines of the terminal that standard output is.
+pub fn terminal() -> (usize, usize) {
+    let (lines, columns) = console::Term::stdout().size();
+    (columns.into(), lines.into())
+}
+
 /// Each line cut to the width, and lines that don't fit counted in the last one.
 fn fitted(text: &str, columns: usize, lines: usize) -> String {
     let all: Vec<String> = text.lines().map(|line| cut(line, columns)).collect();
@@ -47,10 +53,8 @@ fn health(Condition { status, evaluated_at, problems }: &Condition, at: &str) ->
     let evaluated = evaluated_at.as_deref().map_or_else(|| "never".into(), time::second);
     let mut text = clean(&format!("{status}  at {at} UTC, evaluated {evaluated}")) + "\n";
     text.extend(problems.iter().take(PROBLEMS_MAX).map(|problem| format!("  {}\n", clean(problem))));
-    if problems.len() > PROBLEMS_MAX {
-        text += &format!("  and {} more\n", problems.len() - PROBLEMS_MAX);
-    }
-    text + "\n"
+    let more = problems.len().saturating_sub(PROBLEMS_MAX);
+    text + &if more > 0 { format!("  and {more} more\n\n") } else { "\n".into() }
 }
 
 fn members(members: &BTreeMap<String, Member>) -> String {
@@ -139,7 +143,8 @@ mod tests {
             set: Some(Own { state: Some(state) }),
         };
         let progress = ProgressView { phase: "copy".into(), documents: 7, bytes: 50, total_bytes: 200 };
-        let running = JobView { state: "running".into(), waiting_for: None, progress: Some(progress), ..samples::queued() };
+        let running =
+            JobView { state: "running".into(), waiting_for: None, progress: Some(progress), ..samples::queued() };
         let alert = json!({
             "state": "raised", "severity": "critical", "rule": "backup_failed", "labels": {}, "fingerprint": "f", "occurrences": 1,
             "summary": "the backup of 'x\u{1b}[2Jy' failed", "starts_at": "2025-01-09T02:00:00.000Z",
@@ -206,7 +211,10 @@ critical  raised  2025-01-09 02:00:00  backup_failed: the backup of 'x\u{fffd}[2
             assert!(!shown.contains(['\u{1b}', '\u{9b}', '\r']), "{shown:?}");
         }
         let shown = top(&seen(), Some((60, 10)));
-        assert!(shown.starts_with("critical ") && shown.ends_with("... 14 more lines: see them with --once\n"), "{shown}");
+        assert!(
+            shown.starts_with("critical ") && shown.ends_with("... 13 more lines: see them with --once\n"),
+            "{shown}"
+        );
         assert_eq!(top(&seen(), Some((500, 100))), top(&seen(), None));
     }
 
