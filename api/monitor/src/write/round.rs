@@ -2,10 +2,14 @@
 
 use super::{Desk, Teller};
 use crate::evaluate::Evaluation;
-use bson::DateTime;
+use bson::{DateTime, doc};
 use lucid_core::{
     alert::{Command, Fence, Finding, raise, transition},
-    rules::{About, Judged, Round, Standing, Step, plan},
+    rules::{
+        About, Judged, Round, Standing, Step,
+        limit::{left_out, list_of},
+        plan,
+    },
 };
 use lucid_notify::config::Subject;
 use lucid_ports::{AlertFilter, AlertOutcome, JobContext, Raised, StoreError};
@@ -13,7 +17,11 @@ use lucid_schemas::{
     alert::{Alert, AlertId, Fingerprint, Token},
     kinds::MonitorResult,
 };
+use std::collections::BTreeMap;
 use uuid::Uuid;
+
+/// So many names are kept: a document has an end.
+const NAMES_KEPT: usize = 10_000;
 
 /// What writes under a claim.
 pub(super) struct Pen<'a> {
@@ -35,6 +43,7 @@ impl Pen<'_> {
         let fence = Fence { token: self.token, deadline: plus_ms(primary_at, 2 * self.interval_ms) };
         let round =
             Round { fence, now_ms: primary_at.timestamp_millis(), rules: &evaluation.rules, cold: &evaluation.cold };
+        self.keep_left_out(&evaluation.judged, &open).await;
         let config = self.desk.teller.channels.current();
         let route = |about: About<'_>| {
             let About { rule, labels, severity } = about;
@@ -65,6 +74,22 @@ impl Pen<'_> {
             }
         }
         Ok(Some(open))
+    }
+
+    /// Keeps the names of what becomes no alert beside this job, before the alert that counts them is written. They are a help: alerts are
+    /// written without them, too.
+    async fn keep_left_out(&self, judged: &BTreeMap<Fingerprint, Judged>, open: &[Alert]) {
+        for (rule, names) in left_out(judged, open) {
+            let count = i64::try_from(names.len()).unwrap_or(i64::MAX);
+            let names: Vec<String> = names.into_iter().take(NAMES_KEPT).collect();
+            let (name, data) = (list_of(rule), doc! { "rule": rule, "count": count, "names": names });
+            let known = self.context.detail(&name).await.ok().flatten();
+            if known.is_none_or(|known| known.data != data)
+                && let Err(error) = self.context.put_detail(&name, data).await
+            {
+                tracing::warn!(rule, %error, "the names of what is left out aren't kept: tried again in the next round");
+            }
+        }
     }
 
     /// The alert about the same before this one.

@@ -217,6 +217,31 @@ async fn the_chain_goes_on_behind_what_was_written_and_stops_where_a_person_ende
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_out_can_be_read_by_name() {
+    let store = Arc::new(MemoryStore::new());
+    let monitor = monitor(&store, "one");
+    let job = monitor.chain.ask_next(INTERVAL_SHORTEST).await.expect("asked");
+    let members: Vec<String> = (0..130).map(|number| format!("pi-{number:03}")).collect();
+    let members: Vec<&str> = members.iter().map(String::as_str).collect();
+    until("kept", async || {
+        store.set_now(DateTime::now());
+        monitor.finds(&members, Duration::ZERO);
+        let Some(list) = store.detail(&job, "left_out/lag").await.expect("read") else { return false };
+        let open = store.open_alerts().await.expect("alerts");
+        let told = open.iter().find(|alert| alert.origin.rule == "alerts_left_out");
+        let names = list.data.get_array("names").expect("names").clone();
+        let is_open = |name: &bson::Bson| {
+            open.iter().any(|alert| alert.origin.labels.values().any(|known| Some(known.as_str()) == name.as_str()))
+        };
+        told.is_some_and(|told| told.seen.summary.contains("left_out/lag"))
+            && names.len() == 30
+            && !names.iter().any(is_open)
+    })
+    .await;
+    monitor.worker.stop().await.expect("stopped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_writes_forgets_what_was_over_long_ago() {
     let store = Arc::new(MemoryStore::new());
     let mut old = Vec::new();

@@ -28,6 +28,31 @@ pub static LEFT_OUT: Rule = Rule {
 /// What there should be alerts about: of what isn't open yet no more than there is room for, the most severe first; and one that counts
 /// the rest, for each rule.
 pub fn bounded(judged: &BTreeMap<Fingerprint, Judged>, open: &[Alert]) -> BTreeMap<Fingerprint, Judged> {
+    let (mut kept, left) = split(judged, open);
+    kept.extend(left.into_iter().map(|(rule, left)| told(rule, &left)));
+    kept
+}
+
+/// The names of what became no alert, in order, by rule: what they are about.
+pub fn left_out(judged: &BTreeMap<Fingerprint, Judged>, open: &[Alert]) -> BTreeMap<&'static str, Vec<String>> {
+    let named = |(rule, left): (&'static str, Vec<&Judged>)| {
+        let mut names: Vec<String> = left.into_iter().map(name).collect();
+        names.sort();
+        (rule, names)
+    };
+    split(judged, open).1.into_iter().map(named).collect()
+}
+
+/// Under which name the list of these names is kept, as a detail of the monitor job.
+pub fn list_of(rule: &str) -> String {
+    format!("left_out/{rule}")
+}
+
+/// What alerts are kept of, and what none are kept of, by rule.
+fn split<'a>(
+    judged: &'a BTreeMap<Fingerprint, Judged>,
+    open: &[Alert],
+) -> (BTreeMap<Fingerprint, Judged>, BTreeMap<&'static str, Vec<&'a Judged>>) {
     let known: BTreeSet<&Fingerprint> = open.iter().map(|alert| &alert.origin.fingerprint).collect();
     let is_over = |fingerprint| judged.get(fingerprint).is_some_and(|one| matches!(one.standing, Standing::Over(_)));
     let mut of_rule: BTreeMap<&str, usize> = BTreeMap::new();
@@ -37,7 +62,7 @@ pub fn bounded(judged: &BTreeMap<Fingerprint, Judged>, open: &[Alert]) -> BTreeM
         all += 1;
     }
     let mut kept = judged.clone();
-    let mut left: BTreeMap<&str, Vec<&Judged>> = BTreeMap::new();
+    let mut left: BTreeMap<&'static str, Vec<&Judged>> = BTreeMap::new();
     let fresh = judged.iter().filter(|(fingerprint, _)| !known.contains(fingerprint));
     let mut fresh: Vec<_> =
         fresh.filter_map(|(fingerprint, one)| Some((Reverse(severity(one)?), fingerprint, one))).collect();
@@ -52,8 +77,12 @@ pub fn bounded(judged: &BTreeMap<Fingerprint, Judged>, open: &[Alert]) -> BTreeM
             left.entry(one.rule.id).or_default().push(one);
         }
     }
-    kept.extend(left.into_iter().map(|(rule, left)| told(rule, &left)));
-    kept
+    (kept, left)
+}
+
+/// What it is about, in short.
+fn name(judged: &Judged) -> String {
+    judged.labels.values().cloned().collect::<Vec<_>>().join("/")
 }
 
 /// How much it matters, where there should be an alert.
@@ -66,10 +95,11 @@ const fn severity(judged: &Judged) -> Option<Severity> {
 
 /// The one that counts the rest of a rule.
 fn told(rule: &str, left: &[&Judged]) -> (Fingerprint, Judged) {
-    let names = left.iter().take(NAMES_MAX).map(|one| one.labels.values().cloned().collect::<Vec<_>>().join("/"));
-    let dots = if left.len() > NAMES_MAX { ", …" } else { "" };
+    let names = left.iter().take(NAMES_MAX).map(|one| name(one));
+    let all = || format!(", …; all of them: db.ops_details.find({{ name: '{}' }})", list_of(rule));
+    let rest = if left.len() > NAMES_MAX { all() } else { String::new() };
     let summary = format!(
-        "{} more of {rule} are found than alerts are kept of: {}{dots}",
+        "{} more of {rule} are found than alerts are kept of: {}{rest}",
         left.len(),
         names.collect::<Vec<_>>().join(", ")
     );
@@ -168,6 +198,27 @@ mod tests {
         assert_eq!(of(&RULES[7]), 100);
         assert_eq!(kept.len() - of(&LEFT_OUT), OPEN_MAX);
         assert!(of(&LEFT_OUT) <= 7);
+    }
+
+    #[test]
+    fn the_names_of_all_that_is_left_out_can_be_told() {
+        let storm = found(&RULES[..1], 130, Severity::Warning);
+        let open: Vec<Alert> = bounded(&storm, &[]).values().map(alert).collect();
+        for open in [&[][..], &open] {
+            let left = left_out(&storm, open);
+            let [names] = &left.values().collect::<Vec<_>>()[..] else { panic!("{left:?}") };
+            assert!(names.len() == 30 && names.is_sorted(), "{names:?}");
+            let kept = bounded(&storm, open);
+            let known = |name: &String| kept.values().any(|one| one.labels.get("member") == Some(name));
+            assert!(!names.iter().any(known), "no alert is open about any of them");
+            let Some(Standing::Open { summary, .. }) =
+                kept.values().find(|one| one.rule == &LEFT_OUT).map(|one| &one.standing)
+            else {
+                panic!("it isn't told")
+            };
+            assert!(summary.contains("name: 'left_out/a'"), "{summary}");
+        }
+        assert!(left_out(&found(&RULES[..1], 100, Severity::Warning), &[]).is_empty());
     }
 
     #[test]
