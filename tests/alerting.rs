@@ -101,6 +101,7 @@ static CASES: &[Case] = &[
     Case("job_stuck", WARNING, MINUTE, 10, &[(r#"ops_oldest_due_job_age_seconds{kind="backup"}"#, gauge(60.0, 4_000.0)), (r#"ops_workers_able{kind="backup"}"#, always(1.0)),
         (r#"ops_oldest_due_job_age_seconds{kind="prune"}"#, always(9_000.0)), (r#"ops_workers_able{kind="prune"}"#, always(0.0))]),
     Case("job_stuck", WARNING, MINUTE, 10, &[(r#"ops_jobs{kind="restore",state="blocked"}"#, APPEARS), (r#"ops_jobs{kind="restore",state="running"}"#, always(1.0))]),
+    Case("schedule_failed", WARNING, MINUTE, 10, &[(r#"ops_schedule_last_success{schedule="offsite"}"#, gauge(1.0, 0.0))]),
     Case("schedule_paused", WARNING, 6 * HOUR, 20, &[(r#"ops_schedule_paused{schedule="nightly"}"#, gauge(0.0, 1.0))]),
     Case("repository_gone", CRITICAL, MINUTE, 10, &[(r#"ops_repository_up{repository="main"}"#, gauge(1.0, 0.0))]),
     Case("repository_full", WARNING, MINUTE, 10, &[(r#"ops_repository_free_bytes{repository="main"}"#, gauge(20.0, 10.0)), (r#"ops_repository_total_bytes{repository="main"}"#, always(100.0))]),

@@ -14,14 +14,20 @@ const WITHIN: Duration = Duration::from_secs(90);
 
 /// A monitor with short rounds and a short lease, and what it shows to people.
 pub fn monitor(world: &World, more: &[&str]) -> (Process, Api) {
+    let (process, people, _) = monitor_and_metrics(world, more);
+    (process, people)
+}
+
+/// The same, and what it shows to Prometheus.
+pub fn monitor_and_metrics(world: &World, more: &[&str]) -> (Process, Api, Api) {
     let (repository, token_file) = (world.repository(), world.token_file());
     let mut arguments = vec!["monitor", "--listen", "127.0.0.1:0", "--metrics-port", "0", "--monitoring-interval", "1"];
     arguments.extend(["--lease-ms", "3000", "--repository", &repository, "--token-file", &token_file]);
     arguments.extend(more);
     let mut process = Process::start(&arguments, &world.uri());
-    process.await_line("metrics on ");
+    let metrics = Api::to_read(process.await_line("metrics on "));
     let people = Api::to_read(process.await_line("listening on "));
-    (process, people)
+    (process, people, metrics)
 }
 
 pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {

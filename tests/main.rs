@@ -16,6 +16,7 @@ mod failover;
 mod floors;
 mod full_disk;
 mod history;
+mod honest;
 mod members;
 mod monitor;
 mod motor;

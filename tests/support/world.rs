@@ -37,9 +37,14 @@ impl World {
     /// The same with other options.
     pub async fn start_with(options: impl FnOnce(PathBuf) -> Options) -> Self {
         let world = Self::bare(options).await;
-        let made = run(&["repo", "init", "--repository", &world.repository(), "--key-file", &world.key_file()], &[]);
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        world.init_repository(&world.repository());
         world
+    }
+
+    /// Makes a repository, and a key where there is none.
+    pub fn init_repository(&self, repository: &str) {
+        let made = run(&["repo", "init", "--repository", repository, "--key-file", &self.key_file()], &[]);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     }
 
     pub fn dir(&self) -> &Path {

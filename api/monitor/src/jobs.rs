@@ -253,6 +253,7 @@ async fn gather(
     let monitors = workers.iter().filter(|card| card.reach.kinds.contains(&Kind::Monitor));
     let shown = Shown {
         look: &look,
+        plans: &followed.plans,
         open: &open,
         backups: &backups,
         verifications: &verifications,

@@ -1,6 +1,9 @@
 //! What the rules about jobs go by, from what the store tells.
 
-use super::Space;
+use super::{
+    Space,
+    plans::{Plans, reason},
+};
 use bson::DateTime;
 use lucid_core::rules::facts::{self as rules, Backups, Facts, OpenJob, Plan, Verified};
 use lucid_notify::channels::compared;
@@ -19,6 +22,7 @@ const COMPARED: usize = 11;
 /// What a look at the store has shown. Backups and verifications are those that ended well or badly, newest first.
 pub(super) struct Shown<'a> {
     pub look: &'a Look,
+    pub plans: &'a Plans,
     pub open: &'a [Job],
     pub backups: &'a [Job],
     pub verifications: &'a [Job],
@@ -29,7 +33,7 @@ pub(super) struct Shown<'a> {
 
 /// The same as facts.
 pub(super) fn facts(shown: &Shown<'_>) -> Facts {
-    let plans: Vec<Plan> = shown.look.schedules.iter().map(plan).collect();
+    let plans: Vec<Plan> = shown.look.schedules.iter().map(|schedule| plan(schedule, shown.plans)).collect();
     let mut backups = backups(shown.backups);
     for database in plans.iter().filter_map(|plan| plan.backs_up.as_ref()) {
         backups.entry(database.clone()).or_default();
@@ -124,7 +128,7 @@ fn drilled<'a>(newest_first: &[Job], backups: &'a [Job]) -> BTreeMap<&'a String,
     newest
 }
 
-fn plan(schedule: &Schedule) -> Plan {
+fn plan(schedule: &Schedule, plans: &Plans) -> Plan {
     let terms = &schedule.terms;
     Plan {
         name: schedule.name.clone(),
@@ -133,6 +137,7 @@ fn plan(schedule: &Schedule) -> Plan {
         since: schedule.updated_at,
         is_paused: terms.paused,
         refused: schedule.last.as_ref().and_then(refused),
+        failed: plans.failed(&schedule.name).cloned(),
     }
 }
 
@@ -170,8 +175,7 @@ fn backups(newest_first: &[Job]) -> BTreeMap<String, Backups> {
             compare(known, job);
         } else if !*has_succeeded {
             known.failed += 1;
-            let reason = || job.head.error.as_ref().map(|error| format!("{} ({})", error.message, error.code));
-            known.reason = known.reason.take().or_else(reason);
+            known.reason.get_or_insert_with(|| reason(job));
         }
     }
     all.into_iter().map(|(database, (known, _))| (database, known)).collect()

@@ -3,7 +3,7 @@
 use super::seconds;
 use bson::DateTime;
 use lucid_ports::{Store, StoreError, schedules::Look};
-use lucid_schemas::{Spec, State, cron::Calendar, schedule::Schedule};
+use lucid_schemas::{Job, Spec, State, cron::Calendar, schedule::Schedule};
 use std::collections::BTreeMap;
 
 /// Of so many schedules it is looked up how their newest jobs ended.
@@ -36,8 +36,8 @@ pub struct Promise {
 /// What is known of schedules from one look to the next.
 #[derive(Debug, Default)]
 pub struct Plans {
-    /// How the newest job that ended of each did.
-    ended: BTreeMap<String, bool>,
+    /// How the newest job that ended of each did; why, where that was badly.
+    ended: BTreeMap<String, Result<(), String>>,
 }
 
 /// What one look shows.
@@ -55,18 +55,43 @@ impl Plans {
         self.ended.retain(|name, _| look.schedules.iter().any(|schedule| schedule.name == *name));
         for schedule in look.schedules.iter().take(SCHEDULES_MAX) {
             let Some(job) = schedule.last.as_ref().and_then(|last| last.job.as_ref()) else { continue };
-            match store.load(job).await?.map(|job| job.head.state) {
-                Some(State::Succeeded) => drop(self.ended.insert(schedule.name.clone(), true)),
-                Some(State::Failed) => drop(self.ended.insert(schedule.name.clone(), false)),
-                _ => {}
+            if let Some(ended) = store.load(job).await?.as_ref().and_then(how) {
+                self.ended.insert(schedule.name.clone(), ended);
             }
         }
         let plan = |schedule: &Schedule| {
-            let plan = Plan { last_success: self.ended.get(&schedule.name).copied(), ..plan(schedule, look.now) };
+            let plan =
+                Plan { last_success: self.ended.get(&schedule.name).map(Result::is_ok), ..plan(schedule, look.now) };
             (schedule.name.clone(), plan)
         };
         Ok(Planned { plans: look.schedules.iter().map(plan).collect(), promises: promises(&look.schedules, look.now) })
     }
+
+    /// Why the newest job that ended of this schedule did so badly, where it did.
+    pub(super) fn failed(&self, schedule: &str) -> Option<&String> {
+        self.ended.get(schedule)?.as_ref().err()
+    }
+}
+
+/// How a job ended; `None` where it didn't, or where somebody canceled it.
+fn how(job: &Job) -> Option<Result<(), String>> {
+    match job.head.state {
+        State::Succeeded => Some(Ok(())),
+        State::Failed => Some(Err(reason(job))),
+        State::Waiting
+        | State::Queued
+        | State::Running
+        | State::Canceling
+        | State::Committing
+        | State::Blocked
+        | State::Canceled => None,
+    }
+}
+
+/// Why it failed, for people.
+pub(super) fn reason(job: &Job) -> String {
+    let error = job.head.error.as_ref();
+    error.map_or_else(|| "no reason is known".into(), |error| format!("{} ({})", error.message, error.code))
 }
 
 fn plan(schedule: &Schedule, now: DateTime) -> Plan {

@@ -82,6 +82,8 @@ pub struct Plan {
     pub is_paused: bool,
     /// Why the newest occurrence made no job, where it made none and wasn't simply too many.
     pub refused: Option<String>,
+    /// Why the newest of its jobs that ended did so badly, where it did, as far as this monitor has seen.
+    pub failed: Option<String>,
 }
 
 /// Backups of a whole database.

@@ -7,8 +7,8 @@ mod table;
 pub use table::{
     BACKUP_FAILED, BACKUP_NEVER, BACKUP_OVERDUE, BACKUP_SHRUNK, BACKUP_SLOW, CHANGE_STREAM_LAG, CHANNEL_TORN,
     CLOCK_SKEW, DRILL_OVERDUE, JOB_STUCK, KEY_REFUSED, LEASES_LOST, NO_WORKER, OWN_DATABASE_SIZE, REPOSITORY_FULL,
-    REPOSITORY_GONE, SCHEDULE_PAUSED, SCHEDULE_REFUSED, STORE_SILENT, UNPROTECTED_DATABASE, VERIFICATION_FAILED,
-    WORKER_PROBLEM,
+    REPOSITORY_GONE, SCHEDULE_FAILED, SCHEDULE_PAUSED, SCHEDULE_REFUSED, STORE_SILENT, UNPROTECTED_DATABASE,
+    VERIFICATION_FAILED, WORKER_PROBLEM,
 };
 
 use super::{
@@ -23,7 +23,7 @@ const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 
 /// Every rule about jobs.
-pub static RULES: [&Rule; 22] = [
+pub static RULES: [&Rule; 23] = [
     &BACKUP_FAILED,
     &BACKUP_OVERDUE,
     &BACKUP_NEVER,
@@ -35,6 +35,7 @@ pub static RULES: [&Rule; 22] = [
     &NO_WORKER,
     &JOB_STUCK,
     &SCHEDULE_REFUSED,
+    &SCHEDULE_FAILED,
     &SCHEDULE_PAUSED,
     &REPOSITORY_GONE,
     &REPOSITORY_FULL,
@@ -80,6 +81,7 @@ pub fn read(facts: &Facts, parameters: &Parameters) -> Vec<Reading> {
     readings.extend(facts.open.iter().filter_map(|job| stuck(job, facts, parameters)));
     for plan in &facts.plans {
         readings.push(reading(&SCHEDULE_REFUSED, "schedule", &plan.name, refused(plan)));
+        readings.push(reading(&SCHEDULE_FAILED, "schedule", &plan.name, fails(plan)));
         readings.push(reading(&SCHEDULE_PAUSED, "schedule", &plan.name, paused(plan, facts.now_ms, parameters)));
     }
     readings.push(Reading { rule: &STORE_SILENT, labels: BTreeMap::new(), verdict: Verdict::Right });
@@ -212,6 +214,12 @@ fn refused(plan: &Plan) -> Verdict {
         }
         (Some(_), None) => Verdict::Right,
     }
+}
+
+/// Of whole databases more is known than how the newest job of one schedule ended.
+fn fails(plan: &Plan) -> Verdict {
+    let Some(reason) = plan.failed.as_ref().filter(|_| plan.backs_up.is_none()) else { return Verdict::Right };
+    wrong(Severity::Warning, None, format!("the newest job of the schedule '{}' failed: {reason}", plan.name))
 }
 
 fn paused(plan: &Plan, now_ms: i64, parameters: &Parameters) -> Verdict {

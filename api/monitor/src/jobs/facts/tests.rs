@@ -22,7 +22,16 @@ fn look(schedules: Vec<Schedule>) -> Look {
 
 fn shown(look: &Look, backups: &[Job], verifications: &[Job]) -> Facts {
     let (able, repositories) = (BTreeMap::new(), BTreeMap::new());
-    facts(&Shown { look, open: &[], backups, verifications, able: &able, workers: &[], repositories: &repositories })
+    facts(&Shown {
+        look,
+        plans: &Plans::default(),
+        open: &[],
+        backups,
+        verifications,
+        able: &able,
+        workers: &[],
+        repositories: &repositories,
+    })
 }
 
 #[test]
@@ -98,6 +107,7 @@ fn workers_and_spaces_are_told_as_they_are() {
     let (look, able) = (look(vec![]), BTreeMap::new());
     let shown = Shown {
         look: &look,
+        plans: &Plans::default(),
         open: &[],
         backups: &[],
         verifications: &[],

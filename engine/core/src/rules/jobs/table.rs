@@ -85,6 +85,15 @@ pub static SCHEDULE_REFUSED: Rule = Rule {
     finds: "a schedule's newest occurrence made no job, or it can't be read",
     ..SCHEDULE
 };
+/// A schedule's jobs fail, of which no rule about databases tells.
+pub static SCHEDULE_FAILED: Rule = Rule {
+    id: "schedule_failed",
+    finds: "the newest job of a schedule ended badly, and it isn't a backup of a whole database, of which backup_failed tells",
+    severities: &[Warning],
+    promql: "min by (schedule) (ops_schedule_last_success) == 0",
+    inhibited_by: NO_WRITES,
+    ..SCHEDULE
+};
 /// A schedule rests for long.
 pub static SCHEDULE_PAUSED: Rule = Rule {
     id: "schedule_paused",

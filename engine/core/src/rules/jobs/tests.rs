@@ -21,6 +21,7 @@ pub fn plan(cron: &str, timezone: &str) -> Plan {
         since: at("2026-01-01T00:00:00Z"),
         is_paused: false,
         refused: None,
+        failed: None,
     }
 }
 
@@ -119,6 +120,18 @@ fn a_schedule_that_makes_no_jobs_is_told() {
     assert!(is_wrong(&SCHEDULE_REFUSED, &facts));
     facts.plans.clear();
     assert!(read(&facts, &Parameters::default()).iter().all(|reading| reading.rule != &SCHEDULE_REFUSED), "it is gone");
+}
+
+#[test]
+fn a_schedule_whose_jobs_fail_is_told_where_no_database_tells_of_it() {
+    let mut facts = facts("2026-03-03T08:00:00Z", plan("0 2 * * *", "UTC"), Some("2026-03-03T02:00:00Z"));
+    facts.plans[0].failed = Some("there is no such collection".into());
+    assert!(!is_wrong(&SCHEDULE_FAILED, &facts), "the database's backups tell");
+    facts.plans[0].backs_up = None;
+    let (severity, summary) = said(&SCHEDULE_FAILED, &facts).remove("nightly").expect("it is wrong");
+    assert!(severity == Severity::Warning && summary.ends_with("failed: there is no such collection"), "{summary}");
+    facts.plans[0].failed = None;
+    assert!(!is_wrong(&SCHEDULE_FAILED, &facts));
 }
 
 #[test]
