@@ -6,10 +6,12 @@
 mod chain;
 mod round;
 pub mod tell;
+mod trouble;
 
 pub use chain::Chain;
 pub use tell::Teller;
 
+use self::trouble::Trouble;
 use crate::{
     evaluate::{Evaluation, Evaluations},
     retention::forget_over,
@@ -27,6 +29,8 @@ use tokio::time::Instant;
 
 /// Under which subject this process says that alerts aren't written.
 const SUBJECT: &str = "alerts";
+/// The same of telling people.
+const TELLING: &str = "notices of alerts";
 
 /// How often what was over long ago is forgotten.
 const TIDY_EVERY: Duration = Duration::from_hours(1);
@@ -55,8 +59,8 @@ pub struct MonitorHandler(Desk);
 
 /// How a round ended.
 enum Ended {
-    /// It was written, as far as the law allowed.
-    Written,
+    /// It was written, as far as the law allowed; and whether what is due is being told.
+    Written { told: Result<(), StoreError> },
     /// Another job goes on with it.
     Succeeded(JobId),
     /// Nobody may write for now, or this one mustn't any more.
@@ -72,6 +76,7 @@ impl MonitorHandler {
     async fn hold(&self, context: &dyn JobContext, job: &Job, spec: &MonitorSpec) -> Result<MonitorResult, JobError> {
         let token = Token { generation: spec.generation, epoch: job.head.epoch };
         let (begun, mut result) = (Instant::now(), MonitorResult::default());
+        let (mut writing, mut telling) = (Trouble::default(), Trouble::default());
         let (mut evaluations, mut tidied) = (self.0.evaluations.clone(), None::<Instant>);
         loop {
             tokio::select! {
@@ -82,8 +87,12 @@ impl MonitorHandler {
             let Some(evaluation) = evaluations.borrow_and_update().clone() else { continue };
             let is_long = begun.elapsed() >= Duration::from_millis(HELD_MS.unsigned_abs());
             match self.round(context, token, spec, &evaluation, is_long, &mut result).await {
-                Ok(Ended::Written) => {
+                Ok(Ended::Written { told }) => {
                     self.0.problems.clear(SUBJECT);
+                    if let Some(rounds) = writing.is_over() {
+                        tracing::info!(job = %job.id(), rounds, "alerts are written again");
+                    }
+                    self.note_telling(told, &mut telling);
                     if tidied.is_none_or(|at| at.elapsed() >= TIDY_EVERY) {
                         tidied = Some(Instant::now());
                         self.tidy().await;
@@ -94,9 +103,29 @@ impl MonitorHandler {
                 }
                 Ok(Ended::Stopped) => return Err(JobError::Stopped),
                 Err(error) => {
-                    tracing::warn!(job = %job.id(), %error, "a round of alerts isn't written: the next one tries again");
+                    if writing.failed() {
+                        tracing::warn!(job = %job.id(), %error, "a round of alerts isn't written: the next one tries again");
+                    }
                     self.0.problems.set(SUBJECT, format!("alerts can't be written: {error}"));
                 }
+            }
+        }
+    }
+
+    /// Whoever can't be told now is told after a round in which that works: the alerts themselves are written.
+    fn note_telling(&self, told: Result<(), StoreError>, trouble: &mut Trouble) {
+        match told {
+            Ok(()) => {
+                self.0.problems.clear(TELLING);
+                if let Some(rounds) = trouble.is_over() {
+                    tracing::info!(rounds, "people are told of alerts again");
+                }
+            }
+            Err(error) => {
+                if trouble.failed() {
+                    tracing::warn!(%error, "nobody is told of alerts that are due: the next round tries again");
+                }
+                self.0.problems.set(TELLING, format!("alerts are written, but nobody is told of them: {error}"));
             }
         }
     }
@@ -127,7 +156,7 @@ impl MonitorHandler {
             return Ok(Ended::Succeeded(later));
         }
         // Nothing is known of the primary's clock, so nobody could tell whether a write comes late.
-        let Some(primary_at) = evaluation.primary_at else { return Ok(Ended::Written) };
+        let Some(primary_at) = evaluation.primary_at else { return Ok(Ended::Written { told: Ok(()) }) };
         let open = desk.alerts.open_alerts().await?;
         let newest = open.iter().map(|alert| alert.token.generation).max();
         if let Some(newer) = newest.filter(|newer| *newer > token.generation) {
@@ -144,16 +173,15 @@ impl MonitorHandler {
         }
         let pen = round::Pen { context, desk, token, interval_ms: i64::from(spec.interval_seconds) * 1_000 };
         let Some(open) = pen.write(evaluation, primary_at, open, result).await? else { return Ok(Ended::Stopped) };
-        let interval = Duration::from_secs(u64::try_from(spec.interval_seconds).unwrap_or(1));
-        let by = context.job().head.worker.unwrap_or_default();
-        desk.teller.after(desk, primary_at, &by, interval).await?;
         result.rounds += 1;
         context.report(Progress {
             phase: "evaluate".into(),
             documents: i64::try_from(open.len()).unwrap_or(i64::MAX),
             ..Progress::default()
         });
-        Ok(Ended::Written)
+        let interval = Duration::from_secs(u64::try_from(spec.interval_seconds).unwrap_or(1));
+        let by = context.job().head.worker.unwrap_or_default();
+        Ok(Ended::Written { told: desk.teller.after(desk, primary_at, &by, interval).await })
     }
 }
 
@@ -168,7 +196,12 @@ impl Handler for MonitorHandler {
         let Spec::Monitor(spec) = &job.request.spec else {
             return Err(JobError::permanent(Code::WrongKind, "the job writes no alerts"));
         };
-        let result = self.hold(context, &job, spec).await?;
+        let held = self.hold(context, &job, spec).await;
+        // Whoever holds it next says himself what he can't do.
+        for subject in [SUBJECT, TELLING] {
+            self.0.problems.clear(subject);
+        }
+        let result = held?;
         bson::serialize_to_document(&result)
             .map_err(|error| JobError::permanent(Code::BadRequest, format!("what came of it can't be stored: {error}")))
     }

@@ -1,6 +1,6 @@
 //! The chain of monitor jobs: one after the other, each of a higher generation. Every monitor sees to it that there is one.
 
-use super::is_open;
+use super::{is_open, trouble::Trouble};
 use bson::DateTime;
 use lucid_ports::{Alerts, Enqueue, JobFilter, Problems, Store, StoreError, watched};
 use lucid_schemas::{Job, JobId, Kind, MonitorSpec, Spec, State};
@@ -70,9 +70,14 @@ impl Chain {
         watched("asking for monitor jobs", problems, stop, move || {
             let (chain, stop) = (self.clone(), own.clone());
             async move {
+                let mut trouble = Trouble::default();
                 while !stop.is_cancelled() {
-                    if let Err(error) = chain.ask_where_none(interval_seconds).await {
-                        tracing::warn!(%error, "whether there is a monitor job isn't known: asked again");
+                    match chain.ask_where_none(interval_seconds).await {
+                        Ok(()) => drop(trouble.is_over()),
+                        Err(error) if trouble.failed() => {
+                            tracing::warn!(%error, "whether there is a monitor job isn't known: asked again");
+                        }
+                        Err(_) => {}
                     }
                     tokio::select! {
                         biased;

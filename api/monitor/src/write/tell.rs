@@ -161,17 +161,4 @@ fn ms(duration: Duration) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whoever_wrote_last_tells_first_and_the_others_by_their_names() {
-        let known = Known {
-            holder: Some("pi-2/7-b".into()),
-            monitors: ["pi-1/3-a", "pi-2/7-b", "pi-3/9-c"].map(str::to_owned).into(),
-            ..Known::default()
-        };
-        assert_eq!(["pi-2/7-b", "pi-1/3-a", "pi-3/9-c"].map(|own| known.rank(own)), [0, 1, 2]);
-        assert_eq!(Known::default().rank("pi-1/3-a"), 1, "nobody is known");
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use lucid_core::{
     alert::invariant::violations,
     rules::{Judged, Rule, Standing},
 };
-use lucid_notify::{Channels, Direct, Sender};
+use lucid_notify::{Channels, Direct, Hush, Hushed, Sender};
 use lucid_ports::{AlertFilter, Feed, Pause, Reach, memory::MemoryStore};
 use lucid_runtime::{Worker, WorkerHandle, WorkerOptions};
 use lucid_schemas::{
@@ -23,10 +23,16 @@ struct Monitor {
     finds: watch::Sender<Option<Arc<Evaluation>>>,
     chain: Chain,
     worker: WorkerHandle,
+    problems: Problems,
 }
 
 fn monitor(store: &Arc<MemoryStore>, name: &str) -> Monitor {
+    monitor_with(store, name, Arc::new(tell::Quiet { silences: store.clone(), alerts: store.clone() }))
+}
+
+fn monitor_with(store: &Arc<MemoryStore>, name: &str, hush: Arc<dyn Hush>) -> Monitor {
     let (finds, evaluations) = watch::channel(None);
+    let problems = Problems::default();
     let chain = Chain::new(store.clone(), store.clone(), format!("monitor:{name}"));
     let desk = Desk {
         store: store.clone(),
@@ -35,18 +41,18 @@ fn monitor(store: &Arc<MemoryStore>, name: &str) -> Monitor {
         evaluations,
         teller: Teller {
             channels: Channels::none(),
-            hush: Arc::new(tell::Quiet { silences: store.clone(), alerts: store.clone() }),
+            hush,
             rounds: watch::channel(None).0,
             direct: Direct::new(Channels::none(), Sender::default()),
         },
         chain: chain.clone(),
-        problems: Problems::default(),
+        problems: problems.clone(),
     };
     let handlers: Vec<Arc<dyn Handler>> = vec![Arc::new(MonitorHandler::new(desk))];
     let options = WorkerOptions { poll_ms: 200, ..WorkerOptions::new(name).with_lease_ms(1_000) };
     let feed: &dyn Feed = &**store;
     let worker = Worker::start(store.clone(), feed, handlers, Reach::default(), options).expect("a worker");
-    Monitor { finds, chain, worker }
+    Monitor { finds, chain, worker, problems }
 }
 
 impl Monitor {
@@ -265,5 +271,60 @@ async fn whoever_writes_forgets_what_was_over_long_ago() {
     })
     .await;
     assert!(store.alert(&old[1]).await.expect("read").is_some(), "the newest about the same stays");
+    monitor.worker.stop().await.expect("stopped");
+}
+
+/// Silences that can't be read for a while.
+#[derive(Default)]
+struct Deaf(std::sync::atomic::AtomicBool);
+
+#[async_trait]
+impl Hush for Deaf {
+    async fn look(&self) -> Result<Hushed, StoreError> {
+        if self.0.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(StoreError::Rejected("not authorized on silences".into()));
+        }
+        Ok(Box::new(|_| false))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_can_be_told_the_alerts_are_written_all_the_same_and_it_says_so() {
+    let store = Arc::new(MemoryStore::new());
+    let deaf = Arc::new(Deaf(true.into()));
+    let monitor = monitor_with(&store, "one", deaf.clone());
+    let job = monitor.chain.ask_next(INTERVAL_SHORTEST).await.expect("asked");
+    let said = |monitor: &Monitor| monitor.problems.sentences().join("; ");
+    until("raised, and said", async || {
+        monitor.finds(&["a"], Duration::ZERO);
+        said(&monitor).contains("alerts are written, but nobody is told of them: MongoDB refuses: not authorized")
+    })
+    .await;
+    assert!(!said(&monitor).contains("can't be written"), "{}", said(&monitor));
+    assert_eq!(all(&store).await.len(), 1);
+    until("reported", async || {
+        monitor.finds(&["a"], Duration::ZERO);
+        store.load(&job).await.expect("read").expect("there").progress.is_some()
+    })
+    .await;
+    deaf.0.store(false, std::sync::atomic::Ordering::SeqCst);
+    until("told again", async || {
+        monitor.finds(&["a"], Duration::ZERO);
+        said(&monitor).is_empty()
+    })
+    .await;
+    deaf.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    until("said again", async || {
+        monitor.finds(&["a"], Duration::ZERO);
+        !said(&monitor).is_empty()
+    })
+    .await;
+    let pause = Pause { kind: Kind::Monitor, by: "somebody".into(), reason: "a test".into(), at: None };
+    store.pause(&pause).await.expect("paused");
+    until("left to whoever holds it next", async || {
+        monitor.finds(&["a"], Duration::ZERO);
+        said(&monitor).is_empty()
+    })
+    .await;
     monitor.worker.stop().await.expect("stopped");
 }
