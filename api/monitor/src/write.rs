@@ -220,4 +220,6 @@ fn is_open(job: &Job) -> bool {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
