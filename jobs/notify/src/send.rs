@@ -34,6 +34,9 @@ pub const SIGNATURE_HEADER: &str = "lucid-signature";
 /// All of it takes no longer than this: names, connections, the answer.
 pub const WHOLE: Duration = Duration::from_secs(10);
 
+/// What TLS says where it can't be sure who is at the other end.
+const DISTRUST: &str = "invalid peer certificate";
+
 /// Why a message wasn't taken. It may have arrived all the same.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
@@ -185,6 +188,11 @@ fn told(error: &dyn std::error::Error) -> String {
         reason = format!("{reason}: {inner}");
         cause = inner.source();
     }
+    if reason.contains(DISTRUST) {
+        reason.push_str(
+            "; let this node trust whoever signed it (its own certificates, or SSL_CERT_FILE), and call the server by the name in its certificate",
+        );
+    }
     plain(&reason)
 }
 
@@ -222,3 +230,5 @@ fn tls(to: &Smtp) -> Result<SmtpTls, Trouble> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls;

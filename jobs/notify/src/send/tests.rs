@@ -10,7 +10,7 @@ use lucid_schemas::alert::{Fingerprint, Severity, What};
 
 const QUICK: Sender = Sender::within(Duration::from_millis(300));
 
-fn message() -> Message {
+pub(super) fn message() -> Message {
     let labels = [("collection".to_owned(), "a\r\nBcc: x@evil.example".to_owned())].into();
     let notice = Notice {
         id: None,
@@ -34,7 +34,7 @@ fn message() -> Message {
     Message::new("one", "all", DateTime::from_millis(1_736_388_090_500), None, vec![notice])
 }
 
-fn one(text: &str) -> Channel {
+pub(super) fn one(text: &str) -> Channel {
     config(text).channel("one").expect("there").clone()
 }
 
