@@ -110,6 +110,7 @@ async fn prometheus_reads_the_set_the_jobs_and_the_backups() {
             "ops_repository_up{repository=\"main\"} 1",
             "ops_verification_last_success{database=\"lucid\",level=\"data\"} 1",
             "ops_workers 1",
+            "ops_change_stream_lag_seconds ",
         ],
     )
     .await;

@@ -7,6 +7,7 @@ use serde_json::Value;
 mod alerts;
 pub mod health;
 mod schedules;
+mod stream;
 
 pub use alerts::{
     AcknowledgeBody, AlertList, AlertView, NoticeView, ResolveBody, SilenceAlertBody, SilenceBody, SilenceList,
@@ -14,6 +15,7 @@ pub use alerts::{
 };
 pub use health::{Health, Status};
 pub use schedules::{OutcomeView, ScheduleBody, ScheduleList, ScheduleView};
+pub use stream::{AlertEventView, Class, JobEventView, ResetView};
 
 /// `POST /backup`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -330,26 +332,6 @@ pub struct EndView {
     /// How the job ended; absent where it isn't there any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-}
-
-/// One message of `GET /events`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct JobEventView {
-    /// The job.
-    pub job_id: String,
-    /// Its state after this, where that changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<String>,
-    /// What happened.
-    #[serde(flatten)]
-    pub event: EventView,
-}
-
-/// The message of `GET /events` that tells of a hole in the history.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResetView {
-    /// Why, and what to do.
-    pub reason: String,
 }
 
 /// `GET /jobs/audit`: what was found in some of the jobs.

@@ -4,9 +4,9 @@ use super::{Set, backup};
 use bson::{DateTime, Document, doc};
 use lucid_core::alert::{Command, Fence, Finding, Sighting, raise, transition};
 use lucid_mongo::Connection;
-use lucid_ports::{AlertOutcome, Alerts, Feed, History, News, Raised, Store, Wake};
+use lucid_ports::{AlertOutcome, Alerts, Feed, History, News, Raised, Store, Subject, Wake};
 use lucid_schemas::{
-    alert::{Alert, AlertId, Severity, Token},
+    alert::{Alert, AlertId, AlertState, Severity, Token},
     collections::{DEFINITIONS, MIGRATIONS, OPS, OPS_EVENTS},
 };
 use mongodb::Database;
@@ -91,7 +91,7 @@ async fn the_view_shows_events_of_both_classes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_worker_is_woken_by_an_alert_and_no_history_of_jobs_tells_of_it() {
+async fn no_worker_is_woken_by_an_alert_and_the_history_tells_of_it_as_one() {
     let set = Set::start(1).await;
     let (connection, _) = set.database().await;
     let feed = connection.feed().await.expect("a feed");
@@ -105,8 +105,14 @@ async fn no_worker_is_woken_by_an_alert_and_no_history_of_jobs_tells_of_it() {
     let patience = Duration::from_secs(30);
     let wake = tokio::time::timeout(patience, wakes.recv()).await.expect("in time").expect("a wake");
     assert!(matches!(&wake, Wake::Changed { id, .. } if id == job.id()), "{wake:?}");
+    for state in [AlertState::Raised, AlertState::Resolved] {
+        let news = tokio::time::timeout(patience, joined.news.recv()).await.expect("in time").expect("news");
+        let News::Change(change) = &news else { panic!("{news:?}") };
+        let Subject::Alert(changed) = &change.subject else { panic!("{news:?}") };
+        assert_eq!((&changed.id, changed.state, changed.events.len()), (alert.id(), Some(state), 1), "{news:?}");
+    }
     let news = tokio::time::timeout(patience, joined.news.recv()).await.expect("in time").expect("news");
-    assert!(matches!(&news, News::Change(change) if change.job == *job.id()), "{news:?}");
+    assert!(matches!(&news, News::Change(change) if change.job().is_some_and(|own| own.id == *job.id())), "{news:?}");
     feed.stop().await;
     history.stop().await;
     set.end().await;

@@ -2,7 +2,7 @@
 
 use bson::{Bson, DateTime, Document};
 use chrono::SecondsFormat;
-use lucid_schemas::Stamp;
+use lucid_schemas::{Stamp, alert::AlertEvent, http::EventView};
 use serde_json::{Value, json};
 
 /// A document. Values that JSON has no word for keep their relaxed extended JSON form.
@@ -18,6 +18,17 @@ pub fn time(stamp: Stamp) -> String {
 /// A date.
 pub fn date(at: DateTime) -> String {
     at.to_chrono().to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// An event of an alert.
+pub fn alert_event(event: &AlertEvent) -> EventView {
+    EventView {
+        seq: event.seq,
+        at: time(event.at),
+        kind: event.body.name().into(),
+        by: event.by.clone(),
+        data: document(event.body.data().unwrap_or_default()),
+    }
 }
 
 fn plain(value: Bson) -> Value {

@@ -3,8 +3,8 @@
 use crate::{ApiError, body::shortened};
 use actix_web::{HttpRequest, web};
 use bson::DateTime;
-use lucid_ports::{Change, JobFilter, Place, ResumeToken};
-use lucid_schemas::{FieldError, JobId, Kind, State};
+use lucid_ports::{Change, JobFilter, Place, ResumeToken, Subject};
+use lucid_schemas::{FieldError, JobId, Kind, State, alert::AlertState, http::Class};
 use std::str::FromStr;
 
 const LIMIT_DEFAULT: u32 = 50;
@@ -71,25 +71,32 @@ pub(crate) fn job_filter(query: &str, known: &[&str]) -> Result<(JobFilter, Opti
 /// Which events `GET /events` tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct EventFilter {
+    class: Option<Class>,
     kind: Option<Kind>,
-    states: Vec<State>,
+    /// Words, since jobs and alerts have states of their own.
+    states: Vec<&'static str>,
 }
 
 impl EventFilter {
-    /// Of a job of this kind, and such as brought it into one of these states.
+    /// Of this class, of a job of this kind, and such as brought it into one of these states.
     pub(crate) fn wants(&self, change: &Change) -> bool {
-        let is_of = |kind: Kind| change.job.kind() == Some(kind);
-        self.kind.is_none_or(is_of)
-            && (self.states.is_empty() || change.state.is_some_and(|state| self.states.contains(&state)))
+        let (class, kind, state) = match &change.subject {
+            Subject::Job(changed) => (Class::Job, changed.id.kind(), changed.state.map(State::as_str)),
+            Subject::Alert(changed) => (Class::Alert, None, changed.state.map(AlertState::as_str)),
+        };
+        self.class.is_none_or(|wanted| wanted == class)
+            && self.kind.is_none_or(|wanted| kind == Some(wanted))
+            && (self.states.is_empty() || state.is_some_and(|state| self.states.contains(&state)))
     }
 }
 
 /// The filter of `GET /events`, and the place to go on from.
 pub(crate) fn event_filter(request: &HttpRequest) -> Result<(EventFilter, Option<ResumeToken>), ApiError> {
     let (mut filter, mut place) = (EventFilter::default(), None);
-    each(request.query_string(), &["kind", "state", "after"], |name, value| match name {
+    each(request.query_string(), &["class", "kind", "state", "after"], |name, value| match name {
+        "class" => shortened(value).parse().map(|class| filter.class = Some(class)),
         "kind" => shortened(value).parse().map(|kind| filter.kind = Some(kind)),
-        "state" => states(value).map(|states| filter.states = states),
+        "state" => words(value).map(|words| filter.states = words),
         _ => value.parse().map(|token| place = Some(token)),
     })?;
     Ok((filter, last_event_id(request)?.or(place)))
@@ -131,6 +138,15 @@ fn last_event_id<T: FromStr<Err = String>>(request: &HttpRequest) -> Result<Opti
     };
     let read = value.to_str().map_err(|error| error.to_string()).and_then(T::from_str);
     read.map(Some).map_err(|problem| ApiError::field("Last-Event-ID", problem))
+}
+
+/// States of jobs and of alerts.
+fn words(value: &str) -> Result<Vec<&'static str>, String> {
+    let word = |word: &str| {
+        let of_alert = || word.parse().map(AlertState::as_str);
+        shortened(word).parse().map(State::as_str).or_else(|problem: String| of_alert().map_err(|_| problem))
+    };
+    value.split(',').map(word).collect()
 }
 
 fn states(value: &str) -> Result<Vec<State>, String> {

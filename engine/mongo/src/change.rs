@@ -1,12 +1,13 @@
-//! What a change of a job's document tells of its events.
+//! What a change of a job's or an alert's document tells of its events.
 //!
 //! An update that appends shows as `events.N`, one field for each event; where the server finds the difference too
 //! large for that, as a whole array or a whole document. Of a whole one, those with the write of the last are new.
 
 use crate::stream::transitions;
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
-use lucid_ports::{Change, ResumeToken};
-use lucid_schemas::{Event, State};
+use lucid_ports::{Change, Changed, Numbered, ResumeToken, Subject};
+use serde::de::DeserializeOwned;
+use std::str::FromStr;
 
 /// Births and transitions, with what is needed of them: neither lease nor progress, nor spec or result.
 pub fn pipeline() -> Vec<Document> {
@@ -25,19 +26,29 @@ pub fn pipeline() -> Vec<Document> {
     vec![transitions(), project]
 }
 
-/// The change; `None` where it isn't one of a job.
+/// The change; `None` where it is neither one of a job nor of an alert.
 pub fn parse(raw: &RawDocumentBuf) -> Option<Change> {
     let token: ResumeToken = raw.get_document("_id").ok()?.get_str("_data").ok()?.parse().ok()?;
-    let job = raw.get_document("documentKey").ok()?.get_str("_id").ok()?.parse().ok()?;
+    let id = raw.get_document("documentKey").ok()?.get_str("_id").ok()?;
     // The pipeline leaves one of the two empty.
     let told = [raw.get_document("updated"), raw.get_document("fullDocument")];
     let told = told.into_iter().flatten().find(|told| told.get("version").is_ok_and(|version| version.is_some()))?;
-    let version = whole_number(told)?;
-    let state = told.get_str("state").ok().and_then(|word| word.parse::<State>().ok());
-    let events = events(told, version).unwrap_or_default();
-    let change = Change { token, job, state, version, events: Vec::new() };
-    let events = change.events_in(&events).to_vec();
-    Some(Change { events, ..change })
+    // No id is both.
+    let job = || changed(id, told).map(Subject::Job);
+    let subject = job().or_else(|| changed(id, told).map(Subject::Alert))?;
+    Some(Change { token, subject })
+}
+
+fn changed<I: FromStr, S: FromStr, E>(id: &str, told: &RawDocument) -> Option<Changed<I, S, E>>
+where
+    E: Numbered + Clone + DeserializeOwned,
+{
+    let (id, version) = (id.parse().ok()?, whole_number(told)?);
+    let state = told.get_str("state").ok().and_then(|word| word.parse().ok());
+    let events: Vec<E> = events(told, version).unwrap_or_default();
+    let changed = Changed { id, state, version, events: Vec::new() };
+    let events = changed.events_in(&events).to_vec();
+    Some(Changed { events, ..changed })
 }
 
 fn whole_number(told: &RawDocument) -> Option<i64> {
@@ -46,15 +57,15 @@ fn whole_number(told: &RawDocument) -> Option<i64> {
 }
 
 /// The events that the change tells, in order up to `version`; `None` where it doesn't, or where one can't be read.
-fn events(told: &RawDocument, version: i64) -> Option<Vec<Event>> {
+fn events<E: Numbered + DeserializeOwned>(told: &RawDocument, version: i64) -> Option<Vec<E>> {
     let told = Document::try_from(told).ok()?;
     let stored = match told.get("events") {
         Some(Bson::Array(events)) => events.clone(),
         _ => appended(&told),
     };
-    let events: Vec<Event> =
+    let events: Vec<E> =
         stored.into_iter().map(|event| bson::deserialize_from_bson(event).ok()).collect::<Option<_>>()?;
-    let numbers = events.iter().map(|event| event.seq);
+    let numbers = events.iter().map(Numbered::seq);
     let first = version - i64::try_from(events.len()).ok()? + 1;
     numbers.eq(first..=version).then_some(events)
 }
@@ -71,19 +82,20 @@ fn appended(told: &Document) -> Vec<Bson> {
 mod tests {
     use super::*;
     use bson::DateTime;
+    use lucid_ports::JobChange;
 
     fn event(seq: i64, write: &str) -> Document {
         let at = DateTime::from_millis(1_736_388_000_000);
         doc! { "seq": seq, "at": at, "type": "commit_started", "by": "w", "write": write, "data": {} }
     }
 
-    fn told(how: Document) -> Option<Change> {
+    fn told(how: Document) -> Option<JobChange> {
         let mut change = doc! { "_id": { "_data": "82AB" }, "documentKey": { "_id": "backup_x" } };
         change.extend(how);
-        parse(&RawDocumentBuf::try_from(&change).expect("a document"))
+        parse(&RawDocumentBuf::try_from(&change).expect("a document"))?.job().cloned()
     }
 
-    fn numbers(change: &Change) -> Vec<i64> {
+    fn numbers(change: &JobChange) -> Vec<i64> {
         change.events.iter().map(|event| event.seq).collect()
     }
 

@@ -19,7 +19,7 @@ use tokio::{runtime::Handle, sync::mpsc};
 const AHEAD_MAX_S: u32 = 60;
 const BUFFERED: usize = 64;
 
-/// The history of all jobs on MongoDB.
+/// The history of all jobs and alerts on MongoDB.
 #[derive(Debug)]
 pub struct MongoHistory {
     watched: Watched,
@@ -55,7 +55,7 @@ impl Listener for Teller {
         if let Some(parsed) = parse(change) {
             self.0.push(parsed, change.as_bytes().len());
         } else {
-            tracing::debug!("a change of no job is passed over");
+            tracing::debug!("a change of neither job nor alert is passed over");
         }
     }
     fn idle(&mut self, position: ResumeToken) {

@@ -144,6 +144,7 @@ pub const CHECKS: &[Check] = checks![
     feed::births_and_transitions_wake_but_heartbeats_do_not,
     feed::every_listener_hears_everything_in_order,
     history::changes_come_with_their_events,
+    history::alerts_are_told_among_the_jobs,
     history::who_was_away_is_told_all_that_he_missed,
     history::a_place_that_never_was_is_lost,
 ];

@@ -1,4 +1,4 @@
-//! The history of all jobs, seen live: every change with its events, in commit order, each at a place that can be
+//! The history of all jobs and alerts, seen live: every change with its events, in commit order, each at a place that can be
 //! returned to.
 //!
 //! A [`crate::Wake`] is a hint; this is complete. Invariant: who joins after a token is told every change after it,
@@ -10,13 +10,16 @@ pub use recent::{Joined, Recent};
 
 use crate::StoreError;
 use async_trait::async_trait;
-use lucid_schemas::{Event, JobId, State};
+use lucid_schemas::{
+    Event, JobId, State,
+    alert::{AlertEvent, AlertId, AlertState},
+};
 use std::{fmt, str::FromStr, sync::Arc};
 use tokio::sync::mpsc;
 
 const TOKEN_CHARACTERS_MAX: usize = 1_024;
 
-/// A place in the history of all jobs. A later place is a greater token.
+/// A place in the history. A later place is a greater token.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResumeToken(String);
 
@@ -50,30 +53,89 @@ impl FromStr for ResumeToken {
     }
 }
 
-/// A job was enqueued or made a transition.
+/// A job or an alert was born, or made a transition.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     /// The place after it.
     pub token: ResumeToken,
-    /// The job.
-    pub job: JobId,
+    /// Of what, and how.
+    pub subject: Subject,
+}
+
+/// What has changed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Subject {
+    /// A job.
+    Job(JobChange),
+    /// An alert.
+    Alert(AlertChange),
+}
+
+/// How a job has changed.
+pub type JobChange = Changed<JobId, State, Event>;
+/// How an alert has changed.
+pub type AlertChange = Changed<AlertId, AlertState, AlertEvent>;
+
+/// How something that has a stream of events has changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changed<I, S, E> {
+    /// Which one.
+    pub id: I,
     /// Its state after that, where the change tells; one that leaves the state as it was doesn't.
-    pub state: Option<State>,
+    pub state: Option<S>,
     /// The number of its events after that.
     pub version: i64,
-    /// The events that came with it. Empty where the change doesn't tell them: they are the job's events up to
-    /// `version` that have the same write as the last of these, see [`Change::events_in`].
-    pub events: Vec<Event>,
+    /// The events that came with it. Empty where the change doesn't tell them: they are its events up to `version` that have the same
+    /// write as the last of these, see [`Changed::events_in`].
+    pub events: Vec<E>,
+}
+
+/// An event of a stream.
+pub trait Numbered {
+    /// Its number.
+    fn seq(&self) -> i64;
+    /// The write that it came with.
+    fn write(&self) -> &str;
+}
+
+impl Numbered for Event {
+    fn seq(&self) -> i64 {
+        self.seq
+    }
+
+    fn write(&self) -> &str {
+        &self.write
+    }
+}
+
+impl Numbered for AlertEvent {
+    fn seq(&self) -> i64 {
+        self.seq
+    }
+
+    fn write(&self) -> &str {
+        &self.write
+    }
 }
 
 impl Change {
-    /// The events of this change, out of all of the job's.
-    pub fn events_in<'job>(&self, events: &'job [Event]) -> &'job [Event] {
+    /// Where it is one of a job: how that has changed.
+    pub const fn job(&self) -> Option<&JobChange> {
+        match &self.subject {
+            Subject::Job(changed) => Some(changed),
+            Subject::Alert(_) => None,
+        }
+    }
+}
+
+impl<I, S, E: Numbered> Changed<I, S, E> {
+    /// The events of this change, out of all of them.
+    pub fn events_in<'all>(&self, events: &'all [E]) -> &'all [E] {
         let end = usize::try_from(self.version).unwrap_or(0).min(events.len());
-        let Some(last) = events[..end].last().filter(|last| last.seq == self.version) else {
+        let Some(last) = events[..end].last().filter(|last| last.seq() == self.version) else {
             return &[];
         };
-        let earlier = events[..end].iter().rposition(|event| event.write != last.write);
+        let earlier = events[..end].iter().rposition(|event| event.write() != last.write());
         &events[earlier.map_or(0, |place| place + 1)..end]
     }
 }
@@ -109,7 +171,7 @@ pub enum CatchUpError {
     Store(#[from] StoreError),
 }
 
-/// The history of all jobs.
+/// The history of all jobs and alerts.
 #[async_trait]
 pub trait History: Send + Sync + 'static {
     /// What happened lately, and what happens from now on.
@@ -144,8 +206,8 @@ mod tests {
         };
         let events = [event(1, "a"), event(2, "b"), event(3, "b"), event(4, "c")];
         for (version, expected) in [(1, 0..1), (3, 1..3), (4, 3..4), (5, 0..0), (0, 0..0)] {
-            let (token, job) = ("82".parse().expect("a token"), "backup_x".parse().expect("an id"));
-            let change = Change { token, job, state: None, version, events: Vec::new() };
+            let id = "backup_x".parse().expect("an id");
+            let change = JobChange { id, state: None, version, events: Vec::new() };
             assert_eq!(change.events_in(&events), &events[expected], "version {version}");
         }
     }

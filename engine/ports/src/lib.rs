@@ -43,7 +43,10 @@ pub use catalog::Catalog;
 pub use context::{ContextError, JobContext};
 pub use feed::{Birth, Feed, Reached, Wake};
 pub use handler::{Ending, GIVEN_UP, GivenUp, Handler, JobError};
-pub use history::{CatchUpError, Caught, Change, History, Joined, News, Recent, ResumeToken};
+pub use history::{
+    AlertChange, CatchUpError, Caught, Change, Changed, History, JobChange, Joined, News, Numbered, Recent,
+    ResumeToken, Subject,
+};
 pub use problems::Problems;
 pub use schedules::ScheduleStore;
 pub use silences::{NewSilence, SilenceLook, Silences};

@@ -1,17 +1,21 @@
-//! `GET /events`: the events of all jobs in commit order, live, from any place that is remembered.
+//! `GET /events`: the events of all jobs and alerts in commit order, live, from any place that is remembered.
 
 use super::{HEARTBEAT, answer, sse};
-use crate::{Answer, ApiError, ApiState, query, query::EventFilter, view};
+use crate::{Answer, ApiError, ApiState, json, query, query::EventFilter, view};
 use actix_web::{
     HttpRequest,
     web::{self, Bytes},
 };
 use futures::stream;
-use lucid_ports::{CatchUpError, Caught, Change, Joined, News, ResumeToken, StoreError};
+use lucid_ports::{
+    AlertChange, CatchUpError, Caught, Change, JobChange, Joined, News, ResumeToken, StoreError, Subject,
+};
 use lucid_schemas::{
     Event,
-    http::{JobEventView, ResetView},
+    alert::AlertEvent,
+    http::{AlertEventView, Class, JobEventView, ResetView},
 };
+use serde::Serialize;
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, broadcast, mpsc, watch},
@@ -41,7 +45,15 @@ enum Source {
     Lost,
 }
 
-/// What one client is told of all jobs.
+/// What a message tells.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum View {
+    Job(JobEventView),
+    Alert(AlertEventView),
+}
+
+/// What one client is told of all of them.
 struct Follower {
     state: ApiState,
     filter: EventFilter,
@@ -148,16 +160,11 @@ impl Follower {
         }
         self.after = change.token.clone();
         if self.filter.wants(change) {
-            let events = self.events_of(change).await?;
-            for (number, event) in events.iter().enumerate() {
-                let is_last = number + 1 == events.len();
+            let told = self.told(&change.subject).await?;
+            for (number, (name, view)) in told.iter().enumerate() {
+                let is_last = number + 1 == told.len();
                 let id: Option<&dyn std::fmt::Display> = if is_last { Some(&change.token) } else { None };
-                let told = JobEventView {
-                    job_id: change.job.to_string(),
-                    state: change.state.map(|state| state.to_string()),
-                    event: view::event(event),
-                };
-                self.pending.push_back(sse::message(id, event.body.name(), &told));
+                self.pending.push_back(sse::message(id, name, view));
             }
         }
         if matches!(self.source, Source::CatchUp { .. }) {
@@ -166,18 +173,54 @@ impl Follower {
         Ok(())
     }
 
-    async fn events_of(&self, change: &Change) -> Result<Vec<Event>, StoreError> {
-        if !change.events.is_empty() {
-            return Ok(change.events.clone());
+    /// The events of a change, by name.
+    async fn told(&self, subject: &Subject) -> Result<Vec<(&'static str, View)>, StoreError> {
+        match subject {
+            Subject::Job(changed) => {
+                let state = changed.state.map(|state| state.to_string());
+                let view = |event: &Event| JobEventView {
+                    class: Class::Job,
+                    job_id: changed.id.to_string(),
+                    state: state.clone(),
+                    event: view::event(event),
+                };
+                let events = self.events_of_job(changed).await?;
+                Ok(events.iter().map(|event| (event.body.name(), View::Job(view(event)))).collect())
+            }
+            Subject::Alert(changed) => {
+                let state = changed.state.map(|state| state.to_string());
+                let view = |event: &AlertEvent| AlertEventView {
+                    class: Class::Alert,
+                    alert_id: changed.id.to_string(),
+                    state: state.clone(),
+                    event: json::alert_event(event),
+                };
+                let events = self.events_of_alert(changed).await?;
+                Ok(events.iter().map(|event| (event.body.name(), View::Alert(view(event)))).collect())
+            }
         }
-        match self.state.store.load(&change.job).await {
-            Ok(job) => Ok(job.map(|job| change.events_in(&job.events).to_vec()).unwrap_or_default()),
+    }
+
+    async fn events_of_job(&self, changed: &JobChange) -> Result<Vec<Event>, StoreError> {
+        if !changed.events.is_empty() {
+            return Ok(changed.events.clone());
+        }
+        match self.state.store.load(&changed.id).await {
+            Ok(job) => Ok(job.map(|job| changed.events_in(&job.events).to_vec()).unwrap_or_default()),
             Err(StoreError::Unreadable(error)) => {
                 tracing::warn!(%error, "its events are passed over");
                 Ok(Vec::new())
             }
             Err(error) => Err(error),
         }
+    }
+
+    async fn events_of_alert(&self, changed: &AlertChange) -> Result<Vec<AlertEvent>, StoreError> {
+        if !changed.events.is_empty() {
+            return Ok(changed.events.clone());
+        }
+        let alert = self.state.alerts.alert(&changed.id).await?;
+        Ok(alert.map(|alert| changed.events_in(&alert.events).to_vec()).unwrap_or_default())
     }
 
     fn give_sign(&mut self) {

@@ -142,11 +142,12 @@ impl Watcher {
                 () = self.tell.closed() => return false,
                 () = sleep_until(until) => return true,
                 news = news => match news {
-                    Ok(News::Change(change)) if change.job == self.id => {
-                        self.expected = self.expected.max(change.version);
-                        return true;
+                    Ok(News::Change(change)) => {
+                        if let Some(own) = change.job().filter(|changed| changed.id == self.id) {
+                            self.expected = self.expected.max(own.version);
+                            return true;
+                        }
                     }
-                    Ok(News::Change(_)) => {}
                     Ok(News::Gap) | Err(RecvError::Lagged(_)) => return true,
                     Err(RecvError::Closed) => self.news = None,
                 },

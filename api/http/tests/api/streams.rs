@@ -6,7 +6,7 @@ use lucid_client::sse::{Message, Messages};
 use lucid_core::Command;
 use lucid_ports::Store;
 use lucid_schemas::{JobId, Progress};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
@@ -220,6 +220,38 @@ async fn all_jobs_are_told_in_order_from_any_place() {
         }
         later.push(served.world.backup().await.to_string());
         assert_eq!(again.expect("enqueued").0["job_id"].as_str(), later.last().map(String::as_str));
+    }
+    served.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_are_told_among_the_jobs_and_can_be_had_alone() {
+    let served = Served::start().await;
+    let all = Stream::open(&served, "/events", None).await;
+    let alone = Stream::open(&served, "/events?class=alert", None).await;
+    let over = Stream::open(&served, "/events?state=resolved,failed", None).await;
+    let jobs = Stream::open(&served, "/events?class=job", None).await;
+    let alert = served.world.alert().await;
+    let (told, place) = all.expect("raised");
+    assert_eq!((&told["class"], &told["alert_id"]), (&json!("alert"), &json!(alert.id().as_str())), "{told}");
+    assert_eq!((&told["state"], &told["data"]["severity"]), (&json!("raised"), &json!("critical")), "{told}");
+    served.world.resolve(&alert).await;
+    let job = served.world.backup().await;
+    assert_eq!(all.expect("resolved").0["data"]["how"], "operator");
+    let (told, _) = all.expect("enqueued");
+    assert_eq!((&told["class"], &told["job_id"]), (&json!("job"), &json!(job.as_str())));
+    for event in ["raised", "resolved"] {
+        assert_eq!(alone.expect(event).0["class"], "alert");
+    }
+    assert_eq!(over.expect("resolved").0["alert_id"], alert.id().as_str());
+    assert_eq!(jobs.expect("enqueued").0["job_id"], job.as_str(), "nothing of an alert before");
+    let again = Stream::open(&served, "/events", place.as_deref()).await;
+    again.expect("resolved");
+    for (query, field) in [("class=ops", "class"), ("state=over", "state")] {
+        let Err((status, problem)) = Stream::try_open(&served, &format!("/events?{query}"), None).await else {
+            panic!("{query} is accepted")
+        };
+        assert_eq!((status, &problem["errors"][0]["field"]), (422, &json!(field)), "{problem}");
     }
     served.stopped().await;
 }

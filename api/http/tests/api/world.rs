@@ -6,10 +6,17 @@ use actix_web::{
     http::{Method, header::HeaderMap},
     test,
 };
-use lucid_core::Command;
+use bson::DateTime;
+use lucid_core::{
+    Command,
+    alert::{Fence, Finding, Sighting, raise},
+};
 use lucid_http::{ApiOptions, ApiState, Streams, Token, configure};
-use lucid_ports::{Enqueue, JobFilter, Problems, Reach, Store, WorkerCard};
-use lucid_schemas::{EventBody, JobId, Kind, MonitorSpec, Progress, RepositoryName};
+use lucid_ports::{Alerts, Enqueue, JobFilter, Problems, Raised, Reach, Store, WorkerCard};
+use lucid_schemas::{
+    EventBody, JobId, Kind, MonitorSpec, Progress, RepositoryName,
+    alert::{self, Alert, AlertId, Severity},
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -186,6 +193,36 @@ impl World {
         let token = held.lease.expect("a lease").token;
         let progress = Progress { phase: "evaluate".into(), ..Progress::default() };
         self.store.renew(&id, held.head.epoch, &token, 30_000, Some(&progress)).await.expect("renewed");
+    }
+
+    /// A monitor has found something.
+    pub async fn alert(&self) -> Alert {
+        let now = self.store.clock().await.expect("a clock");
+        let finding = Finding {
+            id: AlertId::compose(now, 1),
+            rule: "no_worker".into(),
+            labels: [("kind".to_owned(), "backup".to_owned())].into(),
+            severity: Severity::Critical,
+            starts_at: now,
+            starts_at_uncertain: false,
+            incident: None,
+            previous: None,
+            sighting: Sighting { value: None, summary: "none".into(), rules_version: 1, times: 1, flapping: false },
+            notify: Vec::new(),
+        };
+        let deadline = DateTime::from_millis(now.timestamp_millis() + 30_000);
+        let fence = Fence { token: alert::Token { generation: 1, epoch: 1 }, deadline };
+        match self.store.twin.raise_alert(&raise(&finding, fence, "monitor:pi-1", "birth")).await.expect("raised") {
+            Raised::New(alert) => *alert,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A person says that it is over.
+    pub async fn resolve(&self, alert: &Alert) {
+        let over = lucid_core::alert::Command::ResolveByHand { comment: "mended".into() };
+        let next = lucid_core::alert::transition(alert, &over, "me", "over").expect("lawful");
+        self.store.twin.apply_alert(&next).await.expect("applied");
     }
 
     /// Every job that there is.

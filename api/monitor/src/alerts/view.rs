@@ -6,7 +6,7 @@ use lucid_core::alert::is_silenced;
 use lucid_http::json;
 use lucid_schemas::{
     Stamp,
-    alert::{Alert, AlertEvent, AlertState, Due, Fingerprint},
+    alert::{Alert, AlertState, Due, Fingerprint},
     http::{AlertView, EventView, NoticeView, SilenceView, SilencedBy},
     silence::Silence,
 };
@@ -54,17 +54,7 @@ pub fn alert(alert: &Alert, quiet: Quiet<'_>) -> AlertView {
 
 /// What happened to it.
 pub fn events(alert: &Alert) -> Vec<EventView> {
-    alert.events.iter().map(event).collect()
-}
-
-fn event(event: &AlertEvent) -> EventView {
-    EventView {
-        seq: event.seq,
-        at: json::time(event.at),
-        kind: event.body.name().into(),
-        by: event.by.clone(),
-        data: json::document(event.body.data().unwrap_or_default()),
-    }
+    alert.events.iter().map(json::alert_event).collect()
 }
 
 /// What is wrong and isn't kept.

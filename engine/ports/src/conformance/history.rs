@@ -1,7 +1,10 @@
 //! The history, seen live: each change once, in order, with its events; and the way back to any place.
 
-use super::kit::{Bench, LONG_MS, claim, enqueue, prepared, request};
-use crate::{CatchUpError, Caught, Change, Joined, News, Outcome, ResumeToken};
+use super::{
+    alerts,
+    kit::{Bench, LONG_MS, claim, enqueue, prepared, request},
+};
+use crate::{AlertChange, CatchUpError, Caught, Change, JobChange, Joined, News, Outcome, ResumeToken, Subject};
 use bson::{Timestamp, doc};
 use lucid_core::{Command, evolve};
 use lucid_schemas::{Event, EventBody, JobId, Kind, Progress, Request};
@@ -17,10 +20,14 @@ async fn next(joined: &mut Joined) -> Arc<Change> {
     }
 }
 
+fn of_job(change: &Change) -> &JobChange {
+    change.job().expect("a change of a job")
+}
+
 /// What came until the birth of `last`, with it.
 async fn heard_until(joined: &mut Joined, last: &JobId) -> Vec<Arc<Change>> {
     let mut heard = Vec::new();
-    while heard.last().is_none_or(|change: &Arc<Change>| change.job != *last) {
+    while heard.last().is_none_or(|change: &Arc<Change>| of_job(change).id != *last) {
         heard.push(next(joined).await);
     }
     heard
@@ -30,7 +37,7 @@ async fn heard_until(joined: &mut Joined, last: &JobId) -> Vec<Arc<Change>> {
 async fn caught_until(bench: &Bench, after: &ResumeToken, last: &JobId) -> Vec<Arc<Change>> {
     let mut said = bench.history.catch_up(after).await.expect("held");
     let mut caught: Vec<Arc<Change>> = Vec::new();
-    while caught.last().is_none_or(|change| change.job != *last) {
+    while caught.last().is_none_or(|change| of_job(change).id != *last) {
         match timeout(PATIENCE, said.recv()).await.expect("in time").expect("a stream that runs") {
             Caught::Change(change) => caught.push(change),
             Caught::Position(position) => assert!(caught.last().is_none_or(|change| change.token <= position)),
@@ -58,11 +65,12 @@ pub(super) async fn changes_come_with_their_events(bench: Bench) {
         let heard = heard_until(&mut joined, marker.id()).await;
         assert!(heard.is_sorted_by(|one, next| one.token < next.token), "{heard:?}");
         let changes = &heard[..heard.len() - 1];
-        let told: Vec<Event> = changes.iter().flat_map(|change| change.events.clone()).collect();
+        let told: Vec<Event> = changes.iter().flat_map(|change| of_job(change).events.clone()).collect();
         assert_eq!(told, job.events, "every event once, and none of a heartbeat");
-        assert!(changes.iter().all(|change| change.job == *job.id()));
-        assert!(changes.iter().all(|change| change.events_in(&job.events) == change.events), "{changes:?}");
-        assert_eq!(changes.last().and_then(|change| change.state), Some(job.head.state));
+        assert!(changes.iter().all(|change| of_job(change).id == *job.id()));
+        let whole = |change: &JobChange| change.events_in(&job.events) == change.events;
+        assert!(changes.iter().all(|change| whole(of_job(change))), "{changes:?}");
+        assert_eq!(changes.last().and_then(|change| of_job(change).state), Some(job.head.state));
     }
     // One transition with several events.
     let job = bench.running(LONG_MS).await;
@@ -74,8 +82,41 @@ pub(super) async fn changes_come_with_their_events(bench: Bench) {
     let Ok(Outcome::Won(job)) = bench.store.apply(&twofold).await else { panic!("it is lawful") };
     let marker = bench.queued().await;
     let heard = heard_until(&mut joined, marker.id()).await;
-    let told: Vec<&[Event]> = heard[..3].iter().map(|change| change.events.as_slice()).collect();
+    let told: Vec<&[Event]> = heard[..3].iter().map(|change| of_job(change).events.as_slice()).collect();
     assert_eq!(told, [&job.events[..1], &job.events[1..2], &job.events[2..]]);
+}
+
+pub(super) async fn alerts_are_told_among_the_jobs(bench: Bench) {
+    use lucid_core::alert::Command;
+    let mut joined = bench.history.recent().join_now();
+    let start = joined.position.clone();
+    let raised = alerts::put(&bench, &alerts::finding()).await;
+    let known = alerts::make(&bench, &raised, &Command::ResolveByHand { comment: "mended".into() }).await;
+    let marker = bench.queued().await;
+    let mut heard = Vec::new();
+    while heard.last().is_none_or(|change: &Arc<Change>| change.job().is_none()) {
+        heard.push(next(&mut joined).await);
+    }
+    let told: Vec<&AlertChange> = heard
+        .iter()
+        .filter_map(|change| match &change.subject {
+            Subject::Alert(changed) => Some(changed),
+            Subject::Job(_) => None,
+        })
+        .collect();
+    let [born, over] = &told[..] else { panic!("{heard:?}") };
+    assert!([&born.id, &over.id].into_iter().all(|id| id == raised.id()));
+    assert_eq!((born.state, over.state), (Some(raised.head.state), Some(known.head.state)));
+    assert_eq!([born.events.clone(), over.events.clone()].concat(), known.events);
+    assert_eq!(of_job(&heard[2]).id, *marker.id());
+    let mut said = bench.history.catch_up(&start).await.expect("held");
+    let mut caught = Vec::new();
+    while caught.len() < 3 {
+        if let Some(Caught::Change(change)) = timeout(PATIENCE, said.recv()).await.expect("in time") {
+            caught.push(change);
+        }
+    }
+    assert_eq!(caught, heard, "the long way tells the same");
 }
 
 pub(super) async fn who_was_away_is_told_all_that_he_missed(bench: Bench) {
@@ -84,7 +125,7 @@ pub(super) async fn who_was_away_is_told_all_that_he_missed(bench: Bench) {
     let start = joined.position.clone();
     let first = bench.queued().await;
     let place = next(&mut joined).await;
-    assert_eq!(place.job, *first.id());
+    assert_eq!(of_job(&place).id, *first.id());
     for _ in 0..5 {
         bench.queued().await;
     }

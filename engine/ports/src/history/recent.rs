@@ -122,14 +122,16 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{JobChange, Subject};
 
     fn token(number: u32) -> ResumeToken {
         format!("{number:08X}").parse().expect("a token")
     }
 
     fn change(number: u32) -> Change {
-        let job = "backup_x".parse().expect("an id");
-        Change { token: token(number), job, state: None, version: 1, events: Vec::new() }
+        let id = "backup_x".parse().expect("an id");
+        let subject = Subject::Job(JobChange { id, state: None, version: 1, events: Vec::new() });
+        Change { token: token(number), subject }
     }
 
     fn backlog(recent: &Recent, after: u32) -> Option<Vec<ResumeToken>> {

@@ -40,6 +40,7 @@ impl Alerts for MemoryStore {
         born.insert("events", event_documents(&alert.events, now)?);
         let read = read(&born)?;
         held.alerts.insert(alert.id().to_string(), born);
+        held.log.add_alert(&self.recent, &read);
         Ok(Raised::New(Box::new(read)))
     }
 
@@ -53,6 +54,11 @@ impl Alerts for MemoryStore {
             let appended = event_documents(transition.events(), now)?;
             if let Ok(events) = stored.get_array_mut("events") {
                 events.extend(appended);
+            }
+            // What no event tells of is no transition.
+            let changed = (!transition.events().is_empty()).then(|| read(stored)).transpose()?;
+            if let Some(alert) = changed {
+                held.log.add_alert(&self.recent, &alert);
             }
         }
         let afterwards = held.alerts.get(transition.id().as_str()).map(read).transpose()?;

@@ -1,10 +1,12 @@
 //! The twin's history: a log of all changes, whose places are numbers.
 
 use super::MemoryStore;
-use crate::{Archive, CatchUpError, Caught, Change, History, Recent, ResumeToken, StoreError};
+use crate::{
+    AlertChange, Archive, CatchUpError, Caught, Change, History, JobChange, Recent, ResumeToken, StoreError, Subject,
+};
 use async_trait::async_trait;
 use bson::Document;
-use lucid_schemas::Job;
+use lucid_schemas::{Job, alert::Alert};
 use std::{ops::Bound, sync::Arc};
 use tokio::sync::mpsc;
 
@@ -35,15 +37,23 @@ pub(super) fn recent() -> Recent {
 impl Log {
     /// Notes the transition that made `job` what it is.
     pub(super) fn add(&mut self, recent: &Recent, job: &Job) {
+        let (state, version) = (Some(job.head.state), job.head.version);
+        let mut changed = JobChange { id: job.id().clone(), state, version, events: Vec::new() };
+        changed.events = changed.events_in(&job.events).to_vec();
+        self.note(recent, Subject::Job(changed));
+    }
+
+    /// The same of an alert.
+    pub(super) fn add_alert(&mut self, recent: &Recent, alert: &Alert) {
+        let (state, version) = (Some(alert.head.state), alert.head.version);
+        let mut changed = AlertChange { id: alert.id().clone(), state, version, events: Vec::new() };
+        changed.events = changed.events_in(&alert.events).to_vec();
+        self.note(recent, Subject::Alert(changed));
+    }
+
+    fn note(&mut self, recent: &Recent, subject: Subject) {
         self.told += 1;
-        let mut change = Change {
-            token: token(self.told),
-            job: job.id().clone(),
-            state: Some(job.head.state),
-            version: job.head.version,
-            events: Vec::new(),
-        };
-        change.events = change.events_in(&job.events).to_vec();
+        let change = Change { token: token(self.told), subject };
         self.changes.push(Arc::new(change.clone()));
         recent.push(change, 1);
     }
