@@ -345,9 +345,17 @@ pub struct AuditReport {
     pub violations: Vec<ViolationView>,
     /// Those that can't be read.
     pub unreadable: Vec<UnreadableView>,
+    /// So many are of kinds that only a later program knows, as while nodes are upgraded: nobody looked into them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub later: u64,
     /// Pass as `after` to look at the jobs that follow; absent after the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A job that breaks an invariant.

@@ -23,6 +23,7 @@ pub fn audit(client: &Client, so_far: &mut dyn FnMut(&AuditReport)) -> Result<Au
         whole.events += part.events;
         whole.violations.extend(part.violations);
         whole.unreadable.extend(part.unreadable);
+        whole.later += part.later;
         whole.next = part.next;
         so_far(&whole);
         if whole.next.is_none() {

@@ -20,7 +20,11 @@ pub fn audit(report: &AuditReport) -> String {
         (0, 0) => "every one is what its events say".to_owned(),
         (violations, unreadable) => format!("{violations} violations, {unreadable} unreadable documents"),
     };
-    format!("{}{jobs} jobs, {events} events: {verdict}\n", lines.concat())
+    let later = match report.later {
+        0 => String::new(),
+        later => format!("; {} are of later programs, and weren't looked into", units::count(number(later))),
+    };
+    format!("{}{jobs} jobs, {events} events: {verdict}{later}\n", lines.concat())
 }
 
 fn number(count: u64) -> i64 {
@@ -36,6 +40,8 @@ mod tests {
     fn an_audit_names_every_finding() {
         let mut report = AuditReport { jobs: 1_200, events: 5_000, ..AuditReport::default() };
         assert_eq!(audit(&report), "1,200 jobs, 5,000 events: every one is what its events say\n");
+        let later = AuditReport { later: 2, ..report.clone() };
+        assert!(audit(&later).ends_with("what its events say; 2 are of later programs, and weren't looked into\n"));
         let detail = "job backup_x: the head\nis wrong".into();
         report.violations.push(ViolationView { job_id: "backup_x".into(), invariant: "INV-1".into(), detail });
         report.unreadable.push(UnreadableView { job_id: "odd".into(), reason: "it has no schema number".into() });

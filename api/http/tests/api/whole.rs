@@ -52,6 +52,21 @@ async fn an_audit_finds_what_is_not_what_its_events_say() {
     assert_eq!(world.get("/jobs/audit?limit=0").await.blamed(), ["limit"]);
 }
 
+#[actix_web::test]
+async fn an_audit_takes_jobs_of_kinds_of_later_programs_for_what_they_are() {
+    let world = World::new().await;
+    let id = world.good_backup().await;
+    let mut later = world.store.twin.document(&id).expect("there");
+    later.insert("kind", "migrate");
+    later.insert("_id", "migrate_20270115_080000_7k3fq2m8ab");
+    world.store.twin.tamper(later);
+    let found = world.get("/jobs/audit").await.body;
+    assert_eq!(found, json!({ "jobs": 2, "events": 3, "violations": [], "unreadable": [], "later": 1 }));
+    tamper(&world, &id, |job| drop(job.insert("kind", "migrate")));
+    let found = world.get("/jobs/audit").await.body;
+    assert_eq!(found["unreadable"][0]["job_id"].as_str(), Some(id.as_str()), "its id says another kind: {found}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_holds_every_job_once_as_it_is_stored() {
     let served = Served::start().await;
