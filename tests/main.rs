@@ -10,6 +10,7 @@ mod burst;
 mod chaos;
 mod clusters;
 mod damage;
+mod differing;
 mod doors;
 mod dropped;
 mod exactly_once;

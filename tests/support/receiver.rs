@@ -7,7 +7,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU16, Ordering},
@@ -77,7 +77,12 @@ fn answer(mut stream: &TcpStream, told: &Mutex<Vec<Value>>, status: u16) -> std:
 /// A file of channels in the folder of this world.
 pub fn channels_file(world: &World, text: &str) -> PathBuf {
     let path = world.dir().join("channels.toml");
-    fs::write(&path, text).expect("written");
-    fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("set");
+    private(&path, text);
     path
+}
+
+/// Writes a file that only this account may read.
+pub fn private(path: &Path, text: &str) {
+    fs::write(path, text).expect("written");
+    fs::set_permissions(path, PermissionsExt::from_mode(0o600)).expect("set");
 }
