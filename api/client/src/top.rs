@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, thread};
 
 const JOBS_MAX: u32 = 100;
-const OPEN: [&str; 6] = ["running", "committing", "canceling", "blocked", "queued", "waiting"];
+const ALERTS_MAX: u32 = 500;
+/// Open states; asked for apart, so that however many jobs wait, those that are worked on are shown, and shown first.
+const HELD: [&str; 4] = ["blocked", "committing", "canceling", "running"];
+const TO_COME: [&str; 2] = ["queued", "waiting"];
 /// Kinds of jobs that monitors ask for: they tell nobody how backups are.
 const OF_MONITORS: [&str; 2] = ["monitor", "notify"];
 
@@ -41,7 +44,7 @@ pub struct Top {
     pub jobs: Part<Vec<JobView>>,
     /// The newest whole backup that is there, by database.
     pub backups: Part<Backups>,
-    /// Open alerts, newest first.
+    /// Open alerts, the critical ones first, each newest first.
     pub alerts: Part<Vec<AlertView>>,
 }
 
@@ -121,7 +124,7 @@ impl Top {
         thread::scope(|scope| {
             let of_api = scope.spawn(|| (jobs(api), api.condition()));
             let (stats, own) = (monitor.get::<Stats>("/stats", Vec::new()), monitor.condition());
-            let alerts = monitor.alerts(&AlertQuery::default()).map(|list| list.alerts);
+            let alerts = alerts(monitor);
             // Nothing in there panics.
             let (jobs, instead) =
                 of_api.join().unwrap_or_else(|_| (Ok(Vec::new()), Err(api.odd("asking it broke off"))));
@@ -168,9 +171,17 @@ fn split(stats: Result<Stats, ClientError>) -> (Part<Members>, Part<Backups>) {
 }
 
 fn jobs(api: &Client) -> Result<Vec<JobView>, ClientError> {
-    let states = OPEN.map(str::to_owned).into();
-    let mut jobs = api.jobs(&JobQuery { states, limit: Some(JOBS_MAX), ..JobQuery::default() })?.jobs;
+    let mut jobs = Vec::new();
+    for states in [&HELD[..], &TO_COME] {
+        let states = states.iter().map(|state| (*state).to_owned()).collect();
+        jobs.extend(api.jobs(&JobQuery { states, limit: Some(JOBS_MAX), ..JobQuery::default() })?.jobs);
+    }
     jobs.retain(|job| !OF_MONITORS.contains(&job.kind.as_str()));
-    jobs.sort_by_key(|job| OPEN.iter().position(|state| *state == job.state));
     Ok(jobs)
+}
+
+fn alerts(monitor: &Client) -> Result<Vec<AlertView>, ClientError> {
+    let mut alerts = monitor.alerts(&AlertQuery { limit: Some(ALERTS_MAX), ..AlertQuery::default() })?.alerts;
+    alerts.sort_by_key(|alert| alert.severity != "critical");
+    Ok(alerts)
 }
