@@ -146,3 +146,23 @@ async fn damage_is_an_alert_until_it_is_mended_whoever_holds_the_claim() {
     assert!(health["problems"].to_string().contains("has said nothing for"), "{health}");
     assert!(!api.verb(&["health"]).status.success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_monitors_that_find_nothing_make_all_before_one_of_them_writes() {
+    let options = |dir| lucid_embedded::Options::new(dir).parameter("enableTestCommands", "1");
+    let world = World::start_with(options).await;
+    // A server that is slow for a while, as just after an election.
+    let slow = doc! { "failCommands": ["createIndexes"], "errorCode": 50, "appName": "lucid-ops" };
+    let fail_point = doc! { "configureFailPoint": "failCommand", "mode": { "times": 4 }, "data": slow };
+    world.client().database("admin").run_command(fail_point).await.expect("test commands are on");
+    let (_one, first) = monitor(&world, &[]);
+    let (_other, second) = monitor(&world, &[]);
+    for port in [&first, &second] {
+        until_status(port, "healthy").await;
+    }
+    let ops = world.client().database("lucid_ops").collection::<Document>("ops");
+    let first = doc! { "kind": "monitor", "spec.generation": 1 };
+    assert_eq!(ops.count_documents(first).await.expect("counted"), 1, "two who ask for one get one");
+    let indexes = ops.list_index_names().await.expect("listed");
+    assert!(indexes.iter().any(|name| name == "unique_key"), "{indexes:?}");
+}

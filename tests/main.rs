@@ -15,6 +15,7 @@ mod doors;
 mod dropped;
 mod exactly_once;
 mod failover;
+mod faults;
 mod floors;
 mod full_disk;
 mod history;

@@ -2,6 +2,7 @@
 
 pub mod bucket;
 pub mod data;
+pub mod gate;
 pub mod process;
 pub mod prometheus;
 pub mod receiver;

@@ -3,6 +3,7 @@
 //!
 //! Invariant: nothing is written but under the claim's token, and only as long as the round is of the present by the primary's clock.
 
+mod afterwards;
 mod chain;
 mod round;
 pub mod tell;

@@ -71,6 +71,9 @@ impl Deployment {
             let oplog_mib = options.oplog_mib.to_string();
             line.extend(["--replSet".into(), name.into(), "--oplogSize".into(), oplog_mib.into()]);
         }
+        if let Some(most) = options.max_connections {
+            line.extend(["--maxConns".into(), most.to_string().into()]);
+        }
         match (options.auth, &options.replica_set) {
             (true, Some(_)) => line.extend(["--keyFile".into(), self.folder.path("keyfile").into()]),
             (true, None) => line.push("--auth".into()),

@@ -23,6 +23,8 @@ pub struct Options {
     pub wired_tiger_cache_mib: u32,
     /// How long a set is without a primary before it elects another one; of a new set only.
     pub election_timeout_ms: u32,
+    /// Most connections that a member takes; none leaves that to the server.
+    pub max_connections: Option<u32>,
     /// Further server parameters, as for `--setParameter`; never secrets.
     pub extra_parameters: Vec<(String, String)>,
     /// The program; none finds it with [`Mongod::find`].
@@ -41,6 +43,7 @@ impl Options {
             oplog_mib: 512,
             wired_tiger_cache_mib: 256,
             election_timeout_ms: 2_000,
+            max_connections: None,
             extra_parameters: Vec::new(),
             mongod: None,
         }

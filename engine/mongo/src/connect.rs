@@ -178,6 +178,12 @@ impl Connection {
         to_its_end(async move { window(&client, "the replica set").await }).await
     }
 
+    /// The same, telling what is wrong with it here.
+    #[must_use]
+    pub fn telling(self, problems: Problems) -> Self {
+        Self { problems, ..self }
+    }
+
     /// What is wrong at this process, by all who find it.
     pub fn problems(&self) -> Problems {
         self.problems.clone()

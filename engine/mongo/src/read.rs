@@ -14,7 +14,12 @@ use mongodb::{
     options::{AggregateOptions, CollectionOptions, FindOptions, Hint, ReadConcern, ReadPreference, SelectionCriteria},
 };
 use serde::de::DeserializeOwned;
-use std::{collections::HashMap, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 /// How long the server works on a read at most.
 const SERVER_BOUND: Duration = Duration::from_secs(10);
@@ -191,10 +196,22 @@ fn lacks_index(error: &mongodb::error::Error, hint: Option<&Hint>) -> bool {
         return false;
     };
     let lacks = code(error) == Some(BAD_VALUE) && describe(error).contains("hint provided");
-    if lacks {
+    if lacks && is_news(index) {
         tracing::error!(index, "an index of {OPS} is missing, jobs are found slowly: it is made anew in a moment");
     }
     lacks
+}
+
+/// Whether nobody was told within a minute that this index is missing: every search finds it out anew.
+fn is_news(index: &str) -> bool {
+    static TOLD: Mutex<BTreeMap<String, Instant>> = Mutex::new(BTreeMap::new());
+    const EACH: Duration = Duration::from_mins(1);
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_news = told.get(index).is_none_or(|at| at.elapsed() >= EACH);
+    if is_news {
+        told.insert(index.to_owned(), Instant::now());
+    }
+    is_news
 }
 
 /// Reads a stored job.

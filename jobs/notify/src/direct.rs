@@ -62,8 +62,8 @@ impl Direct {
         self.memory().incident(fingerprint)
     }
 
-    /// What was told and was over before it could be written: to be written with its own times, and forgotten here by
-    /// [`Self::forget`].
+    /// What was over before it could be written, and whoever was told of it knows: to be written with its own times, and forgotten
+    /// here by [`Self::forget`].
     pub fn over(&self) -> Vec<(Fingerprint, Told)> {
         self.memory().over()
     }

@@ -55,6 +55,9 @@ pub enum AlertEventBody {
     Resolved {
         /// Why.
         how: ResolvedBy,
+        /// When it was over, where that could only be written later.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ended_at: Option<DateTime>,
         /// What a person said about it.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         comment: String,

@@ -24,13 +24,20 @@ pub struct Wanted {
     for_ever: bool,
 }
 
+impl Wanted {
+    /// None.
+    pub const fn none() -> Self {
+        Self { schedules: Vec::new(), for_ever: false }
+    }
+}
+
 /// Reads and checks the variables, before anything is started.
 ///
 /// # Errors
 /// One sentence that names the variable.
 pub fn read(args: &BackupScheduleArgs, ops_database: &str) -> Result<Wanted, Exit> {
     let Some(cron) = args.backup_schedule.as_ref().filter(|cron| !cron.trim().is_empty()) else {
-        return Ok(Wanted { schedules: Vec::new(), for_ever: false });
+        return Ok(Wanted::none());
     };
     if let Err(errors) = Calendar::new(cron, &args.backup_timezone) {
         let variable = |field: &str| if field == "cron" { NAME } else { "BACKUP_TIMEZONE" };

@@ -5,7 +5,7 @@
 mod writer;
 
 use self::writer::Writer;
-use super::{api, check_listen, establish, node, worker_name};
+use super::{api, backup_schedule::Wanted, check_listen, establish, node, upkeep::Upkeep, worker_name};
 use crate::{
     args::{MonitorArgs, SamplingArgs},
     exit::Exit,
@@ -97,7 +97,10 @@ async fn reach(
     loop {
         match establish(&uri, &ops_database, replica_set.as_deref()).await {
             Ok(connection) => {
+                let connection = connection.telling(problems.clone());
                 prepare(&connection, &problems).await;
+                // It ends with the process, which nothing that it does holds up.
+                drop(Upkeep::start(&connection, Vec::new(), Wanted::none()));
                 return connection;
             }
             Err(exit) => {
@@ -109,14 +112,21 @@ async fn reach(
     }
 }
 
-/// Makes the collections that alerts are written to. Who may not does without: whoever has more rights makes them.
+/// Makes the collections that alerts are written to: without their indexes, two monitors could write the same. Who may not does without:
+/// whoever has more rights makes them.
 async fn prepare(connection: &Connection, problems: &Problems) {
-    match connection.set_up().await {
-        Ok(_) => drop(problems.clear(SET_UP)),
-        Err(error) => {
+    loop {
+        let Err(error) = connection.set_up().await else {
+            problems.clear(SET_UP);
+            return;
+        };
+        problems.set(SET_UP, format!("this monitor can't prepare its collections: {error}"));
+        if !error.is_retryable() {
             tracing::warn!(%error, "the collections can't be prepared: they are used as they are");
-            problems.set(SET_UP, format!("this monitor can't prepare its collections: {error}"));
+            return;
         }
+        tracing::warn!(%error, "the collections can't be prepared: tried again in a moment");
+        sleep(TRY_AGAIN).await;
     }
 }
 

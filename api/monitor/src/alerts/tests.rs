@@ -271,7 +271,7 @@ async fn what_was_over_long_ago_is_forgotten() {
         else {
             panic!("the one before is over")
         };
-        let command = Command::Resolve { fence: fence(), how: ResolvedBy::Condition };
+        let command = Command::Resolve { fence: fence(), how: ResolvedBy::Condition, ended_at: None };
         let next = transition(&alert, &command, "monitor:a", &uuid::Uuid::new_v4().to_string()).expect("lawful");
         store.apply_alert(&next).await.expect("applied");
         store.advance(Duration::from_secs(1));

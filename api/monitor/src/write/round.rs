@@ -43,6 +43,7 @@ impl Pen<'_> {
         let fence = Fence { token: self.token, deadline: plus_ms(primary_at, 2 * self.interval_ms) };
         let round =
             Round { fence, now_ms: primary_at.timestamp_millis(), rules: &evaluation.rules, cold: &evaluation.cold };
+        self.afterwards(fence).await?;
         self.keep_left_out(&evaluation.judged, &open).await;
         let config = self.desk.teller.channels.current();
         let route = |about: About<'_>| {
@@ -63,7 +64,7 @@ impl Pen<'_> {
                         starts_at: plus_ms(primary_at, since_ms - evaluation.clock_ms),
                         starts_at_uncertain: false,
                         incident: self.desk.teller.direct.incident(&fingerprint_of(&judged)),
-                        previous: self.previous(&judged).await?,
+                        previous: self.previous(fingerprint_of(&judged)).await?.map(|alert| alert.origin.id),
                         labels: judged.labels,
                         sighting,
                         notify,
@@ -93,9 +94,9 @@ impl Pen<'_> {
     }
 
     /// The alert about the same before this one.
-    async fn previous(&self, judged: &Judged) -> Result<Option<AlertId>, StoreError> {
-        let filter = AlertFilter { fingerprint: Some(fingerprint_of(judged)), limit: 1, ..AlertFilter::default() };
-        Ok(self.desk.alerts.list_alerts(&filter).await?.alerts.pop().map(|alert| alert.origin.id))
+    pub(super) async fn previous(&self, fingerprint: Fingerprint) -> Result<Option<Alert>, StoreError> {
+        let filter = AlertFilter { fingerprint: Some(fingerprint), limit: 1, ..AlertFilter::default() };
+        Ok(self.desk.alerts.list_alerts(&filter).await?.alerts.pop())
     }
 
     async fn raise(
@@ -164,7 +165,7 @@ impl Pen<'_> {
         Ok(())
     }
 
-    fn by(&self) -> String {
+    pub(super) fn by(&self) -> String {
         self.context.job().head.worker.unwrap_or_default()
     }
 }
@@ -174,7 +175,7 @@ fn fingerprint_of(judged: &Judged) -> Fingerprint {
 }
 
 /// A fresh name for a write.
-fn write() -> String {
+pub(super) fn write() -> String {
     Uuid::new_v4().simple().to_string()
 }
 

@@ -99,6 +99,8 @@ pub enum Command {
         fence: Fence,
         /// Why; not by a person.
         how: ResolvedBy,
+        /// When it was, by the primary's clock, where it can only be written now; `None`: now.
+        ended_at: Option<DateTime>,
     },
     /// A person knows.
     Acknowledge {

@@ -80,7 +80,7 @@ pub fn decide(alert: &Alert, command: &Command) -> Result<Decision, Refusal> {
         Command::MissData { .. } => see::nothing(alert),
         Command::ChangeSeverity { to, notify, .. } => state::change_severity(alert, *to, notify),
         Command::EndAcknowledgement { notify, .. } => state::end_acknowledgement(alert, notify),
-        Command::Resolve { how, .. } => state::resolve(alert, *how),
+        Command::Resolve { how, ended_at, .. } => state::resolve(alert, *how, *ended_at),
         Command::Acknowledge { for_ms, comment } => state::acknowledge(alert, *for_ms, comment),
         Command::ResolveByHand { comment } => state::resolve_by_hand(alert, comment),
         Command::BeginNotice { channel, what } => notice::begin(alert, channel, *what),

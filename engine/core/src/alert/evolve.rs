@@ -1,6 +1,9 @@
 //! What an event changes. Total and exhaustive: replaying any stored stream gives the stored head.
 
-use lucid_schemas::alert::{AlertEvent, AlertEventBody, AlertHead, AlertState, Severity, What};
+use lucid_schemas::{
+    Stamp,
+    alert::{AlertEvent, AlertEventBody, AlertHead, AlertState, Severity, What},
+};
 
 /// The head after an alert's first event.
 pub fn birth(first: &AlertEvent) -> AlertHead {
@@ -50,9 +53,9 @@ pub fn evolve(mut head: AlertHead, event: &AlertEvent) -> AlertHead {
             What::Firing => head.notified.push(channel.clone()),
             What::Repeat | What::Resolved => {}
         },
-        AlertEventBody::Resolved { how, .. } => {
+        AlertEventBody::Resolved { how, ended_at, .. } => {
             head.state = AlertState::Resolved;
-            head.resolved_at = Some(event.at);
+            head.resolved_at = Some(ended_at.map_or(event.at, Stamp::At));
             head.resolved_by = Some(*how);
         }
     }

@@ -80,7 +80,7 @@ pub(crate) fn commands(token: Token, channels: &[&str]) -> Vec<Command> {
     ];
     all.extend(Severity::ALL.map(|to| Command::ChangeSeverity { fence, to, notify: wanted() }));
     let ends = [ResolvedBy::Condition, ResolvedBy::Operator, ResolvedBy::Gone, ResolvedBy::Continued];
-    all.extend(ends.map(|how| Command::Resolve { fence, how }));
+    all.extend(ends.map(|how| Command::Resolve { fence, how, ended_at: None }));
     for channel in channels.iter().map(|channel| (*channel).to_owned()) {
         for what in [What::Firing, What::Repeat, What::Resolved] {
             all.push(Command::BeginNotice { channel: channel.clone(), what });

@@ -168,7 +168,7 @@ fn count(alert: &Alert, sought: &str) -> usize {
 fn settle(store: &mut Store) {
     let now = store.now();
     for alert in store.alerts.clone() {
-        let end = Command::Resolve { fence: fence(LAST), how: ResolvedBy::Condition };
+        let end = Command::Resolve { fence: fence(LAST), how: ResolvedBy::Condition, ended_at: None };
         if let Ok(next) = transition(&alert, &with_deadline(end, now), "monitor", "end") {
             store.apply(&next);
         }

@@ -70,7 +70,7 @@ pub fn plan(
                 let seen = (!silent).then(|| sighting(value, &summary, flapping));
                 of_open(alert, severity, seen, round, &route)
             }
-            Some(Standing::Over(how)) => Some(Command::Resolve { fence: round.fence, how }),
+            Some(Standing::Over(how)) => Some(Command::Resolve { fence: round.fence, how, ended_at: None }),
             // No data: neither over nor seen again.
             Some(Standing::Undecided) => None,
             None => of_unknown(alert, round),
@@ -103,7 +103,7 @@ fn of_open(
     let told = || route(About { rule, labels, severity });
     let has_come = |at: Option<Stamp>| at.and_then(Stamp::stored).is_some_and(|at| at.timestamp_millis() <= now_ms);
     if alert.head.version >= EVENTS_MAX {
-        return Some(Command::Resolve { fence, how: ResolvedBy::Continued });
+        return Some(Command::Resolve { fence, how: ResolvedBy::Continued, ended_at: None });
     }
     if has_come(alert.head.acknowledged_until) {
         return Some(Command::EndAcknowledgement { fence, notify: told() });
@@ -126,9 +126,9 @@ fn of_unknown(alert: &Alert, round: Round<'_>) -> Option<Command> {
     let mut known = round.rules.iter().copied().chain([&LEFT_OUT]);
     match known.find(|rule| rule.id == alert.origin.rule) {
         Some(rule) if round.cold.contains(&rule) => None,
-        Some(rule) => Some(Command::Resolve { fence, how: rule.absent }),
+        Some(rule) => Some(Command::Resolve { fence, how: rule.absent, ended_at: None }),
         None if alert.seen.rules_version > RULES_VERSION => None,
-        None => Some(Command::Resolve { fence, how: ResolvedBy::Gone }),
+        None => Some(Command::Resolve { fence, how: ResolvedBy::Gone, ended_at: None }),
     }
 }
 

@@ -88,7 +88,7 @@ fn see() -> Command {
 }
 
 pub(super) fn resolve() -> Command {
-    Command::Resolve { fence: fence(), how: ResolvedBy::Condition }
+    Command::Resolve { fence: fence(), how: ResolvedBy::Condition, ended_at: None }
 }
 
 /// Seen last so long ago that it may be seen again: as of a store whose writer has a longer memory.
@@ -175,7 +175,7 @@ pub(super) async fn what_comes_late_does_nothing(bench: Bench) {
     assert_eq!(bench.alerts.alert(&finding.id).await.expect("read"), None);
     let alert = put(&bench, &finding).await;
     for command in [
-        Command::Resolve { fence: late, how: ResolvedBy::Condition },
+        Command::Resolve { fence: late, how: ResolvedBy::Condition, ended_at: None },
         Command::MissData { fence: late },
         Command::ChangeSeverity { fence: late, to: Severity::Critical, notify: Vec::new() },
     ] {

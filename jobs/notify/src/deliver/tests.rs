@@ -59,7 +59,7 @@ impl World {
     }
 
     async fn resolve(&self, id: &AlertId) {
-        self.ask(id, Command::Resolve { fence: FENCE, how: ResolvedBy::Condition }).await;
+        self.ask(id, Command::Resolve { fence: FENCE, how: ResolvedBy::Condition, ended_at: None }).await;
     }
 
     async fn alert(&self, id: &AlertId) -> Alert {

@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Each further monitor waits for so much longer.
 const RANK_MS: i64 = 60_000;
+/// For so long what is over is kept for whoever writes it: by then the one who holds the claim has.
+const KEPT_MS: i64 = 600_000;
 
 /// What a round has found.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +45,8 @@ pub struct Told {
     pub notice: Notice,
     /// Since when it couldn't be written, on the clock of the rounds.
     seen_ms: i64,
+    /// Since when it is over, on the same clock.
+    over_ms: Option<i64>,
     /// Who was told that it is so, and whether he was told that it isn't any more.
     channels: BTreeMap<String, What>,
     /// Who is being told just now.
@@ -101,7 +105,7 @@ impl Memory {
             let incident = format!("t{}", look.term);
             let known = self.known.get(fingerprint);
             // The same term may go on to the next incident: whoever was told that this one is over isn't told again.
-            let is_new = known.is_none_or(|told| told.is_over() && told.incident != incident);
+            let is_new = known.is_none_or(|told| told.is_over() && (told.incident != incident || told.is_untold()));
             let open = Notice {
                 id: None,
                 fingerprint: fingerprint.clone(),
@@ -127,6 +131,7 @@ impl Memory {
                     incident,
                     notice: open,
                     seen_ms: look.clock_ms,
+                    over_ms: None,
                     channels: BTreeMap::new(),
                     underway: BTreeSet::new(),
                 };
@@ -137,7 +142,7 @@ impl Memory {
         }
     }
 
-    /// What isn't so any more; of what nobody was told of, nothing stays.
+    /// What isn't so any more. It stays until it is written, or somebody else must have.
     fn end(&mut self, look: &Look<'_>) {
         for (fingerprint, told) in &mut self.known {
             let how = match look.judged.get(fingerprint).map(|judged| &judged.standing) {
@@ -147,6 +152,7 @@ impl Memory {
             };
             if !told.is_over() {
                 let open = told.notice.clone();
+                told.over_ms = Some(look.clock_ms);
                 told.notice = Notice {
                     sequence: 1,
                     what: What::Resolved,
@@ -156,7 +162,8 @@ impl Memory {
                 };
             }
         }
-        self.known.retain(|_, told| !told.is_over() || !told.channels.is_empty() || !told.underway.is_empty());
+        let is_kept = |told: &Told| told.over_ms.is_none_or(|over_ms| look.clock_ms - over_ms < KEPT_MS);
+        self.known.retain(|_, told| is_kept(told) || !told.knows_all());
     }
 
     /// What came of a message: `told` is what was in it, where it was taken.
@@ -179,10 +186,9 @@ impl Memory {
         self.known.get(fingerprint).map(|told| told.channels.keys().cloned().collect()).unwrap_or_default()
     }
 
-    /// What was told to be over, to all who knew.
+    /// What is over, and whoever was told of it knows.
     pub fn over(&self) -> Vec<(Fingerprint, Told)> {
-        let is_done = |told: &Told| told.is_over() && told.channels.values().all(|what| *what == What::Resolved);
-        let done = self.known.iter().filter(|(_, told)| is_done(told));
+        let done = self.known.iter().filter(|(_, told)| told.is_over() && told.knows_all());
         done.map(|(fingerprint, told)| (fingerprint.clone(), told.clone())).collect()
     }
 
@@ -192,6 +198,21 @@ impl Memory {
 }
 
 impl Told {
+    /// Who was told that it is so.
+    pub fn channels(&self) -> impl Iterator<Item = &str> {
+        self.channels.keys().map(String::as_str)
+    }
+
+    /// Whether nobody was told of it, nor is being told.
+    fn is_untold(&self) -> bool {
+        self.channels.is_empty() && self.underway.is_empty()
+    }
+
+    /// Whether whoever was told of it was told that it is over.
+    fn knows_all(&self) -> bool {
+        self.underway.is_empty() && self.channels.values().all(|what| *what == What::Resolved)
+    }
+
     fn is_over(&self) -> bool {
         self.notice.is_over()
     }

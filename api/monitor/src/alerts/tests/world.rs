@@ -101,7 +101,7 @@ impl World {
     }
 
     pub async fn resolved(&self, alert: &Alert) {
-        let command = Command::Resolve { fence: fence(), how: ResolvedBy::Condition };
+        let command = Command::Resolve { fence: fence(), how: ResolvedBy::Condition, ended_at: None };
         let next = transition(alert, &command, "monitor:a", &uuid::Uuid::new_v4().to_string()).expect("lawful");
         assert!(matches!(self.store.apply_alert(&next).await.expect("applied"), AlertOutcome::Won(_)));
     }

@@ -2,6 +2,7 @@
 
 use super::{Decision, EVENTS_MAX, EVENTS_MAX_ACKNOWLEDGED, Guard, notice, open, room, wrong_state};
 use crate::alert::{Refusal, Wanted};
+use bson::DateTime;
 use lucid_schemas::alert::{Alert, AlertEventBody, AlertState, ResolvedBy, Severity};
 
 pub(super) fn change_severity(alert: &Alert, to: Severity, notify: &[Wanted]) -> Result<Decision, Refusal> {
@@ -43,24 +44,22 @@ pub(super) fn acknowledge(alert: &Alert, for_ms: Option<i64>, comment: &str) -> 
 }
 
 /// Whatever an evaluator finds.
-pub(super) fn resolve(alert: &Alert, how: ResolvedBy) -> Result<Decision, Refusal> {
+pub(super) fn resolve(alert: &Alert, how: ResolvedBy, ended_at: Option<DateTime>) -> Result<Decision, Refusal> {
     match how {
         ResolvedBy::Condition | ResolvedBy::Gone => {}
         ResolvedBy::Continued if alert.head.version >= EVENTS_MAX => {}
         ResolvedBy::Continued => return Err(Refusal::RoomLeft { events: alert.head.version }),
         ResolvedBy::Operator => return Err(Refusal::NotByHand),
     }
-    end(alert, "resolve", how, "")
+    end(alert, "resolve", AlertEventBody::Resolved { how, ended_at, comment: String::new() })
 }
 
 pub(super) fn resolve_by_hand(alert: &Alert, comment: &str) -> Result<Decision, Refusal> {
-    end(alert, "resolve_by_hand", ResolvedBy::Operator, comment)
+    let how = ResolvedBy::Operator;
+    end(alert, "resolve_by_hand", AlertEventBody::Resolved { how, ended_at: None, comment: comment.to_owned() })
 }
 
-fn end(alert: &Alert, command: &'static str, how: ResolvedBy, comment: &str) -> Result<Decision, Refusal> {
+fn end(alert: &Alert, command: &'static str, event: AlertEventBody) -> Result<Decision, Refusal> {
     open(alert, command)?;
-    Ok(Decision {
-        notify: notice::over(alert),
-        ..Decision::of(alert, AlertEventBody::Resolved { how, comment: comment.to_owned() })
-    })
+    Ok(Decision { notify: notice::over(alert), ..Decision::of(alert, event) })
 }

@@ -83,8 +83,8 @@ fn an_open_alert_can_always_be_resolved_and_its_end_told() {
     for alert in alerts.iter().filter(|alert| alert.head.state.is_open()) {
         for end in [
             Command::ResolveByHand { comment: String::new() },
-            Command::Resolve { fence: fence(alert.token), how: ResolvedBy::Condition },
-            Command::Resolve { fence: fence(alert.token), how: ResolvedBy::Gone },
+            Command::Resolve { fence: fence(alert.token), how: ResolvedBy::Condition, ended_at: None },
+            Command::Resolve { fence: fence(alert.token), how: ResolvedBy::Gone, ended_at: None },
         ] {
             let mut over = lawful(alert, &end).expect("there is always room for an end");
             for channel in ONE {
@@ -109,12 +109,12 @@ fn only_a_full_stream_is_continued_and_it_takes_little_else() {
     for alert in alerts.iter().filter(|alert| alert.head.state.is_open()) {
         let full = alert.head.version >= EVENTS_MAX;
         let fence = fence(alert.token);
-        let continued = decide(alert, &Command::Resolve { fence, how: ResolvedBy::Continued });
+        let continued = decide(alert, &Command::Resolve { fence, how: ResolvedBy::Continued, ended_at: None });
         assert_eq!(continued.is_ok(), full);
         let to = if alert.head.severity == Severity::Warning { Severity::Critical } else { Severity::Warning };
         let changed = decide(alert, &Command::ChangeSeverity { fence, to, notify: Vec::new() });
         assert_eq!(changed.is_ok(), !full);
-        let by_hand = decide(alert, &Command::Resolve { fence, how: ResolvedBy::Operator });
+        let by_hand = decide(alert, &Command::Resolve { fence, how: ResolvedBy::Operator, ended_at: None });
         assert_eq!(by_hand, Err(Refusal::NotByHand));
     }
 }
