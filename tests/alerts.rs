@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const WITHIN: Duration = Duration::from_secs(90);
+const WITHIN: Duration = Duration::from_secs(200);
 
 /// A monitor with short rounds and a short lease, and what it shows to people.
 pub fn monitor(world: &World, more: &[&str]) -> (Process, Api) {

@@ -29,7 +29,8 @@ pub enum Standing {
     },
     /// There shouldn't, for this reason.
     Over(ResolvedBy),
-    /// One that is open stays open, and none is raised: it isn't so for long enough yet, it is nearly so, or nobody can tell.
+    /// One that is open stays open, and none is raised: it isn't so for long enough yet, it is nearly so, it comes and goes and isn't
+    /// so just now, or nobody can tell.
     Undecided,
 }
 
@@ -204,6 +205,7 @@ impl Memory {
 
     fn standing(&self) -> Standing {
         match (self.open_since, &self.wrong) {
+            (Some(_), _) if self.right_since.is_some() => Standing::Undecided,
             (Some(since_ms), Some(Wrong { severity, value, summary })) => Standing::Open {
                 since_ms,
                 severity: *severity,
