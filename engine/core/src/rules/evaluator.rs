@@ -145,6 +145,18 @@ impl Evaluator {
     }
 }
 
+#[cfg(test)]
+impl Standing {
+    /// Whether an alert is open after it.
+    pub(crate) const fn leaves_open(&self, was_open: bool) -> bool {
+        match self {
+            Self::Open { .. } => true,
+            Self::Over(_) => false,
+            Self::Undecided => was_open,
+        }
+    }
+}
+
 impl Memory {
     fn of(reading: &Reading) -> Self {
         Self {

@@ -231,7 +231,7 @@ mod tests {
                 figures.disks_percent = [("/data".into(), f64::from(25 - swing / 2 + below(8)))].into();
             });
             for (fingerprint, judged) in evaluator.round(round * 30_000, Some(&read(&noisy, &Parameters::default()))) {
-                let is_open = matches!(judged.standing, Standing::Open { .. });
+                let is_open = judged.standing.leaves_open(open.get(&fingerprint) == Some(&true));
                 if open.insert(fingerprint.clone(), is_open) == Some(true) && !is_open {
                     resolves.entry(fingerprint).or_default().push(round * 30_000);
                 }

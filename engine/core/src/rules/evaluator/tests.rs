@@ -135,7 +135,12 @@ fn what_comes_and_goes_stays_open_until_it_is_quiet() {
     assert!(matches!(life.round(Some(wrong(1.0))), Standing::Open { flapping: true, .. }));
     let rounds = FLAPPING_MS / INTERVAL_MS;
     for round in 0..rounds {
-        assert!(life.is_open(Verdict::Right), "round {round} of its quiet");
+        let standing = life.round(Some(Verdict::Right));
+        assert_eq!(
+            standing,
+            Standing::Undecided,
+            "round {round} of its quiet: open stays open, and nobody raises what isn't so"
+        );
     }
     assert!(!life.is_open(Verdict::Right));
     assert!(matches!(life.round(Some(wrong(1.0))), Standing::Open { flapping: false, .. }), "it begins anew");
@@ -189,7 +194,7 @@ fn resolves_in_a_day(rule: &'static Rule, mut verdict: impl FnMut(i64) -> Option
     let mut life = Life::of(rule);
     let (mut open, mut resolves): (bool, Vec<i64>) = (false, Vec::new());
     for round in 0..DAY_MS / INTERVAL_MS {
-        let is_open = matches!(life.round(verdict(round)), Standing::Open { .. });
+        let is_open = life.round(verdict(round)).leaves_open(open);
         if open && !is_open {
             resolves.push(life.now_ms);
         }

@@ -5,7 +5,7 @@ use super::{
     *,
 };
 use crate::rules::{
-    Change, Evaluator, FLAPPING_MS, FLAPS_MAX, Standing,
+    Change, Evaluator, FLAPPING_MS, FLAPS_MAX,
     facts::{Space, Worker},
 };
 use lucid_schemas::alert::Fingerprint;
@@ -213,7 +213,7 @@ fn a_day_of_noise_never_flaps_more_than_is_allowed() {
                 read(&facts, &Parameters::default())
             };
             for (fingerprint, judged) in evaluator.round(round * 30_000, (below(50) > 0).then_some(&readings)) {
-                let is_open = matches!(judged.standing, Standing::Open { .. });
+                let is_open = judged.standing.leaves_open(before.get(&fingerprint) == Some(&true));
                 if before.insert(fingerprint.clone(), is_open) == Some(true) && !is_open {
                     resolves.entry((judged.rule.id, fingerprint)).or_default().push(round * 30_000);
                 }

@@ -1,7 +1,7 @@
 //! The rules that compare figures with limits, the node of the only monitor, and a day of noise.
 
 use super::{
-    super::{Evaluator, FLAPPING_MS, FLAPS_MAX, Standing},
+    super::{Evaluator, FLAPPING_MS, FLAPS_MAX},
     tests::{SECONDARY, change, facts, firing, leaderless, said, severities, silence, three, well},
     *,
 };
@@ -186,7 +186,7 @@ fn a_day_of_noise_never_flaps_more_than_is_allowed() {
             let readings = read(&facts, &Parameters::default());
             let seen = (below(50) > 0).then_some(readings.as_slice());
             for (fingerprint, judged) in evaluator.round(now_ms, seen) {
-                let is_open = matches!(judged.standing, Standing::Open { .. });
+                let is_open = judged.standing.leaves_open(before.get(&fingerprint) == Some(&true));
                 if before.insert(fingerprint.clone(), is_open) == Some(true) && !is_open {
                     resolves.entry((judged.rule.id, fingerprint)).or_default().push(now_ms);
                 }
