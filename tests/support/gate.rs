@@ -69,7 +69,7 @@ impl Gate {
         loop {
             // It may be the primary no more, and drop its connections.
             let status = admin.run_command(doc! { "replSetGetStatus": 1 }).await;
-            let states = status.as_ref().map(|status| states(status)).unwrap_or_default();
+            let states = status.as_ref().map(states).unwrap_or_default();
             if states.contains(&1) && states.iter().all(|state| [1, 2].contains(state)) {
                 return gates;
             }

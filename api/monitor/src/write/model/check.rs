@@ -42,10 +42,14 @@ pub fn always(history: &History) -> Vec<String> {
         if alerts.iter().filter(|alert| alert.head.state.is_open()).count() > 1 {
             wrong.push(format!("several are open about the same as {}", alerts[0].id()));
         }
-        let before = std::iter::once(None).chain(alerts.iter().map(|alert| Some(alert.id())));
-        for (alert, before) in alerts.iter().zip(before) {
-            if alert.origin.previous.as_ref() != before {
-                wrong.push(format!("{} names {:?} instead of {before:?}", alert.id(), alert.origin.previous));
+        for (place, alert) in alerts.iter().enumerate() {
+            // One that came and went while this one was being raised it can't name.
+            let is_past = |other: &&&Alert| created_ms(alert) - created_ms(other) > FRESH_MS;
+            let named = alert.origin.previous.as_ref();
+            let newest = alerts[..place].last().map(|other| other.id());
+            let newest_past = alerts[..place].iter().rfind(is_past).map(|other| other.id());
+            if named != newest && named != newest_past {
+                wrong.push(format!("{} names {named:?} instead of {newest:?}", alert.id()));
             }
         }
     }
@@ -117,4 +121,8 @@ fn out_of_order(id: &AlertId, told: &[(AlertId, What)]) -> Option<String> {
     let of_it = || told.iter().filter(|(about, _)| about == id).map(|(_, what)| *what);
     let over = of_it().position(|what| what == What::Resolved)?;
     of_it().skip(over).any(|what| what != What::Resolved).then(|| format!("{id} was told to be so after its end"))
+}
+
+fn created_ms(alert: &Alert) -> i64 {
+    alert.head.created_at.stored().map_or(0, bson::DateTime::timestamp_millis)
 }

@@ -73,7 +73,7 @@ async fn what_another_alert_explains_is_quiet_while_that_one_is_open() {
     let cause = raise(&store, "no_primary", ("rs", "rs0")).await;
     assert_eq!(quiet_about(&store, &all).await, [true, false, false], "damage isn't explained by it");
     assert_eq!(quiet_about(&store, &[&cause]).await, [false], "nothing explains itself");
-    let command = Command::Resolve { fence: fence(), how: ResolvedBy::Condition };
+    let command = Command::Resolve { fence: fence(), how: ResolvedBy::Condition, ended_at: None };
     let over = transition(&cause, &command, "monitor:a", "w").expect("lawful");
     store.apply_alert(&over).await.expect("applied");
     assert_eq!(quiet_about(&store, &all).await, [false, false, false]);
