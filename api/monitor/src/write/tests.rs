@@ -6,14 +6,15 @@ use lucid_core::{
     alert::invariant::violations,
     rules::{Judged, Rule, Standing},
 };
-use lucid_notify::{Channels, Direct, Hush, Hushed, Sender};
+use lucid_notify::{Channels, Direct, Hush, Hushed, Sender, direct::Look};
 use lucid_ports::{AlertFilter, Feed, Pause, Reach, memory::MemoryStore};
 use lucid_runtime::{Worker, WorkerHandle, WorkerOptions};
 use lucid_schemas::{
+    Stamp,
     alert::{Alert, AlertState, Fingerprint, ResolvedBy, Severity},
     kinds::monitor::INTERVAL_SHORTEST,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::{sync::watch, time::timeout};
 
 static LAG: Rule = Rule { id: "lag", ..Rule::PLAIN };
@@ -24,6 +25,7 @@ struct Monitor {
     chain: Chain,
     worker: WorkerHandle,
     problems: Problems,
+    direct: Direct,
 }
 
 fn monitor(store: &Arc<MemoryStore>, name: &str) -> Monitor {
@@ -32,19 +34,14 @@ fn monitor(store: &Arc<MemoryStore>, name: &str) -> Monitor {
 
 fn monitor_with(store: &Arc<MemoryStore>, name: &str, hush: Arc<dyn Hush>) -> Monitor {
     let (finds, evaluations) = watch::channel(None);
-    let problems = Problems::default();
+    let (problems, direct) = (Problems::default(), Direct::new(Channels::none(), Sender::default()));
     let chain = Chain::new(store.clone(), store.clone(), format!("monitor:{name}"));
     let desk = Desk {
         store: store.clone(),
         alerts: store.clone(),
         silences: store.clone(),
         evaluations,
-        teller: Teller {
-            channels: Channels::none(),
-            hush,
-            rounds: watch::channel(None).0,
-            direct: Direct::new(Channels::none(), Sender::default()),
-        },
+        teller: Teller { channels: Channels::none(), hush, rounds: watch::channel(None).0, direct: direct.clone() },
         chain: chain.clone(),
         problems: problems.clone(),
     };
@@ -52,7 +49,7 @@ fn monitor_with(store: &Arc<MemoryStore>, name: &str, hush: Arc<dyn Hush>) -> Mo
     let options = WorkerOptions { poll_ms: 200, ..WorkerOptions::new(name).with_lease_ms(1_000) };
     let feed: &dyn Feed = &**store;
     let worker = Worker::start(store.clone(), feed, handlers, Reach::default(), options).expect("a worker");
-    Monitor { finds, chain, worker, problems }
+    Monitor { finds, chain, worker, problems, direct }
 }
 
 impl Monitor {
@@ -327,4 +324,53 @@ async fn where_nobody_can_be_told_the_alerts_are_written_all_the_same_and_it_say
     })
     .await;
     monitor.worker.stop().await.expect("stopped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_over_before_it_could_be_written_is_an_alert_with_its_own_times() {
+    let store = Arc::new(MemoryStore::new());
+    let one = monitor(&store, "one");
+    let labels = BTreeMap::from([("member".to_owned(), "a:1".to_owned())]);
+    let standing = |standing| {
+        let judged = Judged { rule: &LAG, labels: labels.clone(), standing };
+        BTreeMap::from([(Fingerprint::of(LAG.id, &labels), judged)])
+    };
+    let behind = Standing::Open {
+        since_ms: 1_000,
+        severity: Severity::Critical,
+        value: Some(40.0),
+        summary: "a:1 is behind".into(),
+        flapping: false,
+        silent: false,
+    };
+    let (began, written) = (DateTime::from_millis(DateTime::now().timestamp_millis() - 600_000), BTreeSet::new());
+    let at = |clock_ms: i64| DateTime::from_millis(began.timestamp_millis() + clock_ms);
+    for (clock_ms, judged) in [(4_000, standing(behind)), (64_000, standing(Standing::Over(ResolvedBy::Condition)))] {
+        one.direct.round(&Look {
+            judged: &judged,
+            written: &written,
+            can_write: false,
+            term: 7,
+            rank: 0,
+            clock_ms,
+            now: at(clock_ms),
+            is_uncertain: true,
+        });
+    }
+    one.chain.ask_next(1).await.expect("asked");
+    until("written", async || {
+        one.finds(&[], Duration::ZERO);
+        all(&store).await.iter().any(|alert| !alert.head.state.is_open())
+    })
+    .await;
+    for _ in 0..3 {
+        one.finds(&[], Duration::ZERO);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let alerts = all(&store).await;
+    let [alert] = alerts.as_slice() else { panic!("one alert: {alerts:?}") };
+    assert_eq!((alert.origin.starts_at, alert.origin.starts_at_uncertain), (at(1_000), true));
+    assert_eq!(alert.head.resolved_at.and_then(Stamp::stored), Some(at(64_000)));
+    assert_eq!((alert.incident(), alert.head.severity, alert.seen.value), ("t7", Severity::Critical, Some(40.0)));
+    assert!(alert.notify.is_empty() && one.direct.over().is_empty());
 }

@@ -190,6 +190,19 @@ fn what_is_written_is_the_laws_and_nothing_new_is_told_while_there_is_a_primary(
 }
 
 #[test]
+fn what_nobody_was_told_of_is_still_to_be_written_and_not_for_ever() {
+    let mut rounds = Rounds::new(3);
+    assert!(rounds.told(10_000, &open()).is_empty() && rounds.told(20_000, &over()).is_empty());
+    let (_, told) = rounds.memory.over().remove(0);
+    assert_eq!((told.channels().count(), told.notice.ends_at), (0, Some(notice_at(20_000))));
+    // Whoever holds the claim has written it by then.
+    rounds.told(619_999, &over());
+    assert_eq!(rounds.memory.over().len(), 1);
+    rounds.told(620_000, &over());
+    assert!(rounds.memory.over().is_empty());
+}
+
+#[test]
 fn warnings_wait_for_the_morning_here_too() {
     let mut rounds = Rounds::new(0);
     rounds.config = config(&format!("[quiet]\nfrom = \"11:00\"\nto = \"13:00\"\nzone = \"UTC\"\n{CHANNELS}"));
