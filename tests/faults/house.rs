@@ -52,6 +52,8 @@ pub struct House {
     pub world: World,
     pub gates: Vec<Gate>,
     pub receiver: Receiver,
+    /// Who tells people when it hears nothing for a minute.
+    pub heart: Receiver,
     /// Those that run.
     pub monitors: Vec<(Process, Api)>,
     arguments: Vec<String>,
@@ -76,8 +78,11 @@ impl House {
         };
         let mut world = World::start_with(options).await;
         let gates = Gate::before_all(&mut world).await;
-        let receiver = Receiver::start(200);
-        let text = format!("group_wait = \"1s\"\n[channels.hook]\nkind = \"webhook\"\nurl = \"{}\"\n", receiver.url);
+        let (receiver, heart) = (Receiver::start(200), Receiver::start(200));
+        let text = format!(
+            "group_wait = \"1s\"\n[channels.hook]\nkind = \"webhook\"\nurl = \"{}\"\n[heartbeat]\nurl = \"{}\"\nevery = \"1m\"\n",
+            receiver.url, heart.url
+        );
         let (channels, path) = (channels_file(&world, &text), world.dir().join("rules.json"));
         fs::write(&path, rules.to_string()).expect("written");
         let named = [
@@ -89,7 +94,7 @@ impl House {
         let named = named.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
         let first = ["monitor", "--listen", "127.0.0.1:0", "--metrics-port", "0"].map(str::to_owned);
         let arguments = first.into_iter().chain(more.iter().map(|word| (*word).to_owned())).chain(named).collect();
-        let mut house = Self { world, gates, receiver, monitors: Vec::new(), arguments };
+        let mut house = Self { world, gates, receiver, heart, monitors: Vec::new(), arguments };
         for _ in 0..2 {
             house.start_monitor();
         }

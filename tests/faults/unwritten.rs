@@ -3,7 +3,7 @@
 use super::house::{House, text};
 use crate::alerts::until;
 use lucid_embedded::Signal;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 const RULE: &str = "no_majority";
 
@@ -16,6 +16,7 @@ fn told(house: &House) -> (BTreeSet<String>, usize) {
 
 async fn lose_two_members(house: &mut House, also_the_holder: bool) {
     house.calm().await;
+    until("heard", async || if house.heart.messages().is_empty() { Err(String::new()) } else { Ok(()) }).await;
     let holder = house.holder().await;
     let stays = house.world.deployment.primary().await.expect("a primary");
     let begun = bson::DateTime::now();
@@ -25,11 +26,15 @@ async fn lose_two_members(house: &mut House, also_the_holder: bool) {
     if also_the_holder {
         house.monitors.remove(holder).0.signal(Signal::SIGKILL);
     }
+    // For so long the last round that was written still says something.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let heard = house.heart.messages().len();
     until("told without a primary", async || {
         let told = house.receiver.told(RULE);
         if told.is_empty() { Err(house.monitors[0].1.get("/health").1.to_string()) } else { Ok(()) }
     })
     .await;
+    assert_eq!(house.heart.messages().len(), heard, "nothing is well, so nothing is heard");
     let (keys, _) = told(house);
     assert!(keys.len() == 1 && keys.iter().all(|key| key.contains("/t")), "named after the term: {keys:?}");
     let over = bson::DateTime::now();
@@ -71,6 +76,9 @@ async fn with_no_primary_two_monitors_tell_of_one_incident_which_is_written_afte
 async fn with_no_primary_and_no_holder_the_other_monitor_tells() {
     let mut house = House::in_a_hurry().await;
     lose_two_members(&mut house, true).await;
+    // A dark house is told of from outside: the heartbeat was silent for longer than its period, and is heard again.
+    let heard = house.heart.messages().len();
+    until("heard again", async || if house.heart.messages().len() > heard { Ok(()) } else { Err(String::new()) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
