@@ -45,8 +45,8 @@ pub struct Host {
     pub oom_kills: Option<f64>,
     /// When the machine was started, in seconds since 1970.
     pub booted_at: Option<f64>,
-    /// File systems by the path that was asked for; those that don't answer are absent.
-    pub disks: BTreeMap<String, Disk>,
+    /// File systems by the path that was asked for; none for one that doesn't answer.
+    pub disks: BTreeMap<String, Option<Disk>>,
 }
 
 /// A file system.
@@ -76,9 +76,7 @@ pub async fn watch(
         let read = spawn_blocking(move || Host::read(&root)).await;
         let mut host = read.unwrap_or_default();
         for (path, looking) in &disks {
-            if let Some(disk) = disk(path, looking).await {
-                host.disks.insert(path.display().to_string(), disk);
-            }
+            host.disks.insert(path.display().to_string(), disk(path, looking).await);
         }
         drop(told.send_replace(Some((Instant::now(), Arc::new(host)))));
         tokio::select! {
@@ -268,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn disks_are_told_that_answer() {
+    async fn disks_are_told_and_which_do_not_answer() {
         let (told, seen) = watch::channel(None);
         let (_, terms) = watch::channel(Terms::every(Duration::from_mins(1)));
         let stop = CancellationToken::new();
@@ -280,8 +278,9 @@ mod tests {
         watching.await.expect("stopped");
         let (_, host) = seen.borrow().clone().expect("told");
         let temporary = std::env::temp_dir().display().to_string();
-        assert_eq!(host.disks.keys().map(String::as_str).collect::<Vec<_>>(), ["/proc", temporary.as_str()]);
-        let disk = host.disks[&temporary];
+        assert_eq!(host.disks.len(), 3);
+        assert!(host.disks["/proc"].is_some() && host.disks["/nowhere/at/all"].is_none());
+        let disk = host.disks[&temporary].expect("it answers");
         assert!(disk.bytes.0 > 0.0 && disk.bytes.1 > disk.bytes.0);
     }
 }

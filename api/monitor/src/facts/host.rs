@@ -25,7 +25,7 @@ impl Machine {
     pub fn facts(&mut self, now: Instant, seen: &Seen, node: &str, monitors: Option<&BTreeSet<String>>) -> Hosts {
         let figures = seen.host.as_deref();
         let figures = figures.map(|host| Figures { memory_waits_percent: self.waits(now, host), ..figures_of(host) });
-        let others = monitors.into_iter().flatten().filter(|other| *other != node).cloned().collect();
+        let others = monitors.map(|monitors| monitors.iter().filter(|other| *other != node).cloned().collect());
         Hosts { monitor: node.to_owned(), figures, others }
     }
 
@@ -50,13 +50,16 @@ fn figures_of(host: &Host) -> Figures {
     let percent = |(part, whole): (f64, f64)| (whole > 0.0).then(|| 100.0 * part / whole);
     let hottest = host.celsius.iter().max_by(|one, other| one.1.total_cmp(other.1));
     let slowed = host.throttled.iter().filter(|(_, (now, _))| *now).map(|(reason, _)| (*reason).to_owned());
-    let disk = |(path, disk): (&String, &crate::host::Disk)| Some((path.clone(), percent(disk.bytes)?));
     Figures {
         hottest: hottest.map(|(sensor, celsius)| (sensor.clone(), *celsius)),
         slowed: (!host.throttled.is_empty()).then(|| slowed.collect()),
         memory_percent: host.memory.and_then(|(total, available)| percent((available, total))),
         memory_waits_percent: None,
-        disks_percent: host.disks.iter().filter_map(disk).collect(),
+        disks_percent: host
+            .disks
+            .iter()
+            .map(|(path, disk)| (path.clone(), disk.and_then(|disk| percent(disk.bytes))))
+            .collect(),
     }
 }
 
@@ -75,19 +78,23 @@ mod tests {
             throttled: [("under_voltage", (true, true)), ("throttled", (false, true))].into(),
             pressure_seconds: [(("memory", "some"), waited)].into(),
             memory: Some((200.0, 30.0)),
-            disks: [("/data".to_owned(), Disk { bytes: (5.0, 50.0), files: (0.0, 0.0) })].into(),
+            disks: [
+                ("/data".to_owned(), Some(Disk { bytes: (5.0, 50.0), files: (0.0, 0.0) })),
+                ("/hanging".to_owned(), None),
+            ]
+            .into(),
             ..Host::default()
         };
         let monitors = ["pi-1".to_owned(), "pi-2".to_owned()].into();
         let first = machine.facts(Instant::now(), &with(host(100.0)), "pi-1", Some(&monitors));
-        assert_eq!((first.monitor.as_str(), first.others), ("pi-1", ["pi-2".to_owned()].into()));
+        assert_eq!((first.monitor.as_str(), first.others), ("pi-1", Some(["pi-2".to_owned()].into())));
         let figures = first.figures.expect("looked at");
         let expected = Figures {
             hottest: Some(("cpu".into(), 61.5)),
             slowed: Some(["under_voltage".to_owned()].into()),
             memory_percent: Some(15.0),
             memory_waits_percent: None,
-            disks_percent: [("/data".to_owned(), 10.0)].into(),
+            disks_percent: [("/data".to_owned(), Some(10.0)), ("/hanging".to_owned(), None)].into(),
         };
         assert_eq!(figures, expected);
         let mut told = None;
@@ -103,6 +110,8 @@ mod tests {
         assert_eq!(begun_anew.memory_waits_percent, None, "the machine was started meanwhile");
         let bare = machine.facts(Instant::now(), &with(Host::default()), "pi-1", None).figures;
         assert_eq!(bare, Some(Figures::default()), "what a platform doesn't tell is absent");
+        let cut_off = machine.facts(Instant::now(), &seen([]), "pi-1", None);
+        assert_eq!(cut_off.others, None, "without the store nobody knows who lives");
         assert_eq!(machine.facts(Instant::now(), &seen([]), "pi-1", None).figures, None);
     }
 }

@@ -59,5 +59,5 @@ fn of(seen: &Seen, value: impl Fn(&Host) -> Option<f64>) -> Vec<Point> {
 }
 
 fn disks(seen: &Seen, value: impl Fn(&Disk) -> Option<f64>) -> Vec<Point> {
-    all(seen, |host| host.disks.iter().filter_map(|(path, disk)| Some(point([path], value(disk)?))).collect())
+    all(seen, |host| host.disks.iter().filter_map(|(path, disk)| Some(point([path], value(disk.as_ref()?)?))).collect())
 }

@@ -152,7 +152,7 @@ fn host() -> Host {
         swap: Some((2.0, 1.0)),
         oom_kills: Some(0.0),
         booted_at: Some(1.0),
-        disks: [("/data".into(), Disk { bytes: (1.0, 2.0), files: (1.0, 2.0) })].into(),
+        disks: [("/data".into(), Some(Disk { bytes: (1.0, 2.0), files: (1.0, 2.0) }))].into(),
     }
 }
 

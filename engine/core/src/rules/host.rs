@@ -73,19 +73,24 @@ pub fn read(hosts: &Hosts, parameters: &Parameters) -> Vec<Reading> {
     let nothing = Figures::default();
     let told = figures.as_ref().unwrap_or(&nothing);
     let whole = whole(monitor, told, parameters);
-    for other in others {
+    for other in others.iter().flatten() {
         let unknown = whole.iter().map(|(rule, _)| reading(rule, [("monitor", other)], Verdict::Unknown));
         readings.extend(unknown);
     }
     readings.extend(whole.into_iter().map(|(rule, verdict)| reading(rule, [("monitor", monitor)], verdict)));
     for (path, percent) in &told.disks_percent {
-        let summary = || format!("'{path}' on '{monitor}' has {percent:.0} % of its disk left");
-        let verdict = parameters.limits(&HOST_DISK).judge(*percent, summary);
+        let verdict = percent.map_or(Verdict::Unknown, |percent| {
+            let summary = || format!("'{path}' on '{monitor}' has {percent:.0} % of its disk left");
+            parameters.limits(&HOST_DISK).judge(percent, summary)
+        });
         readings.push(reading(&HOST_DISK, [("monitor", monitor), ("path", path)], verdict));
     }
-    if figures.is_none() || !others.is_empty() {
+    match others {
+        // Whoever was there may still be.
+        None => readings.extend(RULES.map(Reading::unknown)),
         // Which disks others have, this one doesn't know.
-        readings.push(Reading::unknown(&HOST_DISK));
+        Some(others) if figures.is_none() || !others.is_empty() => readings.push(Reading::unknown(&HOST_DISK)),
+        Some(_) => {}
     }
     readings.retain(|reading| parameters.counts(reading));
     readings
@@ -126,7 +131,7 @@ fn reading<const N: usize>(rule: &'static Rule, labels: [(&str, &String); N], ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::{Evaluator, FLAPPING_MS, FLAPS_MAX, Standing};
+    use crate::rules::{Evaluator, FLAPPING_MS, FLAPS_MAX, Judged, Standing};
     use lucid_schemas::alert::Severity;
 
     fn well() -> Figures {
@@ -135,14 +140,14 @@ mod tests {
             slowed: Some([].into()),
             memory_percent: Some(40.0),
             memory_waits_percent: Some(0.5),
-            disks_percent: [("/data".to_owned(), 60.0)].into(),
+            disks_percent: [("/data".to_owned(), Some(60.0))].into(),
         }
     }
 
     fn hosts(change: impl FnOnce(&mut Figures)) -> Hosts {
         let mut figures = well();
         change(&mut figures);
-        Hosts { monitor: "pi-1".into(), figures: Some(figures), others: [].into() }
+        Hosts { monitor: "pi-1".into(), figures: Some(figures), others: Some([].into()) }
     }
 
     fn wrong(hosts: &Hosts) -> Vec<(&'static str, Said)> {
@@ -174,8 +179,8 @@ mod tests {
             (|figures| figures.memory_percent = Some(9.0), "host_memory", Warning, "9 %"),
             (|figures| figures.memory_percent = Some(1.0), "host_memory", Critical, "1 %"),
             (|figures| figures.memory_waits_percent = Some(30.0), "host_memory_waits", Warning, "30 %"),
-            (|figures| figures.disks_percent = [("/data".into(), 9.0)].into(), "host_disk", Warning, "'/data'"),
-            (|figures| figures.disks_percent = [("/data".into(), 2.0)].into(), "host_disk", Critical, "2 %"),
+            (|figures| figures.disks_percent = [("/data".into(), Some(9.0))].into(), "host_disk", Warning, "'/data'"),
+            (|figures| figures.disks_percent = [("/data".into(), Some(2.0))].into(), "host_disk", Critical, "2 %"),
         ];
         for (change, rule, severity, word) in cases {
             let said = one(change);
@@ -187,7 +192,7 @@ mod tests {
     #[test]
     fn what_a_platform_does_not_tell_raises_nothing() {
         for figures in [None, Some(Figures::default())] {
-            let bare = Hosts { monitor: "pi-1".into(), figures, others: [].into() };
+            let bare = Hosts { monitor: "pi-1".into(), figures, others: Some([].into()) };
             let said = read(&bare, &Parameters::default());
             assert!(said.iter().all(|reading| reading.verdict == Verdict::Unknown), "{said:?}");
         }
@@ -201,17 +206,38 @@ mod tests {
             evaluator.round(minute * MINUTE_MS, Some(&read(&hot, &Parameters::default())));
         }
         // The one that writes alerts runs elsewhere now.
-        let elsewhere = Hosts { monitor: "pi-2".into(), others: ["pi-1".to_owned()].into(), ..hosts(|_| {}) };
-        let judged = evaluator.round(7 * MINUTE_MS, Some(&read(&elsewhere, &Parameters::default())));
-        let of_hot = judged.values().find(|judged| judged.rule.id == "host_hot" && judged.labels["monitor"] == "pi-1");
-        let standing = &of_hot.expect("known").standing;
-        assert!(matches!(standing, Standing::Open { silent: true, .. }), "{standing:?}");
-        let alone = Hosts { others: [].into(), ..elsewhere };
-        let judged = evaluator.round(8 * MINUTE_MS, Some(&read(&alone, &Parameters::default())));
+        let elsewhere = Hosts { monitor: "pi-2".into(), others: Some(["pi-1".to_owned()].into()), ..hosts(|_| {}) };
+        // While the store is silent, it can't tell whether others live.
+        let cut_off = Hosts { others: None, ..elsewhere.clone() };
+        for (minute, hosts) in [(7, &elsewhere), (8, &cut_off), (9, &elsewhere)] {
+            let judged = evaluator.round(minute * MINUTE_MS, Some(&read(hosts, &Parameters::default())));
+            let is_hot = |judged: &&Judged| judged.rule.id == "host_hot" && judged.labels["monitor"] == "pi-1";
+            let standing = &judged.values().find(is_hot).expect("known").standing;
+            assert!(matches!(standing, Standing::Open { silent: true, .. }), "{standing:?} with {:?}", hosts.others);
+        }
+        let alone = Hosts { others: Some([].into()), ..elsewhere };
+        let judged = evaluator.round(10 * MINUTE_MS, Some(&read(&alone, &Parameters::default())));
         let gone = judged
             .values()
             .any(|judged| matches!(judged.standing, Standing::Over(_)) && judged.labels["monitor"] == "pi-1");
         assert!(gone, "no monitor lives there any more");
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_is_neither_well_nor_gone() {
+        let mut evaluator = Evaluator::default();
+        let disk = |percent: Option<f64>| hosts(|figures| figures.disks_percent = [("/data".into(), percent)].into());
+        let mut standing = |minute: i64, hosts: &Hosts| {
+            let judged = evaluator.round(minute * MINUTE_MS, Some(&read(hosts, &Parameters::default())));
+            judged.into_values().find(|judged| judged.rule.id == "host_disk").expect("known").standing
+        };
+        for minute in 0..=5 {
+            standing(minute, &disk(Some(2.0)));
+        }
+        let hanging = standing(6, &disk(None));
+        assert!(matches!(hanging, Standing::Open { silent: true, .. }), "{hanging:?}");
+        let untold = hosts(|figures| figures.disks_percent.clear());
+        assert!(matches!(standing(7, &untold), Standing::Over(_)), "the monitor isn't told of it any more");
     }
 
     #[test]
@@ -228,7 +254,7 @@ mod tests {
                 figures.hottest = Some(("cpu".into(), f64::from(60 + swing + below(20))));
                 figures.memory_percent = Some(f64::from(30 - swing + below(6)));
                 figures.memory_waits_percent = Some(f64::from(swing + below(20)));
-                figures.disks_percent = [("/data".into(), f64::from(25 - swing / 2 + below(8)))].into();
+                figures.disks_percent = [("/data".into(), Some(f64::from(25 - swing / 2 + below(8))))].into();
             });
             for (fingerprint, judged) in evaluator.round(round * 30_000, Some(&read(&noisy, &Parameters::default()))) {
                 let is_open = judged.standing.leaves_open(open.get(&fingerprint) == Some(&true));

@@ -9,8 +9,8 @@ pub struct Hosts {
     pub monitor: String,
     /// What its machine tells; none where it wasn't looked at lately.
     pub figures: Option<Figures>,
-    /// The other nodes on which monitors live: of their machines this one knows nothing.
-    pub others: BTreeSet<String>,
+    /// The other nodes on which monitors live: of their machines this one knows nothing. None where the store doesn't tell.
+    pub others: Option<BTreeSet<String>>,
 }
 
 /// What a machine tells of itself.
@@ -24,6 +24,6 @@ pub struct Figures {
     pub memory_percent: Option<f64>,
     /// Percents of the time in which some task waited for memory.
     pub memory_waits_percent: Option<f64>,
-    /// Percents that are free of the file systems that the monitor was told of, by path.
-    pub disks_percent: BTreeMap<String, f64>,
+    /// Percents that are free of the file systems that the monitor was told of, by path; none where one doesn't answer.
+    pub disks_percent: BTreeMap<String, Option<f64>>,
 }
