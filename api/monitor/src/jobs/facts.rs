@@ -137,7 +137,7 @@ fn plan(schedule: &Schedule, plans: &Plans) -> Plan {
         since: schedule.updated_at,
         is_paused: terms.paused,
         refused: schedule.last.as_ref().and_then(refused),
-        failed: plans.failed(&schedule.name).cloned(),
+        ended: plans.ended(schedule),
     }
 }
 

@@ -67,9 +67,10 @@ impl Plans {
         Ok(Planned { plans: look.schedules.iter().map(plan).collect(), promises: promises(&look.schedules, look.now) })
     }
 
-    /// Why the newest job that ended of this schedule did so badly, where it did.
-    pub(super) fn failed(&self, schedule: &str) -> Option<&String> {
-        self.ended.get(schedule)?.as_ref().err()
+    /// How the newest job that ended of this schedule did; well where it never came due. None where that was before this process looked.
+    pub(super) fn ended(&self, schedule: &Schedule) -> Option<Result<(), String>> {
+        let never_due = || schedule.last.is_none().then_some(Ok(()));
+        self.ended.get(&schedule.name).cloned().or_else(never_due)
     }
 }
 
@@ -207,5 +208,17 @@ mod tests {
         one.terms.paused = true;
         let told = Plan { is_paused: true, next_due_at: None, made_job: Some(true), ..told };
         assert_eq!(plan(&one, now), told);
+    }
+
+    #[test]
+    fn a_new_process_does_not_know_how_the_jobs_before_it_ended() {
+        let now = DateTime::from_millis(NOW_MS);
+        let mut one = schedule("hourly", "0 * * * *", None);
+        let mut plans = Plans::default();
+        assert_eq!(plans.ended(&one), Some(Ok(())), "it never came due");
+        one.last = Some(Outcome { planned_at: now, job: Some(JobId::compose(Kind::Backup, now, 1)), skipped: None });
+        assert_eq!(plans.ended(&one), None, "its job runs, or the one before failed");
+        plans.ended.insert("hourly".into(), Err("no space".into()));
+        assert_eq!(plans.ended(&one), Some(Err("no space".into())));
     }
 }

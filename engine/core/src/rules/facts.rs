@@ -82,8 +82,9 @@ pub struct Plan {
     pub is_paused: bool,
     /// Why the newest occurrence made no job, where it made none and wasn't simply too many.
     pub refused: Option<String>,
-    /// Why the newest of its jobs that ended did so badly, where it did, as far as this monitor has seen.
-    pub failed: Option<String>,
+    /// How the newest of its jobs that ended did; why, where that was badly. None where it may have made some, and this monitor has seen
+    /// none of them end.
+    pub ended: Option<Result<(), String>>,
 }
 
 /// Backups of a whole database.

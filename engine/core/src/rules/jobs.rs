@@ -218,8 +218,13 @@ fn refused(plan: &Plan) -> Verdict {
 
 /// Of whole databases more is known than how the newest job of one schedule ended.
 fn fails(plan: &Plan) -> Verdict {
-    let Some(reason) = plan.failed.as_ref().filter(|_| plan.backs_up.is_none()) else { return Verdict::Right };
-    wrong(Severity::Warning, None, format!("the newest job of the schedule '{}' failed: {reason}", plan.name))
+    match &plan.ended {
+        Some(Err(reason)) if plan.backs_up.is_none() => {
+            wrong(Severity::Warning, None, format!("the newest job of the schedule '{}' failed: {reason}", plan.name))
+        }
+        None if plan.backs_up.is_none() => Verdict::Unknown,
+        Some(_) | None => Verdict::Right,
+    }
 }
 
 fn paused(plan: &Plan, now_ms: i64, parameters: &Parameters) -> Verdict {

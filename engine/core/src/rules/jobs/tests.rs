@@ -21,7 +21,7 @@ pub fn plan(cron: &str, timezone: &str) -> Plan {
         since: at("2026-01-01T00:00:00Z"),
         is_paused: false,
         refused: None,
-        failed: None,
+        ended: Some(Ok(())),
     }
 }
 
@@ -125,13 +125,19 @@ fn a_schedule_that_makes_no_jobs_is_told() {
 #[test]
 fn a_schedule_whose_jobs_fail_is_told_where_no_database_tells_of_it() {
     let mut facts = facts("2026-03-03T08:00:00Z", plan("0 2 * * *", "UTC"), Some("2026-03-03T02:00:00Z"));
-    facts.plans[0].failed = Some("there is no such collection".into());
+    facts.plans[0].ended = Some(Err("there is no such collection".into()));
     assert!(!is_wrong(&SCHEDULE_FAILED, &facts), "the database's backups tell");
     facts.plans[0].backs_up = None;
     let (severity, summary) = said(&SCHEDULE_FAILED, &facts).remove("nightly").expect("it is wrong");
     assert!(severity == Severity::Warning && summary.ends_with("failed: there is no such collection"), "{summary}");
-    facts.plans[0].failed = None;
-    assert!(!is_wrong(&SCHEDULE_FAILED, &facts));
+    let verdict = |facts: &Facts| {
+        let mut readings = read(facts, &Parameters::default()).into_iter();
+        readings.find(|reading| reading.rule == &SCHEDULE_FAILED).expect("a subject").verdict
+    };
+    facts.plans[0].ended = None;
+    assert_eq!(verdict(&facts), Verdict::Unknown, "its newest job runs, and how those before ended isn't known");
+    facts.plans[0].ended = Some(Ok(()));
+    assert_eq!(verdict(&facts), Verdict::Right);
 }
 
 #[test]
