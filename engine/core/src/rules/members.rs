@@ -24,6 +24,8 @@ const HEADROOM_FROM_SECONDS: f64 = 30.0;
 /// States in which all is well, and those that have rules of their own.
 const KNOWN_STATES: [i64; 5] = [1, 2, STARTUP2, 7, ROLLBACK];
 
+/// Rules about the set as a whole.
+const OF_SET: [&Rule; 4] = [&NO_MAJORITY, &NO_PRIMARY, &ELECTIONS, &MONITOR_BESIDE_PRIMARY];
 /// Every rule about members.
 pub static RULES: [&Rule; 24] = [
     &MONITOR_BLIND,
@@ -92,9 +94,10 @@ fn blind(facts: &Members) -> Verdict {
     wrong(Severity::Critical, summary)
 }
 
-/// Of the set as a whole; nothing where there is none.
+/// Of the set as a whole. Nobody can tell where no member names it: one that was started is silent about it until it has read its
+/// configuration.
 fn set(facts: &Members, parameters: &Parameters) -> Vec<Reading> {
-    let Some(name) = &facts.set else { return Vec::new() };
+    let Some(name) = &facts.set else { return OF_SET.map(Reading::unknown).into() };
     let elections = facts.elections.map_or(Verdict::Unknown, |elections| {
         let value = count(elections);
         parameters.limits(&ELECTIONS).judge(value, || format!("'{name}' has held {elections} elections within an hour"))

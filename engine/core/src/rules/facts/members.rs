@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Members {
     /// The node of this monitor.
     pub monitor: String,
-    /// The name of the set; none where nobody tells, or where there is no set.
+    /// The name of the set; none where nobody tells.
     pub set: Option<String>,
     /// Every member that is known, by address.
     pub members: BTreeMap<String, Member>,

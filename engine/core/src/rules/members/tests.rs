@@ -1,6 +1,7 @@
 //! The set as a whole, and what members are: each rule fires, stays silent, and says nothing where nobody can tell.
 
 use super::*;
+use crate::rules::{Evaluator, Standing};
 use std::collections::BTreeSet;
 
 const PRIMARY: i64 = 1;
@@ -147,8 +148,29 @@ fn no_primary_is_claimed_by_members_that_say_so_or_by_a_majority() {
     facts.members.insert("b:1".into(), well(SECONDARY));
     change(&mut facts, "b:1", |figures| figures.knows_primary = None);
     assert_eq!(wrong_of(&NO_PRIMARY, &facts).len(), 1, "two of three are a majority, and neither is it");
+}
+
+/// As a member does that has begun anew and hasn't read its configuration yet.
+#[test]
+fn a_set_that_nobody_names_is_not_gone() {
+    let mut facts = three();
+    leaderless(&mut facts);
+    silence(&mut facts, "b:1", Some(false));
+    silence(&mut facts, "c:1", Some(false));
+    let mut evaluator = Evaluator::default();
+    let mut standings = |now_ms: i64, facts: &Members| {
+        let judged = evaluator.round(now_ms, Some(&read(facts, &Parameters::default())));
+        let of_set = judged.into_values().filter(|judged| judged.labels.get("rs").is_some_and(|set| set == "rs0"));
+        of_set.map(|judged| (judged.rule.id, judged.standing)).collect::<BTreeMap<_, _>>()
+    };
+    for minute in 0..=5 {
+        standings(minute * 60_000, &facts);
+    }
     facts.set = None;
-    assert_eq!(said(&NO_PRIMARY, &facts).len(), 0, "a server without a set needs none");
+    let silent = standings(360_000, &facts);
+    for rule in ["no_majority", "no_primary"] {
+        assert!(matches!(silent[rule], Standing::Open { silent: true, .. }), "{rule}: {silent:?}");
+    }
 }
 
 #[test]
