@@ -68,7 +68,7 @@ fn found(evaluation: &Evaluation, stored: &[Alert]) -> Vec<Found> {
             summary: summary.clone(),
             value: *value,
         }),
-        Standing::Over(_) | Standing::Undecided => None,
+        Standing::Over(_) | Standing::Undecided | Standing::Unseen => None,
     });
     found.collect()
 }

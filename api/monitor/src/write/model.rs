@@ -171,7 +171,7 @@ impl Model {
             let found = match judged.standing {
                 Standing::Open { .. } => Found::Wrong,
                 Standing::Over(_) => Found::Right,
-                Standing::Undecided => continue,
+                Standing::Undecided | Standing::Unseen => continue,
             };
             self.found.push((self.now_ms, about.clone(), found));
         }

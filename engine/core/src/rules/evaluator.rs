@@ -29,9 +29,11 @@ pub enum Standing {
     },
     /// There shouldn't, for this reason.
     Over(ResolvedBy),
-    /// One that is open stays open, and none is raised: it isn't so for long enough yet, it is nearly so, it comes and goes and isn't
-    /// so just now, or nobody can tell.
+    /// One that is open stays open, and none is raised: it isn't so for long enough yet, it is nearly so, or it comes and goes and
+    /// isn't so just now.
     Undecided,
+    /// The same, as nobody can tell: there was nothing to see in this round, and not enough before it.
+    Unseen,
 }
 
 /// What is said of a subject.
@@ -152,7 +154,7 @@ impl Standing {
         match self {
             Self::Open { .. } => true,
             Self::Over(_) => false,
-            Self::Undecided => was_open,
+            Self::Undecided | Self::Unseen => was_open,
         }
     }
 }
@@ -227,6 +229,7 @@ impl Memory {
                 silent: self.silent,
             },
             _ if self.right_since.is_some() => Standing::Over(ResolvedBy::Condition),
+            _ if self.silent => Standing::Unseen,
             _ => Standing::Undecided,
         }
     }

@@ -89,7 +89,7 @@ fn name(judged: &Judged) -> String {
 const fn severity(judged: &Judged) -> Option<Severity> {
     match judged.standing {
         Standing::Open { severity, .. } => Some(severity),
-        Standing::Over(_) | Standing::Undecided => None,
+        Standing::Over(_) | Standing::Undecided | Standing::Unseen => None,
     }
 }
 
@@ -106,7 +106,7 @@ fn told(rule: &str, left: &[&Judged]) -> (Fingerprint, Judged) {
     let labels = BTreeMap::from([("rule".to_owned(), rule.to_owned())]);
     let since = left.iter().filter_map(|one| match one.standing {
         Standing::Open { since_ms, .. } => Some(since_ms),
-        Standing::Over(_) | Standing::Undecided => None,
+        Standing::Over(_) | Standing::Undecided | Standing::Unseen => None,
     });
     #[allow(clippy::cast_precision_loss)] // Thousands.
     let count = left.len() as f64;

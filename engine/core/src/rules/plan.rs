@@ -71,9 +71,10 @@ pub fn plan(
                 of_open(alert, severity, seen, round, &route)
             }
             Some(Standing::Over(how)) => Some(Command::Resolve { fence: round.fence, how, ended_at: None }),
-            // No data: neither over nor seen again.
+            // Neither over nor seen again.
             Some(Standing::Undecided) => None,
-            None => of_unknown(alert, round),
+            Some(Standing::Unseen) => of_unseen(alert, round, &route),
+            None => of_unknown(alert, round, &route),
         };
         steps.extend(command.map(|command| Step::Ask(alert.id().clone(), command)));
     }
@@ -84,7 +85,7 @@ pub fn plan(
                 let notify = route(About { rule: judged.rule.id, labels: &judged.labels, severity });
                 steps.push(Step::Raise { judged, sighting, notify });
             }
-            Standing::Over(_) | Standing::Undecided => {}
+            Standing::Over(_) | Standing::Undecided | Standing::Unseen => {}
         }
     }
     steps
@@ -98,10 +99,10 @@ fn of_open(
     round: Round<'_>,
     route: impl Fn(About<'_>) -> Vec<Wanted>,
 ) -> Option<Command> {
-    let Round { fence, now_ms, .. } = round;
+    let fence = round.fence;
     let Origin { rule, labels, .. } = &alert.origin;
     let told = || route(About { rule, labels, severity });
-    let has_come = |at: Option<Stamp>| at.and_then(Stamp::stored).is_some_and(|at| at.timestamp_millis() <= now_ms);
+    let has_come = |at: Option<Stamp>| at.is_some_and(|at| has_come(at, round));
     if alert.head.version >= EVENTS_MAX {
         return Some(Command::Resolve { fence, how: ResolvedBy::Continued, ended_at: None });
     }
@@ -120,16 +121,32 @@ fn of_open(
     has_come(Some(alert.seen.last_seen_at.plus(SEEN_EACH_MS))).then_some(Command::SeeAgain { fence, sighting })
 }
 
+/// There was nothing to see, of what others have raised. A full stream isn't continued: only who sees it could raise another.
+fn of_unseen(alert: &Alert, round: Round<'_>, route: impl Fn(About<'_>) -> Vec<Wanted>) -> Option<Command> {
+    if alert.head.version >= EVENTS_MAX {
+        return alert.seen.silent_since.is_none().then_some(Command::MissData { fence: round.fence });
+    }
+    of_open(alert, alert.head.severity, None, round, route)
+}
+
 /// Nothing was said of it: it is over, or this program can't tell.
-fn of_unknown(alert: &Alert, round: Round<'_>) -> Option<Command> {
+fn of_unknown(alert: &Alert, round: Round<'_>, route: impl Fn(About<'_>) -> Vec<Wanted>) -> Option<Command> {
     let fence = round.fence;
     let mut known = round.rules.iter().copied().chain([&LEFT_OUT]);
     match known.find(|rule| rule.id == alert.origin.rule) {
-        Some(rule) if round.cold.contains(&rule) => None,
+        Some(rule) if round.cold.contains(&rule) => {
+            // Whoever has just begun may see it yet.
+            let late = alert.seen.last_seen_at.plus(rule.for_ms + SEEN_EACH_MS);
+            has_come(late, round).then(|| of_unseen(alert, round, route)).flatten()
+        }
         Some(rule) => Some(Command::Resolve { fence, how: rule.absent, ended_at: None }),
         None if alert.seen.rules_version > RULES_VERSION => None,
         None => Some(Command::Resolve { fence, how: ResolvedBy::Gone, ended_at: None }),
     }
+}
+
+fn has_come(at: Stamp, round: Round<'_>) -> bool {
+    at.stored().is_some_and(|at| at.timestamp_millis() <= round.now_ms)
 }
 
 fn sighting(value: Option<f64>, summary: &str, flapping: bool) -> Sighting {

@@ -148,7 +148,7 @@ impl Memory {
             let how = match look.judged.get(fingerprint).map(|judged| &judged.standing) {
                 Some(Standing::Over(how)) => *how,
                 None => ResolvedBy::Condition,
-                Some(Standing::Open { .. } | Standing::Undecided) => continue,
+                Some(Standing::Open { .. } | Standing::Undecided | Standing::Unseen) => continue,
             };
             if !told.is_over() {
                 let open = told.notice.clone();

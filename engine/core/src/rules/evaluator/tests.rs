@@ -152,7 +152,7 @@ fn what_is_not_proven_right_leaves_an_open_alert_open() {
     for (verdict, expected) in [
         (Some(wrong(90.0)), Standing::Undecided),
         (Some(used(82.0)), Standing::Undecided),
-        (Some(Verdict::Unknown), Standing::Undecided),
+        (Some(Verdict::Unknown), Standing::Unseen),
         (None, Standing::Undecided),
         (Some(Verdict::Right), Standing::Over(ResolvedBy::Condition)),
     ] {

@@ -53,6 +53,7 @@ fn what_should_be_open_and_is_not_is_raised() {
     assert_eq!((sighting.value, sighting.rules_version, notify), (Some(3.0), RULES_VERSION, &wanted()));
     assert_eq!(raises(Standing::Over(ResolvedBy::Condition)), []);
     assert_eq!(raises(Standing::Undecided), []);
+    assert_eq!(raises(Standing::Unseen), []);
 }
 
 #[test]
@@ -93,6 +94,27 @@ fn an_acknowledgement_that_ran_out_ends() {
     let same = || Some(lagging(Severity::Warning));
     assert_eq!(name(asked(&known, same(), round(30_000))), "nothing");
     assert_eq!(name(asked(&known, same(), round(60_000))), "end_acknowledgement");
+}
+
+/// Another monitor has raised it, and whoever writes now can't see what it is about, or never could.
+#[test]
+fn what_a_new_holder_cannot_see_says_so_and_its_acknowledgement_ends() {
+    static COLD: [&Rule; 1] = [&LAG];
+    let cold = |later_ms| Round { cold: &COLD, ..round(later_ms) };
+    for standing in [Some(Standing::Unseen), None] {
+        let acknowledge = Command::Acknowledge { for_ms: Some(600_000), comment: String::new() };
+        let known = lawful(&raised(), &acknowledge).expect("lawful");
+        assert_eq!(name(asked(&known, standing.clone(), cold(120_000))), "miss_data", "{standing:?}");
+        let silent = lawful(&known, &Command::MissData { fence: fence(HOLDER) }).expect("lawful");
+        assert_eq!(name(asked(&silent, standing.clone(), cold(599_000))), "nothing", "once: {standing:?}");
+        let command = asked(&silent, standing.clone(), cold(600_000));
+        let Some(Command::EndAcknowledgement { notify, .. }) = command else { panic!("{standing:?}: {command:?}") };
+        assert_eq!(notify, wanted());
+    }
+    let mut full = raised();
+    full.head.version = EVENTS_MAX;
+    assert_eq!(name(asked(&full, Some(Standing::Unseen), round(0))), "miss_data", "nobody would raise another");
+    assert_eq!(name(asked(&raised(), None, cold(119_000))), "nothing", "it may yet be seen by one that has just begun");
 }
 
 #[test]
