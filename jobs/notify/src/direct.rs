@@ -50,7 +50,10 @@ impl Direct {
     }
 
     fn settle(&self, batch: &Batch, message: &Message, sent: &Result<(), SendError>) {
-        if let Err(error) = sent {
+        // A channel that is away is told of once, not in each round.
+        if let Err(error) = sent
+            && !self.channels.failing().contains_key(&batch.channel)
+        {
             tracing::warn!(%error, "what can't be written can't be told either; it is tried again");
         }
         self.channels.note(&batch.channel, sent.as_ref().err().map(ToString::to_string));
@@ -60,6 +63,17 @@ impl Direct {
     /// Under which incident an alert is known that was first seen when it couldn't be written: its document keeps that name.
     pub fn incident(&self, fingerprint: &Fingerprint) -> Option<String> {
         self.memory().incident(fingerprint)
+    }
+
+    /// This process has written an alert about it, under this incident: the law tells of it, whatever a look at the store says that is
+    /// older.
+    pub fn wrote(&self, alert: &Alert) {
+        self.memory().wrote(alert.origin.fingerprint.clone(), alert.incident().to_owned());
+    }
+
+    /// The store was looked at again.
+    pub fn looked(&self) {
+        self.memory().looked();
     }
 
     /// What was over before it could be written, and whoever was told of it knows: to be written with its own times, and forgotten

@@ -228,6 +228,20 @@ async fn is_full_under(deed: Deed, source: &Repository) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_one_in_its_place_is_no_wrong_key() {
+    let (bench, other) = (prepared().await, prepared().await);
+    let repository = bench.open(Fault::None).await.expect("opens");
+    for blow in [Blow::Gone, Blow::Unmounted, Blow::Exchanged] {
+        strike(blow, &bench, &other);
+        // As if it had been exchanged after a look had found it in its place.
+        let refused = repository.open_again().await.err().expect("it isn't there");
+        assert!(refused.is_away(), "{blow:?}: {refused}");
+        put_back(blow, &bench, &other);
+        repository.open_again().await.expect("it is back");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_folder_says_without_a_key_which_repository_is_in_it() {
     let bench = prepared().await;
     let repository = bench.open(Fault::None).await.expect("opens");

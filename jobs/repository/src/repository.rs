@@ -70,8 +70,19 @@ impl Repository {
         }
     }
 
-    /// Opens it with what opened it before; never another one in its place.
-    async fn open_again(&self) -> Result<Self, RepositoryError> {
+    /// Opens it with what opened it before; never another one in its place. What refuses the key may be another one that was there for a
+    /// moment: only a refusal by this one counts.
+    pub(crate) async fn open_again(&self) -> Result<Self, RepositoryError> {
+        match self.open_here().await {
+            Err(error) if !error.is_away() => {
+                self.ensure_here().await?;
+                self.open_here().await
+            }
+            opened => opened,
+        }
+    }
+
+    async fn open_here(&self) -> Result<Self, RepositoryError> {
         let location = self.location();
         let opened = match Self::open(location, &self.inner.unlock).await {
             Err(RepositoryError::NotInitialised { location }) => return Err(RepositoryError::Away { location }),

@@ -29,7 +29,7 @@ use lucid_monitor::{
     write::{Chain, tell::directly},
 };
 use lucid_notify::{Channels, Direct, Sender};
-use lucid_ports::{Problems, Reached, members::Terms};
+use lucid_ports::{Problems, Reached, members::Terms, watched};
 use lucid_schemas::zones;
 use std::{
     collections::BTreeMap,
@@ -277,7 +277,11 @@ impl Monitoring {
         let (evaluated, evaluations) = watch::channel(None);
         known.tells_over(channels.clone());
         let (name, direct) = (worker_name(), Direct::new(channels.clone(), Sender::default()));
-        tokio::spawn(directly(direct.clone(), evaluations.clone(), told_jobs, name.clone()));
+        let telling = (direct.clone(), evaluations.clone(), told_jobs, known.clone(), name.clone());
+        tokio::spawn(watched("direct telling", problems.clone(), stop.clone(), move || {
+            let (direct, evaluations, jobs, known, name) = telling.clone();
+            directly(direct, evaluations, jobs, known, name)
+        }));
         tokio::spawn(evaluate(monitor, judge, evaluated, stop.clone()));
         tokio::spawn(open::keep(known.clone(), evaluations.clone(), problems.clone(), stop.clone()));
         let stopped = stop.clone();
@@ -290,10 +294,12 @@ impl Monitoring {
             let chain = Chain::new(store.clone(), store.clone(), format!("monitor:{}", node()));
             known.reached(Desk { alerts: store.clone(), silences: store.clone(), chain });
             let asked = tokio::spawn(jobs::ask(store, folders, interval, told, problems.clone(), stopped.clone()));
+            let complaints = problems.clone();
             let writer =
                 Writer { connection, evaluations, interval, lease_ms, channels, direct, name, problems, stream };
             if let Err(exit) = writer.run(stopped).await {
                 tracing::error!(reason = %exit, "this monitor writes no alerts");
+                complaints.set("alerts", format!("this monitor writes no alerts: {exit}"));
             }
             drop(asked.await);
         });

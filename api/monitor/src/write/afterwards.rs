@@ -8,7 +8,10 @@ use lucid_core::{
 };
 use lucid_notify::direct::Told;
 use lucid_ports::{AlertOutcome, Raised, StoreError};
-use lucid_schemas::alert::{Alert, AlertId, ResolvedBy, What};
+use lucid_schemas::{
+    Stamp,
+    alert::{Alert, AlertId, ResolvedBy, What},
+};
 use uuid::Uuid;
 
 /// Nobody is to be told by a job meanwhile: they know. The alert is over long before.
@@ -21,16 +24,22 @@ impl Pen<'_> {
         for (fingerprint, told) in direct.over() {
             let previous = self.previous(fingerprint.clone()).await?;
             // It was written by whoever held the claim before; or the same is so again, and that alert tells the rest.
-            let is_known = |alert: &Alert| alert.head.state.is_open() || alert.incident() == told.incident;
-            if !previous.as_ref().is_some_and(is_known) {
-                self.write_over(&told, previous.map(|alert| alert.origin.id), fence).await?;
+            let is_later =
+                |alert: &Alert| alert.head.resolved_at.and_then(Stamp::stored) >= Some(told.notice.starts_at);
+            let is_known =
+                |alert: &Alert| alert.head.state.is_open() || (alert.incident() == told.incident && is_later(alert));
+            // What comes too late by the primary's clock, the next round writes.
+            if previous.as_ref().is_some_and(is_known)
+                || self.write_over(&told, previous.map(|alert| alert.origin.id), fence).await?
+            {
+                direct.forget(&fingerprint);
             }
-            direct.forget(&fingerprint);
         }
         Ok(())
     }
 
-    async fn write_over(&self, told: &Told, previous: Option<AlertId>, fence: Fence) -> Result<(), StoreError> {
+    /// Whether it is written, or an alert about the same is open.
+    async fn write_over(&self, told: &Told, previous: Option<AlertId>, fence: Fence) -> Result<bool, StoreError> {
         let notice = &told.notice;
         let channels: Vec<String> = told.channels().map(str::to_owned).collect();
         let wanted = |channel: &String| Wanted { channel: channel.clone(), in_ms: NOT_DUE_MS };
@@ -52,9 +61,10 @@ impl Pen<'_> {
             },
             notify: channels.iter().map(wanted).collect(),
         };
-        let Raised::New(alert) = self.desk.alerts.raise_alert(&raise(&finding, fence, &self.by(), &write())).await?
-        else {
-            return Ok(());
+        let alert = match self.desk.alerts.raise_alert(&raise(&finding, fence, &self.by(), &write())).await? {
+            Raised::New(alert) => alert,
+            Raised::Open(_) => return Ok(true),
+            Raised::Late => return Ok(false),
         };
         let notices = |what| {
             let of = move |channel: &String| {
@@ -69,7 +79,8 @@ impl Pen<'_> {
         let end = Command::Resolve { fence, how, ended_at };
         let commands = [notices(What::Firing), vec![end], notices(What::Resolved)].concat();
         tracing::info!(alert = %alert.id(), rule = notice.rule, "what was over before it could be written is written now");
-        self.ask_all(*alert, &commands).await
+        self.ask_all(*alert, &commands).await?;
+        Ok(true)
     }
 
     /// Asks all of it of an alert, in this order; what its state doesn't allow was done by somebody else.

@@ -108,6 +108,7 @@ impl Pen<'_> {
         match self.desk.alerts.raise_alert(&raise(finding, fence, &self.by(), &write())).await? {
             Raised::New(alert) => {
                 result.raised += 1;
+                self.desk.teller.direct.wrote(&alert);
                 tracing::warn!(alert = %alert.id(), rule = alert.origin.rule, severity = %alert.head.severity, summary = alert.seen.summary, "raised");
                 let Teller { channels, direct, .. } = &self.desk.teller;
                 if alert.origin.incident.is_some() {

@@ -1,7 +1,7 @@
 //! Having people told: jobs for what is due, a sign for the heartbeat, and what is told directly while nothing can be written.
 
 use super::Desk;
-use crate::{evaluate::Evaluations, jobs::Jobs, seen::Told};
+use crate::{evaluate::Evaluations, jobs::Jobs, open::AlertSource, seen::Told};
 use async_trait::async_trait;
 use bson::DateTime;
 use lucid_core::{
@@ -76,16 +76,28 @@ impl Teller {
 }
 
 /// Tells, round after round, what can't be written, as the monitor whose worker has this name; until nobody evaluates any more.
-pub async fn directly(direct: Direct, mut evaluations: Evaluations, jobs: watch::Receiver<Told>, own: String) {
+pub async fn directly(
+    direct: Direct,
+    mut evaluations: Evaluations,
+    mut jobs: watch::Receiver<Told>,
+    alerts: AlertSource,
+    own: String,
+) {
     let mut known = Known::default();
     while evaluations.changed().await.is_ok() {
-        if let Ok(told) = &*jobs.borrow() {
+        let has_looked = jobs.has_changed().unwrap_or(false);
+        if let Ok(told) = &*jobs.borrow_and_update() {
             known = Known::of(told);
+            if has_looked {
+                direct.looked();
+            }
         }
+        let remembered = alerts.open();
         let Some(evaluation) = evaluations.borrow_and_update().clone() else { continue };
         direct.round(&Look {
             judged: &evaluation.judged,
             written: &known.written,
+            silences: remembered.as_ref().map_or(&[], |open| &open.silences),
             can_write: evaluation.can_write,
             term: evaluation.term.unwrap_or_default(),
             rank: known.rank(&own),
@@ -99,8 +111,8 @@ pub async fn directly(direct: Direct, mut evaluations: Evaluations, jobs: watch:
 /// What was known when the store told last.
 #[derive(Debug, Clone, Default)]
 struct Known {
-    /// What the alerts that are open are about.
-    written: BTreeSet<Fingerprint>,
+    /// What the alerts that are open are about, and their incidents.
+    written: BTreeMap<Fingerprint, String>,
     /// Who wrote alerts last.
     holder: Option<String>,
     /// The workers of live monitors.
@@ -110,7 +122,7 @@ struct Known {
 impl Known {
     fn of(told: &Jobs) -> Self {
         Self {
-            written: told.watch.open.iter().map(|alert| alert.origin.fingerprint.clone()).collect(),
+            written: told.watch.open.iter().map(named).collect(),
             holder: told.watch.monitors.iter().find_map(|job| job.head.worker.clone()),
             monitors: told.monitors.clone(),
         }
@@ -150,6 +162,10 @@ impl Hush for Quiet {
             rule.is_some_and(|rule| open.iter().any(|other| explains(rule, alert, other)))
         }))
     }
+}
+
+fn named(alert: &Alert) -> (Fingerprint, String) {
+    (alert.origin.fingerprint.clone(), alert.incident().to_owned())
 }
 
 fn explains(rule: &Rule, alert: &Alert, other: &Alert) -> bool {

@@ -14,7 +14,7 @@ use lucid_schemas::{
     alert::{Alert, AlertState, Fingerprint, ResolvedBy, Severity},
     kinds::monitor::INTERVAL_SHORTEST,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use tokio::{sync::watch, time::timeout};
 
 static LAG: Rule = Rule { id: "lag", ..Rule::PLAIN };
@@ -343,12 +343,13 @@ async fn what_was_over_before_it_could_be_written_is_an_alert_with_its_own_times
         flapping: false,
         silent: false,
     };
-    let (began, written) = (DateTime::from_millis(DateTime::now().timestamp_millis() - 600_000), BTreeSet::new());
+    let (began, written) = (DateTime::from_millis(DateTime::now().timestamp_millis() - 600_000), BTreeMap::new());
     let at = |clock_ms: i64| DateTime::from_millis(began.timestamp_millis() + clock_ms);
     for (clock_ms, judged) in [(4_000, standing(behind)), (64_000, standing(Standing::Over(ResolvedBy::Condition)))] {
         one.direct.round(&Look {
             judged: &judged,
             written: &written,
+            silences: &[],
             can_write: false,
             term: 7,
             rank: 0,

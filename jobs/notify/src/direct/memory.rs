@@ -6,8 +6,14 @@ use crate::{
     text::plain,
 };
 use bson::DateTime;
-use lucid_core::rules::{Judged, Standing};
-use lucid_schemas::alert::{Fingerprint, ResolvedBy, Severity, What};
+use lucid_core::{
+    alert::is_silenced,
+    rules::{Judged, Standing},
+};
+use lucid_schemas::{
+    alert::{Fingerprint, ResolvedBy, Severity, What},
+    silence::Silence,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Each further monitor waits for so much longer.
@@ -20,8 +26,10 @@ const KEPT_MS: i64 = 600_000;
 pub struct Look<'a> {
     /// What there should be alerts about, and what not.
     pub judged: &'a BTreeMap<Fingerprint, Judged>,
-    /// What of it is written, as far as this process knows: that is the law's.
-    pub written: &'a BTreeSet<Fingerprint>,
+    /// What of it is written, as far as this process knows, and under which incident: that is the law's.
+    pub written: &'a BTreeMap<Fingerprint, String>,
+    /// What nobody is to be told of.
+    pub silences: &'a [Silence],
     /// Whether alerts can be written: then nothing new is told from here.
     pub can_write: bool,
     /// The newest term of the set that was seen.
@@ -41,6 +49,8 @@ pub struct Look<'a> {
 pub struct Told {
     /// The name of the incident.
     pub incident: String,
+    /// What that is made of.
+    number: (i64, u32),
     /// What was told last, or would have been.
     pub notice: Notice,
     /// Since when it couldn't be written, on the clock of the rounds.
@@ -63,19 +73,23 @@ pub(super) struct Batch {
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     known: BTreeMap<Fingerprint, Told>,
+    /// What this process has written since the store was looked at, and under which incident.
+    wrote: BTreeMap<Fingerprint, String>,
+    /// In which term somebody was told last that something is so, and of the how manieth time in that term.
+    used: BTreeMap<Fingerprint, (i64, u32)>,
 }
 
 impl Memory {
     /// Messages to send now; they are under way until [`Self::settle`].
     pub fn decide(&mut self, config: &Config, look: &Look<'_>) -> Vec<Batch> {
-        self.known.retain(|fingerprint, _| !look.written.contains(fingerprint));
+        self.give_away(look);
         if !look.can_write {
             self.see(look);
         }
         self.end(look);
         let mut batches: BTreeMap<String, Vec<Notice>> = BTreeMap::new();
-        for told in self.known.values() {
-            for channel in told.to_tell(config, look) {
+        for (fingerprint, told) in &self.known {
+            for channel in told.to_tell(fingerprint, config, look) {
                 batches.entry(channel).or_default().push(told.notice.clone());
             }
         }
@@ -93,23 +107,55 @@ impl Memory {
         all
     }
 
+    /// What is written is the law's. Where that goes by another name, whoever was told under ours hears that this is over.
+    fn give_away(&mut self, look: &Look<'_>) {
+        let Self { known, wrote, .. } = self;
+        known.retain(|fingerprint, told| {
+            let Some(incident) = look.written.get(fingerprint).or_else(|| wrote.get(fingerprint)) else { return true };
+            if told.incident == *incident || told.is_untold() || (told.is_over() && told.knows_all()) {
+                return false;
+            }
+            told.end(ResolvedBy::Continued, look);
+            true
+        });
+    }
+
+    /// The number of what begins now: all monitors count alike, but for what only one of them has told.
+    fn number(&self, fingerprint: &Fingerprint, term: i64) -> (i64, u32) {
+        match self.used.get(fingerprint) {
+            Some((last, times)) if *last == term => (term, times + 1),
+            Some(_) | None => (term, 1),
+        }
+    }
+
     /// What is so and isn't written.
     fn see(&mut self, look: &Look<'_>) {
         for (fingerprint, judged) in look.judged {
             let Standing::Open { since_ms, severity, value, summary, flapping, silent } = &judged.standing else {
                 continue;
             };
-            if look.written.contains(fingerprint) {
+            if look.written.contains_key(fingerprint) || self.wrote.contains_key(fingerprint) {
                 continue;
             }
-            let incident = format!("t{}", look.term);
             let known = self.known.get(fingerprint);
-            // The same term may go on to the next incident: whoever was told that this one is over isn't told again.
-            let is_new = known.is_none_or(|told| told.is_over() && (told.incident != incident || told.is_untold()));
+            // Whoever hasn't heard yet that the last one is over hears that first.
+            if known.is_some_and(|told| told.is_over() && !told.knows_all()) {
+                continue;
+            }
+            let starts_at = plus_ms(look.now, since_ms - look.clock_ms);
+            let goes_on = known.filter(|told| !told.is_over());
+            let is_new = goes_on.is_none();
+            let (number, incident) = goes_on.map_or_else(
+                || {
+                    let number = self.number(fingerprint, look.term);
+                    (number, name(number, starts_at))
+                },
+                |told| (told.number, told.incident.clone()),
+            );
             let open = Notice {
                 id: None,
                 fingerprint: fingerprint.clone(),
-                incident: known.filter(|_| !is_new).map_or(incident, |told| told.incident.clone()),
+                incident,
                 sequence: 0,
                 what: What::Firing,
                 rule: judged.rule.id.to_owned(),
@@ -118,7 +164,7 @@ impl Memory {
                 severity_before: None,
                 summary: plain(summary),
                 value: *value,
-                starts_at: plus_ms(look.now, since_ms - look.clock_ms),
+                starts_at,
                 starts_at_uncertain: look.is_uncertain,
                 ends_at: None,
                 resolved_by: None,
@@ -129,6 +175,7 @@ impl Memory {
                 let incident = open.incident.clone();
                 let told = Told {
                     incident,
+                    number,
                     notice: open,
                     seen_ms: look.clock_ms,
                     over_ms: None,
@@ -150,17 +197,7 @@ impl Memory {
                 None => ResolvedBy::Condition,
                 Some(Standing::Open { .. } | Standing::Undecided | Standing::Unseen) => continue,
             };
-            if !told.is_over() {
-                let open = told.notice.clone();
-                told.over_ms = Some(look.clock_ms);
-                told.notice = Notice {
-                    sequence: 1,
-                    what: What::Resolved,
-                    ends_at: Some(look.now),
-                    resolved_by: Some(how),
-                    ..open
-                };
-            }
+            told.end(how, look);
         }
         let is_kept = |told: &Told| told.over_ms.is_none_or(|over_ms| look.clock_ms - over_ms < KEPT_MS);
         self.known.retain(|_, told| is_kept(told) || !told.knows_all());
@@ -173,8 +210,19 @@ impl Memory {
             known.underway.remove(&batch.channel);
             if known.incident == notice.incident && told.is_some() {
                 known.channels.insert(batch.channel.clone(), notice.what);
+                self.used.insert(notice.fingerprint.clone(), known.number);
             }
         }
+    }
+
+    /// This process has written it, under this incident.
+    pub fn wrote(&mut self, fingerprint: Fingerprint, incident: String) {
+        self.wrote.insert(fingerprint, incident);
+    }
+
+    /// The store was looked at: what it told counts.
+    pub fn looked(&mut self) {
+        self.wrote.clear();
     }
 
     pub fn incident(&self, fingerprint: &Fingerprint) -> Option<String> {
@@ -217,8 +265,17 @@ impl Told {
         self.notice.is_over()
     }
 
+    fn end(&mut self, how: ResolvedBy, look: &Look<'_>) {
+        if !self.is_over() {
+            let open = self.notice.clone();
+            self.over_ms = Some(look.clock_ms);
+            let (ends_at, resolved_by) = (Some(look.now), Some(how));
+            self.notice = Notice { sequence: 1, what: What::Resolved, ends_at, resolved_by, ..open };
+        }
+    }
+
     /// The channels that are to be told what is so now.
-    fn to_tell(&self, config: &Config, look: &Look<'_>) -> Vec<String> {
+    fn to_tell(&self, fingerprint: &Fingerprint, config: &Config, look: &Look<'_>) -> Vec<String> {
         let is_free = |channel: &String| !self.underway.contains(channel);
         if self.is_over() {
             let knows = self.channels.iter().filter(|(_, what)| **what != What::Resolved);
@@ -227,13 +284,34 @@ impl Told {
         let waited_ms = look.clock_ms - self.seen_ms;
         let is_our_turn = look.rank == 0 || (waited_ms > 0 && waited_ms >= i64::from(look.rank) * RANK_MS);
         let Notice { rule, labels, severity, .. } = &self.notice;
-        if look.can_write || !is_our_turn || is_quiet(config, *severity, look) {
+        let is_silenced = is_silenced(look.silences, rule, *severity, labels, look.now).is_some();
+        let is_hushed = is_silenced || is_explained(fingerprint, look) || is_quiet(config, *severity, look);
+        if look.can_write || !is_our_turn || is_hushed {
             return Vec::new();
         }
         let wanted = config.told(&Subject { rule, labels, severity: *severity });
         let news = wanted.into_iter().map(|channel| channel.name.clone());
         news.filter(|channel| !self.channels.contains_key(channel)).filter(is_free).collect()
     }
+}
+
+/// What an incident is called, by its term and the how manieth it is in that; where nobody tells a term, only this monitor sees it.
+fn name((term, times): (i64, u32), starts_at: DateTime) -> String {
+    match (term, times) {
+        (0, _) => format!("t0-{}", starts_at.timestamp_millis() / 1_000),
+        (_, 1) => format!("t{term}"),
+        (_, _) => format!("t{term}-{times}"),
+    }
+}
+
+/// Whether something else that is so explains it.
+fn is_explained(fingerprint: &Fingerprint, look: &Look<'_>) -> bool {
+    let Some(own) = look.judged.get(fingerprint) else { return false };
+    look.judged.iter().any(|(other, judged)| {
+        other != fingerprint
+            && matches!(judged.standing, Standing::Open { .. })
+            && own.rule.is_explained_by(&own.labels, judged.rule.id, &judged.labels)
+    })
 }
 
 fn is_quiet(config: &Config, severity: Severity, look: &Look<'_>) -> bool {

@@ -14,7 +14,10 @@ use lucid_core::{
     rules::{Judged, Rule, Standing},
 };
 use lucid_ports::{Raised, memory::MemoryStore};
-use lucid_schemas::alert::{AlertId, ResolvedBy, Severity, Token};
+use lucid_schemas::{
+    alert::{AlertId, ResolvedBy, Severity, Token},
+    silence::{Matcher, Silence, SilenceId, Subject},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -53,6 +56,23 @@ fn over() -> BTreeMap<Fingerprint, Judged> {
     judged(Standing::Over(ResolvedBy::Condition))
 }
 
+/// Nobody is to be told of what this rule finds.
+fn silence(rule: &str) -> Silence {
+    Silence {
+        id: SilenceId::compose(NOW, 1),
+        matchers: vec![Matcher { on: Subject::Rule, value: rule.into(), not: false }],
+        from: NOW,
+        until: DateTime::MAX,
+        window: None,
+        by: "me".into(),
+        comment: "x".into(),
+        created_at: NOW,
+        ended_at: None,
+        ended_by: None,
+        write: "w".into(),
+    }
+}
+
 /// A monitor, and its rounds.
 struct Rounds {
     memory: Memory,
@@ -60,7 +80,8 @@ struct Rounds {
     rank: u32,
     term: i64,
     can_write: bool,
-    written: BTreeSet<Fingerprint>,
+    written: BTreeMap<Fingerprint, String>,
+    silences: Vec<Silence>,
 }
 
 impl Rounds {
@@ -71,7 +92,8 @@ impl Rounds {
             rank,
             term: 7,
             can_write: false,
-            written: BTreeSet::new(),
+            written: BTreeMap::new(),
+            silences: Vec::new(),
         }
     }
 
@@ -79,6 +101,7 @@ impl Rounds {
         let look = Look {
             judged,
             written: &self.written,
+            silences: &self.silences,
             can_write: self.can_write,
             term: self.term,
             rank: self.rank,
@@ -130,12 +153,61 @@ fn whoever_wrote_last_tells_at_once_and_once_and_that_it_is_over() {
     let (_, known) = rounds.memory.over().remove(0);
     assert_eq!(known.notice.starts_at, notice_at(5_000), "since when it was so doesn't change");
     assert_eq!(known.notice.ends_at, Some(notice_at(120_000)));
-    // Again in the same term: its key is used up. In the next one it is another incident.
+    // Again in the same term: its key is used up, so that this one has a number. In the next one it is another incident anyway.
+    let firing = |name| ["one", "two"].map(|to| (to.to_owned(), What::Firing, format!("{}/{name}", fingerprint()), 0));
     rounds.term = 7;
-    assert!(rounds.told(160_000, &open()).is_empty() && rounds.told(170_000, &over()).is_empty());
+    assert_eq!(rounds.told(160_000, &open()), firing("t7-2"));
+    assert_eq!(rounds.told(170_000, &over()).len(), 2);
+    // However long ago that was.
+    rounds.told(9_000_000, &BTreeMap::new());
+    assert_eq!(rounds.told(9_160_000, &open()), firing("t7-3"));
+    assert_eq!(rounds.told(9_170_000, &over()).len(), 2);
     rounds.term = 9;
-    let again = ["one", "two"].map(|channel| (channel.to_owned(), What::Firing, format!("{}/t9", fingerprint()), 0));
-    assert_eq!(rounds.told(180_000, &open()), again);
+    assert_eq!(rounds.told(9_180_000, &open()), firing("t9"));
+}
+
+#[test]
+fn what_only_this_monitor_sees_is_called_after_when_it_began() {
+    let mut rounds = Rounds::new(0);
+    rounds.term = 0;
+    let began = notice_at(5_000).timestamp_millis() / 1_000;
+    assert!(rounds.told(60_000, &open()).iter().all(|(_, _, key, _)| key.ends_with(&format!("/t0-{began}"))));
+}
+
+#[test]
+fn whoever_was_told_under_another_name_than_the_alert_has_hears_that_this_is_over() {
+    let mut rounds = Rounds::new(0);
+    assert_eq!(rounds.told(60_000, &open()).len(), 2);
+    rounds.can_write = true;
+    rounds.written.insert(fingerprint(), "alert_1".into());
+    let key = format!("{}/t7", fingerprint());
+    let end = ["one", "two"].map(|channel| (channel.to_owned(), What::Resolved, key.clone(), 1));
+    assert_eq!(rounds.told(90_000, &open()), end);
+    assert!(rounds.told(91_000, &open()).is_empty() && rounds.memory.over().is_empty(), "the rest is the law's");
+    // What it has written itself it knows before it has looked at the store.
+    let mut rounds = Rounds::new(0);
+    rounds.memory.wrote(fingerprint(), "alert_1".into());
+    assert!(rounds.told(60_000, &open()).is_empty());
+    rounds.memory.looked();
+    assert_eq!(rounds.told(61_000, &open()).len(), 2);
+}
+
+#[test]
+fn what_is_silenced_or_explained_is_not_told_directly_either() {
+    static SILENT: Rule = Rule { id: "store_silent", inhibited_by: &["no_primary"], ..Rule::PLAIN };
+    let mut seen = open();
+    let silent = Judged { rule: &SILENT, labels: BTreeMap::new(), standing: open()[&fingerprint()].standing.clone() };
+    seen.insert(Fingerprint::of(SILENT.id, &BTreeMap::new()), silent);
+    let mut rounds = Rounds::new(0);
+    let rules = |batches: Vec<Batch>| -> BTreeSet<String> {
+        batches.into_iter().flat_map(|batch| batch.notices).map(|notice| notice.rule).collect()
+    };
+    assert_eq!(rules(rounds.decide(60_000, &seen)), BTreeSet::from(["no_primary".to_owned()]));
+    seen.remove(&fingerprint());
+    assert_eq!(rules(rounds.decide(61_000, &seen)), BTreeSet::from(["store_silent".to_owned()]), "nothing explains it");
+    let mut rounds = Rounds::new(0);
+    rounds.silences = vec![silence("no_primary")];
+    assert!(rounds.decide(60_000, &open()).is_empty());
 }
 
 #[test]
@@ -173,7 +245,7 @@ fn a_message_that_is_not_taken_is_sent_again_until_it_is() {
 #[test]
 fn what_is_written_is_the_laws_and_nothing_new_is_told_while_there_is_a_primary() {
     let mut rounds = Rounds::new(0);
-    rounds.written.insert(fingerprint());
+    rounds.written.insert(fingerprint(), "alert_1".into());
     assert!(rounds.told(0, &open()).is_empty());
     rounds.written.clear();
     rounds.can_write = true;
@@ -232,11 +304,12 @@ async fn a_channel_that_hangs_holds_up_neither_the_round_nor_the_others_and_the_
     let file = crate::kit::File::new(&format!("{}{}", hook("one", &hanging), hook("two", &fine)));
     let channels = Channels::open(file.path(), lucid_schemas::zones::installed()).expect("fine");
     let direct = Direct::new(channels.clone(), Sender::within(Duration::from_millis(400)));
-    let written = BTreeSet::new();
+    let written = BTreeMap::new();
     let seen = open();
     let look = Look {
         judged: &seen,
         written: &written,
+        silences: &[],
         can_write: false,
         term: 7,
         rank: 0,

@@ -11,9 +11,13 @@ use lucid_notify::{Channels, Direct, Hush, NotifyHandler, Sender, heartbeat};
 use lucid_ports::{Alerts, Handler, Problems, Reach, Reached, Store};
 use lucid_runtime::{Worker, WorkerHandle, WorkerOptions};
 use std::{sync::Arc, time::Duration};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
+/// Under which subject it is told that no alerts are written.
+const SUBJECT: &str = "writing of alerts";
+/// Between two tries to open the change stream.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// One for the monitor job, the others so that a channel that hangs holds up nobody.
 const SLOTS: usize = 8;
 
@@ -52,7 +56,7 @@ impl Writer {
                 stop.clone(),
             )),
         ];
-        let feed = self.connection.feed_noting(self.stream.clone()).await.map_err(Exit::failed)?;
+        let Some(feed) = self.feed(&stop).await else { return Ok(()) };
         let mut news = self.channels.watch();
         while !stop.is_cancelled() {
             news.mark_unchanged();
@@ -69,6 +73,28 @@ impl Writer {
             kept.await.map_err(Exit::failed)?;
         }
         Ok(())
+    }
+
+    /// Its change stream, as soon as that can be opened; `None` where it is stopped before.
+    async fn feed(&self, stop: &CancellationToken) -> Option<Arc<MongoFeed>> {
+        while !stop.is_cancelled() {
+            match self.connection.feed_noting(self.stream.clone()).await {
+                Ok(feed) => {
+                    self.problems.clear(SUBJECT);
+                    return Some(feed);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "this monitor writes no alerts, as it can't follow the jobs: tried again in a moment");
+                    self.problems
+                        .set(SUBJECT, format!("this monitor writes no alerts, as it can't follow the jobs: {error}"));
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = sleep(TRY_AGAIN) => {}
+            }
+        }
+        None
     }
 
     fn worker(
