@@ -13,6 +13,8 @@ const SKEW_MS_MAX: i64 = 5_000;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Around {
     pub workers: Vec<WorkerCard>,
+    /// The same with those of monitors, which run no job that anybody asks for.
+    pub everybody: Vec<WorkerCard>,
     pub pauses: Vec<Pause>,
     pub occupied: Occupied,
 }
@@ -28,7 +30,7 @@ impl Around {
                 worker.name
             ))
         };
-        let mut problems: Vec<String> = self.workers.iter().filter_map(skewed).collect();
+        let mut problems: Vec<String> = self.everybody.iter().filter_map(skewed).collect();
         for worker in &self.workers {
             problems.extend(worker.problems.iter().map(|problem| format!("worker {}: {problem}", worker.name)));
         }

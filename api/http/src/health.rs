@@ -62,13 +62,13 @@ async fn look(state: ApiState) -> Result<Health, ApiError> {
         problems.extend(in_state(&state, State::Blocked).await?.iter().map(blocked));
     }
     if open.contains_key(&State::Queued) && !workers.is_empty() {
-        problems.extend(unreached(&in_state(&state, State::Queued).await?, workers));
+        problems.extend(unreached(&in_state(&state, State::Queued).await?, &around.everybody));
     }
     let look = state.schedules.look().await?;
     let condition = Watch::look(&*state.store, &*state.alerts).await?.condition(look.now);
     if HELD.iter().any(|held| open.contains_key(held)) {
         let held = in_states(&state, &HELD).await?;
-        problems.extend(held.iter().filter_map(|job| left_alone(job, workers, look.now)));
+        problems.extend(held.iter().filter_map(|job| left_alone(job, &around.everybody, look.now)));
     }
     problems.extend(look.schedules.iter().filter_map(|schedule| schedule.problem(look.now)));
     problems.extend(look.unreadable);

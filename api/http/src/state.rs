@@ -1,7 +1,7 @@
 //! What every request handler is given.
 
 use crate::{ApiError, Gate, Streams, Token, around::Around, gate::BODY_WITHIN};
-use lucid_ports::{Alerts, Archive, Catalog, History, Problems, ScheduleStore, Store, WorkerCard};
+use lucid_ports::{Alerts, Archive, Catalog, History, Problems, ScheduleStore, Store};
 use lucid_schemas::prune::KEEP_LAST;
 use std::{sync::Arc, time::Duration};
 
@@ -94,15 +94,10 @@ impl ApiState {
 
     /// The workers that are alive, the pauses, and the slots that jobs have.
     pub(crate) async fn workers(&self) -> Result<Around, ApiError> {
+        let everybody = self.store.workers(ALIVE_WITHIN).await?;
         Ok(Around {
-            // Monitors have workers of their own, which run no job that anybody asks for.
-            workers: self
-                .store
-                .workers(ALIVE_WITHIN)
-                .await?
-                .into_iter()
-                .filter(WorkerCard::runs_jobs_of_people)
-                .collect(),
+            workers: everybody.iter().filter(|card| card.runs_jobs_of_people()).cloned().collect(),
+            everybody,
             pauses: self.store.paused().await?,
             occupied: self.store.occupied().await?,
         })

@@ -15,7 +15,7 @@ const NAMED_MAX: usize = 3;
 
 /// What an open job without a holder waits for, given what stands around it.
 pub(crate) fn waiting_for(job: &Job, around: &Around) -> Option<String> {
-    let workers = &around.workers;
+    let workers = &around.everybody;
     match job.head.state {
         State::Waiting => {
             let after = job.request.after.as_ref()?;

@@ -198,6 +198,9 @@ impl Jobs {
     }
 }
 
+/// Between two looks where no monitor has said anything yet.
+const SOON: Duration = Duration::from_secs(2);
+
 /// Asks the store every `every` until `stop`; tells what it says, or why it doesn't.
 pub async fn ask(
     source: Arc<dyn Source>,
@@ -217,11 +220,14 @@ pub async fn ask(
                 // A call of the store isn't broken off: it is bounded by itself.
                 let said = gather(&*source, &folders, &mut *followed.lock().await).await;
                 let wanted = said.as_ref().ok().and_then(Jobs::interval);
+                // Until a monitor has said something, the next look mustn't be far: it is said to be unknown meanwhile.
+                let has_heard =
+                    said.as_ref().map_or(true, |jobs| jobs.watch.condition(jobs.now()).evaluated_at.is_some());
                 drop(told.send_replace(said.map(Arc::new).map_err(|error| error.to_string())));
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => {}
-                    () = sleep(wanted.map_or(every, |wanted| wanted.min(every))) => {}
+                    () = sleep(if has_heard { wanted.map_or(every, |wanted| wanted.min(every)) } else { every.min(SOON) }) => {}
                 }
             }
         }

@@ -97,7 +97,13 @@ impl Config {
         if self.group_wait > Duration::from_secs(600) {
             return Err("group_wait: must be at most \"10m\"".into());
         }
+        if self.channels.is_empty() && self.heartbeat.is_none() {
+            return Err("channels: there is none, so nobody would be told: name one, or give no file".into());
+        }
         for (number, route) in self.routes.iter().enumerate() {
+            if route.to.is_empty() {
+                return Err(format!("routes[{number}].to: must name a channel; a silence keeps alerts quiet"));
+            }
             if let Some(unknown) = route.to.iter().find(|name| !self.channels.contains_key(*name)) {
                 return Err(format!("routes[{number}].to: there is no channel '{unknown}'"));
             }

@@ -205,8 +205,11 @@ fn announce(card: &Card, path: &Path, deployment: &Deployment) -> Result<(), Exi
         lines.extend(card.monitor_url.iter().map(|url| format!("monitor     {url}/health, {url}/stats")));
         lines.extend(card.metrics_url.iter().map(|url| format!("metrics     {url}/metrics")));
         lines.push(format!("token       {} (for what changes something)", token.display()));
-        lines
-            .push(format!("try         export LUCID_API={url} LUCID_TOKEN_FILE={}; lucid-ops health", token.display()));
+        let monitor = card.monitor_url.as_ref().map(|url| format!(" LUCID_MONITOR={url}")).unwrap_or_default();
+        lines.push(format!(
+            "try         export LUCID_API={url}{monitor} LUCID_TOKEN_FILE={}; lucid-ops health",
+            token.display()
+        ));
     }
     lines.push(format!("repository  {} (key: {})", card.repository, card.key_file.display()));
     lines.push(format!("details     {} (holds the administrator's connection string)", path.display()));

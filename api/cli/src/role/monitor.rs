@@ -30,7 +30,8 @@ use lucid_monitor::{
 };
 use lucid_notify::{Channels, Direct, Sender};
 use lucid_ports::{Problems, Reached, members::Terms, watched};
-use lucid_schemas::zones;
+use lucid_runtime::WorkerOptions;
+use lucid_schemas::{names::check_database, zones};
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
@@ -54,6 +55,10 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// Serves until the signal to stop.
 pub async fn run(args: MonitorArgs) -> Result<(), Exit> {
     check_listen("monitor", args.listen.ip())?;
+    // What can never be right is refused at once: whatever may be later is tried again and again.
+    check_database(&args.mongo.ops_database)
+        .map_err(|problem| Exit::usage(format!("the engine's database '{}' {problem}", args.mongo.ops_database)))?;
+    WorkerOptions::new(worker_name()).with_lease_ms(args.lease_ms).check().map_err(Exit::usage)?;
     let folders = folders(&args.repositories)?;
     let mut shutdown = Shutdown::listen()?;
     let uri = mongodb_uri(&args.mongo)?;

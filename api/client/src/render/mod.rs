@@ -56,9 +56,17 @@ pub fn json(view: &impl Serialize) -> String {
     text + "\n"
 }
 
-/// The text without control characters: what a server says must not steer a terminal.
+/// The text without control characters and marks that aren't seen, such as those that turn the direction of writing: what a server says
+/// must not steer a terminal, nor look like something else.
 pub fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() || is_unseen(c) { '\u{fffd}' } else { c }).collect()
+}
+
+const fn is_unseen(letter: char) -> bool {
+    matches!(
+        letter,
+        '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    )
 }
 
 /// The same line by line.

@@ -60,11 +60,17 @@ impl Writer {
         let mut news = self.channels.watch();
         while !stop.is_cancelled() {
             news.mark_unchanged();
+            let labels = self.channels.labels();
             let worker = self.worker(&store, &feed, &teller, &chain)?;
-            tokio::select! {
-                () = stop.cancelled() => {}
-                // Its labels say which channels it has.
-                _ = news.changed() => tracing::info!("the channels have changed: the worker begins anew with them"),
+            // Its labels say which channels it has; whatever else has changed counts without them.
+            while !stop.is_cancelled() && self.channels.labels() == labels {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    _ = news.changed() => {}
+                }
+            }
+            if !stop.is_cancelled() {
+                tracing::info!("the channels have changed: the worker begins anew with them");
             }
             worker.stop().await.map_err(Exit::failed)?;
         }
