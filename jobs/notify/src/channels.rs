@@ -229,6 +229,9 @@ mod tests {
         assert_eq!(channels.sends(), [("two".to_owned(), Sends::default())].into(), "nothing was sent over it yet");
         assert!(channels.failing().is_empty(), "nothing is said of a channel that is gone");
         watch.mark_unchanged();
+        file.write("");
+        channels.refresh(&problems);
+        assert!(problems.sentences()[0].contains("nobody would be told"), "{:?}", problems.sentences());
         std::fs::remove_file(file.path()).expect("removed");
         channels.refresh(&problems);
         assert_eq!(

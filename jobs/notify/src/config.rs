@@ -55,8 +55,14 @@ impl Config {
     /// What is wrong, with the file and the field.
     pub fn read(path: &Path, zones: &Rules) -> Result<Self, String> {
         let text = secret::read(path)?;
-        Self::parse(&text, path.parent().unwrap_or(Path::new(".")), zones)
-            .map_err(|problem| format!("{}: {problem}", path.display()))
+        let config = Self::parse(&text, path.parent().unwrap_or(Path::new(".")), zones);
+        // A file that is just being written, or came out empty, must not end the telling without a word.
+        let config = config.and_then(|config| {
+            let tells_somebody = !config.channels.is_empty() || config.heartbeat.is_some();
+            let none = || "channels: there is none, so nobody would be told: name one, or give no file".to_owned();
+            tells_somebody.then_some(config).ok_or_else(none)
+        });
+        config.map_err(|problem| format!("{}: {problem}", path.display()))
     }
 
     /// Nobody is told anything.
@@ -96,9 +102,6 @@ impl Config {
         }
         if self.group_wait > Duration::from_secs(600) {
             return Err("group_wait: must be at most \"10m\"".into());
-        }
-        if self.channels.is_empty() && self.heartbeat.is_none() {
-            return Err("channels: there is none, so nobody would be told: name one, or give no file".into());
         }
         for (number, route) in self.routes.iter().enumerate() {
             if route.to.is_empty() {

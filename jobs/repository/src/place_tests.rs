@@ -234,7 +234,7 @@ async fn another_one_in_its_place_is_no_wrong_key() {
     for blow in [Blow::Gone, Blow::Unmounted, Blow::Exchanged] {
         strike(blow, &bench, &other);
         // As if it had been exchanged after a look had found it in its place.
-        let refused = repository.open_again().await.err().expect("it isn't there");
+        let Err(refused) = repository.open_again().await else { panic!("{blow:?}: it isn't there") };
         assert!(refused.is_away(), "{blow:?}: {refused}");
         put_back(blow, &bench, &other);
         repository.open_again().await.expect("it is back");

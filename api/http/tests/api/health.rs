@@ -24,6 +24,18 @@ async fn a_service_with_a_worker_and_a_monitor_is_healthy() {
 }
 
 #[actix_web::test]
+async fn a_monitor_holds_its_job_for_long_and_is_alive() {
+    let world = World::new().await;
+    world.evaluated().await;
+    world.store.twin.advance(std::time::Duration::from_secs(20));
+    world.worker(&["main"]).await;
+    world.monitor().await;
+    let reply = world.get("/health").await;
+    assert_eq!(reply.body["status"], "healthy", "{}", reply.body);
+    assert_eq!(reply.body["workers"].as_array().map(Vec::len), Some(1), "it runs no job that anybody asks for");
+}
+
+#[actix_web::test]
 async fn without_a_monitor_nobody_knows() {
     let world = World::new().await;
     world.worker(&["main"]).await;

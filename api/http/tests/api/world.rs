@@ -164,16 +164,24 @@ impl World {
 
     /// A worker that is alive, and says that something is wrong.
     pub async fn worker_with(&self, repositories: &[&str], problems: &[&str]) {
+        let repositories = repositories.iter().map(|name| repository(name)).collect();
+        let reach = Reach { kinds: Kind::ALL.to_vec(), repositories, ..Reach::default() };
+        self.announce("w", reach, problems).await;
+    }
+
+    /// The worker of a monitor is alive.
+    pub async fn monitor(&self) {
+        let kinds = Kind::ALL.into_iter().filter(|kind| kind.is_internal()).collect();
+        self.announce("m", Reach { kinds, ..Reach::default() }, &[]).await;
+    }
+
+    async fn announce(&self, name: &str, reach: Reach, problems: &[&str]) {
         let card = WorkerCard {
-            name: "w".into(),
+            name: name.into(),
             version: "0.1.0".into(),
             capacity: 2,
             running: 0,
-            reach: Reach {
-                kinds: Kind::ALL.to_vec(),
-                repositories: repositories.iter().map(|name| repository(name)).collect(),
-                ..Reach::default()
-            },
+            reach,
             clock_skew_ms: None,
             counts: [("claim_attempts".to_owned(), 12), ("claimed".to_owned(), 10)].into(),
             problems: problems.iter().map(ToString::to_string).collect(),
@@ -188,7 +196,8 @@ impl World {
         let request = MonitorSpec::sample().request(id.clone(), "monitor:pi-1");
         let enqueue = Enqueue { request, delay_ms: 0, run_at: None, write: "monitor".into() };
         self.store.enqueue(&enqueue).await.expect("enqueued");
-        let claim = Command::Claim { worker: "w".into(), lease_ms: 30_000, slots: Vec::new() };
+        self.monitor().await;
+        let claim = Command::Claim { worker: "m".into(), lease_ms: 30_000, slots: Vec::new() };
         let held = self.store.act(&id, &claim).await;
         let token = held.lease.expect("a lease").token;
         let progress = Progress { phase: "evaluate".into(), ..Progress::default() };

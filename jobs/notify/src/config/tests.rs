@@ -122,6 +122,7 @@ fn a_problem_of_the_whole_file_names_its_place() {
         ("[quiet]\nfrom = \"22:00\"\nto = \"07:00\"\nzone = \"Berlin\"", "quiet.zone: is no time zone"),
         ("[heartbeat]\nurl = \"https://a.example\"", "heartbeat.every: is missing"),
         ("[heartbeat]\nurl = \"https://a.example\"\nevery = \"5s\"", "heartbeat.every: must be at least"),
+        ("[[routes]]\nseverity = \"warning\"\nto = []", "routes[0].to: must name a channel"),
     ];
     for (text, problem) in whole {
         let told = parse(text).expect_err(problem);
