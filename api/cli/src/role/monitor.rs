@@ -19,7 +19,7 @@ use lucid_members::Sampler;
 use lucid_mongo::Connection;
 use lucid_monitor::{
     Access, Door, Lock, Monitor, Registry, ServeError,
-    evaluate::{Judge, evaluate},
+    evaluate::{Evaluations, Judge, evaluate},
     host,
     jobs::{self, Folder},
     open::{self, AlertSource, Desk},
@@ -236,6 +236,19 @@ fn followed(jobs: &watch::Receiver<Told>, interval: Duration, judge: &Judge) -> 
     followed
 }
 
+/// Tells directly what can't be written, whatever becomes of it.
+async fn keep_telling(
+    telling: (Direct, Evaluations, watch::Receiver<Told>, AlertSource, String),
+    problems: Problems,
+    stop: CancellationToken,
+) {
+    watched("direct telling", problems, stop, move || {
+        let (direct, evaluations, jobs, known, name) = telling.clone();
+        directly(direct, evaluations, jobs, known, name)
+    })
+    .await;
+}
+
 /// A monitor, under way.
 pub(super) struct Monitoring {
     sampler: Sampler,
@@ -259,8 +272,7 @@ impl Monitoring {
         let (interval, stop) = (sampling.interval(), CancellationToken::new());
         let followed = followed(&jobs, interval, &judge);
         let sampler = Sampler::start(uri, followed.clone(), problems.clone()).await.map_err(Exit::failed)?;
-        let alerts = AlertSource::default();
-        let told_jobs = jobs.clone();
+        let (alerts, told_jobs) = (AlertSource::default(), jobs.clone());
         let (snapshot, known) = (sampler.snapshot(), alerts.clone());
         let (stream, (machine, host)) = (Reached::default(), watch::channel(None));
         tokio::spawn(host::watch(HOST_ROOT.into(), sampling.disks.clone(), followed.clone(), machine, stop.clone()));
@@ -283,13 +295,10 @@ impl Monitoring {
         known.tells_over(channels.clone());
         let (name, direct) = (worker_name(), Direct::new(channels.clone(), Sender::default()));
         let telling = (direct.clone(), evaluations.clone(), told_jobs, known.clone(), name.clone());
-        tokio::spawn(watched("direct telling", problems.clone(), stop.clone(), move || {
-            let (direct, evaluations, jobs, known, name) = telling.clone();
-            directly(direct, evaluations, jobs, known, name)
-        }));
+        tokio::spawn(keep_telling(telling, problems.clone(), stop.clone()));
         tokio::spawn(evaluate(monitor, judge, evaluated, stop.clone()));
         tokio::spawn(open::keep(known.clone(), evaluations.clone(), problems.clone(), stop.clone()));
-        let stopped = stop.clone();
+        let (stopped, complaints) = (stop.clone(), problems.clone());
         let writing = tokio::spawn(async move {
             let connection = tokio::select! {
                 () = stopped.cancelled() => return,
@@ -299,7 +308,6 @@ impl Monitoring {
             let chain = Chain::new(store.clone(), store.clone(), format!("monitor:{}", node()));
             known.reached(Desk { alerts: store.clone(), silences: store.clone(), chain });
             let asked = tokio::spawn(jobs::ask(store, folders, interval, told, problems.clone(), stopped.clone()));
-            let complaints = problems.clone();
             let writer =
                 Writer { connection, evaluations, interval, lease_ms, channels, direct, name, problems, stream };
             if let Err(exit) = writer.run(stopped).await {
