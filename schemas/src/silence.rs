@@ -214,7 +214,15 @@ pub fn check_matchers(matchers: &[Matcher]) -> Vec<FieldError> {
         let problem = "must say of at least one thing what it is: what only says what isn't meant silences nearly all";
         errors.push(FieldError::new("matchers", problem));
     }
-    for (place, Matcher { on, value, .. }) in matchers.iter().enumerate() {
+    for (place, Matcher { on, value, not }) in matchers.iter().enumerate() {
+        // All must hold, so that a silence like this would keep nothing quiet, and nobody would notice.
+        let excludes = |other: &&Matcher| {
+            other.on == *on && !(other.not && *not) && (other.value == *value) == (other.not || *not)
+        };
+        if let Some(other) = matchers[..place].iter().find(excludes) {
+            let problem = format!("never holds together with the one on '{}' before it", other.value);
+            errors.push(FieldError::new(format!("matchers[{place}]"), problem));
+        }
         let problem = match on {
             Subject::Severity => value.parse::<crate::alert::Severity>().err(),
             Subject::Rule | Subject::Label(_) if (1..=VALUE_BYTES_MAX).contains(&value.len()) => None,

@@ -1,6 +1,7 @@
 //! How the program ends.
 
 use crate::output;
+use lucid_client::render::lines;
 use std::{fmt, process::ExitCode};
 use tokio::signal::unix::SignalKind;
 
@@ -51,7 +52,8 @@ impl Exit {
     /// Says why on standard error.
     pub fn tell(&self) {
         if !self.message.is_empty() {
-            output::say(format_args!("lucid-ops: {}", self.message));
+            // It may quote a file or a server.
+            output::say(format_args!("lucid-ops: {}", lines(&self.message).trim_end()));
         }
     }
 

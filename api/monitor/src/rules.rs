@@ -41,7 +41,15 @@ pub enum RulesError {
         /// Why.
         source: std::io::Error,
     },
-    /// It isn't such a file.
+    /// One of its fields can't be taken.
+    #[error("the rules file {path}: {source}")]
+    In {
+        /// The file.
+        path: String,
+        /// Why.
+        source: Box<RulesError>,
+    },
+    /// It isn't such a text.
     #[error("{field}: {problem}")]
     Field {
         /// The field, by its path.
@@ -56,7 +64,7 @@ pub enum RulesError {
 
 /// What is changed of a rule.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "an object with what is different of this rule")]
 struct Changed {
     for_seconds: Option<f64>,
     warning: Option<f64>,
@@ -81,6 +89,7 @@ impl From<Changed> for Change {
 pub fn read(path: &Path) -> Result<Parameters, RulesError> {
     let unreadable = |source| RulesError::Unreadable { path: path.display().to_string(), source };
     parse(&std::fs::read_to_string(path).map_err(unreadable)?)
+        .map_err(|source| RulesError::In { path: path.display().to_string(), source: Box::new(source) })
 }
 
 /// What is changed, of its text.
@@ -89,7 +98,11 @@ pub fn read(path: &Path) -> Result<Parameters, RulesError> {
 /// As [`read`].
 pub fn parse(text: &str) -> Result<Parameters, RulesError> {
     let mut reader = serde_json::Deserializer::from_str(text);
-    let field = |field: String, error: &serde_json::Error| RulesError::Field { field, problem: error.to_string() };
+    let field = |field: String, error: &serde_json::Error| {
+        // Of the whole text, the path is a dot.
+        let field = if field == "." { "it should be an object, with a field for each rule".to_owned() } else { field };
+        RulesError::Field { field, problem: error.to_string() }
+    };
     let changed: BTreeMap<String, Changed> = serde_path_to_error::deserialize(&mut reader)
         .map_err(|error| field(error.path().to_string(), error.inner()))?;
     reader.end().map_err(|error| field("after the end".to_owned(), &error))?;
@@ -235,13 +248,20 @@ mod tests {
             (r#"{ "nobody": { "off": true } }"#, "nobody: there is no such rule"),
             (r#"{ "replication_lag": 60 }"#, "replication_lag: "),
             ("{} {}", "after the end: "),
-            ("", ".: "),
+            ("", "it should be an object, with a field for each rule: "),
+            ("[]", "it should be an object, with a field for each rule: "),
+            (r#"{ "no_primary": null }"#, "no_primary: invalid type: null, expected an object with what is different"),
         ] {
             let said = refused(text);
             assert!(said.starts_with(word), "{text}: {said}");
         }
         let missing = read(Path::new("/nowhere/rules.json")).expect_err("missing").to_string();
         assert!(missing.contains("/nowhere/rules.json"), "{missing}");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("rules.json");
+        std::fs::write(&path, r#"{ "nobody": {} }"#).expect("written");
+        let said = read(&path).expect_err("nobody").to_string();
+        assert!(said.starts_with(&format!("the rules file {}: nobody: ", path.display())), "{said}");
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl Shared {
 
     /// Looks at one member until `stop`.
     async fn watch(self: Arc<Self>, address: String, stop: CancellationToken) {
-        let mut line = Line { address, client: None, pending: None, answered: None };
+        let mut line = Line { address, client: None, pending: None, answered: None, heard: Instant::now() };
         let mut terms = self.terms.clone();
         loop {
             let begun = Instant::now();
@@ -225,6 +225,8 @@ struct Line {
     /// The look that wasn't waited for any longer, and when it began.
     pending: Option<(Instant, JoinHandle<Result<Member, String>>)>,
     answered: Option<bool>,
+    /// When it was heard last; when it was to be, where it never was.
+    heard: Instant,
 }
 
 impl Line {
@@ -240,7 +242,7 @@ impl Line {
             } else {
                 self.client = None;
             }
-            return Err(format!("no answer for {} s", silent.as_secs()));
+            return Err(format!("no answer for {} s", self.heard.elapsed().as_secs()));
         }
         let client = match &self.client {
             Some(client) => client.clone(),
@@ -261,6 +263,9 @@ impl Line {
     /// Logs when it falls silent, and when it is back.
     fn note(&mut self, answer: &Result<Member, String>) {
         let before = self.answered.replace(answer.is_ok());
+        if answer.is_ok() {
+            self.heard = Instant::now();
+        }
         match answer {
             Err(reason) if before != Some(false) => {
                 tracing::warn!(member = self.address, reason, "member doesn't answer: its figures are left out");

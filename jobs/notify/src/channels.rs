@@ -105,9 +105,11 @@ impl Channels {
         }
     }
 
-    /// Reads the file again, over and over, until `stop`.
+    /// Reads the file again, over and over, until `stop`; and tells which channels don't work.
     pub async fn keep(self, problems: Problems, stop: CancellationToken) {
+        let mut complained = BTreeSet::new();
         loop {
+            self.complain(&problems, &mut complained);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -119,6 +121,20 @@ impl Channels {
                 tracing::error!(%error, "reading the file of channels broke off, which is a defect");
             }
         }
+    }
+
+    /// Tells among the problems over which channels nobody was told last, and takes back what is over.
+    fn complain(&self, problems: &Problems, complained: &mut BTreeSet<String>) {
+        let failing = self.failing();
+        for channel in complained.iter().filter(|channel| !failing.contains_key(*channel)) {
+            problems.clear(&subject(channel));
+        }
+        for (channel, trouble) in &failing {
+            let sentence =
+                format!("the last message over channel '{channel}' wasn't taken, it is tried again: {trouble}");
+            problems.set(&subject(channel), sentence);
+        }
+        *complained = failing.into_keys().collect();
     }
 
     /// Notes what came of a send over a channel: what was wrong, or nothing.
@@ -193,6 +209,11 @@ fn difference(name: &str, monitors: &[(&str, BTreeMap<String, String>)]) -> Opti
     is_torn.then(|| format!("monitors differ on the channel '{name}': {}", said.join("; ")))
 }
 
+/// Under which subject it is said that a channel doesn't work.
+fn subject(channel: &str) -> String {
+    format!("channel {channel}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,8 +243,12 @@ mod tests {
         assert_eq!((sent, failed, trouble), (1, 1, None));
         assert!(succeeded_at.is_some() && channels.failing().is_empty());
         channels.note("one", Some("away".into()));
+        let mut complained = BTreeSet::new();
+        channels.complain(&problems, &mut complained);
+        assert!(problems.sentences()[0].contains("over channel 'one' wasn't taken"), "{:?}", problems.sentences());
         file.write(&ONE.replace("one", "two"));
         channels.refresh(&problems);
+        channels.complain(&problems, &mut complained);
         assert_eq!(channels.labels()[0], "channel:two");
         assert!(watch.has_changed().expect("open") && problems.sentences().is_empty());
         assert_eq!(channels.sends(), [("two".to_owned(), Sends::default())].into(), "nothing was sent over it yet");

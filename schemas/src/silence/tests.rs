@@ -49,6 +49,10 @@ fn who_asks_must_say_what_he_means() {
     assert_eq!(blamed(&["rule="]), ["matchers[0].value"]);
     assert_eq!(blamed(&["rule=x", "severity=fatal"]), ["matchers[1].value"]);
     assert_eq!(blamed(&["rule=x"; MATCHERS_MAX + 1]), ["matchers"]);
+    // What can never hold would keep nothing quiet.
+    assert_eq!(blamed(&["rule=x", "rule=y"]), ["matchers[1]"]);
+    assert_eq!(blamed(&["labels.a=x", "rule=x", "labels.a!=x"]), ["matchers[2]"]);
+    assert!(blamed(&["rule=x", "rule!=y", "rule!=z", "labels.a=y"]).is_empty());
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub struct SamplingArgs {
     /// Port of the metrics; 0 means any free one.
     #[arg(long, env = "METRICS_PORT", default_value_t = 9216)]
     pub metrics_port: u16,
-    /// File with what is different of rules here: limits, times, exceptions; JSON, see api/monitor.md. `lucid-ops alerts rules` shows them.
+    /// File with what is different of rules here: limits, times, exceptions; JSON, see api/alerts.md. `lucid-ops alerts rules` shows them.
     #[arg(long, env = "LUCID_RULES_FILE", value_name = "FILE")]
     pub rules_file: Option<PathBuf>,
     /// Address of that port. One that others can reach needs --metrics-password-file or --metrics-open.

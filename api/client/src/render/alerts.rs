@@ -47,7 +47,7 @@ pub fn alert(alert: &AlertView) -> String {
         ("value", alert.value.map(|value| value.to_string())),
         ("since", Some(since(alert))),
         ("seen last", second(&alert.last_seen_at)),
-        ("found", Some(format!("{} times", units::count(alert.occurrences)))),
+        ("found", Some(times(alert.occurrences))),
         ("no data", second(&alert.silent_since).map(|at| format!("since {at}: it may be so, or not"))),
         ("told", Some(alert.notified.join(", ")).filter(|told| !told.is_empty())),
         ("to be told", due(alert)),
@@ -152,6 +152,10 @@ fn told(told: &Told) -> String {
     let Some(problem) = &told.problem else { return String::new() };
     let age = told.age_seconds.map_or_else(|| "of unknown age".into(), |seconds| format!("{seconds:.0} s old"));
     clean(&format!("from memory, {age}: {problem}")) + "\n"
+}
+
+fn times(occurrences: i64) -> String {
+    if occurrences == 1 { "once".to_owned() } else { format!("{} times", units::count(occurrences)) }
 }
 
 #[cfg(test)]

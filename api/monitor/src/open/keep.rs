@@ -11,10 +11,13 @@ use lucid_ports::{Problems, watched};
 use lucid_schemas::alert::Alert;
 use std::{
     collections::BTreeSet,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+
+/// For so long the store is waited for while nothing can be written.
+const BRIEF: Duration = Duration::from_millis(500);
 
 /// Keeps `source` of the present until `stop`, or until nobody evaluates any more.
 pub async fn keep(source: AlertSource, evaluations: Evaluations, problems: Problems, stop: CancellationToken) {
@@ -41,6 +44,10 @@ pub async fn keep(source: AlertSource, evaluations: Evaluations, problems: Probl
 /// What is open after a round.
 async fn round(source: &AlertSource, evaluation: &Evaluation) {
     let told = match source.desk() {
+        // Nobody takes writes, so the store is most likely silent, too: what is found meanwhile must not wait for it.
+        Some(desk) if !evaluation.can_write => {
+            timeout(BRIEF, read(look_at_open(&desk))).await.ok().and_then(Result::ok)
+        }
         Some(desk) => read(look_at_open(&desk)).await.ok(),
         None => None,
     };

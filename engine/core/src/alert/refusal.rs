@@ -6,7 +6,7 @@ use lucid_schemas::alert::{AlertState, Severity, Token, What};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The alert's state doesn't allow the command.
-    #[error("an alert that is {state} can't take '{command}'")]
+    #[error("the alert is {state}, so it can't be asked to {}", command.replace('_', " "))]
     WrongState {
         /// Where the alert stands.
         state: AlertState,
