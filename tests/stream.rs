@@ -184,6 +184,22 @@ async fn where_the_servers_own_history_is_lost_the_client_is_told_so() {
     assert!(told.len() > 2 && told.starts_with(&both_events(&ids)), "it knew all the time: {told:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_that_only_a_later_program_can_read_cuts_nobody_off() {
+    let world = World::start(1).await;
+    quiet(&world).await;
+    let (_process, api) = world.api();
+    let mut listener = Listener::open(&api, None);
+    let later = doc! {
+        "_id": "alert_20270115_080000_0000000001", "kind": "alert", "state": "raised", "open": true, "version": 1_i64,
+        "unique_key": "alert/later", "events": [{ "seq": 1_i64, "type": "escalated", "data": {} }],
+    };
+    let ops = world.client().database("lucid_ops").collection::<Document>(OPS);
+    ops.insert_one(later).bypass_document_validation(true).await.expect("inserted");
+    let id = short_job(&api);
+    assert_eq!(listener.until_end_of(&id).0, both_events(&[id]), "the same listener goes on");
+}
+
 fn starts_anew(api: &Api, place: &str) {
     let mut listener = Listener::open(api, Some(place));
     assert_eq!(listener.next().event, "reset", "{place}");

@@ -247,9 +247,10 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::Unavailable(_) => Self::Unavailable(detail),
             StoreError::NotUnique { .. } => Self::Excluded(detail),
-            StoreError::Rejected(_) | StoreError::Unreadable(_) | StoreError::OtherRepository { .. } => {
-                Self::Broken(detail)
-            }
+            StoreError::Rejected(_)
+            | StoreError::Unreadable(_)
+            | StoreError::UnreadableAlert(_)
+            | StoreError::OtherRepository { .. } => Self::Broken(detail),
         }
     }
 }

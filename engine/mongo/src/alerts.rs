@@ -26,7 +26,7 @@ use mongodb::{
     Database,
     options::{FindOptions, Hint},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 const DUPLICATE_KEY: i32 = 11_000;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -296,7 +296,7 @@ pub fn listed(filter: &AlertFilter) -> (Document, &'static str) {
 }
 
 fn read_alert(document: &RawDocumentBuf) -> Result<Alert, StoreError> {
-    Alert::from_raw(document).map_err(|error| StoreError::Rejected(error.to_string()))
+    Alert::from_raw(document).map_err(|error| StoreError::UnreadableAlert(Arc::new(error)))
 }
 
 /// The alerts among these that this program can read: one that a later program wrote must not hide the others.

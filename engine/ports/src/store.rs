@@ -20,6 +20,9 @@ pub enum StoreError {
     /// A stored document can't be read.
     #[error(transparent)]
     Unreadable(#[from] std::sync::Arc<lucid_schemas::job::UnreadableJob>),
+    /// A stored alert can't be read.
+    #[error(transparent)]
+    UnreadableAlert(#[from] std::sync::Arc<lucid_schemas::alert::UnreadableAlert>),
     /// An open job has the same unique key.
     #[error("job {open} with the same unique key '{}' is still open", lucid_schemas::unique_key::shown(key))]
     NotUnique {
@@ -48,7 +51,11 @@ impl StoreError {
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::Unavailable(_) => true,
-            Self::Rejected(_) | Self::Unreadable(_) | Self::NotUnique { .. } | Self::OtherRepository { .. } => false,
+            Self::Rejected(_)
+            | Self::Unreadable(_)
+            | Self::UnreadableAlert(_)
+            | Self::NotUnique { .. }
+            | Self::OtherRepository { .. } => false,
         }
     }
 }

@@ -219,8 +219,15 @@ impl Follower {
         if !changed.events.is_empty() {
             return Ok(changed.events.clone());
         }
-        let alert = self.state.alerts.alert(&changed.id).await?;
-        Ok(alert.map(|alert| changed.events_in(&alert.events).to_vec()).unwrap_or_default())
+        match self.state.alerts.alert(&changed.id).await {
+            Ok(alert) => Ok(alert.map(|alert| changed.events_in(&alert.events).to_vec()).unwrap_or_default()),
+            // A later program's: whoever listens would otherwise meet it again and again, and hear of nothing else.
+            Err(StoreError::UnreadableAlert(error)) => {
+                tracing::warn!(%error, "its events are passed over");
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn give_sign(&mut self) {
