@@ -2,8 +2,8 @@
 //! told once, and over once.
 
 use super::house::{Blow, Fault, House};
+use crate::alerts::until;
 use lucid_embedded::Signal;
-use std::time::Duration;
 
 /// When the holder is hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,11 @@ async fn hit_in_each_step(blow: Blow) {
         let member = (house.world.deployment.primary().await.expect("a primary") + 1) % 3;
         house.world.deployment.kill(member, Signal::SIGSTOP).await.expect("stopped");
         if step == Step::Pending {
-            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            until("missed", async || match house.monitors[0].1.get("/health").1 {
+                health if health["answering"] == 2 => Ok(()),
+                health => Err(health.to_string()),
+            })
+            .await;
             house.deal(blow).await;
         }
         let raised = house.raised(FAULT.must).await;

@@ -164,6 +164,7 @@ impl Shared {
     async fn measure(self: Arc<Self>, stop: CancellationToken) {
         let (mut news, mut terms) = (self.sender.subscribe(), self.terms.clone());
         let mut last: Option<(String, Client)> = None;
+        let mut trouble: Option<String> = None;
         loop {
             let wanted = terms.borrow_and_update().clone();
             let every = wanted.interval.max(SIZES_EVERY_AT_LEAST);
@@ -173,9 +174,21 @@ impl Shared {
                 measured = self.measured(&mut news, &mut last, wanted) => measured,
             };
             self.sender.send_modify(|snapshot| match measured {
-                Ok(collections) => snapshot.collections = Some(Arc::new(collections)),
+                Ok(collections) => {
+                    if trouble.take().is_some() {
+                        tracing::info!("collections are measured again");
+                    }
+                    snapshot.collections = Some(Arc::new(collections));
+                }
                 Err(reason) => {
-                    tracing::warn!(reason, "collections can't be measured");
+                    // Once for each reason: a right that is missing is missing for ever.
+                    if trouble.as_ref() != Some(&reason) {
+                        tracing::warn!(
+                            reason,
+                            "collections can't be measured: their sizes are left out until they can"
+                        );
+                        trouble = Some(reason);
+                    }
                     let too_old = |at: Instant| at.elapsed() > every * SIZES_ROUNDS_KEPT;
                     if snapshot.collections.as_ref().is_some_and(|known| known.at.is_none_or(too_old)) {
                         snapshot.collections = None;
