@@ -36,3 +36,17 @@ async fn a_uri_that_cannot_be_read_is_refused_at_once() {
     let refused = Sampler::start("mongodb://", terms, Problems::default()).await;
     assert_eq!(refused.map(drop), Err(UriError));
 }
+
+#[tokio::test]
+async fn who_slept_asks_again_before_it_says_that_nobody_answers() {
+    let (listener, address) = mute().await;
+    let seeds = Seeds::parse(&format!("mongodb://{address}/")).await.expect("a uri");
+    let mut line = Line { address, client: None, pending: None, answered: None, heard: Instant::now() };
+    let (bound, sleep) = (Duration::from_millis(100), SLIP * 2);
+    let begun = Instant::now();
+    // The only thread of this runtime: all that runs here sleeps.
+    tokio::spawn(async move { std::thread::sleep(sleep) });
+    line.ask(&seeds, bound).await.expect_err("nobody answers");
+    assert!(begun.elapsed() >= sleep + bound, "it hasn't waited again: {:?}", begun.elapsed());
+    drop(listener);
+}
