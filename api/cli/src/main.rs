@@ -10,6 +10,7 @@ mod role;
 mod secrets;
 mod shutdown;
 mod token;
+mod variables;
 mod verb;
 
 use args::{Cli, Command};
@@ -47,7 +48,12 @@ fn parsed(arguments: &[String]) -> Result<(), Exit> {
     };
     if matches!(
         cli.command,
-        Command::Api(_) | Command::Worker(_) | Command::Monitor(_) | Command::Dev(_) | Command::Repo(_)
+        Command::Api(_)
+            | Command::Worker(_)
+            | Command::Monitor(_)
+            | Command::Dev(_)
+            | Command::Env(_)
+            | Command::Repo(_)
     ) {
         // Before the first thread, and whatever the shell says: what these write is for their own account.
         umask(Mode::from_bits_truncate(0o077));
@@ -78,6 +84,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Alerts(command) => verb::alerts::run(command),
         Command::Schedules(command) => verb::schedules::run(command),
         Command::Backups(args) => verb::jobs::backups(&args),
+        Command::Env(command) => verb::env::run(command),
         Command::Health(args) => verb::jobs::health(&args),
         Command::Top(args) => verb::top::run(&args),
         Command::Explain(args) => verb::explain::run(&args),

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod copy;
+mod env;
 mod explain;
 mod jobs;
 mod monitor;
@@ -15,6 +16,7 @@ mod verify;
 
 pub use alerts::{AlertsCommand, ListAlertsArgs, MonitorClientArgs, RulesArgs, SilenceArgs};
 pub use copy::{CopyArgs, ReencryptArgs};
+pub use env::{EnvCommand, GenerateArgs, MEMBERS, REPLICA_SET};
 pub use explain::ExplainArgs;
 pub use jobs::{BackupsArgs, JobArgs, JobsCommand, ListArgs};
 pub use monitor::{MonitorArgs, SamplingArgs};
@@ -94,6 +96,9 @@ pub enum Command {
     /// Create repositories, look into them and restore from them, without any job.
     #[command(subcommand)]
     Repo(RepoCommand),
+    /// Make the files of variables that MongoDB and the services are started with.
+    #[command(subcommand)]
+    Env(EnvCommand),
     /// Say how the service is.
     Health(ClientArgs),
     /// Show on one screen members, jobs, the last good backups and open alerts, over and over.
