@@ -44,3 +44,4 @@ mod suspended;
 mod swap;
 mod takeover;
 mod top;
+mod upgrade;
