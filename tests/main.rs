@@ -20,6 +20,7 @@ mod floors;
 mod full_disk;
 mod history;
 mod honest;
+mod living;
 mod members;
 mod monitor;
 mod motor;

@@ -1,5 +1,6 @@
 //! The one binary: parse, wire, run, exit. The only place where the API, the store, the worker and the handlers meet.
 
+mod alive;
 mod args;
 mod exit;
 mod logging;
@@ -50,6 +51,7 @@ fn parsed(arguments: &[String]) -> Result<(), Exit> {
         cli.command,
         Command::Api(_)
             | Command::Worker(_)
+            | Command::Serve(_)
             | Command::Monitor(_)
             | Command::Dev(_)
             | Command::Env(_)
@@ -58,7 +60,10 @@ fn parsed(arguments: &[String]) -> Result<(), Exit> {
         // Before the first thread, and whatever the shell says: what these write is for their own account.
         umask(Mode::from_bits_truncate(0o077));
     }
-    if matches!(cli.command, Command::Worker(_) | Command::Monitor(_) | Command::Dev(_) | Command::Repo(_)) {
+    if matches!(
+        cli.command,
+        Command::Worker(_) | Command::Serve(_) | Command::Monitor(_) | Command::Dev(_) | Command::Repo(_)
+    ) {
         memory::bound();
     }
     run(cli)
@@ -69,6 +74,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
         // Services and repository verbs work on the async runtime; client verbs need none.
         Command::Api(args) => service(cli.log_json, role::api::run(args)),
         Command::Worker(args) => service(cli.log_json, role::worker::run(args)),
+        Command::Serve(args) => service(cli.log_json, role::serve::run(*args)),
         Command::Monitor(args) => service(cli.log_json, role::monitor::run(args)),
         Command::Dev(args) => service(cli.log_json, role::dev::run(args)),
         Command::Repo(command) => run_async(cli.log_json, logging::VERB, verb::repo::run(command)),
@@ -86,6 +92,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Backups(args) => verb::jobs::backups(&args),
         Command::Env(command) => verb::env::run(command),
         Command::Health(args) => verb::jobs::health(&args),
+        Command::Healthcheck(args) => verb::healthcheck::run(&args),
         Command::Top(args) => verb::top::run(&args),
         Command::Explain(args) => verb::explain::run(&args),
     }

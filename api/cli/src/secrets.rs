@@ -1,7 +1,10 @@
 //! Secrets: from a file or a variable, never from the command line, where every user of the machine reads them; and who else can reach
 //! their files.
 
-use crate::{args::MongoArgs, exit::Exit};
+use crate::{
+    args::{DoorArgs, MongoArgs},
+    exit::Exit,
+};
 use lucid_ports::Problems;
 use lucid_repository::exposed;
 use std::{
@@ -17,6 +20,8 @@ const LOOK_EVERY: Duration = Duration::from_mins(1);
 
 /// The variable that holds the connection string.
 pub const URI_VARIABLE: &str = "MONGODB_URI";
+/// The variable that holds that of the API, where it has a user of its own.
+const API_URI_VARIABLE: &str = "LUCID_API_MONGODB_URI";
 
 /// Refuses a command line that shows a password.
 ///
@@ -57,6 +62,23 @@ pub fn mongodb_uri(mongo: &MongoArgs) -> Result<String, Exit> {
         })?,
     };
     Ok(uri.trim().to_owned())
+}
+
+/// The connection string of the API: its own where it has one.
+///
+/// # Errors
+/// Where there is none, or the file can't be read.
+pub fn api_uri(door: &DoorArgs, mongo: &MongoArgs) -> Result<String, Exit> {
+    let own = match &door.api_mongodb_uri_file {
+        Some(path) => Some(read_secret(path)?),
+        None => env::var_os(API_URI_VARIABLE)
+            .filter(|uri| !uri.is_empty())
+            .map(|uri| {
+                uri.into_string().map_err(|_| Exit::usage(format!("the variable {API_URI_VARIABLE} isn't UTF-8")))
+            })
+            .transpose()?,
+    };
+    own.map_or_else(|| mongodb_uri(mongo), |uri| Ok(uri.trim().to_owned()))
 }
 
 /// The password that is the only line of a file.

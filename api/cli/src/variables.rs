@@ -24,14 +24,19 @@ pub struct ByHand {
     pub meaning: &'static str,
 }
 
-const SERVED: &[&str] = &["api", "worker", "monitor", "dev"];
+const SERVED: &[&str] = &["api", "worker", "serve", "monitor", "dev"];
 
 /// The variables that are read without clap.
-pub const BY_HAND: [ByHand; 6] = [
+pub const BY_HAND: [ByHand; 7] = [
     ByHand {
         name: "MONGODB_URI",
-        readers: &["api", "worker", "monitor", "repo"],
+        readers: &["api", "worker", "serve", "monitor", "repo"],
         meaning: "Connection string, with user and password, where no --mongodb-uri-file is named.",
+    },
+    ByHand {
+        name: "LUCID_API_MONGODB_URI",
+        readers: &["api", "serve"],
+        meaning: "Connection string of the API, where it has a user of its own and no --api-mongodb-uri-file is named; else MONGODB_URI is used.",
     },
     ByHand {
         name: "LUCID_TZDIR",
@@ -41,7 +46,7 @@ pub const BY_HAND: [ByHand; 6] = [
     ByHand { name: "TZDIR", readers: SERVED, meaning: "The same for every program; it may be missing." },
     ByHand {
         name: "LUCID_LOG",
-        readers: &["api", "worker", "monitor", "dev", "repo"],
+        readers: &["api", "worker", "serve", "monitor", "dev", "repo"],
         meaning: "What is logged, such as `debug` or `info,mongodb=warn`; services log `info`, verbs `warn`.",
     },
     ByHand {
@@ -62,7 +67,7 @@ pub const BY_HAND: [ByHand; 6] = [
     },
     ByHand {
         name: "XDG_RUNTIME_DIR",
-        readers: &["api", "monitor"],
+        readers: &["api", "serve", "monitor"],
         meaning: "Folder in which the token is kept in `lucid-ops/token`, and looked for; not for root, whose is `/run/lucid-ops/token`.",
     },
 ];

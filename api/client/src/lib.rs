@@ -8,6 +8,7 @@
 //! | [`client`], `schedules`, `alerts` | one method per endpoint |
 //! | `service` | the API, or the monitor |
 //! | `agent`, `path` | how requests are sent, and where to |
+//! | `probe` | whether a service lives |
 //! | [`error`] | why a call failed, for people |
 //! | [`query`] | what can be asked of a list |
 //! | [`live`](mod@live), [`sse`] | following a job by its stream of events |
@@ -22,6 +23,7 @@ pub mod client;
 pub mod error;
 pub mod live;
 mod path;
+mod probe;
 pub mod progress;
 pub mod query;
 pub mod render;
@@ -36,6 +38,7 @@ pub use alerts::AlertQuery;
 pub use client::Client;
 pub use error::{ClientError, RelayError};
 pub use live::live;
+pub use probe::probe;
 pub use progress::{Silent, Sink, sink_for_stderr};
 pub use query::JobQuery;
 pub use service::Service;

@@ -87,6 +87,16 @@ pub async fn ask(database: &Database, mut command: Document, bound: Duration) ->
     Ok(database.run_command(command).await?)
 }
 
+/// Asks a mongod whether it serves, without logging in: whatever state its set is in, and whether there are users yet.
+///
+/// # Errors
+/// Why there is no answer.
+pub async fn hello(address: &str, bound: Duration) -> Result<(), String> {
+    let seeds = Seeds(ClientOptions::builder().build());
+    let database = seeds.direct(address, bound)?.database("admin");
+    ask(&database, doc! { "hello": 1 }, bound).await.map(drop).map_err(Unanswered::reason)
+}
+
 /// `storageStats` of a collection, without what nobody reads.
 pub async fn storage(database: &Database, collection: &str, bound: Duration) -> Result<Document, Unanswered> {
     const READ: [&str; 6] = ["size", "count", "storageSize", "freeStorageSize", "totalIndexSize", "maxSize"];

@@ -17,5 +17,5 @@ mod look;
 mod sampler;
 mod sizes;
 
-pub use direct::UriError;
+pub use direct::{UriError, hello};
 pub use sampler::Sampler;

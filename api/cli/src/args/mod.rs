@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and nothing of what it does.
 
 mod alerts;
+mod alive;
 mod copy;
 mod env;
 mod explain;
@@ -15,6 +16,7 @@ mod top;
 mod verify;
 
 pub use alerts::{AlertsCommand, ListAlertsArgs, MonitorClientArgs, RulesArgs, SilenceArgs};
+pub use alive::{AliveArgs, HealthcheckArgs};
 pub use copy::{CopyArgs, ReencryptArgs};
 pub use env::{EnvCommand, GenerateArgs, MEMBERS, REPLICA_SET};
 pub use explain::ExplainArgs;
@@ -26,7 +28,9 @@ pub use repo::{
     BackupHereArgs, CatArgs, DiffArgs, KeyCommand, PinArgs, RekeyArgs, RepairArgs, RepoArgs, RepoCommand, RepoCopyArgs,
     RepoRestoreArgs, RepoVerifyArgs,
 };
-pub use roles::{ApiArgs, DEV_DIR, DevArgs, Member, MongoArgs, RepositoryArgs, WorkerArgs};
+pub use roles::{
+    ApiArgs, DEV_DIR, DevArgs, DoorArgs, Member, MongoArgs, RepositoryArgs, ServeArgs, StopArgs, WorkerArgs,
+};
 pub use schedules::{BackupScheduleArgs, SchedulesCommand, SetArgs};
 pub use top::TopArgs;
 pub use verify::{Level, ShareArgs, VerifyArgs};
@@ -59,6 +63,8 @@ pub enum Command {
     Api(ApiArgs),
     /// Run jobs.
     Worker(WorkerArgs),
+    /// Serve the HTTP API and run jobs, in one process.
+    Serve(Box<ServeArgs>),
     /// Watch the members of the replica set, jobs and backups; serve health and metrics.
     Monitor(MonitorArgs),
     /// Start everything on this machine: a private mongod as rs0, API, worker and monitor.
@@ -101,6 +107,8 @@ pub enum Command {
     Env(EnvCommand),
     /// Say how the service is.
     Health(ClientArgs),
+    /// Say to a container manager whether the service in this container lives; it ends within two seconds, by 0 or 1.
+    Healthcheck(HealthcheckArgs),
     /// Show on one screen members, jobs, the last good backups and open alerts, over and over.
     Top(TopArgs),
 }

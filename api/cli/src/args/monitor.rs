@@ -1,6 +1,6 @@
 //! `lucid-ops monitor`: what it needs to be told.
 
-use super::{MongoArgs, roles::StopArgs};
+use super::{AliveArgs, MongoArgs, StopArgs};
 use clap::Args;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -76,6 +76,9 @@ pub struct MonitorArgs {
     /// How it ends.
     #[command(flatten)]
     pub stop: StopArgs,
+    /// Where it shows that it lives.
+    #[command(flatten)]
+    pub alive: AliveArgs,
     /// How to reach MongoDB.
     #[command(flatten)]
     pub mongo: MongoArgs,

@@ -15,6 +15,9 @@ pub enum RepoCommand {
         /// Also admit unencrypted backups.
         #[arg(long)]
         allow_plain: bool,
+        /// Leave a repository alone that is there and that the key opens.
+        #[arg(long)]
+        if_absent: bool,
     },
     /// List the backups that a repository holds, whatever the job history says.
     List(RepoArgs),

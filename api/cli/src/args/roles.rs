@@ -1,11 +1,11 @@
 //! The services: what each needs to be told.
 
-use super::{BackupScheduleArgs, Rate, SamplingArgs};
+use super::{AliveArgs, BackupScheduleArgs, Rate, SamplingArgs};
 use clap::{Args, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// How to reach MongoDB.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct MongoArgs {
     /// File that holds the connection string; else the variable MONGODB_URI is used.
     #[arg(long, value_name = "FILE")]
@@ -19,7 +19,7 @@ pub struct MongoArgs {
 }
 
 /// How a service ends.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct StopArgs {
     /// How many seconds stopping may take: running jobs are given back meanwhile, or taken over later. Container managers kill after 10.
     #[arg(long, env = "LUCID_STOP_WITHIN", value_name = "SECONDS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
@@ -38,9 +38,9 @@ impl StopArgs {
     }
 }
 
-/// `lucid-ops api`.
+/// Where the API listens, and whom it lets in.
 #[derive(Debug, Args)]
-pub struct ApiArgs {
+pub struct DoorArgs {
     /// Address to listen on; only loopback, since the API speaks plain HTTP.
     #[arg(long, env = "LUCID_LISTEN", default_value = "127.0.0.1:8089")]
     pub listen: SocketAddr,
@@ -52,9 +52,24 @@ pub struct ApiArgs {
     /// be repeated. Requests to any other name are refused, since a web page could have sent them.
     #[arg(long = "host", env = "LUCID_HOSTS", value_delimiter = ',', value_name = "NAME")]
     pub hosts: Vec<String>,
+    /// File that holds the connection string of the API, where it has a user of its own; else the variable LUCID_API_MONGODB_URI is used,
+    /// and else that of the other services.
+    #[arg(long, env = "LUCID_API_MONGODB_URI_FILE", value_name = "FILE")]
+    pub api_mongodb_uri_file: Option<PathBuf>,
+}
+
+/// `lucid-ops api`.
+#[derive(Debug, Args)]
+pub struct ApiArgs {
+    /// Where it listens.
+    #[command(flatten)]
+    pub door: DoorArgs,
     /// How it ends.
     #[command(flatten)]
     pub stop: StopArgs,
+    /// Where it shows that it lives.
+    #[command(flatten)]
+    pub alive: AliveArgs,
     /// What is backed up by itself.
     #[command(flatten)]
     pub backups: BackupScheduleArgs,
@@ -128,12 +143,36 @@ pub struct WorkerArgs {
     /// How it ends.
     #[command(flatten)]
     pub stop: StopArgs,
+    /// Where it shows that it lives.
+    #[command(flatten)]
+    pub alive: AliveArgs,
     /// What is backed up by itself.
     #[command(flatten)]
     pub backups: BackupScheduleArgs,
     /// How to reach MongoDB.
     #[command(flatten)]
     pub mongo: MongoArgs,
+}
+
+/// `lucid-ops serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Where the API listens.
+    #[command(flatten)]
+    pub door: DoorArgs,
+    /// What the worker does, and what both need.
+    #[command(flatten)]
+    pub worker: WorkerArgs,
+}
+
+impl ServeArgs {
+    /// What each of both is told. The API shows that they live: whoever asks it learns more than a file can tell.
+    pub fn split(self) -> (ApiArgs, WorkerArgs) {
+        let Self { door, mut worker } = self;
+        let (stop, backups, mongo) = (worker.stop.clone(), worker.backups.clone(), worker.mongo.clone());
+        let alive = std::mem::take(&mut worker.alive);
+        (ApiArgs { door, stop, alive, backups, mongo }, worker)
+    }
 }
 
 /// Where `lucid-ops dev` keeps everything, unless told otherwise.

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use lucid_schemas::prune::KEEP_LAST;
 
 /// What is backed up by itself, and how.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct BackupScheduleArgs {
     /// Keep a schedule BACKUP_SCHEDULE with these times (five cron fields); changed whenever a service starts with
     /// another value. Taking the value away leaves the schedule as it is.

@@ -1,7 +1,7 @@
 //! `lucid-ops api`: the HTTP API over the store.
 
 use super::{backup_schedule, check_listen, connect, node, upkeep::Upkeep};
-use crate::{args::ApiArgs, exit::Exit, output, secrets::mongodb_uri, shutdown::Shutdown, token};
+use crate::{alive::Alive, args::ApiArgs, exit::Exit, output, secrets, shutdown::Shutdown, token};
 use lucid_http::{ApiOptions, ApiState, Streams};
 use lucid_mongo::Connection;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -20,10 +20,11 @@ const CONNECTIONS_MAX: usize = 4_096;
 
 /// Serves until the signal to stop.
 pub async fn run(args: ApiArgs) -> Result<(), Exit> {
-    check_listen("API", args.listen.ip())?;
+    check_listen("API", args.door.listen.ip())?;
     let wanted = backup_schedule::read(&args.backups, &args.mongo.ops_database)?;
     let mut shutdown = Shutdown::listen()?;
-    let uri = mongodb_uri(&args.mongo)?;
+    let uri = secrets::api_uri(&args.door, &args.mongo)?;
+    let alive = Alive::begin("api", args.alive.alive_file.as_deref())?;
     let ops_database = &args.mongo.ops_database;
     let connection = shutdown
         .unless_asked(async {
@@ -31,19 +32,21 @@ pub async fn run(args: ApiArgs) -> Result<(), Exit> {
             wanted.keep(&*connection.store(), &node()).await.map(|()| connection)
         })
         .await?;
-    let token = token::keep(&token::place(args.token_file.as_deref()))?;
+    let token = token::keep(&token::place(args.door.token_file.as_deref()))?;
     let options = ApiOptions {
         compression_default: args.backups.compression,
         encryption_default: args.backups.encryption,
         retention_days: args.backups.backup_retention_days,
         keep_last: args.backups.backup_keep_last,
-        hosts: args.hosts,
+        hosts: args.door.hosts,
         connections_max: connections_max(),
         ..ApiOptions::new(node(), ops_database.clone(), token)
     };
-    let listener = listen(args.listen)?;
+    let listener = listen(args.door.listen)?;
+    let address = listener.local_addr().map_err(Exit::failed)?;
+    alive.listens(address);
     // For scripts that let the system choose the port.
-    output::announce(format_args!("listening on http://{}", listener.local_addr().map_err(Exit::failed)?));
+    output::announce(format_args!("listening on http://{address}"));
     let stop = CancellationToken::new();
     let upkeep = Upkeep::start(&connection, Vec::new(), wanted);
     let mut served = tokio::spawn(serve(connection, options, listener, stop.clone()));

@@ -5,6 +5,7 @@ mod backup_schedule;
 pub mod dev;
 pub mod monitor;
 mod priority;
+pub mod serve;
 mod upkeep;
 pub mod worker;
 

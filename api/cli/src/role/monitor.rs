@@ -7,6 +7,7 @@ mod writer;
 use self::writer::Writer;
 use super::{api, backup_schedule::Wanted, check_listen, establish, node, upkeep::Upkeep, worker_name};
 use crate::{
+    alive::Alive,
     args::{MonitorArgs, SamplingArgs},
     exit::Exit,
     output, repositories,
@@ -72,6 +73,8 @@ pub async fn run(args: MonitorArgs) -> Result<(), Exit> {
     let registry = Registry::new();
     let asking = Asking { folders, told, problems, lease_ms: args.lease_ms, judge, registry, channels };
     let listening = doors.announcement()?;
+    Alive::begin("monitor", args.alive.alive_file.as_deref())?
+        .listens(doors.monitor.local_addr().map_err(Exit::failed)?);
     let access = access(args.hosts, token);
     let mut monitoring = Monitoring::start(&uri, &args.sampling, doors, access, jobs, asking, store).await?;
     output::announce(listening);

@@ -2,6 +2,7 @@
 
 use super::{backup_schedule, bind, connect, node, priority, upkeep::Upkeep, worker_name};
 use crate::{
+    alive::Alive,
     args::{Member, WorkerArgs},
     exit::Exit,
     output,
@@ -27,6 +28,7 @@ pub async fn run(args: WorkerArgs) -> Result<(), Exit> {
     let named = repositories::read(&args.repository)?;
     let wanted = backup_schedule::read(&args.backups, &args.mongo.ops_database)?;
     let uri = mongodb_uri(&args.mongo)?;
+    Alive::begin("worker", args.alive.alive_file.as_deref())?;
     let connection = shutdown
         .unless_asked(async {
             let connection = connect(&uri, &args.mongo.ops_database, args.mongo.replica_set.as_deref()).await?;

@@ -3,6 +3,7 @@
 pub mod alerts;
 pub mod env;
 pub mod explain;
+pub mod healthcheck;
 pub mod jobs;
 pub mod queues;
 pub mod repo;

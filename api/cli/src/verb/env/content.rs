@@ -154,7 +154,7 @@ fn choices(file: &EnvFile, said: &[(&str, &str)]) -> String {
     let mut seen: Vec<String> = Vec::new();
     for service in file.services {
         for Variable { name, default, meaning } in variables::of_service(service) {
-            let is_said = said.iter().any(|(said, _)| *said == name) || name == "MONGODB_URI";
+            let is_said = said.iter().any(|(said, _)| *said == name) || URI_OF.iter().any(|(.., uri)| *uri == name);
             if !is_said && !seen.contains(&name) {
                 let _ = write!(text, "\n# {meaning}\n# {name}={}\n", default.unwrap_or_default());
                 seen.push(name);

@@ -24,14 +24,14 @@ use crate::{
     exit::Exit,
     repositories::{self, refused},
 };
-use lucid_repository::{InitOptions, Repository, Unlock};
+use lucid_repository::{InitOptions, Repository, RepositoryError, Unlock};
 use serde_json::json;
 use std::fmt::Write;
 
 /// Runs the verb.
 pub async fn run(command: RepoCommand) -> Result<(), Exit> {
     match command {
-        RepoCommand::Init { repo, allow_plain } => init(&repo, allow_plain).await,
+        RepoCommand::Init { repo, allow_plain, if_absent } => init(&repo, allow_plain, if_absent).await,
         RepoCommand::List(args) => list::run(&args).await,
         RepoCommand::Ls(args) => ls::run(&args).await,
         RepoCommand::Cat(args) => cat::run(&args).await,
@@ -49,7 +49,7 @@ pub async fn run(command: RepoCommand) -> Result<(), Exit> {
     }
 }
 
-async fn init(repo: &RepoArgs, allow_plain: bool) -> Result<(), Exit> {
+async fn init(repo: &RepoArgs, allow_plain: bool, if_absent: bool) -> Result<(), Exit> {
     let RepoArgs { repository, json } = repo;
     let named = repositories::read(repository)?;
     if repository.key_files.is_empty() && !allow_plain {
@@ -60,15 +60,21 @@ async fn init(repo: &RepoArgs, allow_plain: bool) -> Result<(), Exit> {
     }
     let options = InitOptions { allow_plain, ..InitOptions::default() };
     for (name, location) in &named.places {
-        let made =
-            Repository::init(location, named.unlock_of(name), &options).await.map_err(|error| refused(name, &error))?;
+        let unlock = named.unlock_of(name);
+        let made = match Repository::init(location, unlock, &options).await {
+            Err(RepositoryError::AlreadyInitialised { .. }) if if_absent => {
+                Repository::open(location, unlock).await.map_err(|error| refused(name, &error))?;
+                continue;
+            }
+            made => made.map_err(|error| refused(name, &error))?,
+        };
         let id = made.id().to_string();
         let mut said = if *json {
             json!({ "name": name, "id": id, "url": location.to_string() }).to_string()
         } else {
             format!("repository '{name}' {id} made at {location}")
         };
-        if let (Unlock::KeyFile(path), false) = (named.unlock_of(name), *json) {
+        if let (Unlock::KeyFile(path), false) = (unlock, *json) {
             let path = path.display();
             let _ = write!(
                 said,
