@@ -7,6 +7,9 @@ pub const SERVICE: &str = "info,mongodb=warn,actix_server=warn";
 /// What verbs log, whose results are for somebody who waits for them.
 pub const VERB: &str = "warn";
 
+/// What a check logs: it says itself what it finds.
+pub const CHECK: &str = "off";
+
 /// Starts logging at the level of `LUCID_LOG`, else at this one.
 pub fn start(json: bool, default: &str) {
     let filter = EnvFilter::try_from_env("LUCID_LOG").unwrap_or_else(|_| EnvFilter::new(default));

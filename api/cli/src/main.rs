@@ -43,6 +43,7 @@ fn arguments() -> Result<Vec<String>, Exit> {
 
 fn parsed(arguments: &[String]) -> Result<(), Exit> {
     secrets::check_arguments(arguments)?;
+    verb::config::with_files(arguments)?;
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error),
@@ -90,6 +91,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Alerts(command) => verb::alerts::run(command),
         Command::Schedules(command) => verb::schedules::run(command),
         Command::Backups(args) => verb::jobs::backups(&args),
+        Command::Config(command) => checked(cli.log_json, verb::config::run(*command)),
         Command::Env(command) => verb::env::run(command),
         Command::Health(args) => verb::jobs::health(&args),
         Command::Healthcheck(args) => verb::healthcheck::run(&args),
@@ -101,6 +103,12 @@ fn run(cli: Cli) -> Result<(), Exit> {
 fn service(log_json: bool, work: impl Future<Output = Result<(), Exit>>) -> Result<(), Exit> {
     time_zones()?;
     run_async(log_json, logging::SERVICE, work)
+}
+
+/// The time zones are a service's, but nothing is logged that is a finding.
+fn checked(log_json: bool, work: impl Future<Output = Result<(), Exit>>) -> Result<(), Exit> {
+    time_zones()?;
+    run_async(log_json, logging::CHECK, work)
 }
 
 /// Decides by which rules of time zones schedules go. A folder that is named for us must be one; the one that is named for every

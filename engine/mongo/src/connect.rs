@@ -10,7 +10,7 @@ use lucid_ports::{Problems, Reached, StoreError};
 use mongodb::{
     Client, Database,
     error::ErrorKind,
-    options::{Acknowledgment, ClientOptions, ServerAddress, WriteConcern},
+    options::{Acknowledgment, ClientOptions, ConnectionString, ServerAddress, WriteConcern},
 };
 use std::{
     sync::{Arc, OnceLock},
@@ -110,6 +110,23 @@ pub struct Connection {
     replica_set: String,
     problems: Problems,
     cluster: Arc<OnceLock<String>>,
+}
+
+/// What a connection string says.
+pub struct UriSays {
+    /// The name that the replica set must have, where it names one.
+    pub replica_set: Option<String>,
+    /// Whether somebody logs in.
+    pub has_user: bool,
+}
+
+/// Reads a connection string without resolving a name or reaching anybody.
+///
+/// # Errors
+/// Where it isn't one.
+pub fn read_uri(uri: &str) -> Result<UriSays, ConnectError> {
+    let read = ConnectionString::parse(uri).map_err(|error| unreadable(&error, uri))?;
+    Ok(UriSays { replica_set: read.replica_set, has_user: read.credential.is_some() })
 }
 
 /// Connects, and checks what everything else relies on.

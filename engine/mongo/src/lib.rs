@@ -34,7 +34,7 @@ mod store;
 mod stream;
 
 pub use catalog::MongoCatalog;
-pub use connect::{ConnectError, Connection, connect};
+pub use connect::{ConnectError, Connection, UriSays, connect, read_uri};
 pub use feed::MongoFeed;
 pub use history::MongoHistory;
 pub use query::explainable_queries;

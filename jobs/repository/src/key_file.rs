@@ -21,6 +21,14 @@ pub(crate) fn read(path: &Path) -> Result<Key, RepositoryError> {
     parse(&text).ok_or_else(|| unreadable(path, "not a key file: one line with 64 hex digits is expected"))
 }
 
+/// Whether a key file can be read, and holds a key.
+///
+/// # Errors
+/// Where it isn't one.
+pub fn check(path: &Path) -> Result<(), RepositoryError> {
+    read(path).map(drop)
+}
+
 /// The key in the text of a key file.
 pub(crate) fn parse(text: &str) -> Option<Key> {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));

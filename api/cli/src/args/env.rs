@@ -18,6 +18,8 @@ pub enum EnvCommand {
     /// Make the files of variables that MongoDB and the services are started with, with random passwords, and the key of the replica set. What
     /// is there stays as it is; what is missing is made with the passwords of what is there.
     Generate(GenerateArgs),
+    /// Print the table of all variables: default, who reads it, meaning.
+    Table,
 }
 
 /// `lucid-ops env generate`.

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod alive;
+mod config;
 mod copy;
 mod env;
 mod explain;
@@ -17,6 +18,7 @@ mod verify;
 
 pub use alerts::{AlertsCommand, ListAlertsArgs, MonitorClientArgs, RulesArgs, SilenceArgs};
 pub use alive::{AliveArgs, HealthcheckArgs};
+pub use config::{CheckArgs, CheckedRole, ConfigCommand};
 pub use copy::{CopyArgs, ReencryptArgs};
 pub use env::{EnvCommand, GenerateArgs, MEMBERS, REPLICA_SET};
 pub use explain::ExplainArgs;
@@ -102,7 +104,10 @@ pub enum Command {
     /// Create repositories, look into them and restore from them, without any job.
     #[command(subcommand)]
     Repo(RepoCommand),
-    /// Make the files of variables that MongoDB and the services are started with.
+    /// Look at the variables, flags and files of a service before it is started.
+    #[command(subcommand)]
+    Config(Box<ConfigCommand>),
+    /// Make the files of variables that MongoDB and the services are started with; list all variables.
     #[command(subcommand)]
     Env(EnvCommand),
     /// Say how the service is.

@@ -2,6 +2,7 @@
 
 pub mod api;
 mod backup_schedule;
+pub mod check;
 pub mod dev;
 pub mod monitor;
 mod priority;

@@ -196,7 +196,7 @@ impl Doors {
 ///
 /// # Errors
 /// Where others can reach them and it isn't said who may, or the password can't be read.
-fn lock(sampling: &SamplingArgs) -> Result<Lock, Exit> {
+pub(super) fn lock(sampling: &SamplingArgs) -> Result<Lock, Exit> {
     match &sampling.metrics_password_file {
         Some(file) => secrets::password(file).map(Lock::password),
         None if sampling.metrics_bind.is_loopback() || sampling.metrics_open => Ok(Lock::Open),

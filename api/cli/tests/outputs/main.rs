@@ -6,6 +6,7 @@
 #[allow(dead_code, unused_imports, reason = "the command line itself; what is read of it here is its tree")]
 #[path = "../../src/args/mod.rs"]
 mod args;
+mod config;
 mod service;
 mod tree;
 

@@ -35,7 +35,7 @@ pub const FILES: [EnvFile; 6] = [
     EnvFile {
         name: INIT,
         purpose: "members, administrator and all passwords, for `lucid-ops bootstrap`",
-        services: &[],
+        services: &["bootstrap"],
         says: &[],
     },
     EnvFile {
@@ -47,7 +47,7 @@ pub const FILES: [EnvFile; 6] = [
     EnvFile {
         name: "database-backup.env",
         purpose: "API, and workers that back up and verify",
-        services: &["api", "worker"],
+        services: &["api", "worker", "serve"],
         says: &[
             ("LUCID_KEY_FILE", KEY),
             ("BACKUP_SCHEDULE", "0 2 * * *"),

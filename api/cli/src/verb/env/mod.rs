@@ -17,7 +17,7 @@ use self::{
 use crate::{
     args::{EnvCommand, GenerateArgs, MEMBERS, REPLICA_SET},
     exit::Exit,
-    output, repositories,
+    output, repositories, variables,
 };
 use lucid_repository::exposed;
 use std::{
@@ -33,6 +33,7 @@ use zeroize::Zeroizing;
 pub fn run(command: EnvCommand) -> Result<(), Exit> {
     match command {
         EnvCommand::Generate(args) => generate(&args).and_then(|said| output::print(&said)),
+        EnvCommand::Table => output::print(&variables::table()),
     }
 }
 

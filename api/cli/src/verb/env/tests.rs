@@ -1,7 +1,7 @@
 //! Promises of the files of variables.
 
 use super::*;
-use crate::{args::Cli, args::Command, variables};
+use crate::args::{Cli, Command};
 use clap::Parser;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -250,11 +250,9 @@ fn every_variable_is_one_that_the_service_reads_and_none_is_missing() {
     place.run(&[]).expect("made");
     for file in &FILES {
         let read: BTreeSet<String> = match file.name {
-            INIT => BOOTSTRAP.map(str::to_owned).into(),
+            INIT => read_by(file).into_iter().chain(BOOTSTRAP.map(str::to_owned)).collect(),
             "mongodb.env" => MONGOD.map(str::to_owned).into(),
             "database-migration.env" => [content::SET.to_owned(), "MONGODB_URI".to_owned()].into(),
-            // Where API and worker are one process, the API has a user of its own.
-            "database-backup.env" => read_by(file).into_iter().chain(["LUCID_API_MONGODB_URI".to_owned()]).collect(),
             _ => read_by(file),
         };
         let set: BTreeSet<String> = place.set(file.name).into_keys().collect();
@@ -275,7 +273,7 @@ fn read_by(file: &content::EnvFile) -> BTreeSet<String> {
 fn the_services_take_what_is_said() {
     let place = Place::new();
     place.run(&[]).expect("made");
-    for file in &FILES {
+    for file in FILES.iter().filter(|file| file.name != INIT) {
         for service in file.services {
             let command = variables::built();
             let command = command.find_subcommand(service).expect("a service");
