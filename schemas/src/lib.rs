@@ -19,6 +19,7 @@
 //! | [`names`] | - | - | which database and collection names are acceptable |
 //! | [`http`], [`run`], [`problem`] | - | yes | request and response bodies |
 //! | [`collections`] | yes | - | collections, validators, indexes and views of `lucid_ops` |
+//! | [`roles`] | - | - | which service may do what in MongoDB |
 
 pub mod alert;
 pub mod collections;
@@ -37,6 +38,7 @@ pub mod names;
 pub mod problem;
 pub mod prune;
 pub mod request;
+pub mod roles;
 pub mod run;
 pub mod schedule;
 pub mod share;
