@@ -6,6 +6,7 @@ mod alerting;
 mod alerts;
 mod away;
 mod blocked;
+mod bootstrap;
 mod burst;
 mod chaos;
 mod clusters;

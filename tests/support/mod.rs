@@ -6,6 +6,7 @@ pub mod gate;
 pub mod process;
 pub mod prometheus;
 pub mod receiver;
+pub mod users;
 pub mod world;
 
 pub use world::{Api, World};

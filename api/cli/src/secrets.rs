@@ -94,6 +94,24 @@ pub fn password(path: &Path) -> Result<Zeroizing<String>, Exit> {
     Ok(password)
 }
 
+/// The secret of a variable, or of the file that the variable with `_FILE` behind its name names; `None` where neither is set.
+///
+/// # Errors
+/// Where both are set, or the secret is empty or can't be read.
+pub fn of_variable(name: &str) -> Result<Option<Zeroizing<String>>, Exit> {
+    let of_file = format!("{name}_FILE");
+    match (env::var(name), env::var_os(&of_file)) {
+        (Ok(_) | Err(VarError::NotUnicode(_)), Some(_)) => {
+            Err(Exit::usage(format!("both {name} and {of_file} are set: one of them is enough")))
+        }
+        (Err(VarError::NotUnicode(_)), None) => Err(Exit::usage(format!("the variable {name} isn't UTF-8"))),
+        (Ok(secret), None) if secret.is_empty() => Err(Exit::usage(format!("the variable {name} is empty"))),
+        (Ok(secret), None) => Ok(Some(Zeroizing::new(secret))),
+        (Err(VarError::NotPresent), Some(file)) => password(Path::new(&file)).map(Some),
+        (Err(VarError::NotPresent), None) => Ok(None),
+    }
+}
+
 fn read_secret(path: &Path) -> Result<String, Exit> {
     let failed = |error| Exit::usage(format!("the file {} can't be read: {error}", path.display()));
     let file = File::open(path).map_err(failed)?;

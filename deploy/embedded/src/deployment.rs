@@ -53,6 +53,32 @@ impl Deployment {
     /// Starts a set, or goes on with the one in the folder; when this returns, every member answers and a majority
     /// takes writes.
     pub async fn start(options: Options) -> Result<Self> {
+        let (mut set, earlier) = Self::prepare(options).await?;
+        set.launch(earlier.as_ref()).await?;
+        if earlier.is_none() {
+            set.found().await?;
+        } else if set.options.replica_set.is_some() {
+            set.gather().await?;
+        }
+        set.settle().await?;
+        set.save(true)?;
+        Ok(set)
+    }
+
+    /// Starts members of a set to be, for whoever initiates it and makes the first user. Where that is the administrator `lucid` with
+    /// [`Self::administrator_password`], all else works as with a set that was started whole, but for going on in the same folder.
+    pub async fn start_unfounded(options: Options) -> Result<Self> {
+        let (mut set, _) = Self::prepare(options).await?;
+        set.launch(None).await?;
+        Ok(set)
+    }
+
+    /// The administrator's password; none without authentication.
+    pub fn administrator_password(&self) -> Option<&str> {
+        self.password.as_deref()
+    }
+
+    async fn prepare(options: Options) -> Result<(Self, Option<State>)> {
         options.check()?;
         let mongod = match &options.mongod {
             Some(mongod) => mongod.clone(),
@@ -65,16 +91,7 @@ impl Deployment {
             folder.secret("keyfile")?;
         }
         let processes = (0..options.members).map(|_| None).collect();
-        let mut set = Self { mongod, options, folder, password, ports: Vec::new(), processes };
-        set.launch(earlier.as_ref()).await?;
-        if earlier.is_none() {
-            set.found().await?;
-        } else if set.options.replica_set.is_some() {
-            set.gather().await?;
-        }
-        set.settle().await?;
-        set.save(true)?;
-        Ok(set)
+        Ok((Self { mongod, options, folder, password, ports: Vec::new(), processes }, earlier))
     }
 
     /// The administrator's connection string, with the password: for clients, never for a log.

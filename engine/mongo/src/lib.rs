@@ -8,6 +8,7 @@ mod alerts;
 mod answer;
 mod archive;
 mod batch;
+pub mod bootstrap;
 mod bulk;
 mod catalog;
 mod change;

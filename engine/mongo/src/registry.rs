@@ -180,6 +180,11 @@ async fn first(
     id: &str,
     born: impl Into<Bson>,
 ) -> Result<Document, StoreError> {
+    // Most of the time it is there, and then nobody need have the right to write it.
+    let made = doc! { "_id": id, "id": { "$exists": true } };
+    if let Some(found) = all(ops, collection, made).await?.pop() {
+        return Ok(found);
+    }
     let only_if_absent = doc! { "$cond": [{ "$eq": [{ "$type": "$id" }, "missing"] }, born.into(), "$$ROOT"] };
     let sent = upsert(ops, collection, id, only_if_absent.into()).await?;
     let found = read::after(ops, collection, id, sent.seen_from).await?;

@@ -26,8 +26,9 @@ use std::{collections::BTreeMap, time::Duration};
 const NAMESPACE_EXISTS: i32 = 48;
 const NAMESPACE_NOT_FOUND: i32 = 26;
 const DUPLICATE_KEY: i32 = 11_000;
-/// Codes of "an index of that name, or of those keys, is there and differs", and of duplicates under a unique one.
-const INDEX_REFUSED: [i32; 3] = [85, 86, DUPLICATE_KEY];
+const UNAUTHORIZED: i32 = 13;
+/// Codes of "an index of that name, or of those keys, is there and differs", of duplicates under a unique one, and of a user who may not.
+const INDEX_REFUSED: [i32; 4] = [85, 86, DUPLICATE_KEY, UNAUTHORIZED];
 /// For each step; an index on many jobs takes its time.
 const PATIENCE: Duration = Duration::from_mins(2);
 const BOUND: Duration = Duration::from_mins(30);
@@ -35,6 +36,10 @@ const BOUND: Duration = Duration::from_mins(30);
 const OLDER_WITHIN_MS: i64 = 300_000;
 /// The problems' subject; each index has one of its own.
 const LATER: &str = "definitions";
+/// Subject of what this user may not make.
+const RIGHTS: &str = "rights on definitions";
+/// Who may make what this user may not.
+const WHO_MAY: &str = "this user may not make it so: a worker does, or `lucid-ops bootstrap`";
 
 /// Makes what is missing or differs, and tells among the problems what can't be made. The id of the collection of
 /// schedules as it was found: another one than before holds nothing of what was in it.
@@ -57,6 +62,7 @@ pub async fn set_up(ops: &Database, problems: &Problems) -> Result<Option<Bson>,
         }
         problems.clear(LATER);
         let found = collections(&ops).await?;
+        let mut left = Vec::new();
         let is_mixed = has_older(&ops).await?;
         for definition in validators() {
             let mut validator = definition.validator;
@@ -68,11 +74,18 @@ pub async fn set_up(ops: &Database, problems: &Problems) -> Result<Option<Bson>,
                 // Open jobs of older programs keep what a later validator refuses in new ones.
                 options.insert("validationLevel", "moderate");
             }
-            keep(&ops, definition.collection, options, &found).await?;
+            left.extend(keep(&ops, definition.collection, options, &found).await?);
         }
         let pipeline: Vec<Bson> = events_view().into_iter().map(Bson::Document).collect();
-        keep(&ops, OPS_EVENTS, doc! { "viewOn": OPS, "pipeline": pipeline }, &found).await?;
-        keep_indexes(&ops, &problems).await?;
+        left.extend(keep(&ops, OPS_EVENTS, doc! { "viewOn": OPS, "pipeline": pipeline }, &found).await?);
+        left.extend(keep_indexes(&ops, &problems).await?);
+        let id = found.get(SCHEDULES).and_then(|found| found.id.clone());
+        if !left.is_empty() {
+            let list = left.join(", ");
+            problems.set(RIGHTS, format!("'{}' lacks or has otherwise than needed: {list}; {WHO_MAY}", ops.name()));
+            return Ok(id);
+        }
+        problems.clear(RIGHTS);
         for (shape, number) in [("jobs", JOB_SCHEMA), ("definitions", DEFINITIONS)] {
             if !all(&ops, MIGRATIONS, doc! { "_id": shape, "schema": number }).await?.is_empty() {
                 continue;
@@ -80,7 +93,7 @@ pub async fn set_up(ops: &Database, problems: &Problems) -> Result<Option<Bson>,
             let made = doc! { "$mergeObjects": [{ "_id": shape }, { "schema": { "$max": ["$schema", number] } }] };
             upsert(&ops, MIGRATIONS, shape, made.into()).await?;
         }
-        Ok(found.get(SCHEDULES).and_then(|found| found.id.clone()))
+        Ok(id)
     })
     .await
 }
@@ -149,31 +162,36 @@ fn tried<T>(answer: Result<T, mongodb::error::Error>) -> Tried<T> {
     }
 }
 
-/// Creates, or changes what exists to the same options.
+/// Creates, or changes what exists to the same options; the name of what this user may not make so.
 async fn keep(
     ops: &Database,
     name: &str,
     options: Document,
     found: &BTreeMap<String, Found>,
-) -> Result<(), StoreError> {
+) -> Result<Option<String>, StoreError> {
     let has = |found: &Found| options.iter().all(|(option, value)| found.options.get(option) == Some(value));
     if found.get(name).is_some_and(has) {
-        return Ok(());
+        return Ok(None);
     }
     let command = |verb: &str| {
         let mut command = doc! { verb: name };
         command.extend(options.clone());
         command
     };
-    let is_missing = !found.contains_key(name);
-    if !is_missing || run(ops, command("create"), &[NAMESPACE_EXISTS]).await?.is_err() {
-        run(ops, command("collMod"), &[]).await?.map_err(|(_, reason)| StoreError::Rejected(reason))?;
+    let mut made = Err((NAMESPACE_EXISTS, String::new()));
+    if !found.contains_key(name) {
+        made = run(ops, command("create"), &[NAMESPACE_EXISTS, UNAUTHORIZED]).await?;
     }
-    Ok(())
+    if matches!(made, Err((NAMESPACE_EXISTS, _))) {
+        made = run(ops, command("collMod"), &[UNAUTHORIZED]).await?;
+    }
+    Ok(made.is_err().then(|| name.to_owned()))
 }
 
-/// Makes every index that is missing. One that can't be made keeps nothing from going on, and is told with what it would guard.
-async fn keep_indexes(ops: &Database, problems: &Problems) -> Result<(), StoreError> {
+/// Makes every index that is missing. One that can't be made keeps nothing from going on, and is told with what it would guard; the names
+/// of those that this user may not make.
+async fn keep_indexes(ops: &Database, problems: &Problems) -> Result<Vec<String>, StoreError> {
+    let mut left = Vec::new();
     let mut there: BTreeMap<&str, Vec<Document>> = BTreeMap::new();
     for definition in indexes() {
         if !there.contains_key(definition.collection) {
@@ -200,10 +218,17 @@ async fn keep_indexes(ops: &Database, problems: &Problems) -> Result<(), StoreEr
                 tracing::error!(index = name, "{sentence}");
                 problems.set(&subject, sentence);
             }
+            Err((UNAUTHORIZED, _)) => {
+                problems.set(
+                    &subject,
+                    format!("the index '{name}' of {} is missing{guards}: {WHO_MAY}", definition.collection),
+                );
+                left.push(name.to_owned());
+            }
             Err((_, reason)) => problems.set(&subject, differs(&definition, &reason)),
         }
     }
-    Ok(())
+    Ok(left)
 }
 
 fn differs(definition: &IndexDefinition, reason: &str) -> String {

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod alive;
+mod bootstrap;
 mod config;
 mod copy;
 mod env;
@@ -18,6 +19,7 @@ mod verify;
 
 pub use alerts::{AlertsCommand, ListAlertsArgs, MonitorClientArgs, RulesArgs, SilenceArgs};
 pub use alive::{AliveArgs, HealthcheckArgs};
+pub use bootstrap::BootstrapArgs;
 pub use config::{CheckArgs, CheckedRole, ConfigCommand};
 pub use copy::{CopyArgs, ReencryptArgs};
 pub use env::{EnvCommand, GenerateArgs, MEMBERS, REPLICA_SET};
@@ -71,6 +73,8 @@ pub enum Command {
     Monitor(MonitorArgs),
     /// Start everything on this machine: a private mongod as rs0, API, worker and monitor.
     Dev(DevArgs),
+    /// Make a replica set with users, roles and the engine's collections of members that are empty, or what is missing of it.
+    Bootstrap(BootstrapArgs),
     /// Ask for a backup of a database.
     Backup(BackupArgs),
     /// Put a backup into a database.

@@ -20,6 +20,7 @@ impl ByHand {
 const SERVED: &[&str] = &["api", "worker", "serve", "monitor", "dev"];
 const BOUND: &[&str] = &["worker", "serve", "monitor", "dev", "repo"];
 const STORED: &[&str] = &["worker", "serve", "dev", "repo"];
+const BOOTSTRAP: &[&str] = &["bootstrap"];
 const PRIVATE: &[&str] = &["dev"];
 
 const fn by_hand(name: &'static str, readers: &'static [&'static str], meaning: &'static str) -> ByHand {
@@ -27,7 +28,7 @@ const fn by_hand(name: &'static str, readers: &'static [&'static str], meaning: 
 }
 
 /// All of them; a test looks through the code for more.
-pub const BY_HAND: [ByHand; 21] = [
+pub const BY_HAND: [ByHand; 28] = [
     by_hand(
         "MONGODB_URI",
         &["api", "worker", "serve", "monitor", "repo"],
@@ -38,6 +39,21 @@ pub const BY_HAND: [ByHand; 21] = [
         &["api", "serve"],
         "Connection string of the API, where it has a user of its own and no --api-mongodb-uri-file is named; else MONGODB_URI is used.",
     ),
+    by_hand(
+        "MONGO_INITDB_ROOT_PASSWORD",
+        BOOTSTRAP,
+        "Password of the administrator; this one and each of the next may also stand in a file that the same name with `_FILE` behind it names.",
+    ),
+    by_hand("MONGO_INITDB_ROOT_PASSWORD_OLD", BOOTSTRAP, "His password before, where it is to be replaced."),
+    by_hand(
+        "LUCID_API_PASSWORD",
+        BOOTSTRAP,
+        "Password of `lucid_api`; without it that user isn't made, nor are the next without theirs.",
+    ),
+    by_hand("LUCID_WORKER_PASSWORD", BOOTSTRAP, "Password of `lucid_worker`."),
+    by_hand("LUCID_RESTORE_PASSWORD", BOOTSTRAP, "Password of `lucid_restore`."),
+    by_hand("LUCID_MONITOR_PASSWORD", BOOTSTRAP, "Password of `lucid_monitor`."),
+    by_hand("LUCID_MIGRATION_PASSWORD", BOOTSTRAP, "Password of `lucid_migration`."),
     by_hand(
         "LUCID_TOKEN",
         &["alerts", "backup", "copy", "jobs", "prune", "queues", "reencrypt", "restore", "schedules", "verify"],

@@ -13,7 +13,7 @@ const READ: [(&str, usize, &[&str]); 10] = [
     ("api/cli/src/main.rs", 1, &["LUCID_TZDIR", "TZDIR"]),
     ("api/cli/src/memory.rs", 1, &["MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"]),
     ("api/cli/src/role/priority.rs", 1, &["LUCID_LOWERED"]),
-    ("api/cli/src/secrets.rs", 2, &["MONGODB_URI", "LUCID_API_MONGODB_URI"]),
+    ("api/cli/src/secrets.rs", 4, &["MONGODB_URI", "LUCID_API_MONGODB_URI"]),
     ("api/cli/src/token.rs", 2, &["LUCID_TOKEN", "XDG_RUNTIME_DIR"]),
     // All of them, to look at their names.
     ("api/cli/src/verb/config.rs", 1, &[]),
@@ -21,6 +21,20 @@ const READ: [(&str, usize, &[&str]); 10] = [
     ("deploy/embedded/src/fetch.rs", 1, &["LUCID_CACHE", "XDG_CACHE_HOME", "HOME"]),
     // All of the environment, of which the storage library takes what it knows.
     ("jobs/repository/src/bucket.rs", 1, &[]),
+];
+/// Those whose names are handed to `secrets::of_variable`.
+const PASSWORDS: [(&str, &[&str]); 2] = [
+    ("api/cli/src/verb/bootstrap.rs", &["MONGO_INITDB_ROOT_PASSWORD", "MONGO_INITDB_ROOT_PASSWORD_OLD"]),
+    (
+        "schemas/src/roles.rs",
+        &[
+            "LUCID_API_PASSWORD",
+            "LUCID_WORKER_PASSWORD",
+            "LUCID_RESTORE_PASSWORD",
+            "LUCID_MONITOR_PASSWORD",
+            "LUCID_MIGRATION_PASSWORD",
+        ],
+    ),
 ];
 /// What the crates that the program is made of read by themselves.
 const BY_OTHERS: [&str; 5] = ["AWS_*", "GOOGLE_*", "AZURE_*", "SSL_CERT_FILE", "SSL_CERT_DIR"];
@@ -61,7 +75,7 @@ fn every_variable_that_the_code_reads_is_in_the_list() {
     let listed: BTreeMap<_, _> = READ.iter().map(|(file, number, _)| ((*file).to_owned(), *number)).collect();
     assert_eq!(found, listed, "tell of what is read there in variables/by_hand.rs, and then here");
     let mut named: Vec<&str> = BY_OTHERS.to_vec();
-    for (file, _, names) in READ {
+    for (file, names) in READ.map(|(file, _, names)| (file, names)).into_iter().chain(PASSWORDS) {
         let text = fs::read_to_string(root().join(file)).expect("readable");
         for name in names {
             assert!(text.contains(&format!("\"{name}\"")), "{file} doesn't name {name}");

@@ -1,6 +1,7 @@
 //! What a person types and waits for: client verbs over HTTP, and repository verbs without any service.
 
 pub mod alerts;
+pub mod bootstrap;
 pub mod config;
 pub mod env;
 pub mod explain;

@@ -154,7 +154,9 @@ fn choices(file: &EnvFile, said: &[(&str, &str)]) -> String {
     let mut seen: Vec<String> = Vec::new();
     for service in file.services {
         for Variable { name, default, meaning } in variables::of_service(service) {
-            let is_said = said.iter().any(|(said, _)| *said == name) || URI_OF.iter().any(|(.., uri)| *uri == name);
+            let is_password = User::ALL.iter().any(|user| user.variable() == name);
+            let is_uri = URI_OF.iter().any(|(.., uri)| *uri == name);
+            let is_said = said.iter().any(|(said, _)| *said == name) || is_password || is_uri;
             if !is_said && !seen.contains(&name) {
                 let _ = write!(text, "\n# {meaning}\n# {name}={}\n", default.unwrap_or_default());
                 seen.push(name);
