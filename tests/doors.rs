@@ -7,6 +7,7 @@ mod breaks;
 mod contract;
 mod refusals;
 mod silences;
+mod tokens;
 
 use crate::support::world::scratch;
 use bson::{Document, doc};
@@ -69,6 +70,7 @@ impl Set {
             schedules: connection.store(),
             alerts: connection.store(),
             silences: connection.store(),
+            tokens: connection.store(),
             feed: connection.feed().await.expect("a feed"),
             history: connection.history(16).await.expect("a history"),
             archive: connection.store(),

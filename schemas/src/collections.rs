@@ -5,6 +5,7 @@
 
 use crate::{
     State,
+    access::Role,
     alert::AlertState,
     kind::ALERT,
     silence::{SILENCE_MS_MAX, WINDOWS_MS_MAX},
@@ -25,6 +26,8 @@ pub const REPOSITORIES: &str = "repositories";
 pub const SCHEDULES: &str = "schedules";
 /// What nobody is told of for a while.
 pub const SILENCES: &str = "silences";
+/// Who may do what over HTTP, by tokens; only hashes of their secrets.
+pub const TOKENS: &str = "tokens";
 
 /// Kinds whose jobs aren't claimed for now.
 pub const QUEUES: &str = "queues";
@@ -35,7 +38,7 @@ pub const MIGRATIONS: &str = "migrations";
 
 /// Number of these definitions (validators, indexes, the view): it rises with every change of them, so that an older
 /// program leaves alone what a later one has made.
-pub const DEFINITIONS: i32 = 4;
+pub const DEFINITIONS: i32 = 5;
 
 /// An index as `createIndexes` takes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +74,7 @@ pub fn validators() -> Vec<ValidatorDefinition> {
         ),
         define(MIGRATIONS, doc! { "bsonType": "object", "required": ["_id", "schema"] }),
         define(SCHEDULES, schedules_schema()),
+        define(TOKENS, tokens_schema()),
         ValidatorDefinition {
             collection: SILENCES,
             validator: doc! { "$jsonSchema": silences_schema(), "$expr": silence_is_bounded() },
@@ -124,6 +128,28 @@ fn silences_schema() -> Document {
             "comment": { "bsonType": "string", "minLength": 1, "description": "why" },
             "created_at": { "bsonType": "date" },
             "ended_at": { "bsonType": "date", "description": "when somebody ended it" },
+        },
+    }
+}
+
+fn tokens_schema() -> Document {
+    doc! {
+        "bsonType": "object",
+        "required": ["_id", "schema", "hash", "role", "created_at", "created_by", "write"],
+        "properties": {
+            "_id": { "bsonType": "string", "description": "its name, never given twice" },
+            "schema": { "bsonType": "int", "description": "shape of this document" },
+            "hash": { "bsonType": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of its secret" },
+            "role": { "enum": Role::ALL.map(Role::as_str).to_vec(), "description": "what its holder may do" },
+            "databases": {
+                "bsonType": "array", "minItems": 1, "items": { "bsonType": "string" },
+                "description": "to which databases; all where absent",
+            },
+            "created_at": { "bsonType": "date" },
+            "created_by": { "bsonType": "string" },
+            "expires_at": { "bsonType": "date", "description": "until when it is valid" },
+            "revoked_at": { "bsonType": "date", "description": "when somebody took it back" },
+            "revoked_by": { "bsonType": "string" },
         },
     }
 }

@@ -13,6 +13,7 @@
 //! | [`job`] | yes | yes | the job document: request, head, lease, progress, events |
 //! | [`alert`] | yes | - | alerts: the second kind of documents in `ops` |
 //! | [`silence`] | yes | yes | which alerts nobody is told of for a while |
+//! | [`access`] | yes | - | roles, scopes and tokens: who may do what over HTTP |
 //! | [`key`] | yes | yes | concurrency keys and their slots |
 //! | [`schedule`], [`cron`] | yes | - | when jobs are asked for by themselves |
 //! | [`stamp`] | as dates | as dates | time that only the server knows |
@@ -21,6 +22,7 @@
 //! | [`collections`] | yes | - | collections, validators, indexes and views of `lucid_ops` |
 //! | [`roles`] | - | - | which service may do what in MongoDB |
 
+pub mod access;
 pub mod alert;
 pub mod collections;
 pub mod copy;

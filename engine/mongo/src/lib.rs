@@ -33,6 +33,7 @@ mod set_up;
 mod silences;
 mod store;
 mod stream;
+mod tokens;
 
 pub use catalog::MongoCatalog;
 pub use connect::{ConnectError, Connection, UriSays, connect, read_uri};

@@ -25,6 +25,7 @@ mod schedules;
 mod silences;
 mod slots;
 mod together;
+mod tokens;
 mod transitions;
 mod waiting;
 
@@ -140,6 +141,11 @@ pub const CHECKS: &[Check] = checks![
     silences::a_silence_is_ended_once,
     silences::a_look_has_the_silences_that_are_not_over,
     silences::silences_that_were_over_long_ago_are_forgotten,
+    tokens::a_token_reads_back_as_it_was_made,
+    tokens::a_name_is_given_once_and_for_good,
+    tokens::one_of_many_makes_the_token,
+    tokens::a_token_is_revoked_once_and_stays_so,
+    tokens::a_token_expires_by_the_clock_of_the_store,
     feed::a_birth_may_come_with_the_new_job,
     feed::births_and_transitions_wake_but_heartbeats_do_not,
     feed::every_listener_hears_everything_in_order,

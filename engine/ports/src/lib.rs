@@ -6,6 +6,7 @@
 //! | [`ScheduleStore`] | the same | schedulers, API |
 //! | [`Alerts`] | the same | monitors, senders of notices, API |
 //! | [`Silences`] | the same | monitors, senders of notices |
+//! | [`Tokens`] | the same | API and monitors: who may do what |
 //! | [`Feed`] | one change stream per process, or the twin | workers, API |
 //! | [`History`] | one change stream per API, with events; or the twin | API: live streams of events |
 //! | [`Archive`] | all job documents, page by page | API: audit and export |
@@ -33,6 +34,7 @@ pub mod problems;
 pub mod schedules;
 pub mod silences;
 pub mod store;
+pub mod tokens;
 pub mod watch;
 pub mod watched;
 
@@ -54,5 +56,6 @@ pub use store::{
     BoundKey, Detail, Enqueue, IDEMPOTENCY_MS, JobFilter, ListPage, Outcome, Pause, Place, Reach, Renewal, Store,
     StoreError,
 };
+pub use tokens::{NewToken, TokenLook, TokenSeen, Tokens};
 pub use watch::Watch;
 pub use watched::watched;

@@ -9,6 +9,7 @@ mod history;
 mod query;
 mod schedules;
 mod silences;
+mod tokens;
 
 use crate::{
     Birth, BoundKey, Detail, Enqueue, Feed, IDEMPOTENCY_MS, JobFilter, ListPage, Outcome, Pause, Reach, Recent,
@@ -51,6 +52,7 @@ struct Held {
     log: history::Log,
     schedules: BTreeMap<String, Schedule>,
     silences: BTreeMap<silence::SilenceId, silence::Silence>,
+    tokens: tokens::Held,
 }
 
 /// The clock that stands for the primary's: the real one until it is set.

@@ -1,7 +1,8 @@
 //! What the checks share: a bench with a store on it, and the jobs that are put there.
 
 use crate::{
-    Alerts, Archive, Enqueue, Feed, History, Outcome, Reach, ScheduleStore, Silences, Store, memory::MemoryStore,
+    Alerts, Archive, Enqueue, Feed, History, Outcome, Reach, ScheduleStore, Silences, Store, Tokens,
+    memory::MemoryStore,
 };
 use bson::{DateTime, Document};
 use futures::future::BoxFuture;
@@ -30,6 +31,8 @@ pub struct Bench {
     pub alerts: Arc<dyn Alerts>,
     /// Its silences.
     pub silences: Arc<dyn Silences>,
+    /// Its tokens.
+    pub tokens: Arc<dyn Tokens>,
     /// Its feed.
     pub feed: Arc<dyn Feed>,
     /// Its history, which holds 16 recent changes.
@@ -50,6 +53,7 @@ impl Bench {
             schedules: twin.clone(),
             alerts: twin.clone(),
             silences: twin.clone(),
+            tokens: twin.clone(),
             feed: twin.clone(),
             history: twin.clone(),
             archive: twin,
