@@ -45,5 +45,6 @@ mod support;
 mod suspended;
 mod swap;
 mod takeover;
+mod tokens;
 mod top;
 mod upgrade;

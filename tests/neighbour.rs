@@ -47,7 +47,7 @@ impl Neighbour {
         let output = self.verb(arguments, None);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
-        assert!(said.contains("needs the token") && said.contains(&self.token_file), "{arguments:?}: {said}");
+        assert!(said.contains("needs a token of role") && said.contains(&self.token_file), "{arguments:?}: {said}");
     }
 }
 

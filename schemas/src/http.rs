@@ -4,11 +4,13 @@ use crate::{Keep, fate::FateView, run::RunBody};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod access;
 mod alerts;
 pub mod health;
 mod schedules;
 mod stream;
 
+pub use access::{TokenList, TokenMade, TokenView, WhoView};
 pub use alerts::{
     AcknowledgeBody, AlertList, AlertView, NoticeView, ResolveBody, SilenceAlertBody, SilenceBody, SilenceList,
     SilenceView, SilencedBy, TestBody, TestView, Told,

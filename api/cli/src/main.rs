@@ -14,7 +14,7 @@ mod token;
 mod variables;
 mod verb;
 
-use args::{Cli, Command};
+use args::{Cli, Command, TokenCommand};
 use clap::Parser;
 use exit::Exit;
 use lucid_schemas::zones::{self, Rules};
@@ -87,6 +87,8 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Copy(args) => verb::request::copy(args),
         Command::Reencrypt(args) => verb::request::reencrypt(args),
         Command::Jobs(command) => verb::jobs::run(command),
+        Command::Token(TokenCommand::Show(args)) => verb::tokens::show(&args),
+        Command::Token(command) => run_async(cli.log_json, logging::VERB, verb::tokens::run(command)),
         Command::Queues(command) => verb::queues::run(command),
         Command::Workers(args) => verb::queues::workers(&args),
         Command::Alerts(command) => verb::alerts::run(command),

@@ -6,7 +6,10 @@
 use crate::{exit::Exit, output};
 use lucid_client::Client;
 use lucid_embedded::trusted_folder;
-use lucid_http::Token;
+use lucid_http::{
+    Token,
+    secret::{Presented, SECRET_BYTES, TOKEN_PREFIX as PREFIX},
+};
 use lucid_ports::Problems;
 use lucid_repository::exposed;
 use nix::{
@@ -25,9 +28,9 @@ use zeroize::Zeroizing;
 
 /// The variable that holds a token.
 const VARIABLE: &str = "LUCID_TOKEN";
-/// What tells a token from a key: nobody is to send one of those because he named the wrong file.
-const PREFIX: &str = "lucid-token-";
-const SECRET_BYTES: usize = 32;
+/// More than any token has.
+const TOKEN_BYTES_MAX: usize = 200;
+const NONE: &str = "it holds no token";
 const SYSTEM_PLACE: &str = "/run/lucid-ops/token";
 /// The permission bits of everyone but the owner.
 const OTHERS: u32 = 0o077;
@@ -94,9 +97,11 @@ pub fn client(client: Client, named: Option<&Path>) -> Result<Client, Exit> {
             })?),
             Some(_) | None => env::var(VARIABLE).ok().filter(|token| !token.is_empty()).map(Zeroizing::new),
         };
-    let found = secret.or_else(|| if client.is_on_this_machine() { find(client.url()) } else { None });
-    match found {
-        Some(secret) => client.with_token(secret.trim()).map_err(Exit::usage),
+    if let Some(secret) = secret {
+        return client.with_token(secret.trim()).map_err(Exit::usage);
+    }
+    match if client.is_on_this_machine() { find(client.url()) } else { None } {
+        Some(secret) => client.with_found_token(secret.trim()).map_err(Exit::usage),
         None => Ok(client),
     }
 }
@@ -137,7 +142,8 @@ fn own(file: &File) -> Result<Secret, String> {
     if about.mode() & OTHERS != 0 {
         return Err(format!("others can read it (mode {:04o}): {again}", about.mode() & 0o7777));
     }
-    secret(file).map_err(|problem| format!("{problem}: {again}"))
+    let secret = secret(file).and_then(|secret| if is_own(&secret) { Ok(secret) } else { Err(NONE.into()) });
+    secret.map_err(|problem| format!("{problem}: {again}"))
 }
 
 fn read(path: &Path) -> Result<Secret, String> {
@@ -151,13 +157,16 @@ fn read(path: &Path) -> Result<Secret, String> {
 }
 
 fn secret(file: &File) -> Result<Secret, String> {
-    let length = PREFIX.len() + 2 * SECRET_BYTES;
-    let mut text = Zeroizing::new(String::with_capacity(length + 2));
-    file.take(length as u64 + 2).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    let digits = text.trim_end().strip_prefix(PREFIX);
-    let is_one = digits
-        .is_some_and(|digits| digits.len() == 2 * SECRET_BYTES && digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    if is_one { Ok(Zeroizing::new(text.trim_end().to_owned())) } else { Err("it holds no token".into()) }
+    let mut text = Zeroizing::new(String::with_capacity(TOKEN_BYTES_MAX));
+    file.take(TOKEN_BYTES_MAX as u64).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    let is_one = is_own(text.trim_end()) || Presented::read(text.trim_end().as_bytes()).is_some();
+    if is_one { Ok(Zeroizing::new(text.trim_end().to_owned())) } else { Err(NONE.into()) }
+}
+
+/// Whether this is a token that a service has made for its file, and none of the store.
+fn is_own(text: &str) -> bool {
+    let digits = text.strip_prefix(PREFIX);
+    digits.is_some_and(|digits| digits.len() == 2 * SECRET_BYTES && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Whole, durable, and never readable by others; `AlreadyExists` where somebody was faster.

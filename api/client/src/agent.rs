@@ -1,4 +1,4 @@
-//! How requests are sent: to nobody but the API, and with the token where something is asked for.
+//! How requests are sent: to nobody but the API, and with the token that there is.
 
 use crate::{ClientError, client::ANSWER_WITHIN};
 use std::time::Duration;
@@ -17,8 +17,17 @@ pub(crate) fn bearer(token: &str) -> Result<HeaderValue, ClientError> {
     Ok(value)
 }
 
-/// What sends requests; reading needs no token, and shows none.
-pub(crate) fn open(token: Option<HeaderValue>) -> Agent {
+/// When a token is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// With every request.
+    Always,
+    /// Where something is asked for.
+    WhenAsking,
+}
+
+/// What sends requests, and shows this token.
+pub(crate) fn open(token: Option<(HeaderValue, Shown)>) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -28,9 +37,9 @@ pub(crate) fn open(token: Option<HeaderValue>) -> Agent {
         .timeout_connect(Some(CONNECT_WITHIN))
         .timeout_global(Some(ANSWER_WITHIN))
         .user_agent(concat!("lucid-ops/", env!("CARGO_PKG_VERSION")));
-    let Some(token) = token else { return config.build().into() };
+    let Some((token, shown)) = token else { return config.build().into() };
     let show = move |mut request: Request<SendBody>, next: MiddlewareNext| {
-        if request.method() != Method::GET {
+        if shown == Shown::Always || request.method() != Method::GET {
             request.headers_mut().insert(AUTHORIZATION, token.clone());
         }
         next.handle(request)

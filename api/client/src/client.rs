@@ -72,15 +72,6 @@ impl Client {
         Ok(Self { service, url, agent: agent::open(None), idempotency_key: None })
     }
 
-    /// Shows this token with every request that asks for something; reading needs none, and shows none.
-    ///
-    /// # Errors
-    /// Where it can't be a token.
-    pub fn with_token(mut self, token: &str) -> Result<Self, ClientError> {
-        self.agent = agent::open(Some(agent::bearer(token)?));
-        Ok(self)
-    }
-
     /// Sends this key with every request for a job, so that however often it is sent, there is one.
     #[must_use]
     pub fn with_idempotency_key(mut self, key: Option<&str>) -> Self {

@@ -30,7 +30,8 @@ pub mod render;
 mod schedules;
 mod service;
 pub mod sse;
-pub mod top;
+pub mod token;
+mod top;
 pub mod watch;
 pub mod whole;
 

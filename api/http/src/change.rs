@@ -1,7 +1,7 @@
 //! Ending jobs, and letting blocked ones go on or giving them up: a command of the law, made true by compare-and-set.
 
 use crate::{
-    Answer, ApiError, ApiState,
+    Answer, ApiError, ApiState, Caller,
     body::Body,
     check::{Found, Source},
     idempotency::Key,
@@ -9,7 +9,6 @@ use crate::{
     lookup::PathId,
     queues::reason,
     request,
-    rights::Caller,
     run::Due,
     state::write_token,
     view,
@@ -28,19 +27,19 @@ type State = web::Data<ApiState>;
 
 /// `DELETE /backup/{job_id}`.
 pub(crate) async fn cancel_backup(state: State, caller: Caller, id: PathId) -> Answer {
-    let job = lookup::job(&state, &id.0, Some(Kind::Backup)).await?;
+    let job = lookup::job(&state, &caller, &id.0, Some(Kind::Backup)).await?;
     cancel_job(&state, &caller, job).await
 }
 
 /// `DELETE /jobs/{job_id}`.
 pub(crate) async fn cancel(state: State, caller: Caller, id: PathId) -> Answer {
-    let job = lookup::job(&state, &id.0, None).await?;
+    let job = lookup::job(&state, &caller, &id.0, None).await?;
     cancel_job(&state, &caller, job).await
 }
 
 /// `POST /jobs/{job_id}/resume`.
 pub(crate) async fn resume(state: State, caller: Caller, id: PathId) -> Answer {
-    let job = lookup::job(&state, &id.0, None).await?;
+    let job = lookup::job(&state, &caller, &id.0, None).await?;
     let job = command(&state, &caller, job, &Command::Resume).await?;
     accepted(&state, &job).await
 }
@@ -48,7 +47,7 @@ pub(crate) async fn resume(state: State, caller: Caller, id: PathId) -> Answer {
 /// `POST /jobs/{job_id}/give-up`: a blocked job is cleaned up after, and fails with what it did and what it didn't.
 pub(crate) async fn give_up(state: State, caller: Caller, id: PathId, body: Body<GiveUpBody>) -> Answer {
     let reason = reason(body.0.reason)?;
-    let job = lookup::job(&state, &id.0, None).await?;
+    let job = lookup::job(&state, &caller, &id.0, None).await?;
     let job = command(&state, &caller, job, &Command::GiveUp { reason }).await?;
     accepted(&state, &job).await
 }
@@ -59,7 +58,7 @@ pub(crate) async fn retry(state: State, caller: Caller, request: HttpRequest, id
     if let Some(job) = key.made(&state).await? {
         return request::accepted(&state, &job).await;
     }
-    let old = lookup::job(&state, &id.0, None).await?;
+    let old = lookup::job(&state, &caller, &id.0, None).await?;
     if !matches!(old.head.state, JobState::Failed | JobState::Canceled) {
         let refusal = Refusal::WrongState { state: old.head.state, command: "retry" };
         return Err(ApiError::Law { job: old.id().clone(), refusal });
@@ -70,7 +69,7 @@ pub(crate) async fn retry(state: State, caller: Caller, request: HttpRequest, id
             "monitors ask for jobs of kind {kind} by themselves: there is nothing to retry"
         )));
     }
-    let (spec, after) = what_again(&state, &old).await?;
+    let (spec, after) = what_again(&state, &caller, &old).await?;
     let unique_key = old.request.unique_key.as_ref().map(|key| unique_key::renewed(key, &old.request.requested_by));
     let again = |id| Request {
         id,
@@ -88,7 +87,7 @@ pub(crate) async fn retry(state: State, caller: Caller, request: HttpRequest, id
 
 /// What a repeated job does, and after what: as it would be asked for now. What the first one waited for has mostly ended,
 /// whichever way; what it would have been given by that is looked for here.
-async fn what_again(state: &ApiState, old: &Job) -> Result<(Spec, Option<After>), ApiError> {
+async fn what_again(state: &ApiState, caller: &Caller, old: &Job) -> Result<(Spec, Option<After>), ApiError> {
     let spec = old.request.spec.clone();
     let backup = match &spec {
         Spec::Verify(VerifySpec { manifest: None, backup, .. })
@@ -103,7 +102,7 @@ async fn what_again(state: &ApiState, old: &Job) -> Result<(Spec, Option<After>)
         | Spec::Monitor(_)
         | Spec::Notify(_) => return Ok((spec, None)),
     };
-    let manifest = match Source::find_or_open(state, backup.as_str()).await? {
+    let manifest = match Source::find_or_open(state, caller, backup.as_str()).await? {
         Found::Made(source) => Some(source.manifest),
         Found::Open(job, _) => {
             let after = After { job: job.id().clone(), state: JobState::Succeeded };
@@ -124,7 +123,7 @@ async fn what_again(state: &ApiState, old: &Job) -> Result<(Spec, Option<After>)
 }
 
 async fn cancel_job(state: &ApiState, caller: &Caller, job: Job) -> Answer {
-    caller.may_cancel(&job)?;
+    caller.may_end(&job)?;
     let job = command(state, caller, job, &Command::RequestCancel).await?;
     accepted(state, &job).await
 }

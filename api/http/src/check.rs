@@ -1,6 +1,6 @@
 //! What is checked before there is a job. Handlers check again when they run: these are the early, friendly answers.
 
-use crate::{ApiError, ApiState, body::shortened, lookup};
+use crate::{ApiError, ApiState, Caller, body::shortened, lookup};
 use bson::Document;
 use lucid_ports::JobFilter;
 use lucid_schemas::{
@@ -144,13 +144,13 @@ pub(crate) enum Found {
 
 impl Source {
     /// The backup with this id or prefix; only one that succeeded will do.
-    pub(crate) async fn find(state: &ApiState, given: &str) -> Result<Self, ApiError> {
-        Self::of(look_up(state, given).await?)
+    pub(crate) async fn find(state: &ApiState, caller: &Caller, given: &str) -> Result<Self, ApiError> {
+        Self::of(look_up(state, caller, given).await?)
     }
 
     /// The same, or one that is still open.
-    pub(crate) async fn find_or_open(state: &ApiState, given: &str) -> Result<Found, ApiError> {
-        let job = look_up(state, given).await?;
+    pub(crate) async fn find_or_open(state: &ApiState, caller: &Caller, given: &str) -> Result<Found, ApiError> {
+        let job = look_up(state, caller, given).await?;
         match &job.request.requires.repository {
             Some(repository) if !job.head.state.is_terminal() => {
                 let repository = repository.clone();
@@ -189,8 +189,8 @@ impl Source {
     }
 }
 
-async fn look_up(state: &ApiState, given: &str) -> Result<Job, ApiError> {
-    match lookup::job(state, given, Some(Kind::Backup)).await {
+async fn look_up(state: &ApiState, caller: &Caller, given: &str) -> Result<Job, ApiError> {
+    match lookup::job(state, caller, given, Some(Kind::Backup)).await {
         Err(ApiError::NotFound(problem)) => {
             let advice = "if the history was lost, 'lucid-ops repo list' shows what a repository still holds";
             Err(ApiError::field("backup", format!("{problem}; {advice}")))

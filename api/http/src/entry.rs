@@ -27,6 +27,26 @@ where
     entry(Method::GET, path, Right::Read, web::route().guard(Any(Get()).or(Head())).to(handler))
 }
 
+/// The same where nobody is asked who he is.
+pub fn open<F, Args>(path: &'static str, handler: F) -> Entry
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    entry(Method::GET, path, Right::Open, web::route().guard(Any(Get()).or(Head())).to(handler))
+}
+
+/// The same where all databases are looked at.
+pub fn look_at_all<F, Args>(path: &'static str, handler: F) -> Entry
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    entry(Method::GET, path, Right::ReadAll, web::route().guard(Any(Get()).or(Head())).to(handler))
+}
+
 /// A route of this one method.
 pub fn on<F, Args>(method: Method, path: &'static str, right: Right, handler: F) -> Entry
 where

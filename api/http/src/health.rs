@@ -1,6 +1,6 @@
 //! How the service is, in one look.
 
-use crate::{Answer, ApiError, ApiState, around, json, waiting};
+use crate::{Answer, ApiError, ApiState, Caller, around, json, waiting};
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use bson::DateTime;
 use lucid_ports::{JobFilter, Watch, WorkerCard};
@@ -19,18 +19,30 @@ const ANNOUNCED_WITHIN_MS: i64 = 15_000;
 const HELD: [State; 3] = [State::Running, State::Canceling, State::Committing];
 
 /// `GET /health`: 503 where it is critical or nobody knows; with `?fail=degraded` also where somebody should look.
-pub(crate) async fn health(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+pub(crate) async fn health(state: web::Data<ApiState>, caller: Caller, request: HttpRequest) -> Answer {
     // A task of its own: calls of the store aren't broken off, only no longer waited for.
     let looking = tokio::spawn(look(state.get_ref().clone()));
-    let health = match tokio::time::timeout(ANSWER_WITHIN, looking).await {
+    let mut health = match tokio::time::timeout(ANSWER_WITHIN, looking).await {
         Ok(Ok(Ok(health))) => health,
         Ok(Ok(Err(error))) => down(&error.to_string()),
         Ok(Err(broken)) => down(&format!("the look at it broke off: {broken}")),
         Err(_elapsed) => down(&format!("it didn't answer within {} s", ANSWER_WITHIN.as_secs())),
     };
+    if !caller.scope().is_all() {
+        withhold(&mut health);
+    }
     let strict = request.query_string() == "fail=degraded";
     let status = if health.status.fails(strict) { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     Ok(HttpResponse::build(status).json(health))
+}
+
+/// Leaves out what may be about any database.
+fn withhold(health: &mut Health) {
+    health.open_jobs.clear();
+    health.workers.iter_mut().for_each(|worker| worker.problems.clear());
+    if !health.problems.is_empty() {
+        health.problems = vec!["somebody should look at it: what is wrong is told to tokens without a scope".into()];
+    }
 }
 
 fn down(reason: &str) -> Health {

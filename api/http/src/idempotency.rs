@@ -3,7 +3,7 @@
 //! The key is bound to the job's id and to the name of the write that makes it, before the job is made: whoever comes with
 //! the key makes that very job, or finds it made. A crash in between leaves a key whose next user makes the job.
 
-use crate::{ApiError, ApiState, rights::Caller, state::write_token};
+use crate::{ApiError, ApiState, Caller, state::write_token};
 use actix_web::HttpRequest;
 use lucid_ports::BoundKey;
 use lucid_schemas::{Job, JobId};

@@ -9,7 +9,7 @@
 //! | `routes`, [`entry`] | which path leads where; serving |
 //! | [`problem`] | how the API says no |
 //! | `guard`, `body`, [`query`] | which requests are turned away unread, and what is read from the others |
-//! | `rights`, [`Gate`], [`Token`] | who may do what |
+//! | `rights`, `caller`, `scope`, [`Gate`], [`Directory`], [`Token`], [`secret`] | who may do what |
 //! | `lookup` | from what a person typed to one job |
 //! | `request`, `check` | asking for a job; what is checked before there is one |
 //! | [`probe`] | whether the process runs, and is of use |
@@ -23,8 +23,10 @@
 
 mod around;
 mod body;
+mod caller;
 mod change;
 mod check;
+mod directory;
 pub mod entry;
 mod gate;
 mod guard;
@@ -42,18 +44,23 @@ mod rights;
 mod routes;
 mod run;
 mod schedules;
+mod scope;
+pub mod secret;
 mod state;
 mod stream;
 mod token;
 mod view;
 mod waiting;
+mod whoami;
 mod whole;
 
 pub use body::{Body, shortened};
-pub use gate::Gate;
+pub use caller::Caller;
+pub use directory::{Directory, KEPT};
+pub use gate::{Anonymous, Gate};
 pub use guard::{Hosts, guard};
 pub use problem::ApiError;
-pub use rights::{Caller, Right};
+pub use rights::Right;
 pub use routes::{ServeError, configure, serve, table};
 pub use state::{ApiOptions, ApiState, write_token};
 pub use stream::Streams;

@@ -1,11 +1,13 @@
 //! From what a person typed to one job.
 
-use crate::{ApiError, ApiState, body::shortened, query};
+use crate::{ApiError, ApiState, Caller, body::shortened, query, scope};
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use lucid_schemas::{Job, JobId, Kind};
 use std::future::{Ready, ready};
 
 const CANDIDATES_SHOWN: u32 = 10;
+/// So many are looked at for somebody who sees only some of them.
+const CANDIDATES_LOOKED_AT: u32 = 200;
 
 /// The job id in a path, as it was typed; the request has no query.
 pub(crate) struct PathId(pub String);
@@ -20,8 +22,13 @@ impl FromRequest for PathId {
     }
 }
 
-/// The job with this id or unambiguous prefix; of `kind`, where one is asked for.
-pub(crate) async fn job(state: &ApiState, given: &str, kind: Option<Kind>) -> Result<Job, ApiError> {
+/// The job with this id or unambiguous prefix among those that he sees; of `kind`, where one is asked for.
+pub(crate) async fn job(state: &ApiState, caller: &Caller, given: &str, kind: Option<Kind>) -> Result<Job, ApiError> {
+    // On the heap: whoever asks for a job looks for several.
+    Box::pin(find(state, caller, given, kind)).await
+}
+
+async fn find(state: &ApiState, caller: &Caller, given: &str, kind: Option<Kind>) -> Result<Job, ApiError> {
     let unknown = |why: &str| {
         let what = kind.map_or("job", Kind::as_str);
         ApiError::NotFound(format!("there is no {what} '{}'{why}", shortened(given)))
@@ -29,8 +36,11 @@ pub(crate) async fn job(state: &ApiState, given: &str, kind: Option<Kind>) -> Re
     let id: JobId = given.parse().map_err(|problem| unknown(&format!(": it {problem}")))?;
     let job = match state.store.load(&id).await? {
         Some(job) => job,
-        None => by_prefix(state, &id, kind).await?.ok_or_else(|| unknown(""))?,
+        None => by_prefix(state, caller, &id, kind).await?.ok_or_else(|| unknown(""))?,
     };
+    if !scope::sees(state, caller, &job.request.spec).await? {
+        return Err(unknown(""));
+    }
     if kind.is_none_or(|kind| kind == job.kind()) {
         Ok(job)
     } else {
@@ -38,11 +48,16 @@ pub(crate) async fn job(state: &ApiState, given: &str, kind: Option<Kind>) -> Re
     }
 }
 
-async fn by_prefix(state: &ApiState, prefix: &JobId, kind: Option<Kind>) -> Result<Option<Job>, ApiError> {
+async fn by_prefix(
+    state: &ApiState,
+    caller: &Caller,
+    prefix: &JobId,
+    kind: Option<Kind>,
+) -> Result<Option<Job>, ApiError> {
     let word = kind.map_or("", Kind::as_str);
     // A prefix shorter than the kind would fit jobs of other kinds, too.
     let prefix = if word.starts_with(prefix.as_str()) { word } else { prefix.as_str() };
-    let candidates = state.store.ids_with_prefix(prefix, CANDIDATES_SHOWN).await?;
+    let candidates = candidates(state, caller, prefix).await?;
     match candidates.as_slice() {
         [] => Ok(None),
         [only] => Ok(state.store.load(only).await?),
@@ -51,4 +66,21 @@ async fn by_prefix(state: &ApiState, prefix: &JobId, kind: Option<Kind>) -> Resu
             Err(ApiError::Ambiguous { prefix: prefix.to_owned(), candidates })
         }
     }
+}
+
+/// Some of the jobs that begin so and that he sees.
+async fn candidates(state: &ApiState, caller: &Caller, prefix: &str) -> Result<Vec<JobId>, ApiError> {
+    if caller.scope().is_all() {
+        return Ok(state.store.ids_with_prefix(prefix, CANDIDATES_SHOWN).await?);
+    }
+    let mut seen = Vec::new();
+    for id in state.store.ids_with_prefix(prefix, CANDIDATES_LOOKED_AT).await? {
+        if scope::sees_job(state, caller, &id).await? {
+            seen.push(id);
+        }
+        if seen.len() == CANDIDATES_SHOWN as usize {
+            break;
+        }
+    }
+    Ok(seen)
 }

@@ -26,8 +26,10 @@ pub enum ApiError {
     NotFound(String),
     /// The backup was there, and is no more.
     Gone(String),
-    /// The token is missing, or isn't ours; says where it is.
+    /// A token is missing, or isn't ours; says how to have one.
     Unauthorized(String),
+    /// Whoever asks may too little; says what is needed, and as whom he came.
+    Forbidden(String),
     /// The path doesn't take this method.
     Method {
         /// The methods that it takes, for the `Allow` header.
@@ -101,7 +103,8 @@ impl ApiError {
             Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-request", "The request has wrong fields"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not-found", "There is no such thing"),
             Self::Gone(_) => (StatusCode::GONE, "backup-forgotten", "The backup is no more"),
-            Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "no-token", "This needs the token of the API"),
+            Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "no-token", "This needs a token"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "not-allowed", "The token does not allow this"),
             Self::Method { .. } => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The path does not take this method")
             }
@@ -169,6 +172,7 @@ impl fmt::Display for ApiError {
             | Self::NotFound(detail)
             | Self::Gone(detail)
             | Self::Unauthorized(detail)
+            | Self::Forbidden(detail)
             | Self::WrongState(detail)
             | Self::Excluded(detail)
             | Self::Crowded(detail)

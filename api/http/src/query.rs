@@ -8,7 +8,7 @@ use lucid_schemas::{FieldError, JobId, Kind, State, alert::AlertState, http::Cla
 use std::str::FromStr;
 
 const LIMIT_DEFAULT: u32 = 50;
-const LIMIT_MAX: u32 = 500;
+pub(crate) const LIMIT_MAX: u32 = 500;
 const TEXT_CHARACTERS_MAX: usize = 200;
 
 /// Refuses any query.

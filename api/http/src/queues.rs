@@ -1,6 +1,6 @@
 //! Pausing and resuming kinds of jobs on every node, and the workers.
 
-use crate::{Answer, ApiError, ApiState, around, body::Body, json, query, rights::Caller};
+use crate::{Answer, ApiError, ApiState, Caller, around, body::Body, json, query};
 use actix_web::{HttpRequest, HttpResponse, web};
 use lucid_ports::Pause;
 use lucid_schemas::{
@@ -51,9 +51,12 @@ pub(crate) async fn resume(state: State, request: HttpRequest) -> Answer {
 }
 
 /// `GET /workers`.
-pub(crate) async fn workers(state: State, request: HttpRequest) -> Answer {
+pub(crate) async fn workers(state: State, caller: Caller, request: HttpRequest) -> Answer {
     query::none(&request)?;
-    let around = state.workers().await?;
+    let mut around = state.workers().await?;
+    if !caller.scope().is_all() {
+        around.withhold_problems();
+    }
     Ok(HttpResponse::Ok().json(WorkerList { workers: around.workers.iter().map(around::worker).collect() }))
 }
 

@@ -2,11 +2,10 @@
 //! a job.
 
 use crate::{
-    Answer, ApiError, ApiState,
+    Answer, ApiError, ApiState, Caller,
     body::{Body, shortened},
     check::{self, Found, Source},
     idempotency::{Birth, Key},
-    rights::Caller,
     run::{Due, Run},
     view,
 };
@@ -29,7 +28,9 @@ pub(crate) async fn backup(state: State, caller: Caller, request: HttpRequest, b
 }
 
 /// What a backup that is asked for comes to, checked.
-pub(crate) async fn backup_asked(state: &ApiState, asked: BackupBody) -> Result<Asked, ApiError> {
+pub(crate) async fn backup_asked(state: &ApiState, caller: &Caller, asked: BackupBody) -> Result<Asked, ApiError> {
+    // Nothing is told of what lies elsewhere, not even whether it is there.
+    caller.may_touch(&asked.database)?;
     let spec = BackupSpec {
         database: asked.database,
         collections: asked.collections,
@@ -39,7 +40,7 @@ pub(crate) async fn backup_asked(state: &ApiState, asked: BackupBody) -> Result<
     };
     let name = asked.repository.as_deref().unwrap_or(&state.options.default_repository);
     let repository = check::backup(state, &spec, name).await?;
-    let run = Run::read(state, asked.job).await?;
+    let run = Run::read(state, caller, asked.job).await?;
     Ok(Asked { spec: Spec::Backup(spec), repository, run })
 }
 
@@ -48,8 +49,8 @@ pub(crate) async fn restore(state: State, caller: Caller, request: HttpRequest, 
     ask(state, caller, request, body, restore_asked).await
 }
 
-async fn restore_asked(state: &ApiState, asked: RestoreBody) -> Result<Asked, ApiError> {
-    let source = Source::find(state, &asked.backup).await?;
+async fn restore_asked(state: &ApiState, caller: &Caller, asked: RestoreBody) -> Result<Asked, ApiError> {
+    let source = Source::find(state, caller, &asked.backup).await?;
     let spec = RestoreSpec {
         backup: source.job.id().clone(),
         manifest: source.manifest.clone(),
@@ -58,8 +59,9 @@ async fn restore_asked(state: &ApiState, asked: RestoreBody) -> Result<Asked, Ap
         replace: asked.replace.unwrap_or(false),
         dry_run: asked.dry_run.unwrap_or(false),
     };
+    caller.may_touch(&spec.database)?;
     check::restore(state, &spec, &source).await?;
-    let run = Run::read(state, asked.job).await?;
+    let run = Run::read(state, caller, asked.job).await?;
     Ok(Asked { spec: Spec::Restore(spec), repository: source.repository, run })
 }
 
@@ -69,7 +71,7 @@ pub(crate) async fn verify(state: State, caller: Caller, request: HttpRequest, b
 }
 
 /// What a verification that is asked for comes to, checked.
-pub(crate) async fn verify_asked(state: &ApiState, asked: VerifyBody) -> Result<Asked, ApiError> {
+pub(crate) async fn verify_asked(state: &ApiState, caller: &Caller, asked: VerifyBody) -> Result<Asked, ApiError> {
     let level = asked.level.as_deref().unwrap_or("data");
     let Some(level) = VerifyLevel::ALL.into_iter().find(|known| known.as_str() == level) else {
         let problem = format!("must be 'structure', 'data' or 'drill', not '{}'", shortened(level));
@@ -78,8 +80,8 @@ pub(crate) async fn verify_asked(state: &ApiState, asked: VerifyBody) -> Result<
     let sample = asked.sample.map(|text| text.parse().map_err(|problem: String| ApiError::field("sample", problem)));
     let part = asked.part.map(|text| text.parse().map_err(|problem: String| ApiError::field("part", problem)));
     let (sample, part, seed) = (sample.transpose()?, part.transpose()?, asked.seed);
-    let run = Run::read(state, asked.job).await?;
-    let (manifest, repository, backup, run) = match Source::find_or_open(state, &asked.backup).await? {
+    let run = Run::read(state, caller, asked.job).await?;
+    let (manifest, repository, backup, run) = match Source::find_or_open(state, caller, &asked.backup).await? {
         Found::Made(source) => (Some(source.manifest), source.repository, source.job.id().clone(), run),
         Found::Open(job, repository) => (None, repository, job.id().clone(), run.after_success(&job)?),
     };
@@ -97,7 +99,8 @@ pub(crate) async fn prune(state: State, caller: Caller, request: HttpRequest, bo
 }
 
 /// What a prune that is asked for comes to, checked.
-pub(crate) async fn prune_asked(state: &ApiState, asked: PruneBody) -> Result<Asked, ApiError> {
+pub(crate) async fn prune_asked(state: &ApiState, caller: &Caller, asked: PruneBody) -> Result<Asked, ApiError> {
+    caller.needs_all("a prune")?;
     let spec = Spec::Prune(PruneSpec {
         keep: asked.keep.unwrap_or(Keep::of_days(state.options.retention_days, state.options.keep_last)),
         dry_run: asked.dry_run.unwrap_or(false),
@@ -111,7 +114,7 @@ pub(crate) async fn prune_asked(state: &ApiState, asked: PruneBody) -> Result<As
     });
     let name = asked.repository.as_deref().unwrap_or(&state.options.default_repository);
     let repository = check::repository(state, &spec, name).await?;
-    let run = Run::read(state, asked.job).await?;
+    let run = Run::read(state, caller, asked.job).await?;
     Ok(Asked { spec, repository, run })
 }
 
@@ -121,18 +124,19 @@ pub(crate) async fn copy(state: State, caller: Caller, request: HttpRequest, bod
 }
 
 /// What a copy that is asked for comes to, checked.
-pub(crate) async fn copy_asked(state: &ApiState, asked: CopyBody) -> Result<Asked, ApiError> {
+pub(crate) async fn copy_asked(state: &ApiState, caller: &Caller, asked: CopyBody) -> Result<Asked, ApiError> {
     let to = check::named(state, "to", &asked.to).await?;
-    let run = Run::read(state, asked.job).await?;
+    let run = Run::read(state, caller, asked.job).await?;
     let (backup, manifest, repository, run) = match &asked.backup {
         None => {
+            caller.needs_all("a copy of every backup")?;
             let name = asked.repository.as_deref().unwrap_or(&state.options.default_repository);
             (None, None, check::named(state, "repository", name).await?, run)
         }
         Some(_) if asked.repository.is_some() => {
             return Err(ApiError::field("repository", "is known by the backup: leave it out"));
         }
-        Some(backup) => match Source::find_or_open(state, backup).await? {
+        Some(backup) => match Source::find_or_open(state, caller, backup).await? {
             Found::Made(source) => (Some(source.job.id().clone()), Some(source.manifest), source.repository, run),
             Found::Open(job, repository) => (Some(job.id().clone()), None, repository, run.after_success(&job)?),
         },
@@ -149,10 +153,10 @@ pub(crate) async fn reencrypt(state: State, caller: Caller, request: HttpRequest
     ask(state, caller, request, body, reencrypt_asked).await
 }
 
-async fn reencrypt_asked(state: &ApiState, asked: ReencryptBody) -> Result<Asked, ApiError> {
+async fn reencrypt_asked(state: &ApiState, caller: &Caller, asked: ReencryptBody) -> Result<Asked, ApiError> {
     let name = asked.repository.as_deref().unwrap_or(&state.options.default_repository);
     let repository = check::named(state, "repository", name).await?;
-    let run = Run::read(state, asked.job).await?;
+    let run = Run::read(state, caller, asked.job).await?;
     Ok(Asked { spec: Spec::Reencrypt(ReencryptSpec {}), repository, run })
 }
 
@@ -169,13 +173,14 @@ async fn ask<T: Serialize>(
     caller: Caller,
     request: HttpRequest,
     Body(asked): Body<T>,
-    check: impl AsyncFnOnce(&ApiState, T) -> Result<Asked, ApiError>,
+    check: impl AsyncFnOnce(&ApiState, &Caller, T) -> Result<Asked, ApiError>,
 ) -> Answer {
     let key = Key::read(&request, &caller, &asked)?;
     if let Some(job) = key.made(&state).await? {
         return accepted(&state, &job).await;
     }
-    accept(&state, &caller, key, check(&state, asked).await?).await
+    let asked = check(&state, &caller, asked).await?;
+    accept(&state, &caller, key, asked).await
 }
 
 async fn accept(state: &ApiState, caller: &Caller, key: Key, asked: Asked) -> Answer {

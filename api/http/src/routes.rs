@@ -2,8 +2,8 @@
 
 use crate::{
     ApiState, Hosts, Right, change,
-    entry::{Entry, look, mount, on, rights_of},
-    health, jobs, probe, queues, request, schedules, stream, whole,
+    entry::{Entry, look, mount, on, open, rights_of},
+    health, jobs, probe, queues, request, schedules, stream, whoami, whole,
 };
 use actix_web::{
     App, HttpServer,
@@ -24,17 +24,18 @@ pub struct ServeError(#[from] std::io::Error);
 
 /// Every route there is, and what it needs.
 fn entries() -> Vec<Entry> {
-    use Right::{Operate, Read, Request};
+    use Right::{Administer, Operate, OperateAll, Read, Request};
     vec![
         look("/health", health::health),
-        look("/livez", probe::live),
-        look("/readyz", probe::ready),
+        open("/livez", probe::live),
+        open("/readyz", probe::ready),
+        look("/whoami", whoami::show),
         on(Method::POST, "/backup", Request, request::backup),
         on(Method::POST, "/restore", Operate, request::restore),
         on(Method::POST, "/verify", Request, request::verify),
-        on(Method::POST, "/prune", Operate, request::prune),
+        on(Method::POST, "/prune", Administer, request::prune),
         on(Method::POST, "/copy", Operate, request::copy),
-        on(Method::POST, "/reencrypt", Operate, request::reencrypt),
+        on(Method::POST, "/reencrypt", Administer, request::reencrypt),
         look("/backups", jobs::list_backups),
         look("/backup/{job_id}", jobs::show_backup),
         on(Method::DELETE, "/backup/{job_id}", Request, change::cancel_backup),
@@ -49,8 +50,8 @@ fn entries() -> Vec<Entry> {
         on(Method::POST, "/jobs/{job_id}/give-up", Operate, change::give_up),
         on(Method::POST, "/jobs/{job_id}/retry", Request, change::retry),
         look("/queues", queues::list),
-        on(Method::POST, "/queues/{kind}/pause", Operate, queues::pause),
-        on(Method::POST, "/queues/{kind}/resume", Operate, queues::resume),
+        on(Method::POST, "/queues/{kind}/pause", OperateAll, queues::pause),
+        on(Method::POST, "/queues/{kind}/resume", OperateAll, queues::resume),
         look("/workers", queues::workers),
         look("/schedules", schedules::list),
         on(Method::POST, "/schedules", Operate, schedules::create),

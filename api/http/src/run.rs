@@ -1,6 +1,6 @@
 //! How a job is to be run, from the part `job` of a request body.
 
-use crate::{ApiError, ApiState, body::shortened, lookup};
+use crate::{ApiError, ApiState, Caller, body::shortened, lookup};
 use bson::DateTime;
 use lucid_schemas::{
     After, FieldError, Job, Request, State,
@@ -32,7 +32,7 @@ pub(crate) struct Due {
 
 impl Run {
     /// Checks the part `job` of a body; errors name its fields.
-    pub(crate) async fn read(state: &ApiState, body: Option<RunBody>) -> Result<Self, ApiError> {
+    pub(crate) async fn read(state: &ApiState, caller: &Caller, body: Option<RunBody>) -> Result<Self, ApiError> {
         let Some(body) = body else {
             return Ok(Self::default());
         };
@@ -44,7 +44,7 @@ impl Run {
                 Due::default()
             }),
         };
-        let after = match after(state, &body).await? {
+        let after = match after(state, caller, &body).await? {
             Ok(after) => after,
             Err(error) => {
                 errors.push(error);
@@ -133,7 +133,11 @@ async fn due(state: &ApiState, text: &str) -> Result<Result<Due, String>, ApiErr
     })
 }
 
-async fn after(state: &ApiState, body: &RunBody) -> Result<Result<Option<After>, FieldError>, ApiError> {
+async fn after(
+    state: &ApiState,
+    caller: &Caller,
+    body: &RunBody,
+) -> Result<Result<Option<After>, FieldError>, ApiError> {
     let ends = match body.on.as_deref() {
         None | Some("succeeded") => State::Succeeded,
         Some("failed") => State::Failed,
@@ -146,7 +150,7 @@ async fn after(state: &ApiState, body: &RunBody) -> Result<Result<Option<After>,
         let lonely = body.on.as_ref().map(|_| FieldError::new("job.on", "says nothing without 'after'"));
         return Ok(lonely.map_or(Ok(None), Err));
     };
-    match lookup::job(state, after, None).await {
+    match lookup::job(state, caller, after, None).await {
         Ok(job) => Ok(Ok(Some(After { job: job.id().clone(), state: ends }))),
         Err(error @ (ApiError::NotFound(_) | ApiError::Ambiguous { .. })) => {
             Ok(Err(FieldError::new("job.after", error.to_string())))

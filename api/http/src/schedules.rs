@@ -4,13 +4,13 @@ mod asked;
 mod view;
 
 use crate::{
-    Answer, ApiError, ApiState,
+    Answer, ApiError, ApiState, Caller,
     body::{RawBody, shortened},
     check::unknown_repository,
     idempotency::Key,
     query, request,
-    rights::Caller,
     run::Due,
+    scope,
     state::write_token,
 };
 use actix_web::{
@@ -60,25 +60,31 @@ fn if_match(request: &HttpRequest) -> Result<Option<i64>, ApiError> {
 }
 
 /// `GET /schedules`.
-pub(crate) async fn list(state: State, request: HttpRequest) -> Answer {
+pub(crate) async fn list(state: State, caller: Caller, request: HttpRequest) -> Answer {
     query::none(&request)?;
     let Look { now, schedules, unreadable } = state.schedules.look().await?;
     let mut shown = Vec::with_capacity(schedules.len());
     for schedule in &schedules {
+        if !scope::sees(&state, &caller, &schedule.terms.spec).await? {
+            continue;
+        }
         let last = last_job(&state, schedule).await?;
         shown.push(view::schedule(schedule, last.as_ref(), now, 1));
     }
-    Ok(HttpResponse::Ok().json(ScheduleList { schedules: shown, problems: unreadable }))
+    let problems = if caller.scope().is_all() { unreadable } else { Vec::new() };
+    Ok(HttpResponse::Ok().json(ScheduleList { schedules: shown, problems }))
 }
 
 /// `GET /schedules/{name}`.
-pub(crate) async fn show(state: State, named: Named) -> Answer {
+pub(crate) async fn show(state: State, caller: Caller, named: Named) -> Answer {
     let Look { now, schedules, unreadable } = state.schedules.look().await?;
     match schedules.iter().find(|schedule| schedule.name == named.name) {
+        Some(schedule) if !scope::sees(&state, &caller, &schedule.terms.spec).await? => Err(unknown(&named.name)),
         Some(schedule) => {
             let last = last_job(&state, schedule).await?;
             Ok(shown(HttpResponse::Ok(), schedule, last.as_ref(), now))
         }
+        None if !caller.scope().is_all() => Err(unknown(&named.name)),
         None => match unreadable.into_iter().find(|problem| problem.contains(&format!("'{}'", named.name))) {
             Some(problem) => Err(ApiError::Broken(problem)),
             None => Err(unknown(&named.name)),
@@ -89,7 +95,7 @@ pub(crate) async fn show(state: State, named: Named) -> Answer {
 /// `POST /schedules`.
 pub(crate) async fn create(state: State, caller: Caller, request: HttpRequest, body: RawBody) -> Answer {
     query::none(&request)?;
-    let asked = Asked::read(&state, &body.0, None).await?;
+    let asked = Asked::read(&state, &caller, &body.0, None).await?;
     if asked.version.is_some() {
         return Err(ApiError::field("version", "is for edits: a new schedule has none"));
     }
@@ -101,7 +107,7 @@ pub(crate) async fn create(state: State, caller: Caller, request: HttpRequest, b
 
 /// `PUT /schedules/{name}`: replaces it, or makes it where there is none and no version is asked for.
 pub(crate) async fn replace(state: State, caller: Caller, named: Named, body: RawBody) -> Answer {
-    let asked = Asked::read(&state, &body.0, Some(&named.name)).await?;
+    let asked = Asked::read(&state, &caller, &body.0, Some(&named.name)).await?;
     let wanted = match (named.if_match, asked.version) {
         (Some(one), Some(other)) if one != other => {
             return Err(ApiError::field("version", "differs from the version in If-Match"));
@@ -118,6 +124,9 @@ pub(crate) async fn replace(state: State, caller: Caller, named: Named, body: Ra
                 None => continue,
             }
         };
+        if !scope::sees(&state, &caller, &current.terms.spec).await? {
+            return Err(ApiError::Taken(asked.name));
+        }
         let stale = || ApiError::Stale { name: asked.name.clone(), version: Some(current.version) };
         if wanted.is_some_and(|wanted| wanted != current.version) {
             return Err(stale());
@@ -132,7 +141,8 @@ pub(crate) async fn replace(state: State, caller: Caller, named: Named, body: Ra
 }
 
 /// `DELETE /schedules/{name}`. Its jobs stay.
-pub(crate) async fn remove(state: State, named: Named) -> Answer {
+pub(crate) async fn remove(state: State, caller: Caller, named: Named) -> Answer {
+    existing(&state, &caller, &named).await?;
     let Named { name, if_match } = named;
     if state.schedules.remove_schedule(&name, if_match).await? {
         tracing::info!(schedule = name, "schedule removed");
@@ -160,7 +170,7 @@ pub(crate) async fn run(state: State, caller: Caller, asking: HttpRequest, named
     if let Some(job) = key.made(&state).await? {
         return request::accepted(&state, &job).await;
     }
-    let schedule = existing(&state, &named).await?;
+    let schedule = existing(&state, &caller, &named).await?;
     let wanted = &schedule.terms.repository;
     let known = state.store.repositories().await?;
     let Some(repository) = known.iter().find(|known| known.name == *wanted) else {
@@ -174,7 +184,10 @@ pub(crate) async fn run(state: State, caller: Caller, asking: HttpRequest, named
 
 async fn set_paused(state: &ApiState, caller: &Caller, named: Named, paused: bool) -> Answer {
     for _ in 0..TRIES {
-        let current = existing(state, &named).await?;
+        let current = existing(state, caller, &named).await?;
+        if !paused {
+            caller.may_ask_for(&current.terms.spec)?;
+        }
         let terms = Terms { paused, ..current.terms.clone() };
         let mark = Mark::after(&current.terms, &terms);
         if let Some(done) = edit(state, caller, &current, terms, mark).await? {
@@ -184,8 +197,11 @@ async fn set_paused(state: &ApiState, caller: &Caller, named: Named, paused: boo
     Err(ApiError::Busy(named.name))
 }
 
-async fn existing(state: &ApiState, named: &Named) -> Result<Schedule, ApiError> {
+async fn existing(state: &ApiState, caller: &Caller, named: &Named) -> Result<Schedule, ApiError> {
     let current = state.schedules.schedule(&named.name).await?.ok_or_else(|| unknown(&named.name))?;
+    if !scope::sees(state, caller, &current.terms.spec).await? {
+        return Err(unknown(&named.name));
+    }
     match named.if_match {
         Some(wanted) if wanted != current.version => {
             Err(ApiError::Stale { name: current.name, version: Some(current.version) })

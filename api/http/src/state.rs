@@ -1,7 +1,7 @@
 //! What every request handler is given.
 
-use crate::{ApiError, Gate, Streams, Token, around::Around, gate::BODY_WITHIN};
-use lucid_ports::{Alerts, Archive, Catalog, History, Problems, ScheduleStore, Store};
+use crate::{Anonymous, ApiError, Directory, Gate, Streams, Token, around::Around, gate::BODY_WITHIN};
+use lucid_ports::{Alerts, Archive, Catalog, History, Problems, ScheduleStore, Store, Tokens};
 use lucid_schemas::prune::KEEP_LAST;
 use std::{sync::Arc, time::Duration};
 
@@ -33,8 +33,10 @@ pub struct ApiOptions {
     pub connections_max: usize,
     /// How long a client may take to send a body.
     pub body_within: Duration,
-    /// What opens all that isn't anybody's.
+    /// What its holder may do everything with.
     pub token: Token,
+    /// What somebody may do who shows no token.
+    pub anonymous: Anonymous,
 }
 
 impl ApiOptions {
@@ -53,6 +55,7 @@ impl ApiOptions {
             connections_max: 1_024,
             body_within: BODY_WITHIN,
             token,
+            anonymous: Anonymous::default(),
         }
     }
 
@@ -71,6 +74,8 @@ pub struct ApiState {
     pub alerts: Arc<dyn Alerts>,
     /// All of them, page by page.
     pub archive: Arc<dyn Archive>,
+    /// Who may do what.
+    pub tokens: Arc<dyn Tokens>,
     /// What makes jobs by itself.
     pub schedules: Arc<dyn ScheduleStore>,
     /// What happens to jobs.
@@ -89,7 +94,9 @@ impl ApiState {
     /// What its port goes by.
     pub(crate) fn gate(&self) -> Gate {
         let options = &self.options;
-        Gate::with_body_within(options.node.clone(), options.token.clone(), options.body_within)
+        let tokens = Directory::of(Arc::clone(&self.tokens));
+        let gate = Gate::new(options.node.clone(), options.token.clone(), tokens, options.anonymous);
+        gate.with_body_within(options.body_within)
     }
 
     /// The workers that are alive, the pauses, and the slots that jobs have.

@@ -1,4 +1,4 @@
-//! The secret of an API: whoever shows it may do everything. Later ones will have names and roles of their own.
+//! The secret of an API: whoever shows it may do everything. Those with names and roles of their own are in the store (see [`secret`](crate::secret)).
 //!
 //! Invariant: it is compared in the same time whatever is sent, and never shown.
 

@@ -2,7 +2,7 @@
 //!
 //! Both go through the documents page by page, in the order of their ids, and hold one page at a time.
 
-use crate::{Answer, ApiError, ApiState, body::shortened, query};
+use crate::{Answer, ApiError, ApiState, Caller, body::shortened, query, scope};
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{self, Bytes},
@@ -24,7 +24,7 @@ const AUDIT_JOBS: u32 = 10_000;
 const DETAIL_CHARACTERS_MAX: usize = 2_000;
 
 /// `GET /jobs/audit`: every stream is folded anew and compared with the head.
-pub(crate) async fn audit(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+pub(crate) async fn audit(state: web::Data<ApiState>, caller: Caller, request: HttpRequest) -> Answer {
     let (mut after, limit) = query::page(request.query_string(), AUDIT_JOBS)?;
     let mut report = AuditReport::default();
     let mut left = limit;
@@ -32,7 +32,9 @@ pub(crate) async fn audit(state: web::Data<ApiState>, request: HttpRequest) -> A
         let asked = left.min(PAGE_JOBS);
         let page = state.archive.page(after.as_deref(), asked).await?;
         for document in &page {
-            examine(document, &mut report);
+            if sees(&state, &caller, document).await? {
+                examine(document, &mut report);
+            }
         }
         after = next(&page)?;
         if page.len() < asked as usize {
@@ -43,6 +45,17 @@ pub(crate) async fn audit(state: web::Data<ApiState>, request: HttpRequest) -> A
     }
     report.next = after;
     Ok(HttpResponse::Ok().json(report))
+}
+
+/// Whether he sees the job of this document; one that can't be read is seen by those who see all.
+async fn sees(state: &ApiState, caller: &Caller, document: &Document) -> Result<bool, ApiError> {
+    if caller.scope().is_all() {
+        return Ok(true);
+    }
+    match Job::from_document(document) {
+        Ok(job) => scope::sees(state, caller, &job.request.spec).await,
+        Err(_) => Ok(false),
+    }
 }
 
 fn examine(document: &Document, report: &mut AuditReport) {
@@ -90,10 +103,10 @@ fn next(page: &[Document]) -> Result<Option<String>, ApiError> {
 }
 
 /// `GET /jobs/export`: one whole job document a line, as relaxed extended JSON.
-pub(crate) async fn export(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+pub(crate) async fn export(state: web::Data<ApiState>, caller: Caller, request: HttpRequest) -> Answer {
     let (after, limit) = query::page(request.query_string(), u32::MAX)?;
     let place = state.streams.admit().await?;
-    let mut export = Export { state: state.get_ref().clone(), after, left: limit, _place: place };
+    let mut export = Export { state: state.get_ref().clone(), caller, after, left: limit, _place: place };
     // What goes wrong at first is still told by a status.
     let first = export.next().await?;
     let rest = stream::unfold((first, export), async |(lines, mut export)| {
@@ -112,6 +125,7 @@ pub(crate) async fn export(state: web::Data<ApiState>, request: HttpRequest) -> 
 
 struct Export {
     state: ApiState,
+    caller: Caller,
     after: Option<String>,
     left: u32,
     _place: OwnedSemaphorePermit,
@@ -124,6 +138,7 @@ impl Export {
         if self.state.streams.stop().is_cancelled() {
             return Err(StoreError::Unavailable("the API stops".into()).into());
         }
+        self.caller.still().await?;
         let page = self.state.archive.page(self.after.as_deref(), asked).await?;
         if page.is_empty() {
             return Ok(None);
@@ -132,6 +147,9 @@ impl Export {
         self.left -= u32::try_from(page.len()).unwrap_or(self.left).min(self.left);
         let mut lines = String::new();
         for document in page {
+            if !sees(&self.state, &self.caller, &document).await? {
+                continue;
+            }
             lines.push_str(&Bson::Document(document).into_relaxed_extjson().to_string());
             lines.push('\n');
         }

@@ -7,8 +7,8 @@ use actix_web::{
     web,
 };
 use lucid_http::{
-    ApiError, Gate, Hosts, Right, Token,
-    entry::{Entry, look, mount, on, rights_of},
+    Anonymous, ApiError, Caller, Directory, Gate, Hosts, Right, Token,
+    entry::{Entry, look, look_at_all, mount, on, open, rights_of},
     probe::{self, readiness},
 };
 use std::net::TcpListener;
@@ -48,8 +48,12 @@ pub struct Access {
     pub hosts: Hosts,
     /// This node's name; what is done is signed with it.
     pub node: String,
-    /// What opens all that isn't anybody's: that of the API of this node.
+    /// What its holder may do everything with: that of the API of this node.
     pub token: Token,
+    /// The tokens of the store, once that is reached.
+    pub tokens: Directory,
+    /// What somebody may do who shows no token.
+    pub anonymous: Anonymous,
 }
 
 /// Serves until `stop`.
@@ -65,13 +69,13 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let lock = match door {
         Door::Metrics => monitor.lock.clone(),
-        // Nobody but this machine reaches it.
+        // Whoever enters there has shown what he may.
         Door::Monitor => Lock::Open,
     };
     let exposition = web::Data::new(Exposition::new(monitor.clone(), lock)?);
-    let Access { hosts, node, token } = access;
+    let Access { hosts, node, token, tokens, anonymous } = access;
     let (monitor, hosts) = (web::Data::new(monitor), web::Data::new(hosts));
-    let gate = web::Data::new(Gate::new(node, token));
+    let gate = web::Data::new(Gate::new(node, token, tokens, anonymous));
     let app = move || {
         let scope = web::scope("").app_data(hosts.clone()).app_data(gate.clone());
         let scope = scope.app_data(monitor.clone()).app_data(exposition.clone());
@@ -89,19 +93,19 @@ pub async fn serve(
 
 /// Every route of a port, and what it needs.
 fn entries(door: Door) -> Vec<Entry> {
-    use Right::Operate;
-    let metrics = look("/metrics", show_metrics);
+    use Right::{Operate, OperateAll};
     match door {
-        Door::Metrics => vec![metrics],
+        // It has a lock of its own.
+        Door::Metrics => vec![open("/metrics", show_metrics)],
         Door::Monitor => vec![
-            metrics,
+            look_at_all("/metrics", show_metrics),
             look("/health", show_health),
-            look("/stats", show_stats),
-            look("/livez", probe::live),
-            look("/readyz", ready),
-            on(Method::POST, "/monitor", Operate, begin::begin),
+            look_at_all("/stats", show_stats),
+            open("/livez", probe::live),
+            open("/readyz", ready),
+            on(Method::POST, "/monitor", OperateAll, begin::begin),
             look("/alerts", alerts::list),
-            on(Method::POST, "/alerts/test", Operate, alerts::test),
+            on(Method::POST, "/alerts/test", OperateAll, alerts::test),
             look("/alerts/{alert_id}", alerts::show),
             on(Method::POST, "/alerts/{alert_id}/acknowledge", Operate, alerts::acknowledge),
             on(Method::POST, "/alerts/{alert_id}/resolve", Operate, alerts::resolve),
@@ -129,9 +133,12 @@ async fn show_metrics(request: HttpRequest, exposition: web::Data<Exposition>) -
 }
 
 /// 503 where it is critical, or nobody knows; with `?fail=degraded` also where somebody should look.
-async fn show_health(request: HttpRequest, monitor: web::Data<Monitor>) -> impl Responder {
-    let health = health(&monitor.seen());
+async fn show_health(caller: Caller, request: HttpRequest, monitor: web::Data<Monitor>) -> impl Responder {
+    let mut health = health(&monitor.seen());
     let fails = health.status.fails(request.query_string() == "fail=degraded");
+    if !caller.scope().is_all() && !health.problems.is_empty() {
+        health.problems = vec!["somebody should look at it: what is wrong is told to tokens without a scope".into()];
+    }
     HttpResponse::build(if fails { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }).json(health)
 }
 

@@ -2,11 +2,9 @@
 
 use super::{Grant, Need, Places, Resource, Service};
 use crate::collections::{
-    IDEMPOTENCY, MIGRATIONS, OPS, OPS_DETAILS, QUEUES, REPOSITORIES, SCHEDULES, SILENCES, WORKERS,
+    IDEMPOTENCY, MIGRATIONS, OPS, OPS_DETAILS, QUEUES, REPOSITORIES, SCHEDULES, SILENCES, TOKENS, WORKERS,
 };
 
-/// Hashes of tokens.
-const TOKENS: &str = "tokens";
 const READ: &[&str] = &["find"];
 const WRITE: &[&str] = &["find", "insert", "update"];
 const OWN: &[&str] = &["find", "insert", "remove", "update"];

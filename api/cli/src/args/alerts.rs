@@ -12,8 +12,8 @@ pub struct MonitorClientArgs {
     /// Address of the monitor.
     #[arg(long, env = "LUCID_MONITOR", default_value = MONITOR_DEFAULT)]
     pub url: String,
-    /// File with the token, for what changes something; where neither it nor the variable LUCID_TOKEN is given, that of the services of this
-    /// account or of `lucid-ops dev` in this folder.
+    /// File with a token; where neither it nor the variable LUCID_TOKEN is given, that of the services of this account, or of `lucid-ops dev` in
+    /// this folder, is shown for what changes something.
     #[arg(long, env = "LUCID_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// Print JSON for programs.

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and nothing of what it does.
 
+mod access;
 mod alerts;
 mod alive;
 mod bootstrap;
@@ -17,6 +18,7 @@ mod schedules;
 mod top;
 mod verify;
 
+pub use access::{AccessArgs, CreateTokenArgs, TokenCommand};
 pub use alerts::{AlertsCommand, ListAlertsArgs, MonitorClientArgs, RulesArgs, SilenceArgs};
 pub use alive::{AliveArgs, HealthcheckArgs};
 pub use bootstrap::BootstrapArgs;
@@ -96,6 +98,9 @@ pub enum Command {
     /// Look at alerts, say that somebody knows, have nobody told for a while.
     #[command(subcommand)]
     Alerts(AlertsCommand),
+    /// Make, list and revoke tokens: who may do what over the API.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Say what a failure code means, and what to do.
     Explain(ExplainArgs),
     /// List backups.
@@ -128,8 +133,8 @@ pub struct ClientArgs {
     /// Address of the API.
     #[arg(long, env = "LUCID_API", default_value = API_DEFAULT)]
     pub api: String,
-    /// File with the token of the API, for what changes something; where neither it nor the variable LUCID_TOKEN is given, that of the API
-    /// of this account or of `lucid-ops dev` in this folder.
+    /// File with a token; where neither it nor the variable LUCID_TOKEN is given, that of the API of this account, or of `lucid-ops dev` in
+    /// this folder, is shown for what changes something.
     #[arg(long, env = "LUCID_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// Print JSON for programs.

@@ -1,6 +1,6 @@
 //! `lucid-ops monitor`: what it needs to be told.
 
-use super::{AliveArgs, MongoArgs, StopArgs};
+use super::{AccessArgs, AliveArgs, MongoArgs, StopArgs};
 use clap::Args;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -54,16 +54,19 @@ impl SamplingArgs {
 /// `lucid-ops monitor`.
 #[derive(Debug, Args)]
 pub struct MonitorArgs {
-    /// Address to listen on; only loopback, since anybody who reaches it may read.
+    /// Address to listen on. One that others can reach needs more to be said: see --plain-http and --anonymous.
     #[arg(long, env = "LUCID_MONITOR_LISTEN", default_value = "127.0.0.1:8091")]
     pub listen: SocketAddr,
     /// A name under which clients reach it through a proxy, besides addresses, localhost and this node's name; may be repeated.
     #[arg(long = "host", env = "LUCID_HOSTS", value_delimiter = ',', value_name = "NAME")]
     pub hosts: Vec<String>,
-    /// File that it keeps its token in, which all that changes something needs, as the API does; else
+    /// File that it keeps a token in, whose holder may do everything, as the API does; else
     /// $XDG_RUNTIME_DIR/lucid-ops/token or, for root, /run/lucid-ops/token. It goes on where it can't be kept, and refuses changes.
     #[arg(long, env = "LUCID_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// Who may come.
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// A repository as NAME=URL, of which is told, where it is a folder, whether it is there, and its space; may be repeated. No key is needed.
     #[arg(long = "repository", env = "LUCID_REPOSITORIES", value_delimiter = ',', value_name = "NAME=URL")]
     pub repositories: Vec<String>,

@@ -1,6 +1,6 @@
 //! The services: what each needs to be told.
 
-use super::{AliveArgs, BackupScheduleArgs, Rate, SamplingArgs};
+use super::{AccessArgs, AliveArgs, BackupScheduleArgs, Rate, SamplingArgs};
 use clap::{Args, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -41,10 +41,10 @@ impl StopArgs {
 /// Where the API listens, and whom it lets in.
 #[derive(Debug, Args)]
 pub struct DoorArgs {
-    /// Address to listen on; only loopback, since the API speaks plain HTTP.
+    /// Address to listen on. One that others can reach needs more to be said: see --plain-http and --anonymous.
     #[arg(long, env = "LUCID_LISTEN", default_value = "127.0.0.1:8089")]
     pub listen: SocketAddr,
-    /// File that the API keeps its token in, which all that changes something needs; else $XDG_RUNTIME_DIR/lucid-ops/token or, for root,
+    /// File that the API keeps a token in, whose holder may do everything; else $XDG_RUNTIME_DIR/lucid-ops/token or, for root,
     /// /run/lucid-ops/token.
     #[arg(long, env = "LUCID_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
@@ -52,6 +52,9 @@ pub struct DoorArgs {
     /// be repeated. Requests to any other name are refused, since a web page could have sent them.
     #[arg(long = "host", env = "LUCID_HOSTS", value_delimiter = ',', value_name = "NAME")]
     pub hosts: Vec<String>,
+    /// Who may come.
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// File that holds the connection string of the API, where it has a user of its own; else the variable LUCID_API_MONGODB_URI is used,
     /// and else that of the other services.
     #[arg(long, env = "LUCID_API_MONGODB_URI_FILE", value_name = "FILE")]

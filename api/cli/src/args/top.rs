@@ -3,6 +3,7 @@
 use super::API_DEFAULT;
 use super::alerts::MONITOR_DEFAULT;
 use clap::Args;
+use std::path::PathBuf;
 
 /// `lucid-ops top`.
 #[derive(Debug, Args)]
@@ -13,6 +14,9 @@ pub struct TopArgs {
     /// Address of the monitor, which knows everything else.
     #[arg(long, visible_alias = "url", env = "LUCID_MONITOR", default_value = MONITOR_DEFAULT)]
     pub monitor: String,
+    /// File with a token that both know; else that of the variable LUCID_TOKEN.
+    #[arg(long, env = "LUCID_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// Seconds from one look to the next.
     #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=3_600))]
     pub every: u16,

@@ -1,6 +1,6 @@
 //! `lucid-ops api`: the HTTP API over the store.
 
-use super::{backup_schedule, check_listen, connect, node, upkeep::Upkeep};
+use super::{access, backup_schedule, connect, node, upkeep::Upkeep};
 use crate::{alive::Alive, args::ApiArgs, exit::Exit, output, secrets, shutdown::Shutdown, token};
 use lucid_http::{ApiOptions, ApiState, Streams};
 use lucid_mongo::Connection;
@@ -20,7 +20,7 @@ const CONNECTIONS_MAX: usize = 4_096;
 
 /// Serves until the signal to stop.
 pub async fn run(args: ApiArgs) -> Result<(), Exit> {
-    check_listen("API", args.door.listen.ip())?;
+    access::check_way("API", args.door.listen, &args.door.access)?;
     let wanted = backup_schedule::read(&args.backups, &args.mongo.ops_database)?;
     let mut shutdown = Shutdown::listen()?;
     let uri = secrets::api_uri(&args.door, &args.mongo)?;
@@ -29,7 +29,10 @@ pub async fn run(args: ApiArgs) -> Result<(), Exit> {
     let connection = shutdown
         .unless_asked(async {
             let connection = connect(&uri, ops_database, args.mongo.replica_set.as_deref()).await?;
-            wanted.keep(&*connection.store(), &node()).await.map(|()| connection)
+            wanted.keep(&*connection.store(), &node()).await?;
+            access::check_tokens("API", args.door.listen, &args.door.access, &*connection.store())
+                .await
+                .map(|()| connection)
         })
         .await?;
     let token = token::keep(&token::place(args.door.token_file.as_deref()))?;
@@ -40,6 +43,7 @@ pub async fn run(args: ApiArgs) -> Result<(), Exit> {
         keep_last: args.backups.backup_keep_last,
         hosts: args.door.hosts,
         connections_max: connections_max(),
+        anonymous: access::anonymous(&args.door.access),
         ..ApiOptions::new(node(), ops_database.clone(), token)
     };
     let listener = listen(args.door.listen)?;
@@ -98,6 +102,7 @@ pub(super) async fn serve(
         store: store.clone(),
         alerts: store.clone(),
         archive: store.clone(),
+        tokens: store.clone(),
         schedules: store,
         history: history.clone(),
         catalog: connection.catalog(),

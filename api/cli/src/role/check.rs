@@ -1,8 +1,8 @@
 //! What a service looks at before it starts, looked at without starting it. Each check is the one that the service itself makes.
 
-use super::{backup_schedule, check_listen, establish, monitor};
+use super::{access, backup_schedule, establish, monitor};
 use crate::{
-    args::{ApiArgs, BackupScheduleArgs, DoorArgs, MongoArgs, MonitorArgs, ServeArgs, WorkerArgs},
+    args::{AccessArgs, ApiArgs, BackupScheduleArgs, DoorArgs, MongoArgs, MonitorArgs, ServeArgs, WorkerArgs},
     exit::Exit,
     repositories::{self, Named},
     secrets,
@@ -60,8 +60,8 @@ impl Findings {
         }
     }
 
-    fn listens(&mut self, service: &str, address: SocketAddr) {
-        self.of("--listen", check_listen(service, address.ip()));
+    fn listens(&mut self, service: &str, address: SocketAddr, args: &AccessArgs) {
+        self.of("--listen", access::check_way(service, address, args));
     }
 
     fn schedules(&mut self, backups: &BackupScheduleArgs, mongo: &MongoArgs) {
@@ -123,7 +123,7 @@ impl Findings {
 /// What is wrong for an API.
 pub async fn api(args: &ApiArgs, connect: bool) -> Vec<Finding> {
     let mut findings = Findings::default();
-    findings.listens("API", args.door.listen);
+    findings.listens("API", args.door.listen, &args.door.access);
     findings.schedules(&args.backups, &args.mongo);
     findings.mongo(&args.mongo, Some(&args.door), connect).await;
     findings.0
@@ -157,7 +157,7 @@ pub async fn worker(args: &WorkerArgs, connect: bool) -> Vec<Finding> {
 pub async fn monitor(args: &MonitorArgs, connect: bool) -> Vec<Finding> {
     let mut findings = Findings::default();
     let sampling = &args.sampling;
-    findings.listens("monitor", args.listen);
+    findings.listens("monitor", args.listen, &args.access);
     findings.lease(args.lease_ms);
     findings.of("--repository", monitor::folders(&args.repositories));
     findings.of("LUCID_METRICS_BIND", monitor::lock(sampling));

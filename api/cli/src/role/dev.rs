@@ -17,7 +17,7 @@ use crate::{
     token,
 };
 use lucid_embedded::{Deployment, Options, trusted_folder};
-use lucid_http::{ApiOptions, Token};
+use lucid_http::{Anonymous, ApiOptions, Token};
 use lucid_mongo::Connection;
 use lucid_monitor::Registry;
 use lucid_repository::{InitOptions, Location, Repository, RepositoryError, Unlock};
@@ -168,7 +168,8 @@ async fn monitoring(
     let (lease_ms, problems) = (args.lease_ms, connection.problems());
     let channels = monitor::channels(args.sampling.channels_file.as_deref())?;
     let asking = Asking { folders, told, problems, lease_ms, judge, registry, channels };
-    let (connection, access) = (std::future::ready(connection.clone()), monitor::access(Vec::new(), token));
+    let (connection, access) =
+        (std::future::ready(connection.clone()), monitor::access(Vec::new(), token, Anonymous::default()));
     Monitoring::start(&deployment.uri(), &args.sampling, doors, access, jobs, asking, connection).await
 }
 

@@ -1,5 +1,6 @@
 //! The services: each wires ports to what stands behind them, and waits for the signal to stop.
 
+mod access;
 pub mod api;
 mod backup_schedule;
 pub mod check;
@@ -14,7 +15,7 @@ use crate::exit::{Exit, UNREACHABLE};
 use lucid_mongo::{ConnectError, Connection};
 use lucid_ports::Store;
 use lucid_schemas::RepositoryName;
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 /// This node's name: what the API signs requests with, and workers are named after.
 pub fn node() -> String {
@@ -69,15 +70,4 @@ async fn bind(store: &Arc<dyn Store>, repositories: &[RepositoryName]) -> Result
         store.bind_repository(repository).await.map_err(Exit::failed)?;
     }
     Ok(())
-}
-
-/// Refuses addresses that others can reach: reading needs no authentication yet, and the token would travel in clear.
-fn check_listen(service: &str, address: IpAddr) -> Result<(), Exit> {
-    if address.is_loopback() {
-        return Ok(());
-    }
-    Err(Exit::usage(format!(
-        "the {service} has no authentication for readers yet, so it doesn't listen on {address}, which others can reach: use 127.0.0.1, \
-         and a reverse proxy with authentication and TLS in front of it"
-    )))
 }

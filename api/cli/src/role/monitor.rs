@@ -5,7 +5,7 @@
 mod writer;
 
 use self::writer::Writer;
-use super::{api, backup_schedule::Wanted, check_listen, establish, node, upkeep::Upkeep, worker_name};
+use super::{access as entry, api, backup_schedule::Wanted, establish, node, upkeep::Upkeep, worker_name};
 use crate::{
     alive::Alive,
     args::{MonitorArgs, SamplingArgs},
@@ -15,7 +15,7 @@ use crate::{
     shutdown::Shutdown,
     token,
 };
-use lucid_http::{Hosts, Token};
+use lucid_http::{Anonymous, Directory, Hosts, Token};
 use lucid_members::Sampler;
 use lucid_mongo::Connection;
 use lucid_monitor::{
@@ -55,7 +55,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// Serves until the signal to stop.
 pub async fn run(args: MonitorArgs) -> Result<(), Exit> {
-    check_listen("monitor", args.listen.ip())?;
+    entry::check_way("monitor", args.listen, &args.access)?;
     // What can never be right is refused at once: whatever may be later is tried again and again.
     check_database(&args.mongo.ops_database)
         .map_err(|problem| Exit::usage(format!("the engine's database '{}' {problem}", args.mongo.ops_database)))?;
@@ -75,7 +75,7 @@ pub async fn run(args: MonitorArgs) -> Result<(), Exit> {
     let listening = doors.announcement()?;
     Alive::begin("monitor", args.alive.alive_file.as_deref())?
         .listens(doors.monitor.local_addr().map_err(Exit::failed)?);
-    let access = access(args.hosts, token);
+    let access = access(args.hosts, token, entry::anonymous(&args.access));
     let mut monitoring = Monitoring::start(&uri, &args.sampling, doors, access, jobs, asking, store).await?;
     output::announce(listening);
     let ended_early = tokio::select! {
@@ -90,8 +90,9 @@ pub async fn run(args: MonitorArgs) -> Result<(), Exit> {
 }
 
 /// Who may speak to a monitor of this node, under these names besides its own.
-pub(super) fn access(hosts: Vec<String>, token: Token) -> Access {
-    Access { hosts: Hosts::new(hosts.into_iter().chain([node()])), node: node(), token }
+pub(super) fn access(hosts: Vec<String>, token: Token, anonymous: Anonymous) -> Access {
+    let hosts = Hosts::new(hosts.into_iter().chain([node()]));
+    Access { hosts, node: node(), token, tokens: Directory::default(), anonymous }
 }
 
 /// Tries until the store is reached; each failure is told.
@@ -301,13 +302,14 @@ impl Monitoring {
         tokio::spawn(keep_telling(telling, problems.clone(), stop.clone()));
         tokio::spawn(evaluate(monitor, judge, evaluated, stop.clone()));
         tokio::spawn(open::keep(known.clone(), evaluations.clone(), problems.clone(), stop.clone()));
-        let (stopped, complaints) = (stop.clone(), problems.clone());
+        let (stopped, complaints, tokens) = (stop.clone(), problems.clone(), access.tokens);
         let writing = tokio::spawn(async move {
             let connection = tokio::select! {
                 () = stopped.cancelled() => return,
                 connection = connection => connection,
             };
             let store = connection.store();
+            tokens.reached(store.clone());
             let chain = Chain::new(store.clone(), store.clone(), format!("monitor:{}", node()));
             known.reached(Desk { alerts: store.clone(), silences: store.clone(), chain });
             let asked = tokio::spawn(jobs::ask(store, folders, interval, told, problems.clone(), stopped.clone()));

@@ -21,6 +21,24 @@ const SERVED: &[&str] = &["api", "worker", "serve", "monitor", "dev"];
 const BOUND: &[&str] = &["worker", "serve", "monitor", "dev", "repo"];
 const STORED: &[&str] = &["worker", "serve", "dev", "repo"];
 const BOOTSTRAP: &[&str] = &["bootstrap"];
+/// Those who speak to API or monitor.
+const VERBS: &[&str] = &[
+    "alerts",
+    "backup",
+    "backups",
+    "copy",
+    "health",
+    "jobs",
+    "prune",
+    "queues",
+    "reencrypt",
+    "restore",
+    "schedules",
+    "token",
+    "top",
+    "verify",
+    "workers",
+];
 const PRIVATE: &[&str] = &["dev"];
 
 const fn by_hand(name: &'static str, readers: &'static [&'static str], meaning: &'static str) -> ByHand {
@@ -31,7 +49,7 @@ const fn by_hand(name: &'static str, readers: &'static [&'static str], meaning: 
 pub const BY_HAND: [ByHand; 28] = [
     by_hand(
         "MONGODB_URI",
-        &["api", "worker", "serve", "monitor", "repo"],
+        &["api", "worker", "serve", "monitor", "repo", "token"],
         "Connection string, with user and password, where no --mongodb-uri-file is named.",
     ),
     by_hand(
@@ -54,11 +72,7 @@ pub const BY_HAND: [ByHand; 28] = [
     by_hand("LUCID_RESTORE_PASSWORD", BOOTSTRAP, "Password of `lucid_restore`."),
     by_hand("LUCID_MONITOR_PASSWORD", BOOTSTRAP, "Password of `lucid_monitor`."),
     by_hand("LUCID_MIGRATION_PASSWORD", BOOTSTRAP, "Password of `lucid_migration`."),
-    by_hand(
-        "LUCID_TOKEN",
-        &["alerts", "backup", "copy", "jobs", "prune", "queues", "reencrypt", "restore", "schedules", "verify"],
-        "Token of the API, where no --token-file is named.",
-    ),
+    by_hand("LUCID_TOKEN", VERBS, "Token that is shown to API and monitor, where no --token-file is named."),
     by_hand(
         "XDG_RUNTIME_DIR",
         &["api", "serve", "monitor"],
@@ -66,7 +80,7 @@ pub const BY_HAND: [ByHand; 28] = [
     ),
     by_hand(
         "LUCID_LOG",
-        &["api", "worker", "serve", "monitor", "dev", "repo"],
+        &["api", "worker", "serve", "monitor", "dev", "repo", "token"],
         "What is logged, such as `debug` or `info,mongodb=warn`; services log `info`, verbs `warn`.",
     ),
     by_hand(

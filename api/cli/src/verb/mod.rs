@@ -11,6 +11,7 @@ pub mod queues;
 pub mod repo;
 pub mod request;
 pub mod schedules;
+pub mod tokens;
 pub mod top;
 pub mod whole;
 

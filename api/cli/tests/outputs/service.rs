@@ -115,6 +115,7 @@ async fn begin(listener: TcpListener) {
         store: store.clone(),
         alerts: store.clone(),
         archive: store.clone(),
+        tokens: store.clone(),
         schedules: store.clone(),
         history: store,
         catalog: Arc::new(OneDatabase),

@@ -1,5 +1,6 @@
 //! What is printed for people. Every function gives text that ends with a newline.
 
+mod access;
 mod alerts;
 mod audit;
 mod backups;
@@ -17,6 +18,7 @@ pub mod time;
 mod top;
 pub mod units;
 
+pub use access::{token, tokens, who};
 pub use alerts::{alert, alerts, silence, silences};
 pub use audit::audit;
 pub use backups::backups;

@@ -1,7 +1,7 @@
 //! What a body asks for, checked like the request that each of its jobs will be.
 
 use crate::{
-    ApiError, ApiState,
+    ApiError, ApiState, Caller,
     body::{parse, shortened},
     request,
 };
@@ -31,7 +31,12 @@ pub(super) struct Asked {
 
 impl Asked {
     /// Reads and checks a body; the name is that of the path, where it has one.
-    pub async fn read(state: &ApiState, bytes: &[u8], path_name: Option<&str>) -> Result<Self, ApiError> {
+    pub async fn read(
+        state: &ApiState,
+        caller: &Caller,
+        bytes: &[u8],
+        path_name: Option<&str>,
+    ) -> Result<Self, ApiError> {
         #[derive(Deserialize)]
         struct OfKind {
             kind: Option<Value>,
@@ -50,30 +55,31 @@ impl Asked {
         if kind == Kind::Verify {
             let body: ScheduleBody<VerifyBody> = parse(bytes)?;
             let (rest, asked) = apart(body);
-            let checked = plain(asked.job.as_ref()).map(|()| request::verify_asked(state, asked));
+            let checked = plain(asked.job.as_ref()).map(|()| request::verify_asked(state, caller, asked));
             let checked = spec(checked).await;
-            return Self::of(state, rest, checked, path_name);
+            return Self::of(state, caller, rest, checked, path_name);
         }
         if kind == Kind::Prune {
             let body: ScheduleBody<PruneBody> = parse(bytes)?;
             let (rest, asked) = apart(body);
-            let checked =
-                plain(asked.job.as_ref()).and_then(|()| once(&asked)).map(|()| request::prune_asked(state, asked));
+            let checked = plain(asked.job.as_ref())
+                .and_then(|()| once(&asked))
+                .map(|()| request::prune_asked(state, caller, asked));
             let checked = spec(checked).await;
-            return Self::of(state, rest, checked, path_name);
+            return Self::of(state, caller, rest, checked, path_name);
         }
         if kind == Kind::Copy {
             let body: ScheduleBody<CopyBody> = parse(bytes)?;
             let (rest, asked) = apart(body);
-            let checked = plain(asked.job.as_ref()).map(|()| request::copy_asked(state, asked));
+            let checked = plain(asked.job.as_ref()).map(|()| request::copy_asked(state, caller, asked));
             let checked = spec(checked).await;
-            return Self::of(state, rest, checked, path_name);
+            return Self::of(state, caller, rest, checked, path_name);
         }
         let body: ScheduleBody<BackupBody> = parse(bytes)?;
         let (rest, asked) = apart(body);
-        let checked = plain(asked.job.as_ref()).map(|()| request::backup_asked(state, asked));
+        let checked = plain(asked.job.as_ref()).map(|()| request::backup_asked(state, caller, asked));
         let checked = spec(checked).await;
-        Self::of(state, rest, checked, path_name)
+        Self::of(state, caller, rest, checked, path_name)
     }
 
     /// The terms; whether it rests is as it `was`, unless the body says.
@@ -83,6 +89,7 @@ impl Asked {
 
     fn of(
         state: &ApiState,
+        caller: &Caller,
         body: ScheduleBody<()>,
         checked: Result<(Spec, RepositoryName), ApiError>,
         path_name: Option<&str>,
@@ -108,6 +115,8 @@ impl Asked {
             }
             Err(error) => return Err(error),
         };
+        // What a schedule asks for, its maker may ask for.
+        caller.may_ask_for(&spec)?;
         let terms = Terms {
             cron: body.cron,
             timezone,

@@ -1,7 +1,7 @@
 //! `GET /events`: the events of all jobs and alerts in commit order, live, from any place that is remembered.
 
 use super::{HEARTBEAT, answer, sse};
-use crate::{Answer, ApiError, ApiState, json, query, query::EventFilter, view};
+use crate::{Answer, ApiError, ApiState, Caller, json, query, query::EventFilter, scope, view};
 use actix_web::{
     HttpRequest,
     web::{self, Bytes},
@@ -26,13 +26,13 @@ use tokio::{
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// `GET /events`.
-pub(crate) async fn events(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+pub(crate) async fn events(state: web::Data<ApiState>, caller: Caller, request: HttpRequest) -> Answer {
     let (filter, after) = query::event_filter(&request)?;
     let place = state.streams.admit().await?;
     let state = state.get_ref().clone();
-    let follower = Follower::start(state, filter, after, place).await?;
+    let follower = Follower::start(state, caller.clone(), filter, after, place).await?;
     let next = async |mut follower: Follower| Some((Ok::<_, Infallible>(follower.next().await?), follower));
-    Ok(answer(stream::unfold(follower, next)))
+    Ok(answer(caller, stream::unfold(follower, next)))
 }
 
 /// Where a follower hears of the next change.
@@ -56,6 +56,7 @@ enum View {
 /// What one client is told of all of them.
 struct Follower {
     state: ApiState,
+    caller: Caller,
     filter: EventFilter,
     /// All up to here was told, or is none of what he wants.
     after: ResumeToken,
@@ -70,6 +71,7 @@ struct Follower {
 impl Follower {
     async fn start(
         state: ApiState,
+        caller: Caller,
         filter: EventFilter,
         after: Option<ResumeToken>,
         place: OwnedSemaphorePermit,
@@ -79,6 +81,7 @@ impl Follower {
         let mut follower = Self {
             probed: state.streams.probed(),
             state,
+            caller,
             filter,
             after,
             queue: VecDeque::new(),
@@ -159,7 +162,7 @@ impl Follower {
             return Ok(());
         }
         self.after = change.token.clone();
-        if self.filter.wants(change) {
+        if self.filter.wants(change) && self.sees(&change.subject).await? {
             let told = self.told(&change.subject).await?;
             for (number, (name, view)) in told.iter().enumerate() {
                 let is_last = number + 1 == told.len();
@@ -198,6 +201,24 @@ impl Follower {
                 let events = self.events_of_alert(changed).await?;
                 Ok(events.iter().map(|event| (event.body.name(), View::Alert(view(event)))).collect())
             }
+        }
+    }
+
+    /// Whether it is about what his token is for; of what can't be read nobody knows.
+    async fn sees(&self, subject: &Subject) -> Result<bool, StoreError> {
+        if self.caller.scope().is_all() {
+            return Ok(true);
+        }
+        let seen = match subject {
+            Subject::Job(changed) => scope::sees_job(&self.state, &self.caller, &changed.id).await,
+            Subject::Alert(changed) => {
+                let alert = self.state.alerts.alert(&changed.id).await.map_err(ApiError::from);
+                alert.map(|alert| alert.is_some_and(|alert| self.caller.sees_labels(&alert.origin.labels)))
+            }
+        };
+        match seen {
+            Err(ApiError::Unavailable(reason)) => Err(StoreError::Unavailable(reason)),
+            seen => Ok(seen.unwrap_or(false)),
         }
     }
 

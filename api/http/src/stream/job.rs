@@ -1,7 +1,7 @@
 //! `GET /jobs/{id}/events`: as a list, or live until the job has ended.
 
 use super::{HEARTBEAT, answer, sse, watch::Seen};
-use crate::{Answer, ApiState, lookup, query, view};
+use crate::{Answer, ApiState, Caller, lookup, query, view};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{Method, header::ACCEPT},
@@ -20,10 +20,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// `GET /jobs/{job_id}/events`.
-pub(crate) async fn job_events(state: web::Data<ApiState>, request: HttpRequest) -> Answer {
+pub(crate) async fn job_events(state: web::Data<ApiState>, caller: Caller, request: HttpRequest) -> Answer {
     let live = wants_stream(&request);
     let after = query::after_seq(&request, live)?;
-    let job = lookup::job(&state, request.match_info().query("job_id"), None).await?;
+    let job = lookup::job(&state, &caller, request.match_info().query("job_id"), None).await?;
     if !live {
         let later = job.events.iter().filter(|event| event.seq > after);
         let list = EventList { job_id: job.id().to_string(), events: later.map(view::event).collect() };
@@ -43,7 +43,7 @@ pub(crate) async fn job_events(state: web::Data<ApiState>, request: HttpRequest)
     };
     stream.look();
     let next = async |mut stream: JobStream| Some((Ok::<_, Infallible>(stream.next().await?), stream));
-    Ok(answer(stream::unfold(stream, next)))
+    Ok(answer(caller, stream::unfold(stream, next)))
 }
 
 /// Whether the client asks for a stream; one that only asks for the head of the answer gets no endless body.

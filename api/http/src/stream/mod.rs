@@ -12,9 +12,9 @@ mod watch;
 pub(crate) use all::events;
 pub(crate) use job::job_events;
 
-use crate::ApiError;
+use crate::{ApiError, Caller};
 use actix_web::{HttpResponse, web::Bytes};
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch as watch_channel},
@@ -106,8 +106,9 @@ impl Streams {
     }
 }
 
-/// An answer that goes on.
-fn answer(chunks: impl Stream<Item = Result<Bytes, Infallible>> + 'static) -> HttpResponse {
+/// An answer that goes on as long as whoever asked for it may have it.
+fn answer(caller: Caller, chunks: impl Stream<Item = Result<Bytes, Infallible>> + 'static) -> HttpResponse {
+    let chunks = chunks.take_until(Box::pin(caller.over()));
     HttpResponse::Ok()
         .content_type("text/event-stream")
         // A proxy that collects before it passes on would make a live stream a late one.

@@ -5,7 +5,6 @@ use crate::{
     world::{TOKEN, World},
 };
 use actix_web::http::Method;
-use lucid_http::{Right, table};
 use lucid_ports::{Enqueue, Store};
 use lucid_schemas::{JobId, Kind, Request};
 use serde_json::{Value, json};
@@ -48,38 +47,6 @@ async fn an_account_without_the_token_changes_nothing_that_is_there() {
     assert_eq!(world.jobs().await, before);
     assert_eq!(world.get(&format!("/jobs/{open}")).await.body["state"], "queued");
     assert_eq!(world.get("/schedules").await.body["schedules"], json!([]));
-}
-
-#[actix_web::test]
-async fn every_route_needs_what_its_kind_does() {
-    let requests = [
-        ("POST", "/backup"),
-        ("POST", "/verify"),
-        ("DELETE", "/backup/{job_id}"),
-        ("DELETE", "/jobs/{job_id}"),
-        ("POST", "/jobs/{job_id}/retry"),
-    ];
-    let world = World::new().await;
-    for (method, path, right) in table() {
-        // What isn't named here changes something, and whoever adds a route that doesn't must say so here.
-        let wanted = match method.as_str() {
-            "GET" => Right::Read,
-            word if requests.contains(&(word, path)) => Right::Request,
-            _ => Right::Operate,
-        };
-        assert_eq!(right, wanted, "{method} {path}");
-        let (what, place) = (format!("{method} {path}"), path.replace("{kind}", "backup").replace(['{', '}'], ""));
-        let method: Method = method.parse().expect("a method");
-        let stale = world.anonymous(method.clone(), &place, &[("authorization", "Bearer of-another-api")], b"").await;
-        is_problem(&stale, 401, &what);
-        if path == "/events" {
-            // Its answer has no end.
-            continue;
-        }
-        let without = world.anonymous(method.clone(), &place, &[], b"").await;
-        assert_eq!(without.status == 401, right == Right::Operate, "{what}: {}", without.status);
-        assert_ne!(world.send(method, &place, &[], b"").await.status, 401, "{what}");
-    }
 }
 
 #[actix_web::test]

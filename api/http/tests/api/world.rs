@@ -5,24 +5,29 @@ use actix_web::{
     App,
     http::{Method, header::HeaderMap},
     test,
+    web::Bytes,
 };
 use bson::DateTime;
 use lucid_core::{
     Command,
     alert::{Fence, Finding, Sighting, raise},
 };
-use lucid_http::{ApiOptions, ApiState, Streams, Token, configure};
-use lucid_ports::{Alerts, Enqueue, JobFilter, Problems, Raised, Reach, Store, WorkerCard};
+use lucid_http::{ApiOptions, ApiState, Streams, Token, configure, secret::mint};
+use lucid_ports::{Alerts, Enqueue, JobFilter, NewToken, Problems, Raised, Reach, Store, Tokens, WorkerCard};
 use lucid_schemas::{
     EventBody, JobId, Kind, MonitorSpec, Progress, RepositoryName,
+    access::{Role, TokenName},
     alert::{self, Alert, AlertId, Severity},
 };
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 use zeroize::Zeroizing;
 
 /// What opens the API of these tests.
 pub const TOKEN: &str = "a-secret-of-the-tests";
+/// Where accounts of this machine come from, and where others do.
+pub const HERE: &str = "127.0.0.1";
+pub const ELSEWHERE: &str = "192.0.2.7";
 
 pub struct World {
     pub store: Arc<TestStore>,
@@ -64,6 +69,7 @@ impl World {
         let catalog = TestCatalog(
             [
                 ("lucid", vec!["authentication", "recent", "sessions"]),
+                ("shop", vec!["orders"]),
                 ("crashed", vec!["__lucid_staging_1_1_1"]),
                 ("admin", vec!["users"]),
             ]
@@ -75,6 +81,7 @@ impl World {
             store: store.clone(),
             alerts: Arc::clone(&store.twin) as _,
             archive: store.clone(),
+            tokens: Arc::clone(&store.twin) as _,
             schedules: store.clone(),
             history: Arc::clone(&store.twin) as _,
             streams: Streams::default(),
@@ -90,19 +97,26 @@ impl World {
         self.anonymous(method, path, &[headers, &[("authorization", &shown)]].concat(), body).await
     }
 
-    /// One request with exactly these headers.
+    /// One request of an account of this machine with exactly these headers.
     pub async fn anonymous(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        self.from(HERE, method, path, headers, body).await
+    }
+
+    /// The same from this address.
+    pub async fn from(&self, peer: &str, method: Method, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         let app = test::init_service(App::new().configure(configure(self.state.clone()))).await;
         let request = headers
             .iter()
-            .fold(test::TestRequest::default(), |request, header| request.insert_header(*header))
+            .fold(test::TestRequest::default(), |request, header| request.append_header(*header))
+            .peer_addr(SocketAddr::new(peer.parse().expect("an address"), 40_000))
             .method(method)
             .uri(path)
             .set_payload(body.to_vec())
             .to_request();
         let answer = test::call_service(&app, request).await;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let bytes = test::read_body(answer).await;
+        let is_endless = headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+        let bytes = if is_endless { Bytes::new() } else { test::read_body(answer).await };
         let text = || if bytes.is_empty() { Value::Null } else { String::from_utf8_lossy(&bytes).into_owned().into() };
         Reply { status, headers, body: serde_json::from_slice(&bytes).unwrap_or_else(|_| text()) }
     }
@@ -124,9 +138,33 @@ impl World {
         self.send(Method::POST, path, &headers, body.as_bytes()).await
     }
 
+    /// A header with a new token of the store.
+    pub async fn token(&self, name: &str, role: Role, databases: &[&str], expires_in_ms: Option<i64>) -> String {
+        let name: TokenName = name.parse().expect("a name");
+        let (shown, hash) =
+            mint(&name, uuid::Uuid::new_v4().as_bytes().repeat(2).as_slice().try_into().expect("32 bytes"));
+        let databases = (!databases.is_empty()).then(|| databases.iter().map(ToString::to_string).collect());
+        let (by, write) = ("cli:tests@pi-1".to_owned(), uuid::Uuid::new_v4().to_string());
+        let new = NewToken { name, hash, role, databases, expires_in_ms, by, write };
+        self.store.twin.add_token(&new).await.expect("asked").expect("made");
+        format!("Bearer {}", shown.as_str())
+    }
+
+    /// One request with this header, from elsewhere.
+    pub async fn with(&self, authorization: &str, method: Method, path: &str, body: Option<&Value>) -> Reply {
+        let headers = [("authorization", authorization), ("content-type", "application/json")];
+        let body = body.map(Value::to_string).unwrap_or_default();
+        self.from(ELSEWHERE, method, path, &headers, body.as_bytes()).await
+    }
+
     /// A new backup of `lucid`.
     pub async fn backup(&self) -> JobId {
-        let reply = self.post("/backup", &json!({ "database": "lucid" })).await;
+        self.backup_of("lucid").await
+    }
+
+    /// A new backup of a database.
+    pub async fn backup_of(&self, database: &str) -> JobId {
+        let reply = self.post("/backup", &json!({ "database": database })).await;
         assert_eq!(reply.status, 202, "{}", reply.body);
         reply.id()
     }

@@ -52,7 +52,7 @@ pub(crate) async fn resolve(
 async fn changed(monitor: &Monitor, caller: &Caller, id: &PathId, command: &Command) -> Answer {
     let changed = async {
         let desk = desk(monitor)?;
-        let alert = find(&desk, &id.0).await?;
+        let alert = find(&desk, caller, &id.0).await?;
         let alert = obey(&desk, caller, alert, command).await?;
         Ok((desk, alert))
     };

@@ -11,8 +11,8 @@ use crate::{
 };
 use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, web};
 use bson::DateTime;
-use lucid_http::{Answer, ApiError, query, shortened};
-use lucid_ports::{AlertFilter, AlertPage, AlertPlace, SilenceLook};
+use lucid_http::{Answer, ApiError, Caller, query, shortened};
+use lucid_ports::{AlertFilter, AlertPage, AlertPlace, SilenceLook, StoreError};
 use lucid_schemas::{
     alert::{Alert, AlertId, AlertState},
     http::{AlertList, Told},
@@ -39,24 +39,24 @@ impl FromRequest for PathId {
 }
 
 /// `GET /alerts`.
-pub(crate) async fn list(monitor: web::Data<Monitor>, request: HttpRequest) -> Answer {
+pub(crate) async fn list(monitor: web::Data<Monitor>, caller: Caller, request: HttpRequest) -> Answer {
     let filter = filter(request.query_string())?;
-    let list = match from_store(&monitor, &filter).await {
+    let list = match from_store(&monitor, &caller, &filter).await {
         Ok(list) => list,
-        Err(ApiError::Unavailable(reason)) => from_memory(&monitor, &filter, reason)?,
+        Err(ApiError::Unavailable(reason)) => from_memory(&monitor, &caller, &filter, reason)?,
         Err(other) => return Err(other),
     };
     Ok(HttpResponse::Ok().json(list))
 }
 
-async fn from_store(monitor: &Monitor, filter: &AlertFilter) -> Result<AlertList, ApiError> {
+async fn from_store(monitor: &Monitor, caller: &Caller, filter: &AlertFilter) -> Result<AlertList, ApiError> {
     let desk = desk(monitor)?;
     let (page, look) = if filter.states.iter().all(|state| state.is_open()) {
         let (open, look) = read(look_at_open(&desk)).await?;
         monitor.alerts.stored(open.clone(), look.silences.clone());
-        (page(&open, filter), look)
+        (page(&open, caller, filter), look)
     } else {
-        let asked = async { tokio::try_join!(desk.alerts.list_alerts(filter), desk.silences.look_at_silences()) };
+        let asked = async { tokio::try_join!(seen(&desk, caller, filter), desk.silences.look_at_silences()) };
         read(asked).await?
     };
     let quiet = Quiet { silences: &look.silences, now: look.now };
@@ -65,20 +65,38 @@ async fn from_store(monitor: &Monitor, filter: &AlertFilter) -> Result<AlertList
     Ok(AlertList { alerts, next: next(&page), told })
 }
 
+/// A page of the alerts that he sees; looks on until it is full, or there are no more.
+async fn seen(desk: &Desk, caller: &Caller, filter: &AlertFilter) -> Result<AlertPage, StoreError> {
+    let (mut filter, mut alerts) = (filter.clone(), Vec::new());
+    loop {
+        let page = desk.alerts.list_alerts(&filter).await?;
+        filter.after = page.alerts.last().map(AlertPlace::of);
+        let more = page.more;
+        alerts.extend(page.alerts.into_iter().filter(|alert| caller.sees_labels(&alert.origin.labels)));
+        let wanted = filter.limit as usize;
+        if alerts.len() >= wanted || !more {
+            let is_cut = alerts.len() > wanted;
+            alerts.truncate(wanted);
+            return Ok(AlertPage { alerts, more: more || is_cut });
+        }
+    }
+}
+
 /// All that is open, and the silences.
-pub(crate) async fn look_at_open(desk: &Desk) -> Result<(Vec<Alert>, SilenceLook), lucid_ports::StoreError> {
+pub(crate) async fn look_at_open(desk: &Desk) -> Result<(Vec<Alert>, SilenceLook), StoreError> {
     tokio::try_join!(desk.alerts.open_alerts(), desk.silences.look_at_silences())
 }
 
 /// What of this is asked for, newest first.
-fn page(open: &[Alert], filter: &AlertFilter) -> AlertPage {
+fn page(open: &[Alert], caller: &Caller, filter: &AlertFilter) -> AlertPage {
     let place = |alert: &Alert| {
         let place = AlertPlace::of(alert);
         (place.created_at, place.id)
     };
     let after = filter.after.as_ref().map(|after| (after.created_at, after.id.clone()));
     let is_wanted = |alert: &&Alert| {
-        wants(filter, alert.head.state, alert.head.severity, &alert.origin.rule)
+        caller.sees_labels(&alert.origin.labels)
+            && wants(filter, alert.head.state, alert.head.severity, &alert.origin.rule)
             && after.as_ref().is_none_or(|after| place(alert) < *after)
     };
     let mut alerts: Vec<Alert> = open.iter().filter(is_wanted).cloned().collect();
@@ -93,14 +111,20 @@ fn next(page: &AlertPage) -> Option<String> {
     page.alerts.last().filter(|_| page.more).map(cursor)
 }
 
-fn from_memory(monitor: &Monitor, filter: &AlertFilter, reason: String) -> Result<AlertList, ApiError> {
+fn from_memory(
+    monitor: &Monitor,
+    caller: &Caller,
+    filter: &AlertFilter,
+    reason: String,
+) -> Result<AlertList, ApiError> {
     if filter.states.contains(&AlertState::Resolved) {
         return Err(ApiError::Unavailable(format!("{reason}; alerts that are over are known to the store alone")));
     }
     let (open, told) = remembered(monitor, reason)?;
     let quiet = Quiet { silences: &open.silences, now: DateTime::now() };
-    let mut page = page(&open.stored, filter);
+    let mut page = page(&open.stored, caller, filter);
     let found = open.found.iter().filter(|_| filter.after.is_none());
+    let found = found.filter(|found| caller.sees_labels(&found.labels));
     let found = found.filter(|found| wants(filter, AlertState::Raised, found.severity, &found.rule));
     // What isn't kept is newest, and stands on the first page; of what is kept, the rest of the page.
     let mut alerts: Vec<_> = found.map(|found| view::found(found, quiet)).collect();
@@ -124,10 +148,10 @@ pub(super) fn remembered(monitor: &Monitor, reason: String) -> Result<(Arc<OpenA
 }
 
 /// `GET /alerts/{alert_id}`: with what happened to it.
-pub(crate) async fn show(monitor: web::Data<Monitor>, id: PathId) -> Answer {
+pub(crate) async fn show(monitor: web::Data<Monitor>, caller: Caller, id: PathId) -> Answer {
     let shown = async {
         let desk = desk(&monitor)?;
-        let alert = find(&desk, &id.0).await?;
+        let alert = find(&desk, &caller, &id.0).await?;
         let look = read(desk.silences.look_at_silences()).await?;
         let quiet = Quiet { silences: &look.silences, now: look.now };
         Ok(view::alert(&alert, quiet)).map(|view| (alert, view))
@@ -136,7 +160,7 @@ pub(crate) async fn show(monitor: web::Data<Monitor>, id: PathId) -> Answer {
         Ok(shown) => shown,
         Err(ApiError::Unavailable(reason)) => {
             let (open, told) = remembered(&monitor, reason)?;
-            let alert = among(&open.stored, &id.0, told.problem.as_deref().unwrap_or_default())?;
+            let alert = among(&open.stored, &caller, &id.0, told.problem.as_deref().unwrap_or_default())?;
             let quiet = Quiet { silences: &open.silences, now: DateTime::now() };
             let mut view = view::alert(&alert, quiet);
             view.told = Some(told);
@@ -148,10 +172,15 @@ pub(crate) async fn show(monitor: web::Data<Monitor>, id: PathId) -> Answer {
 }
 
 /// The alert with this id or unambiguous prefix.
-pub(super) async fn find(desk: &Desk, given: &str) -> Result<Alert, ApiError> {
+pub(super) async fn find(desk: &Desk, caller: &Caller, given: &str) -> Result<Alert, ApiError> {
     let id = id(given)?;
+    let is_seen = |alert: &Alert| caller.sees_labels(&alert.origin.labels);
     if let Some(alert) = read(desk.alerts.alert(&id)).await? {
-        return Ok(alert);
+        return if is_seen(&alert) { Ok(alert) } else { Err(unknown(given)) };
+    }
+    if !caller.scope().is_all() {
+        // Who else's ids begin so is none of his business.
+        return Err(unknown(given));
     }
     let candidates = read(desk.alerts.alert_ids_with_prefix(&id, CANDIDATES_SHOWN)).await?;
     let found = match one(&id, &candidates)? {
@@ -162,9 +191,10 @@ pub(super) async fn find(desk: &Desk, given: &str) -> Result<Alert, ApiError> {
 }
 
 /// The same among those that are remembered.
-fn among(stored: &[Alert], given: &str, reason: &str) -> Result<Alert, ApiError> {
+fn among(stored: &[Alert], caller: &Caller, given: &str, reason: &str) -> Result<Alert, ApiError> {
     let id = id(given)?;
-    let fits = |alert: &&Alert| alert.id().as_str().starts_with(id.as_str());
+    let fits =
+        |alert: &&Alert| alert.id().as_str().starts_with(id.as_str()) && caller.sees_labels(&alert.origin.labels);
     let candidates: Vec<_> = stored.iter().filter(fits).map(|alert| alert.id().clone()).collect();
     let only = one(&id, &candidates)?.and_then(|only| stored.iter().find(|alert| alert.id() == only));
     only.cloned().ok_or_else(|| {

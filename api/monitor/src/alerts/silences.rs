@@ -16,7 +16,7 @@ use lucid_http::{Answer, ApiError, Body, Caller, query, shortened, write_token};
 use lucid_ports::{NewSilence, SilenceLook};
 use lucid_schemas::{
     http::{SilenceAlertBody, SilenceBody, SilenceList, Told},
-    silence::{Silence, SilenceId},
+    silence::{Matcher, Silence, SilenceId, Subject},
 };
 use std::future::{Ready, ready};
 
@@ -37,7 +37,7 @@ impl FromRequest for PathSilence {
 }
 
 /// `GET /silences`: those that aren't over.
-pub(crate) async fn list(monitor: web::Data<Monitor>, request: HttpRequest) -> Answer {
+pub(crate) async fn list(monitor: web::Data<Monitor>, caller: Caller, request: HttpRequest) -> Answer {
     query::none(&request)?;
     let look = async { read(desk(&monitor)?.silences.look_at_silences()).await };
     let (look, told) = match look.await {
@@ -49,15 +49,17 @@ pub(crate) async fn list(monitor: web::Data<Monitor>, request: HttpRequest) -> A
         }
         Err(other) => return Err(other),
     };
-    let silences = look.silences.iter().map(|silence| view::silence(silence, look.now)).collect();
-    Ok(HttpResponse::Ok().json(SilenceList { silences, problems: look.unreadable, told }))
+    let seen = look.silences.iter().filter(|silence| sees(&caller, &silence.matchers));
+    let silences = seen.map(|silence| view::silence(silence, look.now)).collect();
+    let problems = if caller.scope().is_all() { look.unreadable } else { Vec::new() };
+    Ok(HttpResponse::Ok().json(SilenceList { silences, problems, told }))
 }
 
 /// `GET /silences/{silence_id}`: over or not.
-pub(crate) async fn show(monitor: web::Data<Monitor>, id: PathSilence) -> Answer {
+pub(crate) async fn show(monitor: web::Data<Monitor>, caller: Caller, id: PathSilence) -> Answer {
     let desk = desk(&monitor)?;
     let look = read(desk.silences.look_at_silences()).await?;
-    let silence = find_silence(&desk, &look, &id.0).await?;
+    let silence = find_silence(&desk, &caller, &look, &id.0).await?;
     Ok(HttpResponse::Ok().json(view::silence(&silence, look.now)))
 }
 
@@ -76,13 +78,16 @@ pub(crate) async fn of_alert(
 ) -> Answer {
     let made = async {
         let desk = desk(&monitor)?;
-        let alert = find(&desk, &id.0).await?;
+        let alert = find(&desk, &caller, &id.0).await?;
         add(&desk, &caller, about(&alert, body.0)).await
     };
     made.await.map_err(not_changed)
 }
 
 async fn add(desk: &Desk, caller: &Caller, body: SilenceBody) -> Answer {
+    if !sees(caller, &body.matchers) {
+        caller.needs_all("a silence that isn't about one database ('labels.database')")?;
+    }
     let look = read(desk.silences.look_at_silences()).await?;
     let span = check(&body, look.now)?;
     if look.silences.len() >= SILENCES_MAX {
@@ -110,7 +115,7 @@ pub(crate) async fn end(monitor: web::Data<Monitor>, caller: Caller, id: PathSil
     let ended = async {
         let desk = desk(&monitor)?;
         let look = read(desk.silences.look_at_silences()).await?;
-        let silence = find_silence(&desk, &look, &id.0).await?;
+        let silence = find_silence(&desk, &caller, &look, &id.0).await?;
         let ended = write(desk.silences.end_silence(&silence.id, &caller.name)).await?;
         let ended = ended.ok_or_else(|| unknown(&id.0, ""))?;
         tracing::info!(silence = %ended.id, by = caller.name, "a silence is over");
@@ -120,12 +125,13 @@ pub(crate) async fn end(monitor: web::Data<Monitor>, caller: Caller, id: PathSil
 }
 
 /// The silence with this id, or, among those that aren't over, with this unambiguous prefix.
-async fn find_silence(desk: &Desk, look: &SilenceLook, given: &str) -> Result<Silence, ApiError> {
+async fn find_silence(desk: &Desk, caller: &Caller, look: &SilenceLook, given: &str) -> Result<Silence, ApiError> {
     let id: SilenceId = given.parse().map_err(|problem: String| unknown(given, &format!(": it {problem}")))?;
     if let Some(silence) = read(desk.silences.silence(&id)).await? {
-        return Ok(silence);
+        return if sees(caller, &silence.matchers) { Ok(silence) } else { Err(unknown(given, "")) };
     }
-    let fits: Vec<_> = look.silences.iter().filter(|silence| silence.id.as_str().starts_with(id.as_str())).collect();
+    let fits = look.silences.iter().filter(|silence| silence.id.as_str().starts_with(id.as_str()));
+    let fits: Vec<_> = fits.filter(|silence| sees(caller, &silence.matchers)).collect();
     match fits.as_slice() {
         [] => Err(unknown(given, "")),
         [only] => Ok((*only).clone()),
@@ -134,6 +140,16 @@ async fn find_silence(desk: &Desk, look: &SilenceLook, given: &str) -> Result<Si
             Err(ApiError::Ambiguous { prefix: id.to_string(), candidates })
         }
     }
+}
+
+/// Whether it is about one of his databases, and no other.
+fn sees(caller: &Caller, matchers: &[Matcher]) -> bool {
+    let is_his = |matcher: &Matcher| {
+        matches!(&matcher.on, Subject::Label(name) if name == "database")
+            && !matcher.not
+            && caller.scope().has(&matcher.value)
+    };
+    caller.scope().is_all() || matchers.iter().any(is_his)
 }
 
 fn unknown(given: &str, why: &str) -> ApiError {

@@ -9,7 +9,7 @@ use crate::{
 use async_trait::async_trait;
 use bson::DateTime;
 use lucid_core::alert::{Command, Fence, Finding, Raise, Sighting, Transition, raise, transition};
-use lucid_http::{Hosts, Token};
+use lucid_http::{Anonymous, Directory, Hosts, Token};
 use lucid_ports::{
     AlertFilter, AlertOutcome, AlertPage, Alerts, DueAlert, Problems, Raised, Reached, StoreError,
     members::{Snapshot, Terms},
@@ -54,7 +54,13 @@ impl World {
         let monitor =
             Monitor { snapshot, jobs, host, problems, interval, terms, stream, alerts, compat, registry, lock };
         let token = Token::new(Zeroizing::new(TOKEN.into()), "/run/lucid-ops/token".into());
-        let access = Access { hosts: Hosts::default(), node: "pi-1".into(), token };
+        let access = Access {
+            hosts: Hosts::default(),
+            node: "pi-1".into(),
+            token,
+            tokens: Directory::default(),
+            anonymous: Anonymous::default(),
+        };
         let stop = CancellationToken::new();
         tokio::spawn(serve(listener, Door::Monitor, monitor, access, stop.clone()));
         Self { url, store: Arc::new(MemoryStore::new()), source, _stop: stop.drop_guard() }
