@@ -5,6 +5,7 @@
 mod alerting;
 mod alerts;
 mod away;
+mod bare;
 mod blocked;
 mod bootstrap;
 mod burst;

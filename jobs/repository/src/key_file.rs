@@ -96,8 +96,16 @@ fn warn_if_exposed(path: &Path, file: &File) {
 /// One sentence on a file that holds a secret and that others than its owner can read or write; `None` where they can't.
 #[cfg(unix)]
 pub fn exposed(path: &Path, about: &Metadata) -> Option<String> {
+    exposed_beside(path, about, std::env::var_os("CREDENTIALS_DIRECTORY").as_deref().map(Path::new))
+}
+
+/// The same of a process that has files in this folder from its service manager, which are for it alone: where the manager says so by an access
+/// list, that shows as a right of the group to read.
+#[cfg(unix)]
+fn exposed_beside(path: &Path, about: &Metadata, handed_over: Option<&Path>) -> Option<String> {
     use std::os::unix::fs::MetadataExt;
-    let (path, mode) = (path.display(), about.mode() & 0o7777);
+    let is_handed_over = handed_over.is_some_and(|folder| path.starts_with(folder));
+    let (path, mode) = (path.display(), about.mode() & if is_handed_over { 0o7737 } else { 0o7777 });
     let whom = match (mode & 0o070, mode & 0o007) {
         (0, 0) => return None,
         (_, 0) => "its group",
@@ -150,6 +158,14 @@ mod tests {
             let said = told(mode).expect("told");
             assert!(said.contains(whom) && said.contains(&format!("mode {mode:04o}")), "{said}");
             assert!(said.contains(&format!("`chmod 600 {}`", path.display())), "{said}");
+        }
+        let handed_over = |mode, by: &Path| {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("mode");
+            exposed_beside(&path, &path.metadata().expect("there"), Some(by))
+        };
+        assert_eq!(handed_over(0o440, folder.path()), None, "an access list of the service manager");
+        for (mode, by) in [(0o440, Path::new("/elsewhere")), (0o460, folder.path()), (0o444, folder.path())] {
+            handed_over(mode, by).expect("told");
         }
     }
 

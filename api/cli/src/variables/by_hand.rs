@@ -46,7 +46,7 @@ const fn by_hand(name: &'static str, readers: &'static [&'static str], meaning: 
 }
 
 /// All of them; a test looks through the code for more.
-pub const BY_HAND: [ByHand; 28] = [
+pub const BY_HAND: [ByHand; 29] = [
     by_hand(
         "MONGODB_URI",
         &["api", "worker", "serve", "monitor", "repo", "token"],
@@ -105,6 +105,11 @@ pub const BY_HAND: [ByHand; 28] = [
     ),
     by_hand("MALLOC_MMAP_THRESHOLD_", BOUND, "See there."),
     by_hand("MALLOC_TRIM_THRESHOLD_", BOUND, "See there."),
+    by_hand(
+        "CREDENTIALS_DIRECTORY",
+        SERVED,
+        "Set by systemd: the folder of what `LoadCredential=` hands to the service, which nobody else can read.",
+    ),
     by_hand("LUCID_LOWERED", &["worker", "serve"], "Set by `--low-priority` itself, for the process that it becomes."),
     by_hand(
         "LUCID_MONGOD",

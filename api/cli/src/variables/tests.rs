@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Where the code reads variables without clap: how often, and which.
-const READ: [(&str, usize, &[&str]); 10] = [
+const READ: [(&str, usize, &[&str]); 11] = [
     ("api/cli/src/logging.rs", 1, &["LUCID_LOG"]),
     ("api/cli/src/main.rs", 1, &["LUCID_TZDIR", "TZDIR"]),
     ("api/cli/src/memory.rs", 1, &["MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"]),
@@ -21,6 +21,7 @@ const READ: [(&str, usize, &[&str]); 10] = [
     ("deploy/embedded/src/fetch.rs", 1, &["LUCID_CACHE", "XDG_CACHE_HOME", "HOME"]),
     // All of the environment, of which the storage library takes what it knows.
     ("jobs/repository/src/bucket.rs", 1, &[]),
+    ("jobs/repository/src/key_file.rs", 1, &["CREDENTIALS_DIRECTORY"]),
 ];
 /// Those whose names are handed to `secrets::of_variable`.
 const PASSWORDS: [(&str, &[&str]); 2] = [

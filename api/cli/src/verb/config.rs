@@ -14,6 +14,8 @@ use std::{env, ffi::OsString, fs, os::unix::process::CommandExt, path::Path, pro
 const OURS: [&str; 7] = ["LUCID_", "BACKUP_", "MONITORING_", "METRICS_", "PROMETHEUS_", "MONGO_", "MONGODB_"];
 /// What the project's tests and other programs of those names read.
 const FOREIGN: [&str; 2] = ["LUCID_TEST_", "MONGO_INITDB_"];
+/// What mongod's unit reads, and no verb.
+const OPLOG_SIZE: &str = "MONGO_OPLOG_SIZE";
 /// Further than this, another name is no misspelling.
 const DISTANCE_MAX: usize = 4;
 
@@ -87,7 +89,8 @@ fn names(set: impl Iterator<Item = (String, OsString)>) -> Vec<Finding> {
     };
     let mut findings = Vec::new();
     for (name, value) in set.filter(|(name, _)| is_ours(name)) {
-        if !known.contains(&name) && !bootstrap(&name) {
+        let base = name.strip_suffix("_FILE").unwrap_or(&name);
+        if !known.contains(base) && !known.contains(&name) && name != OPLOG_SIZE {
             let nearest = known.iter().map(|other| (strsim::damerau_levenshtein(other, &name), other)).min();
             let meant = nearest.filter(|(distance, _)| *distance <= DISTANCE_MAX);
             let mend = meant.map_or("remove it".to_owned(), |(_, other)| format!("did you mean {other}?"));
@@ -98,13 +101,6 @@ fn names(set: impl Iterator<Item = (String, OsString)>) -> Vec<Finding> {
     }
     findings.sort_by(|one, other| one.about.cmp(&other.about));
     findings
-}
-
-/// What `lucid-ops bootstrap` and mongod's units read, which no role does.
-fn bootstrap(name: &str) -> bool {
-    let password =
-        |name: &str| name.starts_with("LUCID_") && (name.ends_with("_PASSWORD") || name.ends_with("_PASSWORD_FILE"));
-    password(name) || name == "MONGO_OPLOG_SIZE"
 }
 
 #[cfg(test)]

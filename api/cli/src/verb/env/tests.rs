@@ -10,18 +10,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// What is read without clap by what doesn't stand in `variables`.
-const BOOTSTRAP: [&str; 9] = [
-    "MONGO_REPLICA_SET",
-    "LUCID_BOOTSTRAP_MEMBERS",
-    "MONGO_INITDB_ROOT_USERNAME",
-    "MONGO_INITDB_ROOT_PASSWORD",
-    "LUCID_API_PASSWORD",
-    "LUCID_WORKER_PASSWORD",
-    "LUCID_RESTORE_PASSWORD",
-    "LUCID_MONITOR_PASSWORD",
-    "LUCID_MIGRATION_PASSWORD",
-];
+/// What mongod's unit reads.
 const MONGOD: [&str; 2] = ["MONGO_REPLICA_SET", "MONGO_OPLOG_SIZE"];
 
 /// A folder for `env` and `secrets`.
@@ -250,7 +239,6 @@ fn every_variable_is_one_that_the_service_reads_and_none_is_missing() {
     place.run(&[]).expect("made");
     for file in &FILES {
         let read: BTreeSet<String> = match file.name {
-            INIT => read_by(file).into_iter().chain(BOOTSTRAP.map(str::to_owned)).collect(),
             "mongodb.env" => MONGOD.map(str::to_owned).into(),
             "database-migration.env" => [content::SET.to_owned(), "MONGODB_URI".to_owned()].into(),
             _ => read_by(file),
