@@ -2,10 +2,12 @@
 
 pub mod bucket;
 pub mod data;
+pub mod engine;
 pub mod gate;
 pub mod process;
 pub mod prometheus;
 pub mod receiver;
+pub mod tools;
 pub mod users;
 pub mod world;
 

@@ -1,7 +1,6 @@
-//! Prometheus itself, and its tool: those of the `PATH`, else those of Debian's package, unpacked beside what the build made. Nothing is
-//! installed, so nothing of the system changes and no service begins to run.
+//! Prometheus itself, and its tool.
 
-use super::world::Api;
+use super::{tools, world::Api};
 use serde_json::Value;
 use std::{
     fmt::Write as _,
@@ -15,48 +14,8 @@ use std::{
 const PACKAGE: &str = "prometheus";
 
 /// The program `prometheus` or `promtool`.
-///
-/// Panics with what to do where there is none and none can be had: a test that needs it must not pass without.
 pub fn program(name: &str) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let installed = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file());
-    installed.unwrap_or_else(|| unpacked().join(name))
-}
-
-/// The folder of the package's programs.
-fn unpacked() -> PathBuf {
-    let own = std::env::current_exe().expect("this test has a path");
-    let place = own.ancestors().nth(3).expect("target/debug/deps").join(PACKAGE);
-    let programs = |folder: &Path| folder.join("usr/bin");
-    if !programs(&place).exists() {
-        fs::create_dir_all(place.parent().expect("target")).expect("a folder");
-        // Whoever is first renames his into place; the others find it there.
-        let fetching = tempfile::tempdir_in(place.parent().expect("target")).expect("a folder");
-        fetch(fetching.path()).unwrap_or_else(|problem| {
-            panic!(
-                "neither on the PATH nor to be had: {problem}\n\
-                 install prometheus and promtool (Debian and Ubuntu: apt-get update && apt-get install {PACKAGE})"
-            )
-        });
-        let moved = fs::rename(fetching.path().join("root"), &place);
-        assert!(programs(&place).exists(), "{moved:?}");
-    }
-    programs(&place)
-}
-
-fn fetch(folder: &Path) -> Result<(), String> {
-    run(Command::new("apt-get").args(["download", PACKAGE]).current_dir(folder))?;
-    let entries = fs::read_dir(folder).map_err(|error| error.to_string())?;
-    let package =
-        entries.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|is| is == "deb"));
-    let package = package.ok_or("apt-get fetched no package")?;
-    run(Command::new("dpkg-deb").arg("-x").arg(package).arg(folder.join("root")))
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{command:?}: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {said}")) }
+    tools::debian(PACKAGE, name)
 }
 
 /// What `promtool` says of what it is given on its standard input.

@@ -10,6 +10,8 @@ mod repositories;
 mod role;
 mod secrets;
 mod shutdown;
+#[cfg(test)]
+mod tests;
 mod token;
 mod variables;
 mod verb;

@@ -63,12 +63,28 @@ pub(crate) fn read_or_create(path: &Path) -> Result<Key, RepositoryError> {
     Ok(key)
 }
 
+/// The text of a new key file, for who writes files of his own.
+///
+/// # Errors
+/// Where the system has no randomness.
+pub fn new_key_file() -> Result<Zeroizing<String>, RepositoryError> {
+    let key: Key = Zeroizing::new(random()?);
+    Ok(text(&key))
+}
+
+fn text(key: &Key) -> Zeroizing<String> {
+    let digits = Zeroizing::new(hex(key.as_ref()));
+    // Large enough from the start, so that no copy is left in memory.
+    let mut text = Zeroizing::new(String::with_capacity(COMMENT.len() + digits.len() + 1));
+    text.push_str(COMMENT);
+    text.push_str(&digits);
+    text.push('\n');
+    text
+}
+
 /// Writes and makes durable: the file and its entry in the folder.
 fn fill(mut file: File, path: &Path, key: &Key) -> std::io::Result<()> {
-    let digits = Zeroizing::new(hex(key.as_ref()));
-    file.write_all(COMMENT.as_bytes())?;
-    file.write_all(digits.as_bytes())?;
-    file.write_all(b"\n")?;
+    file.write_all(text(key).as_bytes())?;
     file.sync_all()?;
     sync_folder(path.parent())
 }

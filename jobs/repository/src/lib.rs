@@ -100,7 +100,7 @@ pub use copy::CopyReport;
 pub use diff::{Change, CollectionDiff, IndexDiff, ToldDocument};
 pub use error::{Damage, RepositoryError};
 pub use forgotten::Forgotten;
-pub use key_file::{check as check_key_file, exposed};
+pub use key_file::{check as check_key_file, exposed, new_key_file};
 pub use ledger::WriteStats;
 pub use location::Location;
 pub use manifest::{

@@ -30,6 +30,7 @@ fn every_command_in_the_documents_is_understood() {
         include_str!("../../../jobs.md"),
         include_str!("../../../monitor.md"),
         include_str!("../../../../schemas/failures.md"),
+        include_str!("../../../../deploy/README.md"),
     ];
     for document in documents {
         let inline = document.split('`').skip(1).step_by(2);

@@ -15,8 +15,8 @@ pub const REPLACEABLE: [&str; 5] =
 /// `lucid-ops env ...`.
 #[derive(Debug, Subcommand)]
 pub enum EnvCommand {
-    /// Make the files of variables that MongoDB and the services are started with, with random passwords, and the key of the replica set. What
-    /// is there stays as it is; what is missing is made with the passwords of what is there.
+    /// Make the files of variables that MongoDB and the services are started with, with random passwords, and the keys of the replica set and of
+    /// the repository. What is there stays as it is; what is missing is made with the passwords of what is there.
     Generate(GenerateArgs),
     /// Print the table of all variables: default, who reads it, meaning.
     Table,
@@ -28,7 +28,7 @@ pub struct GenerateArgs {
     /// Folder of the files; made, for this account alone, where there is none.
     #[arg(long, value_name = "DIR", default_value = "deploy/env")]
     pub dir: PathBuf,
-    /// Folder of the key of the replica set; else `secrets` beside the other folder.
+    /// Folder of the keys of the replica set and of the repository; else `secrets` beside the other folder.
     #[arg(long, value_name = "DIR")]
     pub secrets_dir: Option<PathBuf>,
     /// The members of the replica set as HOST:PORT, by names that members and services resolve alike [new: those of deploy/compose.yaml].

@@ -19,12 +19,15 @@ use crate::{
     exit::Exit,
     output, repositories, variables,
 };
-use lucid_repository::exposed;
+use lucid_repository::{exposed, new_key_file};
 use std::{
     fmt::Write,
     path::{Path, PathBuf},
 };
 use zeroize::Zeroizing;
+
+/// The key of the repository of backups.
+const REPOSITORY_KEY: &str = "repository.key";
 
 /// Runs the verb.
 ///
@@ -49,6 +52,8 @@ fn generate(args: &GenerateArgs) -> Result<String, Exit> {
     let mut said = Said::default();
     let key = format!("{}.key", settings.replica_set);
     said.write(&secrets, &key, 0o400, false, "the key by which the members know each other", secret::replica_key)?;
+    let of_backups = "the key of the repository: keep a copy in another place, since without it no backup can be read";
+    said.write(&secrets, REPOSITORY_KEY, 0o400, false, of_backups, || new_key_file().map_err(Exit::failed))?;
     // First: the other files are made from what it holds.
     let init = known.init(&settings, &passwords)?;
     let replaced = !args.replace.is_empty() && !known.says(INIT, &init);
