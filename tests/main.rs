@@ -36,6 +36,7 @@ mod prometheus;
 mod prune;
 mod refusals;
 mod requests;
+mod rights;
 mod roundtrip;
 mod said;
 mod schedules;

@@ -3,6 +3,7 @@
 use crate::support::{Api, World, process::Process};
 use bson::doc;
 use lucid_embedded::{Options, Signal};
+use lucid_schemas::roles::Service;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,14 +15,19 @@ const WITHIN: Duration = Duration::from_secs(60);
 
 /// A monitor process of a world: what it shows to people, and what to Prometheus.
 pub fn monitor(world: &World) -> (Process, Api, Api) {
-    monitor_as(world, &world.uri())
+    monitor_with(world, &[])
+}
+
+/// The same with more arguments.
+pub fn monitor_with(world: &World, more: &[&str]) -> (Process, Api, Api) {
+    monitor_as(world, &world.uri_of(Service::Monitor), more)
 }
 
 /// The same for the user of this connection string.
-fn monitor_as(world: &World, uri: &str) -> (Process, Api, Api) {
+fn monitor_as(world: &World, uri: &str, more: &[&str]) -> (Process, Api, Api) {
     let (repository, token_file) = (world.repository(), world.token_file());
     let arguments = ["monitor", "--listen", "127.0.0.1:0", "--metrics-port", "0", "--monitoring-interval", "1"];
-    let arguments = [&arguments[..], &["--repository", &repository, "--token-file", &token_file]].concat();
+    let arguments = [&arguments[..], &["--repository", &repository, "--token-file", &token_file], more].concat();
     let mut process = Process::start(&arguments, uri);
     let metrics = Api::to_read(process.await_line("metrics on "));
     let monitor = Api::to_read(process.await_line("listening on "));
@@ -148,7 +154,7 @@ async fn a_user_with_the_rights_of_a_monitor_is_enough() {
     ];
     admin.run_command(doc! { "createUser": "watcher", "pwd": "secret", "roles": roles }).await.expect("made");
     let uri = format!("mongodb://watcher:secret@127.0.0.1:{}/?replicaSet=rs0&authSource=admin", port(&world));
-    let (_monitor, _people, metrics) = monitor_as(&world, &uri);
+    let (_monitor, _people, metrics) = monitor_as(&world, &uri, &[]);
     let member = format!("mongodb_sample_parts_refused{{member=\"127.0.0.1:{}\"}} 0", port(&world));
     let sizes = "mongodb_collection_documents{database=\"lucid\",collection=\"users\"} 300";
     let healthy = "database_health_status{rs=\"rs0\",status=\"healthy\"} 1";

@@ -165,6 +165,14 @@ impl Spec {
         }
     }
 
+    /// The kind by whose rights the job runs: a verification that is a drill restores.
+    pub const fn runs_as(&self) -> Kind {
+        match self {
+            Self::Verify(VerifySpec { level: VerifyLevel::Drill, .. }) => Kind::Restore,
+            other => other.kind(),
+        }
+    }
+
     /// The repository that a worker must reach beside the one that the job requires.
     pub const fn second_repository(&self) -> Option<&RepositoryName> {
         match self {

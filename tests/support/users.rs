@@ -1,9 +1,14 @@
 //! Users of services in a set of tests: what `lucid-ops bootstrap` makes, and how each logs in.
 
 use super::process::binary;
+use bson::doc;
 use lucid_embedded::Deployment;
 use lucid_schemas::roles::Service;
-use std::process::{Command, Output, Stdio};
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
 
 /// The members of a set as bootstrap takes them.
 pub fn members(deployment: &mut Deployment) -> String {
@@ -48,4 +53,54 @@ pub fn bootstrap(deployment: &mut Deployment) -> serde_json::Value {
 pub fn done(output: &Output) -> serde_json::Value {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// A user that is both kinds of workers.
+const BOTH: &str = "lucid_both";
+
+/// Users of a set whose logs tell what was refused to them.
+pub struct Users {
+    members: String,
+    /// Each with how far it was read.
+    logs: Vec<(PathBuf, usize)>,
+}
+
+impl Users {
+    /// Makes them.
+    pub async fn of(deployment: &mut Deployment) -> Self {
+        bootstrap(deployment);
+        let members = members(deployment);
+        let roles = [Service::Worker.role(), Service::Restore.role()];
+        let both = doc! { "createUser": BOTH, "pwd": BOTH, "roles": roles.as_slice() };
+        let client = deployment.client().expect("a client");
+        client.database("admin").run_command(both).await.expect("made");
+        let logs = (0..deployment.members().len()).map(|member| (deployment.log(member), 0)).collect();
+        let mut users = Self { members, logs };
+        users.refused();
+        users
+    }
+
+    /// The connection string of a service.
+    pub fn uri(&self, service: Service) -> String {
+        uri(&self.members, service)
+    }
+
+    /// That of a worker of every kind.
+    pub fn uri_of_both(&self) -> String {
+        format!("mongodb://{BOTH}:{BOTH}@{}/?replicaSet=rs0&authSource=admin", self.members)
+    }
+
+    /// What was refused since this was asked last.
+    pub fn refused(&mut self) -> Vec<String> {
+        let mut all = Vec::new();
+        for (log, read) in &mut self.logs {
+            let text = fs::read(&*log).unwrap_or_default();
+            let new = String::from_utf8_lossy(text.get(*read..).unwrap_or_default()).into_owned();
+            *read = text.len();
+            let is_refusal =
+                |line: &&str| line.contains("Checking authorization failed") || line.contains("not authorized on");
+            all.extend(new.lines().filter(is_refusal).map(str::to_owned));
+        }
+        all
+    }
 }

@@ -1,8 +1,14 @@
 //! The world of one test.
 
-use super::process::{Process, run};
+use super::{
+    process::{Process, run},
+    users::Users,
+};
 use lucid_embedded::{Deployment, Options};
-use lucid_schemas::http::{EventList, JobView};
+use lucid_schemas::{
+    http::{EventList, JobView},
+    roles::Service,
+};
 use mongodb::Client;
 use serde_json::Value;
 use std::{
@@ -15,10 +21,15 @@ use tempfile::TempDir;
 /// A lease that lets a test see a takeover without waiting half a minute.
 pub const LEASE_MS: u64 = 3_000;
 
+/// Set, every world has a user for each service, which may do nothing else than its role says.
+const USERS: &str = "LUCID_TEST_USERS";
+
 /// A replica set, a repository and a key, all its own.
 pub struct World {
     pub deployment: Deployment,
     dir: TempDir,
+    /// Where services have users of their own.
+    users: Option<Users>,
 }
 
 impl World {
@@ -31,7 +42,27 @@ impl World {
     pub async fn bare(options: impl FnOnce(PathBuf) -> Options) -> Self {
         let dir = scratch();
         let deployment = Deployment::start(options(dir.path().join("mongod"))).await.expect("a replica set starts");
-        Self { deployment, dir }
+        let mut world = Self { deployment, dir, users: None };
+        if std::env::var_os(USERS).is_some() && world.deployment.administrator_password().is_some() {
+            world.give_users().await;
+        }
+        world
+    }
+
+    /// Gives each service a user of its own; from now on the services of this world log in with them, and whatever is refused to one of
+    /// them fails the test.
+    pub async fn give_users(&mut self) {
+        self.users = Some(Users::of(&mut self.deployment).await);
+    }
+
+    /// The connection string of a service.
+    pub fn uri_of(&self, service: Service) -> String {
+        self.users.as_ref().map_or_else(|| self.uri(), |users| users.uri(service))
+    }
+
+    /// What was refused until now, since the users were made or this was asked last.
+    pub fn refused(&mut self) -> Vec<String> {
+        self.users.as_mut().map(Users::refused).unwrap_or_default()
     }
 
     /// The same with other options.
@@ -90,19 +121,29 @@ impl World {
     /// An API process with these arguments.
     pub fn api_with(&self, more: &[&str]) -> (Process, Api) {
         let token_file = self.token_file();
-        let mut process = Process::start(&[&["api", "--token-file", &token_file], more].concat(), &self.uri());
+        let mut process =
+            Process::start(&[&["api", "--token-file", &token_file], more].concat(), &self.uri_of(Service::Api));
         let url = process.await_line("listening on ");
         (process, Api::new(url, &token_file))
     }
 
-    /// A worker process with a short lease, ready, and its name.
+    /// A worker process with a short lease, ready, and its name. It runs jobs of all kinds, so it has the rights of both kinds of workers.
     pub fn worker(&self, more: &[&str]) -> (Process, String) {
-        self.worker_at(&self.uri(), more)
+        self.worker_at(&self.uri_of_both(), more)
+    }
+
+    /// A worker with the user of this service.
+    pub fn worker_of(&self, service: Service, more: &[&str]) -> (Process, String) {
+        self.worker_at(&self.uri_of(service), more)
     }
 
     /// A worker whose connections the server knows by this application name.
     pub fn worker_called(&self, app_name: &str) -> (Process, String) {
-        self.worker_at(&format!("{}&appName={app_name}", self.uri()), &[])
+        self.worker_at(&format!("{}&appName={app_name}", self.uri_of_both()), &[])
+    }
+
+    fn uri_of_both(&self) -> String {
+        self.users.as_ref().map_or_else(|| self.uri(), Users::uri_of_both)
     }
 
     fn worker_at(&self, uri: &str, more: &[&str]) -> (Process, String) {
@@ -114,6 +155,17 @@ impl World {
         let mut process = Process::start(&arguments, uri);
         let name = process.await_line("worker ");
         (process, name.trim_end_matches(" is ready").to_owned())
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let refused = self.refused();
+        if std::thread::panicking() {
+            eprintln!("refused to services: {refused:#?}");
+        } else {
+            assert!(refused.is_empty(), "refused to a service: {refused:#?}");
+        }
     }
 }
 

@@ -82,7 +82,7 @@ pub(crate) fn unreached(request: &Request, workers: &[WorkerCard]) -> Option<Str
     if workers.iter().any(|worker| worker.reach.covers(request)) {
         return None;
     }
-    let kind = request.spec.kind();
+    let kind = request.spec.runs_as();
     if let Some(repository) = &request.requires.repository
         && !workers.iter().any(|worker| worker.reach.repositories.contains(repository))
     {
@@ -100,7 +100,10 @@ pub(crate) fn unreached(request: &Request, workers: &[WorkerCard]) -> Option<Str
         ));
     }
     if !workers.iter().any(|worker| worker.reach.kinds.contains(&kind)) {
-        return Some(format!("no live worker runs jobs of kind {kind}"));
+        let drill = if kind == request.spec.kind() { "" } else { ", as a drill does" };
+        return Some(format!(
+            "no live worker runs jobs of kind {kind}{drill}: start one with `--kinds {kind}`, or without --kinds"
+        ));
     }
     let labels = &request.requires.labels;
     Some(if labels.is_empty() {

@@ -340,7 +340,7 @@ fn due(open: &[Job], now_ms: i64) -> BTreeMap<Kind, f64> {
     for job in open.iter().filter(|job| job.head.state == State::Queued) {
         let due = job.head.run_at.stored().map(|at| seconds(now_ms.saturating_sub(at.timestamp_millis())));
         if let Some(age) = due.filter(|age| *age >= 0.0) {
-            let known = longest.entry(job.kind()).or_default();
+            let known = longest.entry(job.request.spec.runs_as()).or_default();
             *known = known.max(age);
         }
     }

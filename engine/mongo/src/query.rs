@@ -8,7 +8,7 @@ use bson::{Bson, DateTime, Document, doc};
 use lucid_core::{Command, EVENTS_MAX, Guard, decide};
 use lucid_ports::{AlertFilter, JobFilter, Reach};
 use lucid_schemas::{
-    JOB_SCHEMA, Job, JobId, Kind, State,
+    JOB_SCHEMA, Job, JobId, Kind, State, VerifyLevel,
     alert::Fingerprint,
     collections::{
         CLAIMED_BY_LEASE_END, ENDED, HOLDS, NEEDED, NEWEST_JOBS, NEWEST_OF_KIND, NOTIFY_DUE, OPS, QUEUED_BY_RANK,
@@ -46,8 +46,8 @@ pub fn due(reach: &Reach) -> Search {
     let rank = doc! { "$lte": ["$rank_at", { "$add": ["$$NOW", PRIORITY_SPAN_MS] }] };
     filter.insert("$expr", doc! { "$and": [rank, guard_expression(Guard::Due)] });
     if !reach.paused.is_empty() {
-        let begun: Vec<&str> =
-            reach.kinds.iter().filter(|kind| !reach.paused.contains(kind)).map(|kind| kind.as_str()).collect();
+        let kinds = stored_kinds(reach).into_iter();
+        let begun: Vec<&str> = kinds.filter(|kind| !reach.paused.contains(kind)).map(Kind::as_str).collect();
         filter.insert("kind", doc! { "$in": begun });
     }
     let parked = |keys: &[String], exclusive: Document| {
@@ -282,23 +282,42 @@ pub fn following(after: Option<&str>) -> Document {
     filter
 }
 
+/// The kinds of jobs in reach as they are stored: a drill is a verification.
+fn stored_kinds(reach: &Reach) -> Vec<Kind> {
+    let drills = reach.kinds.contains(&Kind::Restore) && !reach.kinds.contains(&Kind::Verify);
+    reach.kinds.iter().copied().chain(drills.then_some(Kind::Verify)).collect()
+}
+
+/// The verifications that aren't in reach though others are: drills for who may not restore, and all but drills for who may nothing else.
+fn other_verifications(reach: &Reach) -> Option<Document> {
+    let drill = VerifyLevel::Drill.as_str();
+    let level: Bson = match (reach.kinds.contains(&Kind::Verify), reach.kinds.contains(&Kind::Restore)) {
+        (true, false) => drill.into(),
+        (false, true) => doc! { "$ne": drill }.into(),
+        (true, true) | (false, false) => return None,
+    };
+    Some(doc! { "kind": Kind::Verify.as_str(), "spec.level": level })
+}
+
 fn in_reach(reach: &Reach) -> Document {
-    let kinds: Vec<Bson> = reach.kinds.iter().map(|kind| kind.as_str().into()).collect();
+    let kinds: Vec<Bson> = stored_kinds(reach).into_iter().map(|kind| kind.as_str().into()).collect();
     let repositories: Vec<Bson> = reach
         .repositories
         .iter()
         .map(|repository| doc! { "name": &repository.name, "id": &repository.id }.into())
         .collect();
     let labels: Vec<Bson> = reach.labels.iter().map(|label| label.as_str().into()).collect();
+    // What a copy goes to; no other kind has such a field.
+    let mut none = vec![doc! { "spec.to": { "$exists": true, "$nin": &repositories } }];
+    none.extend(other_verifications(reach));
     doc! {
         "schema": readable(),
         "kind": { "$in": kinds },
         "$or": [
             { "requires.repository": { "$exists": false } },
-            { "requires.repository": { "$in": &repositories } },
+            { "requires.repository": { "$in": repositories } },
         ],
-        // What a copy goes to; no other kind has such a field.
-        "$nor": [{ "spec.to": { "$exists": true, "$nin": repositories } }],
+        "$nor": none,
         "requires.labels": { "$not": { "$elemMatch": { "$nin": labels } } },
     }
 }

@@ -136,7 +136,7 @@ pub enum Renewal {
 /// What a worker can run: decides which jobs it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reach {
-    /// Kinds that it has handlers for.
+    /// Kinds by whose rights it runs jobs, see [`lucid_schemas::Spec::runs_as`]: a drill counts as a restore.
     pub kinds: Vec<Kind>,
     /// Repositories that it has opened.
     pub repositories: Vec<RepositoryName>,
@@ -156,7 +156,7 @@ impl Reach {
         let requires = &request.requires;
         let repository_reached = requires.repository.as_ref().is_none_or(|needed| self.repositories.contains(needed));
         let second_reached = request.spec.second_repository().is_none_or(|needed| self.repositories.contains(needed));
-        self.kinds.contains(&request.spec.kind())
+        self.kinds.contains(&request.spec.runs_as())
             && repository_reached
             && second_reached
             && requires.labels.iter().all(|label| self.labels.contains(label))

@@ -120,7 +120,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts a worker for these handlers and what it can reach.
+    /// Starts a worker for these handlers and what it can reach; of their kinds those in `reach`, all where it names none.
     ///
     /// # Errors
     /// Where the options don't fit together.
@@ -133,7 +133,9 @@ impl Worker {
     ) -> Result<WorkerHandle, OptionsError> {
         options.check()?;
         let handlers: HashMap<_, _> = handlers.into_iter().map(|handler| (handler.kind(), handler)).collect();
-        reach.kinds = Kind::ALL.into_iter().filter(|kind| handlers.contains_key(kind)).collect();
+        let wanted = std::mem::take(&mut reach.kinds);
+        let is_wanted = |kind: &Kind| wanted.is_empty() || wanted.contains(kind);
+        reach.kinds = Kind::ALL.into_iter().filter(|kind| handlers.contains_key(kind) && is_wanted(kind)).collect();
         let (stop, metrics, options) = (CancellationToken::new(), Arc::<Metrics>::default(), Arc::new(options));
         let gate = Gate::new(Arc::clone(&store), Arc::clone(&options), reach);
         let settler = settle(Arc::clone(&store), feed, Arc::clone(&options), stop.child_token());

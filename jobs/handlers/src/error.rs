@@ -66,7 +66,7 @@ pub(crate) enum Error {
 
 fn advice(code: i32) -> &'static str {
     match code {
-        code::UNAUTHORIZED => ": give the worker's user the roles that the README names",
+        code::UNAUTHORIZED => ": the worker's user lacks a right that deploy/privileges.md names",
         code::OUT_OF_DISK_SPACE => ": free space on the data disk",
         _ => "",
     }

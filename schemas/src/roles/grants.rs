@@ -2,13 +2,14 @@
 
 use super::{Grant, Need, Places, Resource, Service};
 use crate::collections::{
-    IDEMPOTENCY, MIGRATIONS, OPS, OPS_DETAILS, QUEUES, REPOSITORIES, SCHEDULES, SILENCES, TOKENS, WORKERS,
+    IDEMPOTENCY, MIGRATIONS, OPS, OPS_DETAILS, QUEUES, REPOSITORIES, SCHEDULES, SILENCES, WORKERS,
 };
 
-const READ: &[&str] = &["find"];
-const WRITE: &[&str] = &["find", "insert", "update"];
-const OWN: &[&str] = &["find", "insert", "remove", "update"];
-const LIST: &[&str] = &["listCollections", "listIndexes"];
+const WRITE: &[&str] = &["insert", "update"];
+const OWN: &[&str] = &["insert", "remove", "update"];
+/// A look at documents together with the server's clock is an aggregation without a collection, for which MongoDB wants `find` on the
+/// whole database.
+const LOOK: &[&str] = &["find", "listCollections", "listIndexes"];
 
 /// What a service may do, and what for.
 pub fn grants(service: Service, places: &Places) -> Vec<Grant> {
@@ -40,38 +41,20 @@ fn engine(places: &Places, collections: &[(&str, &'static [&'static str])]) -> V
     let mut all: Vec<Grant> =
         collections.iter().map(|(collection, actions)| on(Need::Engine, of(collection), actions)).collect();
     all.push(on(Need::Engine, of(OPS), &["changeStream"]));
-    all.push(on(Need::Engine, Resource::Database(places.ops.clone()), LIST));
+    all.push(on(Need::Engine, Resource::Database(places.ops.clone()), LOOK));
     all
 }
 
 /// Neither removes jobs, nor may make an index or a rule by which the server removes them.
 fn api(places: &Places) -> Vec<Grant> {
-    let collections = [
-        (OPS, WRITE),
-        (OPS_DETAILS, READ),
-        (WORKERS, READ),
-        (REPOSITORIES, READ),
-        (SCHEDULES, OWN),
-        (QUEUES, OWN),
-        (IDEMPOTENCY, WRITE),
-        (MIGRATIONS, READ),
-        (TOKENS, READ),
-    ];
-    let mut all = engine(places, &collections);
+    let mut all = engine(places, &[(OPS, WRITE), (SCHEDULES, OWN), (QUEUES, OWN), (IDEMPOTENCY, WRITE)]);
     all.push(on(Need::Names, Resource::Any, &["listCollections"]));
     all
 }
 
 fn worker(places: &Places) -> Vec<Grant> {
-    let collections = [
-        (OPS, OWN),
-        (OPS_DETAILS, OWN),
-        (WORKERS, OWN),
-        (REPOSITORIES, WRITE),
-        (SCHEDULES, OWN),
-        (QUEUES, READ),
-        (MIGRATIONS, WRITE),
-    ];
+    let collections =
+        [(OPS, OWN), (OPS_DETAILS, OWN), (WORKERS, OWN), (REPOSITORIES, WRITE), (SCHEDULES, OWN), (MIGRATIONS, WRITE)];
     let mut all = engine(places, &collections);
     let definitions = &["collMod", "createCollection", "createIndex"];
     all.push(on(Need::Definitions, Resource::Database(places.ops.clone()), definitions));
@@ -79,18 +62,7 @@ fn worker(places: &Places) -> Vec<Grant> {
 }
 
 fn monitor(places: &Places) -> Vec<Grant> {
-    let collections = [
-        (OPS, OWN),
-        (OPS_DETAILS, OWN),
-        (WORKERS, OWN),
-        (REPOSITORIES, READ),
-        (SCHEDULES, READ),
-        (QUEUES, READ),
-        (MIGRATIONS, READ),
-        (SILENCES, OWN),
-        (TOKENS, READ),
-    ];
-    engine(places, &collections)
+    engine(places, &[(OPS, OWN), (OPS_DETAILS, OWN), (WORKERS, OWN), (SILENCES, OWN)])
 }
 
 fn read() -> Vec<Grant> {
@@ -105,6 +77,7 @@ fn load() -> Vec<Grant> {
         "bypassDocumentValidation",
         "collMod",
         "collStats",
+        "convertToCapped",
         "createCollection",
         "createIndex",
         "dropCollection",
@@ -114,32 +87,20 @@ fn load() -> Vec<Grant> {
         "listCollections",
         "listIndexes",
         "remove",
-        "renameCollectionSameDB",
         "update",
     ];
-    let buckets = &[
-        "bypassDocumentValidation",
-        "collStats",
-        "createCollection",
-        "createIndex",
-        "dropCollection",
-        "find",
-        "insert",
-        "listIndexes",
-        "remove",
-        "update",
-    ];
+    let buckets = &["bypassDocumentValidation", "collStats", "find", "insert", "listIndexes", "remove", "update"];
     vec![
         on(Need::Load, Resource::Any, actions),
         on(Need::Load, Resource::AnyBuckets, buckets),
-        on(Need::Load, Resource::Cluster, &["listDatabases", "serverStatus"]),
+        on(Need::Load, Resource::Cluster, &["serverStatus"]),
         on(Need::Load, Resource::Database("admin".into()), &["dbStats"]),
     ]
 }
 
 /// Reads no documents but the ends of the oplog.
 fn watch() -> Vec<Grant> {
-    let cluster = &["listDatabases", "replSetGetConfig", "replSetGetStatus", "serverStatus"];
+    let cluster = &["replSetGetConfig", "replSetGetStatus", "serverStatus"];
     let measures = &["collStats", "listCollections"];
     vec![
         on(Need::Watch, Resource::Cluster, cluster),

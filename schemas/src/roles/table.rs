@@ -25,7 +25,8 @@ const REMAINS: &str = "
 - The worker of restores writes every database, the engine's own among them (tokens of the API, too), as the names of databases to be restored, and of
   scratch databases, aren't known before. It can't make or change users and roles: the built-in role `restore` could, so it is never given. Where
   nothing is to be restored by a job, let no such worker run: `lucid-ops repo restore` takes any connection string.
-- The API lists the names of collections in every database, and reads no document outside the engine's own.
+- The API lists the names of collections in every database, and reads no document outside the engine's own. In that it reads everything: a look at
+  documents together with the server's clock wants `find` on the whole database.
 - Where a later program needs other definitions in the engine's database, `lucid-ops bootstrap` or a worker makes them; API and monitor go on, and
   tell what is missing.
 ";

@@ -2,6 +2,7 @@
 
 use super::{AccessArgs, AliveArgs, BackupScheduleArgs, Rate, SamplingArgs};
 use clap::{Args, ValueEnum};
+use lucid_schemas::Kind;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// How to reach MongoDB.
@@ -111,6 +112,15 @@ pub struct RepositoryArgs {
     pub no_deltas: bool,
 }
 
+/// A kind of jobs that workers run.
+fn kind(word: &str) -> Result<Kind, String> {
+    let all = || Kind::ALL.into_iter().filter(|kind| !kind.is_internal());
+    let known = || all().map(Kind::as_str).collect::<Vec<_>>().join(", ");
+    all()
+        .find(|kind| kind.as_str() == word)
+        .ok_or_else(|| format!("no worker runs jobs of such a kind; there are {}", known()))
+}
+
 /// `lucid-ops worker`.
 #[derive(Debug, Args)]
 pub struct WorkerArgs {
@@ -134,6 +144,10 @@ pub struct WorkerArgs {
     /// A label that jobs may ask for; may be repeated.
     #[arg(long = "label", env = "LUCID_LABELS", value_delimiter = ',', value_name = "LABEL")]
     pub labels: Vec<String>,
+    /// Run only jobs of these kinds: backup, restore, verify, prune, copy, reencrypt; all where absent. A drill counts as a restore, since it needs
+    /// the same rights.
+    #[arg(long, env = "LUCID_KINDS", value_delimiter = ',', value_name = "KIND", value_parser = kind)]
+    pub kinds: Vec<Kind>,
     /// For how many days jobs that ended are kept (backups that succeeded are kept anyhow); 0 means for ever.
     #[arg(long, env = "LUCID_JOB_RETENTION_DAYS", default_value_t = 90)]
     pub job_retention_days: u32,

@@ -20,6 +20,7 @@ use lucid_embedded::{Deployment, Options, trusted_folder};
 use lucid_http::{Anonymous, ApiOptions, Token};
 use lucid_mongo::Connection;
 use lucid_monitor::Registry;
+use lucid_ports::Reach;
 use lucid_repository::{InitOptions, Location, Repository, RepositoryError, Unlock};
 use lucid_runtime::{SchedulerOptions, WorkerOptions};
 use lucid_schemas::names::DEFAULT_OPS_DATABASE;
@@ -118,9 +119,9 @@ async fn serve(
     // The port first: a worker that has just claimed is not to be stopped because it is taken.
     let listener = api::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, args.api_port)))?;
     let doors = Doors::open(SocketAddr::from((Ipv4Addr::LOCALHOST, args.monitor_port)), &args.sampling)?;
-    let (labels, manners) = (Vec::new(), Manners::default());
+    let (reach, manners) = (Reach::default(), Manners::default());
     let mut worker =
-        worker::start(&connection, DEFAULT_OPS_DATABASE, &named, labels, manners, options, scheduling).await?;
+        worker::start(&connection, DEFAULT_OPS_DATABASE, &named, reach, manners, options, scheduling).await?;
     let upkeep = Upkeep::start(&connection, worker.repositories.clone(), wanted);
     card.api_url = Some(format!("http://{}", listener.local_addr().map_err(Exit::failed)?));
     (card.monitor_url, card.metrics_url) = doors.urls().map(|(monitor, metrics)| (Some(monitor), metrics))?;

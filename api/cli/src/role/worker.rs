@@ -58,10 +58,11 @@ pub async fn run(args: WorkerArgs) -> Result<(), Exit> {
         options: HandlerOptions { read_from, ..HandlerOptions::default() },
     };
     let ops = args.mongo.ops_database;
+    let reach = Reach { kinds: args.kinds, labels: args.labels, ..Reach::default() };
     let secrets = named.secrets.iter().chain(&args.mongo.mongodb_uri_file).cloned().collect();
     tokio::spawn(secrets::watch(secrets, options.problems.clone()));
     let mut worker =
-        shutdown.unless_asked(start(&connection, &ops, &named, args.labels, manners, options, scheduling)).await?;
+        shutdown.unless_asked(start(&connection, &ops, &named, reach, manners, options, scheduling)).await?;
     let upkeep = Upkeep::start(&connection, worker.repositories.clone(), wanted);
     output::announce(format_args!("worker {name} is ready"));
     tokio::select! {
@@ -117,12 +118,12 @@ impl Running {
     }
 }
 
-/// Opens the repositories, binds their names, and starts a worker and, beside it, a scheduler.
+/// Opens the repositories, binds their names, and starts a worker of the kinds and labels in `reach` and, beside it, a scheduler.
 pub(super) async fn start(
     connection: &Connection,
     ops_database: &str,
     named: &Named,
-    labels: Vec<String>,
+    reach: Reach,
     manners: Manners,
     options: WorkerOptions,
     scheduling: SchedulerOptions,
@@ -146,7 +147,7 @@ pub(super) async fn start(
         pace: manners.pace,
         problems: options.problems.clone(),
     };
-    let reach = Reach { repositories: reached.clone(), labels, ..Reach::default() };
+    let reach = Reach { repositories: reached.clone(), ..reach };
     let feed = connection.feed().await.map_err(Exit::failed)?;
     let handlers = registry(&Arc::new(environment), &store);
     let worker = Worker::start(Arc::clone(&store), &*feed, handlers, reach, options).map_err(Exit::usage)?;

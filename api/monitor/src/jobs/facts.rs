@@ -239,7 +239,7 @@ const fn depth(spec: &VerifySpec) -> u8 {
 
 fn open_job(job: &Job) -> OpenJob {
     let run_at_ms = job.head.run_at.stored().map_or(i64::MAX, DateTime::timestamp_millis);
-    OpenJob { id: job.id().clone(), kind: job.kind(), state: job.head.state, run_at_ms }
+    OpenJob { id: job.id().clone(), kind: job.request.spec.runs_as(), state: job.head.state, run_at_ms }
 }
 
 #[cfg(test)]

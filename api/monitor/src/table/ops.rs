@@ -25,7 +25,7 @@ pub(super) const FAMILIES: &[Family] = &[
         |seen| one(flag(seen.jobs.is_ok()))),
     family("ops_jobs", Gauge, "jobs", &["kind", "state"], "Open jobs; of more than a thousand, the newest thousand are counted.",
         |seen| jobs(seen, |jobs| jobs.open.iter().map(|((kind, state), open)| point([kind.as_str(), state.as_str()], number(*open))).collect())),
-    family("ops_oldest_due_job_age_seconds", Gauge, "seconds", &["kind"], "Since when the job is due that is due for longest, and nobody has begun.",
+    family("ops_oldest_due_job_age_seconds", Gauge, "seconds", &["kind"], "Since when the job is due that is due for longest, and nobody has begun; a drill counts as a restore.",
         |seen| jobs(seen, |jobs| jobs.due_seconds.iter().map(|(kind, age)| point([kind.as_str()], *age)).collect())),
     family("ops_jobs_total", Counter, "jobs", OUTCOME, "Jobs that ended since this monitor was started: succeeded, failed or canceled; each monitor counts by itself, so take the largest of several, not their sum.", ended),
     family("ops_job_duration_seconds", Histogram, "seconds", OUTCOME, "How long those jobs took that were begun, from their first claim to their end, retries and waits between them included.", durations),

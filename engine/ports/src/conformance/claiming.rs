@@ -3,7 +3,7 @@
 use super::kit::{Bench, LONG_MS, OVER_MS, claim, enqueue, reach, repository, request};
 use crate::{Enqueue, Reach};
 use lucid_core::Command;
-use lucid_schemas::{EventBody, Job, JobId, Kind, RepositoryName, Request, Requires, State};
+use lucid_schemas::{EventBody, Job, JobId, Kind, RepositoryName, Request, Requires, Spec, State, VerifyLevel};
 use std::{collections::BTreeSet, time::Duration};
 
 const MANY: u32 = 100;
@@ -66,6 +66,11 @@ pub(super) async fn claimable_is_what_is_in_reach(bench: Bench) {
     let mut verify = request(Kind::Verify);
     verify.priority = 30;
     let verify = bench.put(&enqueue(verify)).await.request.id;
+    let mut drill = request(Kind::Verify);
+    let Spec::Verify(spec) = &mut drill.spec else { panic!("{drill:?}") };
+    spec.level = VerifyLevel::Drill;
+    let drill = bench.put(&enqueue(drill)).await.request.id;
+    let of = |kinds: &[Kind]| Reach { kinds: kinds.to_vec(), ..reach() };
     let backups = |repositories: &[RepositoryName], labels: &[&str]| Reach {
         kinds: vec![Kind::Backup],
         repositories: repositories.to_vec(),
@@ -77,8 +82,13 @@ pub(super) async fn claimable_is_what_is_in_reach(bench: Bench) {
         (backups(std::slice::from_ref(&elsewhere), &[]), vec![&placed[0], &placed[3]]),
         (backups(&[], &["rack-2", "nvme"]), vec![&placed[2], &placed[3]]),
         (backups(&[repository("main")], &["nvme"]), vec![&placed[1], &placed[3], &plain]),
-        (Reach { kinds: vec![Kind::Verify], ..reach() }, vec![&verify]),
-        (Reach { kinds: vec![], ..reach() }, vec![]),
+        (of(&[Kind::Verify]), vec![&verify]),
+        // A drill restores.
+        (of(&[Kind::Restore]), vec![&drill]),
+        (of(&[Kind::Verify, Kind::Restore]), vec![&verify, &drill]),
+        (Reach { paused: vec![Kind::Verify], ..of(&[Kind::Restore]) }, vec![]),
+        (Reach { paused: vec![Kind::Restore], ..of(&[Kind::Restore]) }, vec![&drill]),
+        (of(&[]), vec![]),
     ] {
         let found = bench.store.claimable(&reach, MANY).await.expect("looked for");
         assert_eq!(ids(&found).iter().collect::<BTreeSet<_>>(), expected.into_iter().collect(), "{reach:?}");

@@ -50,6 +50,7 @@ pub const FILES: [EnvFile; 6] = [
         services: &["api", "worker", "serve"],
         says: &[
             ("LUCID_KEY_FILE", KEY),
+            ("LUCID_KINDS", "backup,verify,prune,copy,reencrypt"),
             ("BACKUP_SCHEDULE", "0 2 * * *"),
             ("BACKUP_RETENTION_DAYS", "30"),
             ("BACKUP_COMPRESSION", "true"),
@@ -60,7 +61,12 @@ pub const FILES: [EnvFile; 6] = [
         name: "database-restore.env",
         purpose: "a worker that restores",
         services: &["worker"],
-        says: &[("LUCID_KEY_FILE", KEY), ("BACKUP_COMPRESSION", "true"), ("BACKUP_ENCRYPTION", "true")],
+        says: &[
+            ("LUCID_KEY_FILE", KEY),
+            ("LUCID_KINDS", "restore"),
+            ("BACKUP_COMPRESSION", "true"),
+            ("BACKUP_ENCRYPTION", "true"),
+        ],
     },
     EnvFile {
         name: "database-monitoring.env",
