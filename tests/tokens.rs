@@ -6,11 +6,13 @@ use crate::support::{
 };
 use bson::Document;
 use futures::TryStreamExt;
+use lucid_embedded::Options;
 use lucid_schemas::names::DEFAULT_OPS_DATABASE;
 use serde_json::{Value, json};
 use std::{
     fs,
     path::Path,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -165,4 +167,72 @@ async fn beyond_loopback_nothing_listens_until_somebody_says_that_he_means_it() 
     assert_eq!(token(&world, &["revoke", "ada"]).0, Some(0));
     let said = refused(&["--plain-http"]);
     assert!(said.contains("lucid-ops token create"), "one that is revoked is none: {said}");
+}
+
+/// A certificate that vouches for itself, and its key.
+fn certificate(folder: &Path, name: &str) -> (String, String) {
+    let path = |ending: &str| folder.join(format!("{name}.{ending}")).display().to_string();
+    let (certificate, key) = (path("crt"), path("key"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+        .args([
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-keyout",
+            &key,
+            "-out",
+            &certificate,
+        ])
+        .output()
+        .expect("openssl runs: apt-get install openssl");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    (certificate, key)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls_the_verbs_come_with_a_certificate_that_they_trust_and_a_new_one_needs_no_start() {
+    let world = World::bare(Options::new).await;
+    let (first, first_key) = certificate(world.dir(), "first");
+    let (second, second_key) = certificate(world.dir(), "second");
+    let (used, used_key) = (world.dir().join("used.crt"), world.dir().join("used.key"));
+    let put = |certificate: &str, key: &str| {
+        fs::copy(key, &used_key).expect("copied");
+        fs::copy(certificate, &used).expect("copied");
+    };
+    put(&first, &first_key);
+    let token_file = world.token_file();
+    let (used, used_key) = (used.display().to_string(), used_key.display().to_string());
+    let named = ["--tls-cert-file", &used, "--tls-key-file", &used_key, "--token-file", &token_file];
+    let api = [&["api", "--listen", "0.0.0.0:0", "--anonymous", "none"], &named[..]].concat();
+    let mut api = Process::start(&api, &world.uri());
+    let url = api.await_line("listening on ").replace("0.0.0.0", "127.0.0.1");
+    let monitor = [&["monitor", "--listen", "0.0.0.0:0", "--metrics-port", "0"], &named[..]].concat();
+    let mut monitor = Process::start(&monitor, &world.uri());
+    let monitor_url = monitor.await_line("listening on ").replace("0.0.0.0", "127.0.0.1");
+    assert!(url.starts_with("https://") && monitor_url.starts_with("https://"), "{url} {monitor_url}");
+
+    let verb = |arguments: &[&str], ca_file: &str| {
+        let services =
+            [("LUCID_API", url.as_str()), ("LUCID_MONITOR", &monitor_url), ("LUCID_TOKEN_FILE", &token_file)];
+        let ca_file = [("LUCID_CA_FILE", ca_file)];
+        let trusted = if ca_file[0].1.is_empty() { &[][..] } else { &ca_file };
+        run(arguments, &[&services[..], trusted].concat())
+    };
+    for arguments in [["jobs", "list"], ["alerts", "silences"], ["queues", "list"]] {
+        let output = verb(&arguments, &first);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(verb(&arguments, &second).status.code(), Some(3), "it trusts another: {arguments:?}");
+    }
+    assert_eq!(verb(&["jobs", "list"], "").status.code(), Some(3), "the system knows no such certificate");
+    put(&second, &second_key);
+    let begun = Instant::now();
+    while !verb(&["jobs", "list"], &second).status.success() || !verb(&["alerts", "silences"], &second).status.success()
+    {
+        assert!(begun.elapsed() < WITHIN, "the old certificate is still used");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }

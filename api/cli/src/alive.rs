@@ -73,8 +73,8 @@ impl Alive {
     }
 
     /// From now on it is to answer here.
-    pub fn listens(&self, address: SocketAddr) {
-        self.url.send_replace(Some(format!("http://{}", reached(address))));
+    pub fn listens(&self, scheme: &str, address: SocketAddr) {
+        self.url.send_replace(Some(format!("{scheme}://{}", reached(address))));
     }
 }
 
@@ -145,7 +145,7 @@ mod tests {
         let file = folder.path().join("alive");
         assert!(Sign::read(&file).is_err(), "there is none yet");
         let alive = Alive::begin("api", Some(&file)).expect("a clock");
-        alive.listens("0.0.0.0:8089".parse().expect("an address"));
+        alive.listens("http", "0.0.0.0:8089".parse().expect("an address"));
         let sign = loop {
             match Sign::read(&file) {
                 Ok(sign) if sign.url.is_some() => break sign,

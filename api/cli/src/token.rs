@@ -84,11 +84,19 @@ pub fn place(asked: Option<&Path>) -> PathBuf {
     }
 }
 
-/// The client of a verb, with the token where one can be found.
+/// The client of a verb, which trusts the certificates of a file where one is named, with the token where one can be found.
 ///
 /// # Errors
 /// Where a file that was named holds none.
-pub fn client(client: Client, named: Option<&Path>) -> Result<Client, Exit> {
+pub fn client(client: Client, named: Option<&Path>, roots: Option<&Path>) -> Result<Client, Exit> {
+    let client = match roots {
+        None => client,
+        Some(file) => {
+            let refused = |problem: &dyn fmt::Display| Exit::usage(format!("{}: {problem}", file.display()));
+            let pem = fs::read(file).map_err(|error| refused(&error))?;
+            client.with_roots(&pem).map_err(|error| refused(&error))?
+        }
+    };
     let secret =
         match named {
             // An empty variable names none.

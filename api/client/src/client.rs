@@ -22,6 +22,7 @@ use std::{
 use ureq::{
     Agent, Body,
     http::{Response, Uri},
+    tls::RootCerts,
 };
 
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_mins(1);
@@ -39,6 +40,7 @@ pub struct Client {
     service: Service,
     url: String,
     pub(crate) agent: Agent,
+    pub(crate) roots: Option<RootCerts>,
     idempotency_key: Option<String>,
 }
 
@@ -60,16 +62,15 @@ impl Client {
         let expected = format!("expected something like {}", service.example());
         let uri: Uri = at.parse().map_err(|_| bad(&expected))?;
         match (uri.scheme_str(), uri.authority()) {
-            (Some("http"), Some(authority)) if !authority.as_str().contains('@') => {}
-            (Some("http"), Some(_)) => return Err(bad("it must not hold a password")),
-            (Some("https"), _) => return Err(bad("this client speaks http only; use a local proxy for https")),
+            (Some("http" | "https"), Some(authority)) if !authority.as_str().contains('@') => {}
+            (Some("http" | "https"), Some(_)) => return Err(bad("it must not hold a password")),
             _ => return Err(bad(&expected)),
         }
         if uri.query().is_some() {
             return Err(bad("it must not have a query"));
         }
         let url = at.trim_end_matches('/').to_owned();
-        Ok(Self { service, url, agent: agent::open(None), idempotency_key: None })
+        Ok(Self { service, url, agent: agent::open(None, None), roots: None, idempotency_key: None })
     }
 
     /// Sends this key with every request for a job, so that however often it is sent, there is one.
@@ -342,7 +343,7 @@ mod tests {
 
     #[test]
     fn addresses_that_make_no_sense_are_refused() {
-        for url in ["", "127.0.0.1:8089", "https://pi-1", "http://u:p@pi-1", "ftp://x", "http://x/?y", "a b"] {
+        for url in ["", "127.0.0.1:8089", "https://u:p@pi-1", "http://u:p@pi-1", "ftp://x", "http://x/?y", "a b"] {
             assert!(matches!(Client::new(url), Err(ClientError::BadUrl { .. })), "{url}");
         }
         let client = Client::new("http://127.0.0.1:8089/").expect("a client");

@@ -25,6 +25,8 @@ pub enum ClientError {
     },
     /// This can't be the token of an API.
     BadToken,
+    /// The certificates to trust can't be read.
+    BadRoots,
     /// Nobody answers there.
     NotReachable {
         /// What was called.
@@ -53,14 +55,16 @@ impl ClientError {
         match self {
             Self::NotReachable { .. } => true,
             Self::Refused(problem) => problem.status == 503,
-            Self::BadUrl { .. } | Self::BadId { .. } | Self::BadToken | Self::NotTheApi { .. } => false,
+            Self::BadUrl { .. } | Self::BadId { .. } | Self::BadToken | Self::BadRoots | Self::NotTheApi { .. } => {
+                false
+            }
         }
     }
 
     /// Whether the request itself is at fault, so that asking again won't help.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::BadUrl { .. } | Self::BadId { .. } | Self::BadToken => true,
+            Self::BadUrl { .. } | Self::BadId { .. } | Self::BadToken | Self::BadRoots => true,
             Self::Refused(problem) => (400..500).contains(&problem.status),
             Self::NotReachable { .. } | Self::NotTheApi { .. } => false,
         }
@@ -74,6 +78,7 @@ impl fmt::Display for ClientError {
                 write!(f, "'{}' is no address of the {}: {problem}", clean(url), service.name())
             }
             Self::BadId { id, problem } => write!(f, "'{}' {problem}", clean(id)),
+            Self::BadRoots => f.write_str("the file of certificates to trust holds none in PEM form"),
             Self::BadToken => f.write_str("the token can't be one: it has characters that no header takes"),
             Self::NotReachable { service, url, reason } => write!(
                 f,

@@ -7,12 +7,22 @@ use crate::{
 use lucid_schemas::http::WhoView;
 
 impl Client {
+    /// Trusts these certificates, in PEM form, instead of the system's. Before a token is given.
+    ///
+    /// # Errors
+    /// Where there is none among them.
+    pub fn with_roots(mut self, pem: &[u8]) -> Result<Self, ClientError> {
+        self.roots = Some(agent::roots(pem)?);
+        self.agent = agent::open(None, self.roots.clone());
+        Ok(self)
+    }
+
     /// Shows this token with every request.
     ///
     /// # Errors
     /// Where it can't be a token.
     pub fn with_token(mut self, token: &str) -> Result<Self, ClientError> {
-        self.agent = agent::open(Some((agent::bearer(token)?, Shown::Always)));
+        self.agent = agent::open(Some((agent::bearer(token)?, Shown::Always)), self.roots.clone());
         Ok(self)
     }
 
@@ -22,7 +32,7 @@ impl Client {
     /// # Errors
     /// Where it can't be a token.
     pub fn with_found_token(mut self, token: &str) -> Result<Self, ClientError> {
-        self.agent = agent::open(Some((agent::bearer(token)?, Shown::WhenAsking)));
+        self.agent = agent::open(Some((agent::bearer(token)?, Shown::WhenAsking)), self.roots.clone());
         Ok(self)
     }
 

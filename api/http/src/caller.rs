@@ -65,25 +65,29 @@ impl Caller {
             let name = format!("{ANONYMOUS}{}", gate.node);
             return Ok(caller(name, gate.anonymous.role(is_here), Scope::all(), Shown::Nothing { is_here }));
         };
-        let refused = |why: &str| Err(unauthorized(gate, is_here, why));
+        let refused = |why: &str| unauthorized(gate, is_here, why);
         if given.next().is_some() {
-            return refused("more than one token was sent");
+            return Err(refused("more than one token was sent"));
         }
-        let Some(presented) = Presented::read(secret) else {
-            if gate.local.is(secret) {
-                let name = format!("{}@{}", Token::NAME, gate.node);
-                return Ok(caller(name, Some(Role::Admin), Scope::all(), Shown::Local));
-            }
-            return refused("the token that was sent isn't one of this API");
+        if gate.local.is(secret) {
+            let name = format!("{}@{}", Token::NAME, gate.node);
+            return Ok(caller(name, Some(Role::Admin), Scope::all(), Shown::Local));
+        }
+        let presented = Presented::read(secret);
+        let named = presented.as_ref().map(|presented| &presented.name);
+        let turn = gate.throttle.turn(peer, named).await?;
+        let failed = |why: &str| Err(gate.throttle.failed(&turn, peer, named, refused(why)));
+        let Some(presented) = presented.as_ref() else {
+            return failed("the token that was sent isn't one of this API");
         };
-        match gate.tokens.admit(&presented).await {
+        match gate.tokens.admit(presented).await {
             Ok(token) => {
-                let name = format!("{}@{}", signature(&presented), gate.node);
-                Ok(caller(name, Some(token.role), token.scope(), Shown::Token(presented)))
+                let name = format!("{}@{}", signature(presented), gate.node);
+                Ok(caller(name, Some(token.role), token.scope(), Shown::Token(presented.clone())))
             }
             Err(Refused::Unknown(error)) => Err(error),
-            Err(Refused::Wrong) => refused("the token that was sent isn't one of this API"),
-            Err(Refused::Over(standing)) => refused(&format!("the token that was sent is {}", standing.as_str())),
+            Err(Refused::Wrong) => failed("the token that was sent isn't one of this API"),
+            Err(Refused::Over(standing)) => failed(&format!("the token that was sent is {}", standing.as_str())),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a port goes by when it lets somebody in, and when it takes his body.
 
-use crate::{ApiError, Directory, Token};
+use crate::{ApiError, Directory, Throttle, Token};
 use lucid_schemas::access::Role;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -51,6 +51,8 @@ pub struct Gate {
     pub(crate) tokens: Directory,
     /// What is anybody's.
     pub(crate) anonymous: Anonymous,
+    /// Who shows tokens that aren't ours.
+    pub(crate) throttle: Throttle,
     /// How long a client may take to send a body.
     pub(crate) body_within: Duration,
     bodies: Arc<Semaphore>,
@@ -58,9 +60,9 @@ pub struct Gate {
 
 impl Gate {
     /// Of the port of this node that these tokens open.
-    pub fn new(node: String, local: Token, tokens: Directory, anonymous: Anonymous) -> Self {
+    pub fn new(node: String, local: Token, tokens: Directory, anonymous: Anonymous, throttle: Throttle) -> Self {
         let bodies = Arc::new(Semaphore::new(BODIES_MAX));
-        Self { node, local, tokens, anonymous, body_within: BODY_WITHIN, bodies }
+        Self { node, local, tokens, anonymous, throttle, body_within: BODY_WITHIN, bodies }
     }
 
     pub(crate) fn with_body_within(self, body_within: Duration) -> Self {

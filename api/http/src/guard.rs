@@ -9,6 +9,7 @@ use actix_web::{
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::header::{CACHE_CONTROL, HOST, HeaderMap, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS},
+    http::uri::Authority,
     middleware::Next,
     web,
 };
@@ -34,7 +35,7 @@ pub async fn guard(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let ours = request.app_data::<web::Data<Hosts>>().map_or(&[][..], |hosts| &hosts.0);
-    let mut response = match check(request.headers(), ours) {
+    let mut response = match check(request.headers(), request.uri().authority().map(Authority::as_str), ours) {
         Ok(()) => next.call(request).await?.map_into_boxed_body(),
         Err(refused) => request.into_response(refused.error_response()),
     };
@@ -44,14 +45,16 @@ pub async fn guard(
     Ok(response)
 }
 
-fn check(headers: &HeaderMap, ours: &[String]) -> Result<(), ApiError> {
+/// HTTP/2 names the host in the address instead of a header.
+fn check(headers: &HeaderMap, authority: Option<&str>, ours: &[String]) -> Result<(), ApiError> {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    for host in headers.get_all(HOST).map(text) {
+    let named = || headers.get_all(HOST).map(text).chain(authority.map(str::to_owned));
+    for host in named() {
         if !is_ours(&host, ours) {
             return Err(ApiError::ForeignHost(shortened(&host)));
         }
     }
-    let host = headers.get(HOST).map(text);
+    let host = named().next();
     for origin in headers.get_all(ORIGIN).map(text) {
         let from = origin.split_once("://").map(|(_, host)| host);
         if from.is_none() || from != host.as_deref() {
@@ -76,6 +79,16 @@ fn is_ours(host: &str, ours: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_that_is_named_in_the_address_must_be_ours_too() {
+        let ours = ["pi-1".to_owned()];
+        let origin: HeaderMap = [(ORIGIN, HeaderValue::from_static("https://pi-1:8089"))].into_iter().collect();
+        assert_eq!(check(&HeaderMap::new(), Some("pi-1:8089"), &ours), Ok(()));
+        assert_eq!(check(&origin, Some("pi-1:8089"), &ours), Ok(()));
+        assert!(matches!(check(&HeaderMap::new(), Some("evil.example"), &ours), Err(ApiError::ForeignHost(_))));
+        assert!(matches!(check(&origin, Some("127.0.0.1:8089"), &ours), Err(ApiError::ForeignOrigin(_))));
+    }
 
     #[test]
     fn only_our_names_are_ours() {

@@ -12,6 +12,7 @@
 //! | `rights`, `caller`, `scope`, [`Gate`], [`Directory`], [`Token`], [`secret`] | who may do what |
 //! | `lookup` | from what a person typed to one job |
 //! | `request`, `check` | asking for a job; what is checked before there is one |
+//! | [`Throttle`], [`Tls`] | who guesses; over what one speaks |
 //! | [`probe`] | whether the process runs, and is of use |
 //! | `jobs`, `change`, `health` | showing jobs, ending them, and how the service is |
 //! | `run`, `idempotency` | how a job is run; one job per key |
@@ -48,6 +49,8 @@ mod scope;
 pub mod secret;
 mod state;
 mod stream;
+mod throttle;
+mod tls;
 mod token;
 mod view;
 mod waiting;
@@ -64,6 +67,8 @@ pub use rights::Right;
 pub use routes::{ServeError, configure, serve, table};
 pub use state::{ApiOptions, ApiState, write_token};
 pub use stream::Streams;
+pub use throttle::Throttle;
+pub use tls::Tls;
 pub use token::Token;
 
 /// The answer of a request handler.

@@ -80,6 +80,11 @@ pub enum ApiError {
     ForeignOrigin(String),
     /// The request is addressed to this name, which isn't ours.
     ForeignHost(String),
+    /// Too many tokens that aren't ours came from there.
+    TooMany {
+        /// When to come back.
+        seconds: u64,
+    },
     /// Too many clients want the same at once.
     Crowded(String),
     /// Somebody wasn't told: his channel didn't take it.
@@ -121,6 +126,9 @@ impl ApiError {
             Self::ForeignOrigin(_) => (StatusCode::FORBIDDEN, "foreign-origin", "The request comes from another site"),
             Self::ForeignHost(_) => {
                 (StatusCode::MISDIRECTED_REQUEST, "foreign-host", "The request is addressed to another host")
+            }
+            Self::TooMany { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-failures", "Too many tokens that are none")
             }
             Self::Crowded(_) => (StatusCode::SERVICE_UNAVAILABLE, "crowded", "Too many clients at once"),
             Self::Untold(_) => (StatusCode::BAD_GATEWAY, "channel-failed", "The channel did not take it"),
@@ -195,6 +203,12 @@ impl fmt::Display for ApiError {
             Self::Stale { name, version: None } => write!(f, "the schedule '{name}' is gone"),
             Self::TooLarge { limit_bytes } => write!(f, "a body has at most {limit_bytes} bytes"),
             Self::Slow { seconds } => write!(f, "a body must be sent within {seconds} s"),
+            Self::TooMany { seconds } => {
+                write!(
+                    f,
+                    "too many tokens that aren't ours came from your address: come back in {seconds} s with one that is"
+                )
+            }
             Self::MediaType => f.write_str("send the body with 'Content-Type: application/json'"),
             Self::ForeignOrigin(site) => write!(f, "pages of '{site}' may not use this API"),
             Self::ForeignHost(host) => write!(
@@ -234,6 +248,9 @@ impl ResponseError for ApiError {
             }
             Self::Unauthorized(_) => {
                 answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+            }
+            Self::TooMany { seconds } => {
+                answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
             }
             Self::Crowded(_) | Self::Unavailable(_) | Self::Busy(_) => {
                 answer.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS.to_string()));

@@ -1,7 +1,7 @@
 //! Which path leads where, and serving them.
 
 use crate::{
-    ApiState, Hosts, Right, change,
+    ApiState, Gate, Hosts, Right, Tls, change,
     entry::{Entry, look, mount, on, open, rights_of},
     health, jobs, probe, queues, request, schedules, stream, whoami, whole,
 };
@@ -11,7 +11,7 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use std::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// Enough for an API that hands everything to MongoDB, and small on a small node.
 const THREADS: usize = 2;
@@ -71,8 +71,13 @@ pub fn table() -> Vec<(String, &'static str, Right)> {
 
 /// Puts the routes into an application.
 pub fn configure(state: ApiState) -> impl Fn(&mut ServiceConfig) + Clone {
+    let gate = state.gate();
+    configured(state, gate)
+}
+
+fn configured(state: ApiState, gate: Gate) -> impl Fn(&mut ServiceConfig) + Clone {
     let hosts = web::Data::new(Hosts::new(state.options.host_names()));
-    let gate = web::Data::new(state.gate());
+    let gate = web::Data::new(gate);
     let state = web::Data::new(state);
     move |config| {
         let scope = web::scope("").app_data(hosts.clone()).app_data(gate.clone()).app_data(state.clone());
@@ -80,11 +85,16 @@ pub fn configure(state: ApiState) -> impl Fn(&mut ServiceConfig) + Clone {
     }
 }
 
-/// Serves until `stop`; then answers what is under way, for a few seconds at most.
+/// Serves until `stop`, over TLS where there is any; then answers what is under way, for a few seconds at most.
 ///
 /// # Errors
 /// Where the listener can't be used.
-pub async fn serve(listener: TcpListener, state: ApiState, stop: CancellationToken) -> Result<(), ServeError> {
+pub async fn serve(
+    listener: TcpListener,
+    state: ApiState,
+    tls: Option<Tls>,
+    stop: CancellationToken,
+) -> Result<(), ServeError> {
     let streams = state.streams.clone();
     let stopped = async move {
         stop.cancelled_owned().await;
@@ -92,13 +102,19 @@ pub async fn serve(listener: TcpListener, state: ApiState, stop: CancellationTok
         streams.end();
     };
     let connections = state.options.connections_max.div_ceil(THREADS);
-    let configure = configure(state);
+    let gate = state.gate();
+    let calm = AbortOnDropHandle::new(tokio::spawn(gate.throttle.clone().watch()));
+    let configure = configured(state, gate);
     let server = HttpServer::new(move || App::new().configure(configure.clone()))
         .workers(THREADS)
         .max_connections(connections)
         .shutdown_signal(stopped)
-        .shutdown_timeout(STOP_WITHIN_SECONDS)
-        .listen(listener)?
-        .run();
-    Ok(server.await?)
+        .shutdown_timeout(STOP_WITHIN_SECONDS);
+    let server = match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls.config()?)?,
+        None => server.listen(listener)?,
+    };
+    let served = server.run().await;
+    drop(calm);
+    Ok(served?)
 }

@@ -1,6 +1,6 @@
 //! What every request handler is given.
 
-use crate::{Anonymous, ApiError, Directory, Gate, Streams, Token, around::Around, gate::BODY_WITHIN};
+use crate::{Anonymous, ApiError, Directory, Gate, Streams, Throttle, Token, around::Around, gate::BODY_WITHIN};
 use lucid_ports::{Alerts, Archive, Catalog, History, Problems, ScheduleStore, Store, Tokens};
 use lucid_schemas::prune::KEEP_LAST;
 use std::{sync::Arc, time::Duration};
@@ -95,7 +95,8 @@ impl ApiState {
     pub(crate) fn gate(&self) -> Gate {
         let options = &self.options;
         let tokens = Directory::of(Arc::clone(&self.tokens));
-        let gate = Gate::new(options.node.clone(), options.token.clone(), tokens, options.anonymous);
+        let throttle = Throttle::new(self.problems.clone());
+        let gate = Gate::new(options.node.clone(), options.token.clone(), tokens, options.anonymous, throttle);
         gate.with_body_within(options.body_within)
     }
 

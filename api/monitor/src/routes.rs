@@ -7,12 +7,12 @@ use actix_web::{
     web,
 };
 use lucid_http::{
-    Anonymous, ApiError, Caller, Directory, Gate, Hosts, Right, Token,
+    Anonymous, ApiError, Caller, Directory, Gate, Hosts, Right, Throttle, Tls, Token,
     entry::{Entry, look, look_at_all, mount, on, open, rights_of},
     probe::{self, readiness},
 };
 use std::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// Answers come from memory, so one is enough.
 const THREADS: usize = 1;
@@ -54,6 +54,8 @@ pub struct Access {
     pub tokens: Directory,
     /// What somebody may do who shows no token.
     pub anonymous: Anonymous,
+    /// Over what the monitor is spoken to; the metrics have a rule of their own.
+    pub tls: Option<Tls>,
 }
 
 /// Serves until `stop`.
@@ -73,9 +75,12 @@ pub async fn serve(
         Door::Monitor => Lock::Open,
     };
     let exposition = web::Data::new(Exposition::new(monitor.clone(), lock)?);
-    let Access { hosts, node, token, tokens, anonymous } = access;
+    let Access { hosts, node, token, tokens, anonymous, tls } = access;
+    let tls = tls.map(|tls| tls.config()).transpose()?;
+    let throttle = Throttle::new(monitor.problems.clone());
+    let calm = AbortOnDropHandle::new(tokio::spawn(throttle.clone().watch()));
     let (monitor, hosts) = (web::Data::new(monitor), web::Data::new(hosts));
-    let gate = web::Data::new(Gate::new(node, token, tokens, anonymous));
+    let gate = web::Data::new(Gate::new(node, token, tokens, anonymous, throttle));
     let app = move || {
         let scope = web::scope("").app_data(hosts.clone()).app_data(gate.clone());
         let scope = scope.app_data(monitor.clone()).app_data(exposition.clone());
@@ -85,10 +90,14 @@ pub async fn serve(
         .workers(THREADS)
         .max_connections(CONNECTIONS_MAX)
         .shutdown_signal(stop.cancelled_owned())
-        .shutdown_timeout(STOP_WITHIN_SECONDS)
-        .listen(listener)?
-        .run();
-    Ok(server.await?)
+        .shutdown_timeout(STOP_WITHIN_SECONDS);
+    let server = match tls {
+        Some(tls) if door == Door::Monitor => server.listen_rustls_0_23(listener, tls)?,
+        _ => server.listen(listener)?,
+    };
+    let served = server.run().await;
+    drop(calm);
+    Ok(served?)
 }
 
 /// Every route of a port, and what it needs.

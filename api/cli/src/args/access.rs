@@ -3,6 +3,7 @@
 use super::{ClientArgs, MongoArgs, alerts::Seconds};
 use clap::{Args, Subcommand, ValueEnum};
 use lucid_schemas::access::{Role, TokenName};
+use std::path::PathBuf;
 
 /// Who may come to a service, and over what.
 #[derive(Debug, Clone, Args)]
@@ -14,6 +15,12 @@ pub struct AccessArgs {
     /// Speak plain HTTP where others can reach the address, too: what they send and read, tokens among it, can be read and changed on the way.
     #[arg(long, env = "LUCID_PLAIN_HTTP")]
     pub plain_http: bool,
+    /// File with the certificate over which TLS is spoken, in PEM form, with those that vouch for it behind it; read again when it changes.
+    #[arg(long, env = "LUCID_TLS_CERT_FILE", value_name = "FILE", requires = "tls_key_file")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// File with its private key, in PEM form, which nobody else can read.
+    #[arg(long, env = "LUCID_TLS_KEY_FILE", value_name = "FILE", requires = "tls_cert_file")]
+    pub tls_key_file: Option<PathBuf>,
 }
 
 /// What anybody may do.

@@ -16,6 +16,9 @@ pub struct MonitorClientArgs {
     /// this folder, is shown for what changes something.
     #[arg(long, env = "LUCID_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// File with certificates, in PEM form, that are trusted instead of the system's where the address is https.
+    #[arg(long, env = "LUCID_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// Print JSON for programs.
     #[arg(long)]
     pub json: bool,

@@ -1,6 +1,6 @@
 //! What can be typed to look at jobs.
 
-use super::{API_DEFAULT, ClientArgs};
+use super::ClientArgs;
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use lucid_schemas::{Kind, State};
 
@@ -76,11 +76,7 @@ pub enum JobsCommand {
     /// Fold the events of every job anew and compare; fails where one isn't what its events say.
     Audit(ClientArgs),
     /// Write every job document to standard output, one a line, as JSON.
-    Export {
-        /// Address of the API.
-        #[arg(long, env = "LUCID_API", default_value = API_DEFAULT)]
-        api: String,
-    },
+    Export(ClientArgs),
     /// Ask for a job's end.
     Cancel(JobArgs),
     /// Let a blocked job go on.

@@ -17,6 +17,9 @@ pub struct TopArgs {
     /// File with a token that both know; else that of the variable LUCID_TOKEN.
     #[arg(long, env = "LUCID_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// File with certificates, in PEM form, that are trusted instead of the system's where the address is https.
+    #[arg(long, env = "LUCID_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// Seconds from one look to the next.
     #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=3_600))]
     pub every: u16,

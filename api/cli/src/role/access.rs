@@ -1,20 +1,38 @@
 //! Who may come to a service: what is refused before it listens.
 
-use crate::{args::AccessArgs, exit::Exit};
+use crate::{args::AccessArgs, exit::Exit, secrets};
 use bson::DateTime;
-use lucid_http::Anonymous;
-use lucid_ports::{TokenLook, Tokens};
+use lucid_http::{Anonymous, Tls};
+use lucid_ports::{Problems, TokenLook, Tokens};
 use lucid_schemas::access::Standing;
 use std::net::SocketAddr;
+use tokio_util::sync::CancellationToken;
 
 /// What somebody may do who shows no token.
 pub fn anonymous(args: &AccessArgs) -> Anonymous {
     args.anonymous.map_or_else(Anonymous::default, |anybody| Anonymous::everybody(anybody.role()))
 }
 
+/// What it speaks over, read again from now on; none where no files are named.
+///
+/// # Errors
+/// Where they can't be used.
+pub fn tls(args: &AccessArgs, problems: &Problems, stop: &CancellationToken) -> Result<Option<Tls>, Exit> {
+    let Some((certificate, key)) = args.tls_cert_file.clone().zip(args.tls_key_file.clone()) else { return Ok(None) };
+    let tls = Tls::open(certificate, key.clone()).map_err(Exit::usage)?;
+    tokio::spawn(tls.clone().keep(problems.clone(), stop.clone()));
+    tokio::spawn(secrets::watch(vec![key], problems.clone()));
+    Ok(Some(tls))
+}
+
+/// How its addresses begin.
+pub const fn scheme(tls: Option<&Tls>) -> &'static str {
+    if tls.is_some() { "https" } else { "http" }
+}
+
 /// Refuses an address that others can reach where what they send could be read on the way, unless that was said to be meant.
 pub fn check_way(service: &str, address: SocketAddr, args: &AccessArgs) -> Result<(), Exit> {
-    let lacks_tls = !address.ip().is_loopback() && !args.plain_http;
+    let lacks_tls = !address.ip().is_loopback() && !args.plain_http && args.tls_cert_file.is_none();
     if lacks_tls { Err(refusal(service, address, true, args.anonymous.is_none())) } else { Ok(()) }
 }
 
@@ -37,7 +55,7 @@ fn has_valid(look: &TokenLook, now: DateTime) -> bool {
 }
 
 fn refusal(service: &str, address: SocketAddr, lacks_tls: bool, lacks_tokens: bool) -> Exit {
-    let tls = "--plain-http, which says that nobody reads along";
+    let tls = "a certificate (--tls-cert-file and --tls-key-file) or --plain-http, which says that nobody reads along";
     let token = "a token (`lucid-ops token create`), or --anonymous none, viewer or requester for those who have none";
     let needs = match (lacks_tls, lacks_tokens) {
         (true, true) => format!("{tls}; and {token}"),

@@ -2,7 +2,7 @@
 
 use super::{access, backup_schedule, connect, node, upkeep::Upkeep};
 use crate::{alive::Alive, args::ApiArgs, exit::Exit, output, secrets, shutdown::Shutdown, token};
-use lucid_http::{ApiOptions, ApiState, Streams};
+use lucid_http::{ApiOptions, ApiState, Streams, Tls};
 use lucid_mongo::Connection;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::net::{SocketAddr, TcpListener};
@@ -48,12 +48,13 @@ pub async fn run(args: ApiArgs) -> Result<(), Exit> {
     };
     let listener = listen(args.door.listen)?;
     let address = listener.local_addr().map_err(Exit::failed)?;
-    alive.listens(address);
-    // For scripts that let the system choose the port.
-    output::announce(format_args!("listening on http://{address}"));
     let stop = CancellationToken::new();
+    let tls = access::tls(&args.door.access, &connection.problems(), &stop)?;
+    alive.listens(access::scheme(tls.as_ref()), address);
+    // For scripts that let the system choose the port.
+    output::announce(format_args!("listening on {}://{address}", access::scheme(tls.as_ref())));
     let upkeep = Upkeep::start(&connection, Vec::new(), wanted);
-    let mut served = tokio::spawn(serve(connection, options, listener, stop.clone()));
+    let mut served = tokio::spawn(serve(connection, options, listener, tls, stop.clone()));
     let ended_early = tokio::select! {
         _ = shutdown.came() => None,
         ended = &mut served => Some(ended),
@@ -94,6 +95,7 @@ pub(super) async fn serve(
     connection: Connection,
     options: ApiOptions,
     listener: TcpListener,
+    tls: Option<Tls>,
     stop: CancellationToken,
 ) -> Result<(), Exit> {
     let history = connection.history(RECENT_CHANGES).await.map_err(Exit::failed)?;
@@ -112,7 +114,7 @@ pub(super) async fn serve(
     };
     let address = listener.local_addr().map_err(Exit::failed)?;
     tracing::info!(%address, token = ?state.options.token, "API listens");
-    let served = lucid_http::serve(listener, state, stop).await.map_err(Exit::failed);
+    let served = lucid_http::serve(listener, state, tls, stop).await.map_err(Exit::failed);
     history.stop().await;
     served
 }

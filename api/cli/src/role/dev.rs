@@ -129,7 +129,7 @@ async fn serve(
     worker.tell(&registry)?;
     let mut monitoring = monitoring(args, deployment, &card, doors, secret.clone(), &connection, registry).await?;
     let stop = CancellationToken::new();
-    let mut served = tokio::spawn(api::serve(connection, api_options(args, secret), listener, stop.clone()));
+    let mut served = tokio::spawn(api::serve(connection, api_options(args, secret), listener, None, stop.clone()));
     card.token_file = Some(token);
     announce(&card, card_path, deployment)?;
     let early = tokio::select! {
@@ -170,7 +170,7 @@ async fn monitoring(
     let channels = monitor::channels(args.sampling.channels_file.as_deref())?;
     let asking = Asking { folders, told, problems, lease_ms, judge, registry, channels };
     let (connection, access) =
-        (std::future::ready(connection.clone()), monitor::access(Vec::new(), token, Anonymous::default()));
+        (std::future::ready(connection.clone()), monitor::access(Vec::new(), token, Anonymous::default(), None));
     Monitoring::start(&deployment.uri(), &args.sampling, doors, access, jobs, asking, connection).await
 }
 

@@ -15,7 +15,7 @@ use crate::{
     shutdown::Shutdown,
     token,
 };
-use lucid_http::{Anonymous, Directory, Hosts, Token};
+use lucid_http::{Anonymous, Directory, Hosts, Tls, Token};
 use lucid_members::Sampler;
 use lucid_mongo::Connection;
 use lucid_monitor::{
@@ -72,10 +72,11 @@ pub async fn run(args: MonitorArgs) -> Result<(), Exit> {
     let store = reach(uri.clone(), args.mongo.ops_database, args.mongo.replica_set, told.clone(), problems.clone());
     let registry = Registry::new();
     let asking = Asking { folders, told, problems, lease_ms: args.lease_ms, judge, registry, channels };
-    let listening = doors.announcement()?;
-    Alive::begin("monitor", args.alive.alive_file.as_deref())?
-        .listens(doors.monitor.local_addr().map_err(Exit::failed)?);
-    let access = access(args.hosts, token, entry::anonymous(&args.access));
+    let alive = Alive::begin("monitor", args.alive.alive_file.as_deref())?;
+    let tls = entry::tls(&args.access, &asking.problems, &CancellationToken::new())?;
+    let listening = doors.announcement(entry::scheme(tls.as_ref()))?;
+    alive.listens(entry::scheme(tls.as_ref()), doors.monitor.local_addr().map_err(Exit::failed)?);
+    let access = access(args.hosts, token, entry::anonymous(&args.access), tls);
     let mut monitoring = Monitoring::start(&uri, &args.sampling, doors, access, jobs, asking, store).await?;
     output::announce(listening);
     let ended_early = tokio::select! {
@@ -90,9 +91,9 @@ pub async fn run(args: MonitorArgs) -> Result<(), Exit> {
 }
 
 /// Who may speak to a monitor of this node, under these names besides its own.
-pub(super) fn access(hosts: Vec<String>, token: Token, anonymous: Anonymous) -> Access {
+pub(super) fn access(hosts: Vec<String>, token: Token, anonymous: Anonymous, tls: Option<Tls>) -> Access {
     let hosts = Hosts::new(hosts.into_iter().chain([node()]));
-    Access { hosts, node: node(), token, tokens: Directory::default(), anonymous }
+    Access { hosts, node: node(), token, tokens: Directory::default(), anonymous, tls }
 }
 
 /// Tries until the store is reached; each failure is told.
@@ -175,10 +176,11 @@ impl Doors {
     }
 
     /// The same for scripts that let the system choose the ports.
-    fn announcement(&self) -> Result<String, Exit> {
-        let (monitor, metrics) = self.urls()?;
+    fn announcement(&self, scheme: &str) -> Result<String, Exit> {
+        let metrics = self.urls()?.1;
+        let monitor = self.monitor.local_addr().map_err(Exit::failed)?;
         let metrics = metrics.map(|url| format!("metrics on {url}\n")).unwrap_or_default();
-        Ok(format!("{metrics}listening on {monitor}"))
+        Ok(format!("{metrics}listening on {scheme}://{monitor}"))
     }
 
     /// Serves them until `stop`.

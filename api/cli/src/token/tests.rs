@@ -81,7 +81,7 @@ fn what_others_can_have_prepared_or_read_is_no_token() {
 fn a_file_that_is_named_must_hold_a_token_and_an_empty_name_is_none() {
     let asked = |file: &str| {
         let elsewhere = Client::new("http://192.0.2.1:8089").expect("a client");
-        client(elsewhere, Some(Path::new(file)))
+        client(elsewhere, Some(Path::new(file)), None)
     };
     assert!(asked("").is_ok(), "as an empty variable gives it");
     assert!(asked("/nowhere/token").is_err());

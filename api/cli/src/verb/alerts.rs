@@ -56,7 +56,7 @@ pub fn run(command: AlertsCommand) -> Result<(), Exit> {
 
 fn client(args: &MonitorClientArgs) -> Result<Client, Exit> {
     let client = Client::of(Service::Monitor, &args.url).map_err(|error| failed(&error))?;
-    token::client(client, args.token_file.as_deref())
+    token::client(client, args.token_file.as_deref(), args.ca_file.as_deref())
 }
 
 fn rules(args: &RulesArgs) -> Result<(), Exit> {

@@ -26,7 +26,7 @@ pub fn run(command: JobsCommand) -> Result<(), Exit> {
         JobsCommand::Show(args) => show(&args.job, &args.client),
         JobsCommand::Watch(args) => watch(&args),
         JobsCommand::Audit(args) => whole::audit(&args),
-        JobsCommand::Export { api } => whole::export(&api),
+        JobsCommand::Export(args) => whole::export(&args),
         JobsCommand::Cancel(args) => {
             let job = client(&args.client)?.cancel(&args.job).map_err(|error| failed(&error))?;
             print(&args.client, &job, |job| format!("{} is {}\n", job.job_id, job.state))

@@ -29,7 +29,7 @@ const INTERRUPTED: i32 = 130;
 
 fn client(args: &ClientArgs) -> Result<Client, Exit> {
     let client = Client::new(&args.api).map_err(|error| failed(&error))?;
-    token::client(client, args.token_file.as_deref())
+    token::client(client, args.token_file.as_deref(), args.ca_file.as_deref())
 }
 
 /// The exit for a call that failed.

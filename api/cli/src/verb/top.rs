@@ -18,7 +18,7 @@ const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
 /// Shows it again and again on a terminal, and once elsewhere.
 pub fn run(args: &TopArgs) -> Result<(), Exit> {
-    let with_token = |client: Client| token::client(client, args.token_file.as_deref());
+    let with_token = |client: Client| token::client(client, args.token_file.as_deref(), args.ca_file.as_deref());
     let api = with_token(Client::new(&args.api).map_err(|error| failed(&error))?)?;
     let monitor = with_token(Client::of(Service::Monitor, &args.monitor).map_err(|error| failed(&error))?)?;
     let is_live = !args.once && !args.json && stdout().is_terminal();

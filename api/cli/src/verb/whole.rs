@@ -25,8 +25,8 @@ pub fn audit(args: &ClientArgs) -> Result<(), Exit> {
 }
 
 /// `lucid-ops jobs export`.
-pub fn export(api: &str) -> Result<(), Exit> {
-    let client = client(&ClientArgs { api: api.to_owned(), token_file: None, json: true })?;
+pub fn export(args: &ClientArgs) -> Result<(), Exit> {
+    let client = client(args)?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut count = Count::new("exported");
     let mut jobs = 0;

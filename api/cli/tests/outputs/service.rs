@@ -124,7 +124,7 @@ async fn begin(listener: TcpListener) {
         options: ApiOptions::new("here".into(), "lucid_ops".into(), token),
     };
     listener.set_nonblocking(true).expect("as servers want it");
-    tokio::spawn(serve(listener, state, CancellationToken::new()));
+    tokio::spawn(serve(listener, state, None, CancellationToken::new()));
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -40,7 +40,7 @@ impl Served {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();
-        let running = tokio::spawn(serve(listener, world.state.clone(), stop.clone()));
+        let running = tokio::spawn(serve(listener, world.state.clone(), None, stop.clone()));
         Self { world, address, stop, running }
     }
 

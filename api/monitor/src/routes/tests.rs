@@ -52,7 +52,8 @@ fn served_to(
     };
     let stop = CancellationToken::new();
     let token = Token::new(Zeroizing::new(TOKEN.into()), "/run/lucid-ops/token".into());
-    let access = Access { hosts: Hosts::new(["pi-1".to_owned()]), node: "pi-1".into(), token, tokens, anonymous };
+    let access =
+        Access { hosts: Hosts::new(["pi-1".to_owned()]), node: "pi-1".into(), token, tokens, anonymous, tls: None };
     tokio::spawn(serve(listener, door, monitor, access, stop.clone()));
     (format!("http://{address}"), members, stop)
 }

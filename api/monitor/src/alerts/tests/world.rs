@@ -60,6 +60,7 @@ impl World {
             token,
             tokens: Directory::default(),
             anonymous: Anonymous::default(),
+            tls: None,
         };
         let stop = CancellationToken::new();
         tokio::spawn(serve(listener, Door::Monitor, monitor, access, stop.clone()));

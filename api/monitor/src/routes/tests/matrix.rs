@@ -98,10 +98,11 @@ async fn every_route_of_both_ports_lets_in_whom_it_should_and_nobody_else() {
         let listed: Vec<_> =
             expected.iter().map(|(method, path, right)| ((*method).to_owned(), *path, *right)).collect();
         assert_eq!(routes(door), listed, "each route of {door:?} has a line of its own here");
-        let tokens = || Directory::of(store.clone());
-        let (url, _members, stop) = served_to(door, Lock::Open, tokens(), Anonymous::default());
-        let (closed, _members, stop_closed) = served_to(door, Lock::Open, tokens(), Anonymous::everybody(None));
         for (method, path, right) in expected {
+            // A port for each, or those who fail again and again would be answered late.
+            let tokens = || Directory::of(store.clone());
+            let (url, _members, stop) = served_to(door, Lock::Open, tokens(), Anonymous::default());
+            let (closed, _members, stop_closed) = served_to(door, Lock::Open, tokens(), Anonymous::everybody(None));
             let place = path.replace(['{', '}'], "");
             for (name, shows, status) in &people {
                 let shown: Vec<_> = shows.iter().map(|shown| ("authorization", shown.as_str())).collect();
@@ -113,9 +114,9 @@ async fn every_route_of_both_ports_lets_in_whom_it_should_and_nobody_else() {
                     assert_eq!(answered, wanted, "{name} at {method} {path}: {said}");
                 }
             }
+            stop.cancel();
+            stop_closed.cancel();
         }
-        stop.cancel();
-        stop_closed.cancel();
     }
 }
 
