@@ -1,7 +1,10 @@
 //! A machine without containers: what deploy/install puts there, what systemd says of it, and that mongod takes its configuration.
 
+mod guide;
 mod mongod;
+mod package;
 mod root;
+mod shell;
 
 use root::{Root, SERVICES};
 use std::{
@@ -146,6 +149,7 @@ fn what_can_not_be_done_is_refused_before_anything_is() {
     assert_eq!(root.everything(), before);
     refused(&["--mongod"], "--bind");
     refused(&["--mongod", "--bind", "pi-1/24"], "neither an address nor a name");
+    fs::remove_file(root.path().join("secrets/repository.key")).expect("there");
     refused(&["--services", "worker"], "repository.key isn't there");
     fs::remove_file(root.path().join("env/database-monitoring.env")).expect("there");
     refused(&["--services", "monitor"], "build-env.sh");

@@ -239,6 +239,19 @@ pub fn to_documents(privileges: &Privileges) -> Vec<Document> {
     privileges.iter().map(privilege).collect()
 }
 
+/// The roles as deploy/mongodb-init.js holds them: one privilege a line.
+pub fn script() -> String {
+    let mut text = String::from("const ROLES = {\n");
+    for service in Service::ALL {
+        text.extend(["  ", service.role(), ": [\n"]);
+        for privilege in to_documents(&privileges(service, &Places::default())) {
+            text.extend(["    ", &bson::Bson::from(privilege).into_relaxed_extjson().to_string(), ",\n"]);
+        }
+        text += "  ],\n";
+    }
+    text + "};\n"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

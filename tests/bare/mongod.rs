@@ -1,6 +1,6 @@
 //! deploy/mongod.conf, as it is installed, in a real mongod.
 
-use super::root::Root;
+use super::{root::Root, said};
 use crate::support::process::binary;
 use lucid_embedded::Mongod;
 use serde_json::Value;
@@ -41,11 +41,11 @@ fn is_healthy(port: u16) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mongod_takes_every_value_of_its_configuration() {
-    let root = Root::new();
-    root.install(&["--services", "monitor", "--mongod", "--bind", "127.0.0.2"]);
-    let (port, data, key) =
-        (free_port(), root.path().join("var/lib/mongodb"), root.path().join("etc/lucid-ops/rs0.key"));
+async fn a_machine_as_installed_becomes_a_set_that_every_service_can_log_in_to() {
+    let port = free_port();
+    let root = Root::of(&format!("127.0.0.1:{port}"));
+    root.install(&["--mongod", "--bind", "127.0.0.2", "--init-repository"]);
+    let (data, key) = (root.path().join("var/lib/mongodb"), root.path().join("etc/lucid-ops/rs0.key"));
     // Here it runs as whoever tests.
     for path in [&data, &key] {
         chown(path, Some(nix::unistd::geteuid().as_raw()), None).expect("given");
@@ -73,7 +73,19 @@ async fn mongod_takes_every_value_of_its_configuration() {
         assert!(start.elapsed() < PATIENCE, "{log}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    let log = fs::read_to_string(&log).expect("a log");
+    takes_every_value(&fs::read_to_string(&log).expect("a log"));
+    assert!(!Path::new(&format!("/tmp/mongodb-{port}.sock")).exists(), "no socket that every user could reach");
+    let variables = root.variables("mongodb-init.env");
+    let variables =
+        variables.lines().filter_map(|line| line.split_once('=')).filter(|(name, _)| !name.starts_with('#'));
+    let mut bootstrap = Command::new(binary("lucid-ops"));
+    let output = bootstrap.arg("bootstrap").envs(variables).output().expect("it runs");
+    assert!(output.status.success(), "{}", said(&output));
+    every_service_can_log_in(&root);
+}
+
+/// The log tells what it was started with.
+fn takes_every_value(log: &str) {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut options =
         lines.filter(|line| line["msg"] == "Options set by command line").map(|line| line["attr"]["options"].clone());
@@ -96,5 +108,22 @@ async fn mongod_takes_every_value_of_its_configuration() {
         assert!(same, "{place}: {found}");
     }
     assert!(options.pointer("/storage/wiredTiger/engineConfig/cacheSizeGB").is_some(), "{options}");
-    assert!(!Path::new(&format!("/tmp/mongodb-{port}.sock")).exists(), "no socket that every user could reach");
+}
+
+/// Each service would start, with its own user, password and settings, and the repository and its key.
+fn every_service_can_log_in(root: &Root) {
+    let repository = format!("main=file://{}{}", root.path().display(), super::root::REPOSITORY);
+    let key = root.path().join("secrets/repository.key").display().to_string();
+    let works = ["worker", "--repository", &repository, "--key-file", &key];
+    for (file, role) in [
+        ("database-backup.env", &works[..]),
+        ("database-backup.env", &["api"]),
+        ("database-restore.env", &works),
+        ("database-monitoring.env", &["monitor"]),
+    ] {
+        let mut check = Command::new(binary("lucid-ops"));
+        check.args(["config", "check", "--connect", "--env-file"]).arg(root.path().join("env").join(file)).args(role);
+        let output = check.output().expect("it runs");
+        assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), "nothing is wrong\n"), "{file}: {role:?}");
+    }
 }

@@ -24,6 +24,11 @@ fn deploy() -> PathBuf {
 
 impl Root {
     pub fn new() -> Self {
+        Self::of("pi-1:27017,pi-2:27017,pi-3:27017")
+    }
+
+    /// One of a set of these members.
+    pub fn of(members: &str) -> Self {
         let root = Self(scratch());
         fs::create_dir(root.path().join("etc")).expect("a folder");
         let users =
@@ -36,7 +41,7 @@ impl Root {
         ] {
             fs::write(root.path().join("etc").join(name), text).expect("written");
         }
-        root.generate(&["--members", "pi-1:27017,pi-2:27017,pi-3:27017"]);
+        root.generate(&["--members", members]);
         root
     }
 

@@ -98,6 +98,8 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Backups(args) => verb::jobs::backups(&args),
         Command::Config(command) => checked(cli.log_json, verb::config::run(*command)),
         Command::Env(command) => verb::env::run(command),
+        Command::Completions { shell } => verb::manual::completions(shell),
+        Command::Man { dir } => verb::manual::pages(dir.as_deref()),
         Command::Health(args) => verb::jobs::health(&args),
         Command::Healthcheck(args) => verb::healthcheck::run(&args),
         Command::Top(args) => verb::top::run(&args),

@@ -31,10 +31,11 @@ fn every_command_in_the_documents_is_understood() {
         include_str!("../../../monitor.md"),
         include_str!("../../../../schemas/failures.md"),
         include_str!("../../../../deploy/README.md"),
+        include_str!("../../../../deploy/bare-metal.md"),
     ];
     for document in documents {
         let inline = document.split('`').skip(1).step_by(2);
-        let lines = document.lines().chain(inline).map(str::trim);
+        let lines = document.lines().chain(inline).map(|line| line.trim().trim_start_matches("sudo "));
         for line in lines.filter(|line| line.starts_with("lucid-ops ") && !line.contains("...")) {
             if let Err(error) = Cli::try_parse_from(words(line)) {
                 // A document may name a command without all that it takes.

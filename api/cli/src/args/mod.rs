@@ -119,6 +119,17 @@ pub enum Command {
     /// Make the files of variables that MongoDB and the services are started with; list all variables.
     #[command(subcommand)]
     Env(EnvCommand),
+    /// Print what completes commands in a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page, or write those of all commands.
+    Man {
+        /// Write them into this folder, each of its own name.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
     /// Say how the service is.
     Health(ClientArgs),
     /// Say to a container manager whether the service in this container lives; it ends within two seconds, by 0 or 1.

@@ -7,6 +7,7 @@ pub mod env;
 pub mod explain;
 pub mod healthcheck;
 pub mod jobs;
+pub mod manual;
 pub mod queues;
 pub mod repo;
 pub mod request;
