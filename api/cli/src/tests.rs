@@ -1,6 +1,7 @@
 //! What deploy/ says to Docker and Compose is what this program understands: its commands, variables, ports and files.
 
 mod images;
+mod stacks;
 
 use crate::{args::Cli, variables};
 use clap::{Parser, error::ErrorKind};

@@ -4,7 +4,7 @@ use super::Cli;
 use clap::{Parser, error::ErrorKind};
 
 /// What stands in quotes is one word.
-fn words(line: &str) -> Vec<String> {
+pub fn words(line: &str) -> Vec<String> {
     let line = line.split(" #").next().unwrap_or(line);
     let (mut words, mut quoted, mut word) = (Vec::new(), false, String::new());
     for character in line.trim().chars().chain([' ']) {

@@ -281,6 +281,8 @@ pub enum QueuesCommand {
 
 #[cfg(test)]
 mod documents;
+#[cfg(test)]
+pub use documents::words;
 
 #[cfg(test)]
 mod tests {

@@ -117,5 +117,12 @@ impl Said {
     }
 }
 
+/// All that is made where nobody names another replica set.
+#[cfg(test)]
+pub fn names() -> Vec<String> {
+    let keys = [format!("{REPLICA_SET}.key"), REPOSITORY_KEY.to_owned()];
+    FILES.iter().map(|file| file.name.to_owned()).chain(keys).collect()
+}
+
 #[cfg(test)]
 mod tests;
