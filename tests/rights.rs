@@ -5,7 +5,11 @@ use crate::{
     support::{Api, World, process::run, users},
 };
 use bson::{Document, doc};
-use lucid_schemas::{collections::OPS, roles::Service};
+use lucid_mongo::doctor::{Rights, rights};
+use lucid_schemas::{
+    collections::OPS,
+    roles::{Places, Privileges, Resource, Service, privileges},
+};
 use mongodb::Client;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -218,6 +222,70 @@ async fn an_api_that_may_not_make_what_is_missing_says_who_does() {
         "{told}"
     );
     world.refused();
+}
+
+/// Each privilege of a role, alone.
+fn singles(service: Service) -> Vec<(Resource, String)> {
+    let all = privileges(service, &Places::default());
+    all.iter().flat_map(|(resource, actions)| actions.iter().map(|action| (resource.clone(), action.clone()))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_names_each_privilege_that_is_taken_away_and_each_that_is_too_many() {
+    let world = world().await;
+    let admin = world.client().database("admin");
+    let change = async |verb: &str, service: Service, (resource, action): &(Resource, String)| {
+        let privilege = doc! { "resource": resource.to_document(), "actions": [action] };
+        admin.run_command(doc! { verb: service.role(), "privileges": [privilege] }).await.expect("changed");
+    };
+    for service in Service::ALL {
+        let client = client(&world, service).await;
+        let look = async || rights(&client, service, &Places::default()).await.expect("told");
+        assert_eq!(look().await, Rights::default(), "{service:?} has what it needs, and no more");
+        for single in singles(service) {
+            change("revokePrivilegesFromRole", service, &single).await;
+            let missing = look().await.missing;
+            // What a wider resource still allows isn't missing.
+            let wider = singles(service)
+                .into_iter()
+                .any(|other| other.1 == single.1 && other.0 != single.0 && other.0.covers(&single.0));
+            let named = missing.get(&single.0).is_some_and(|actions| actions.iter().eq([&single.1]));
+            assert!(named != wider && missing.len() == usize::from(!wider), "{service:?} {single:?}: {missing:?}");
+            change("grantPrivilegesToRole", service, &single).await;
+        }
+        let more = (Resource::Database("other".into()), "dropDatabase".to_owned());
+        if service != Service::Restore {
+            change("grantPrivilegesToRole", service, &more).await;
+            assert_eq!(look().await.superfluous, Privileges::from([(more.0.clone(), [more.1.clone()].into())]));
+            change("revokePrivilegesFromRole", service, &more).await;
+        }
+    }
+    // And the same as a verb, for people and programs.
+    let doctor = |service: Service, more: &[&str]| {
+        let arguments = [&["doctor", "--as", service.as_str(), "--json"], more].concat();
+        let output = run(&arguments, &[("MONGODB_URI", &world.uri_of(service))]);
+        (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).expect("JSON"))
+    };
+    let right = |report: &Value, about: &str, verdict: &str| {
+        let findings = report["findings"].as_array().into_iter().flatten();
+        let is_it = |finding: &&Value| finding["about"] == about && finding["verdict"] == verdict;
+        findings.clone().find(is_it).map(|finding| finding["said"].to_string())
+    };
+    for service in Service::ALL.into_iter().filter(|service| *service != Service::Migration) {
+        let (_, report) = doctor(service, &[]);
+        assert!(right(&report, "rights", "right").is_some(), "{service:?}: {report}");
+        assert!(
+            right(&report, "snapshot window", "right").is_some() && right(&report, "oplog", "warning").is_some(),
+            "{report}"
+        );
+    }
+    let taken = (Resource::Any, "find".to_owned());
+    change("revokePrivilegesFromRole", Service::Worker, &taken).await;
+    let (code, report) = doctor(Service::Worker, &["--secret", &world.key_file()]);
+    let said = right(&report, "right missing", "wrong").unwrap_or_default();
+    assert!(code == Some(1) && said.contains("find on every database"), "{report}");
+    assert!(right(&report, &format!("secret {}", world.key_file()), "right").is_some(), "{report}");
+    assert!(!report.to_string().contains(&users::password(Service::Worker)), "no password is told");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Who may do what in MongoDB: a user for each service, with one role of its own, as data.
 //!
-//! `lucid-ops bootstrap` makes the roles, and deploy/privileges.md shows them.
+//! `lucid-ops bootstrap` makes the roles, `lucid-ops doctor` compares them with what a user may do, and deploy/privileges.md shows them.
 
 mod grants;
 mod table;
@@ -181,6 +181,21 @@ impl Resource {
         })
     }
 
+    /// Whether an action that is allowed on this is allowed on the other.
+    pub fn covers(&self, other: &Self) -> bool {
+        let is_own = |database: &str| matches!(database, "local" | "config");
+        match (self, other) {
+            (Self::Any, Self::Database(database)) => !is_own(database),
+            (Self::Any, Self::Collection(database, collection)) => {
+                !is_own(database) && !collection.starts_with("system.")
+            }
+            (Self::Database(all), Self::Collection(database, collection)) => {
+                all == database && !collection.starts_with("system.")
+            }
+            (one, other) => one == other,
+        }
+    }
+
     /// For people.
     pub fn describe(&self) -> String {
         match self {
@@ -229,6 +244,21 @@ pub fn privileges(service: Service, places: &Places) -> Privileges {
         all.entry(grant.resource).or_default().extend(grant.actions.iter().map(|action| (*action).to_owned()));
     }
     all
+}
+
+/// What of `wanted` isn't in `has`.
+pub fn lacking(wanted: &Privileges, has: &Privileges) -> Privileges {
+    let has_it = |resource: &Resource, action: &String| {
+        has.iter().any(|(other, actions)| other.covers(resource) && actions.contains(action))
+    };
+    let mut lacking = Privileges::new();
+    for (resource, actions) in wanted {
+        let missing: BTreeSet<String> = actions.iter().filter(|action| !has_it(resource, action)).cloned().collect();
+        if !missing.is_empty() {
+            lacking.insert(resource.clone(), missing);
+        }
+    }
+    lacking
 }
 
 /// Privileges as `createRole` and `updateRole` take them.

@@ -81,6 +81,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Monitor(args) => service(cli.log_json, role::monitor::run(args)),
         Command::Dev(args) => service(cli.log_json, role::dev::run(args)),
         Command::Repo(command) => run_async(cli.log_json, logging::VERB, verb::repo::run(command)),
+        Command::Doctor(args) => run_async(cli.log_json, logging::VERB, verb::doctor::run(args)),
         Command::Bootstrap(args) => run_async(cli.log_json, logging::VERB, verb::bootstrap::run(args)),
         Command::Backup(args) => verb::request::backup(args),
         Command::Restore(args) => verb::request::restore(args),

@@ -15,6 +15,7 @@ mod change;
 mod connect;
 mod control;
 mod detached;
+pub mod doctor;
 mod duplicates;
 mod error;
 mod feed;

@@ -66,7 +66,9 @@ pub(crate) enum Error {
 
 fn advice(code: i32) -> &'static str {
     match code {
-        code::UNAUTHORIZED => ": the worker's user lacks a right that deploy/privileges.md names",
+        code::UNAUTHORIZED => {
+            ": the worker's user lacks a right that deploy/privileges.md names; `lucid-ops doctor` says which"
+        }
         code::OUT_OF_DISK_SPACE => ": free space on the data disk",
         _ => "",
     }

@@ -10,6 +10,7 @@ const HEAD: &str = "\
 This file is made of the roles in schemas/src/roles.rs: `cargo run -p lucid-schemas --example privileges > deploy/privileges.md`.
 
 `lucid-ops bootstrap` makes a user for each service, in the database `admin`, by SCRAM-SHA-256, with one role of its own.
+`lucid-ops doctor --as SERVICE`, with the connection string of that service, names each right that its user lacks, or has too many.
 
 | service | user | role | password from |
 |---|---|---|---|

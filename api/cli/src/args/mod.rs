@@ -6,6 +6,7 @@ mod alive;
 mod bootstrap;
 mod config;
 mod copy;
+mod doctor;
 mod env;
 mod explain;
 mod jobs;
@@ -24,6 +25,7 @@ pub use alive::{AliveArgs, HealthcheckArgs};
 pub use bootstrap::BootstrapArgs;
 pub use config::{CheckArgs, CheckedRole, ConfigCommand};
 pub use copy::{CopyArgs, ReencryptArgs};
+pub use doctor::DoctorArgs;
 pub use env::{EnvCommand, GenerateArgs, MEMBERS, REPLICA_SET};
 pub use explain::ExplainArgs;
 pub use jobs::{BackupsArgs, JobArgs, JobsCommand, ListArgs};
@@ -77,6 +79,8 @@ pub enum Command {
     Dev(DevArgs),
     /// Make a replica set with users, roles and the engine's collections of members that are empty, or what is missing of it.
     Bootstrap(BootstrapArgs),
+    /// Say what is wrong with the replica set, the rights of a user and this machine, and how to mend it.
+    Doctor(DoctorArgs),
     /// Ask for a backup of a database.
     Backup(BackupArgs),
     /// Put a backup into a database.

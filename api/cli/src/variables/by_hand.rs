@@ -49,7 +49,7 @@ const fn by_hand(name: &'static str, readers: &'static [&'static str], meaning: 
 pub const BY_HAND: [ByHand; 29] = [
     by_hand(
         "MONGODB_URI",
-        &["api", "worker", "serve", "monitor", "repo", "token"],
+        &["api", "worker", "serve", "monitor", "doctor", "repo", "token"],
         "Connection string, with user and password, where no --mongodb-uri-file is named.",
     ),
     by_hand(

@@ -3,6 +3,7 @@
 pub mod alerts;
 pub mod bootstrap;
 pub mod config;
+pub mod doctor;
 pub mod env;
 pub mod explain;
 pub mod healthcheck;
