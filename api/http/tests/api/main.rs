@@ -7,6 +7,7 @@ mod end_to_end;
 mod errors;
 mod health;
 mod matrix;
+mod revoked;
 mod rights;
 mod schedules;
 mod scope;

@@ -1,6 +1,7 @@
 //! Alerts and silences as clients see them: with the store there, away, and hanging.
 
 mod document;
+mod scope;
 pub(crate) mod world;
 
 use crate::{

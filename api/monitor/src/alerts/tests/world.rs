@@ -43,7 +43,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         listener.set_nonblocking(true).expect("non-blocking");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let source = AlertSource::default();
+        let (source, store) = (AlertSource::default(), Arc::new(MemoryStore::new()));
         let (_, snapshot) = watch::channel(Snapshot::default());
         let (_, jobs) = watch::channel(Err("not asked yet".to_owned()));
         let (problems, interval) = (Problems::default(), Duration::from_secs(30));
@@ -58,13 +58,13 @@ impl World {
             hosts: Hosts::default(),
             node: "pi-1".into(),
             token,
-            tokens: Directory::default(),
+            tokens: Directory::of(store.clone()),
             anonymous: Anonymous::default(),
             tls: None,
         };
         let stop = CancellationToken::new();
         tokio::spawn(serve(listener, Door::Monitor, monitor, access, stop.clone()));
-        Self { url, store: Arc::new(MemoryStore::new()), source, _stop: stop.drop_guard() }
+        Self { url, store, source, _stop: stop.drop_guard() }
     }
 
     pub fn desk(&self) -> Desk {
