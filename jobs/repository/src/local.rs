@@ -325,6 +325,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_root_makes_belongs_to_whom_the_folder_belongs_to() {
+        use std::os::unix::fs::{MetadataExt, chown};
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("left out: only root can make what belongs to others");
+            return;
+        }
+        let scratch = tempfile::tempdir().expect("scratch");
+        chown(scratch.path(), Some(65_534), Some(65_533)).expect("given away");
+        let storage = LocalStorage::open(scratch.path()).expect("there");
+        storage.create("a/b/new", &part(b"x")).await.expect("made");
+        storage.replace("config", &part(b"x")).await.expect("made");
+        for name in ["a", "a/b", "a/b/new", "config"] {
+            let about = fs::metadata(scratch.path().join(name)).expect("there");
+            assert_eq!((about.uid(), about.gid()), (65_534, 65_533), "{name}");
+        }
+    }
+
+    #[tokio::test]
     async fn what_is_no_file_is_passed_over_and_never_waited_for() {
         use std::os::unix::fs::symlink;
         let scratch = tempfile::tempdir().expect("scratch");

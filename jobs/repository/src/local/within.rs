@@ -1,17 +1,18 @@
 //! Files and folders within a folder that is held open.
 //!
-//! Invariant: names are looked up from the handle, so whatever is mounted or moved meanwhile, all is done in one folder.
+//! Invariants: names are looked up from the handle, so whatever is mounted or moved meanwhile, all is done in one folder; what root makes
+//! belongs to whom the folder belongs to, who couldn't read it otherwise.
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use bytes::Bytes;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
-use nix::unistd::fsync;
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
+use nix::unistd::{Gid, Uid, fchown, fsync, geteuid};
 
 /// How folders are opened.
 pub(super) const FOLDER: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
@@ -30,7 +31,26 @@ pub(super) fn make_folder(root: &OwnedFd, folder: &str) -> io::Result<OwnedFd> {
         Err(Errno::EEXIST) => {}
         Err(error) => return Err(error.into()),
     }
-    Ok(existing_folder(&above, name)?)
+    let made = existing_folder(&above, name)?;
+    give(&above, &made)?;
+    Ok(made)
+}
+
+/// Gives what was made in a folder to whom that belongs to, where this is root.
+fn give(folder: &OwnedFd, made: impl AsFd) -> io::Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let (of_folder, own) = (fstat(folder)?, fstat(&made)?);
+    if (of_folder.st_uid, of_folder.st_gid) == (own.st_uid, own.st_gid) {
+        return Ok(());
+    }
+    let (uid, gid) = (Uid::from_raw(of_folder.st_uid), Gid::from_raw(of_folder.st_gid));
+    match fchown(made, Some(uid), Some(gid)) {
+        // A file server that takes root for nobody, to whom the folder then belongs, too.
+        Err(Errno::EPERM) => Ok(()),
+        given => Ok(given?),
+    }
 }
 
 pub(super) fn existing_folder(root: &OwnedFd, folder: &str) -> nix::Result<OwnedFd> {
@@ -43,7 +63,10 @@ pub(super) fn begin(folder: &OwnedFd, name: &str) -> io::Result<(String, File)> 
     for number in 1u32.. {
         let unfinished = format!("{name}#{number}");
         match openat(folder, unfinished.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR) {
-            Ok(file) => return Ok((unfinished, file.into())),
+            Ok(file) => {
+                give(folder, &file)?;
+                return Ok((unfinished, file.into()));
+            }
             // Another writer's.
             Err(Errno::EEXIST) => {}
             Err(error) => return Err(error.into()),
