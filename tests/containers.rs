@@ -1,4 +1,8 @@
-//! The images as deploy/ describes them, on a real engine: built from stand-ins for what others publish, and run.
+//! The images and the stacks as deploy/ describes them, on a real engine: built from stand-ins for what others publish, up, used, broken,
+//! down and up again.
+
+mod images;
+mod stack;
 
 use crate::support::{
     engine::{Engine, root_of, said, write_executable},
@@ -7,7 +11,6 @@ use crate::support::{
 };
 use lucid_embedded::Mongod;
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -16,9 +19,6 @@ use std::{
 use tempfile::TempDir;
 
 const WITHIN: Duration = Duration::from_secs(120);
-/// How the stacks run all of them.
-const LOCKED: [&str; 7] =
-    ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true", "--memory", "512m"];
 
 /// A fresh clone of the project, and the engine on which what is in it runs.
 struct Stack {
@@ -71,12 +71,19 @@ impl Stack {
     fn types(&self, line: &str) -> String {
         let mut shell = self.engine.command("sh");
         shell.args(["-c", line]).current_dir(self.clone.path());
+        // On one host with all others, a member that stops needn't wait for its clients.
+        shell.env("LUCID_MONGO_HANDOVER_MS", "100");
         said(line, &shell.output().expect("sh runs"))
     }
 
     /// Names of the containers that run.
     fn running(&self) -> Vec<String> {
         self.engine.told(&["ps", "--format", "{{.Names}}"]).lines().map(str::to_owned).collect()
+    }
+
+    /// What its own check says of a container.
+    fn health(&self, name: &str) -> String {
+        self.engine.told(&["inspect", "-f", "{{.State.Health.Status}}", name]).trim().to_owned()
     }
 
     /// None of them is root, may write its root, may do anything that only root may, or has a shell.
@@ -132,78 +139,13 @@ fn stack() -> Option<Stack> {
 }
 
 #[test]
-fn images_are_built_without_a_shell_run_as_nobody_and_are_the_same_twice() {
+fn what_deploy_describes_is_built_comes_up_and_outlives_its_parts() {
     let Some(stack) = stack() else { return };
-    for image in ["mongodb", "database-backup", "database-monitoring"] {
-        stack.types(&format!("docker build -f deploy/Dockerfile.{image} -t pickme/lucid:{image} ."));
-    }
-    let run = |more: &[&str]| stack.engine.docker(&[&["run", "--rm", "--network", "none"], &LOCKED[..], more].concat());
-    let lucid = "pickme/lucid:database-backup";
-    assert!(said("its version", &run(&[lucid, "--version"])).starts_with("lucid-ops "));
-    assert!(said("its version", &run(&["pickme/lucid:mongodb", "--version"])).starts_with("db version "));
-    // A new volume is his, as the folder in the image is.
-    let init = [
-        "--volume",
-        "backups:/data/backups",
-        lucid,
-        "repo",
-        "init",
-        "--if-absent",
-        "--allow-plain",
-        "--repository",
-        "main=file:///data/backups",
-    ];
-    let made = run(&init);
-    assert!(
-        said("a repository", &made).contains("made at") && made.stderr.is_empty(),
-        "nobody else can enter it: {made:?}"
-    );
-    assert_eq!(said("the same", &run(&init)), "");
-    for image in [lucid, "pickme/lucid:mongodb"] {
-        let refused = run(&["--entrypoint", "/bin/sh", image, "-c", "true"]);
-        assert_eq!(refused.status.code(), Some(127), "{image} has a shell");
-    }
-    healthy_or_not(&stack);
-    built_again(&stack);
-}
-
-/// A container tells by itself whether what runs in it lives.
-fn healthy_or_not(stack: &Stack) {
-    let start = |name: &str, more: &[&str]| {
-        let scratch = ["--tmpfs", "/run/lucid-ops:uid=65532,mode=0700", "--tmpfs", "/tmp:uid=65532"];
-        let often = ["--health-interval", "1s", "--health-start-period", "60s"];
-        stack.engine.told(&[&["run", "--detach", "--name", name], &LOCKED[..], &scratch, &often, more].concat());
-    };
-    let health = |name: &str| stack.engine.told(&["inspect", "-f", "{{.State.Health.Status}}", name]).trim().to_owned();
-    let is = |name: &str, wanted: &str| match health(name) {
-        health if health == wanted => Ok(()),
-        health => Err(health),
-    };
-    start("mongod", &["--volume", "data:/data/db", "pickme/lucid:mongodb"]);
-    // Its set was never made: nothing that it is to be started anew for. Nor is a monitor, because nobody answers.
-    start(
-        "monitor",
-        &["--env", "MONGODB_URI=mongodb://nobody.invalid:27017/?replicaSet=rs0", "pickme/lucid:database-monitoring"],
-    );
-    until("healthy", || is("mongod", "healthy").and_then(|()| is("monitor", "healthy")));
-    stack.check_locked_down();
-    let mongod = stack.engine.pid_of("mongod");
-    said("stopped", &stack.engine.beside(&["kill", "-STOP", &mongod]));
-    until("unhealthy", || is("mongod", "unhealthy"));
-    said("going on", &stack.engine.beside(&["kill", "-CONT", &mongod]));
-    until("healthy again", || is("mongod", "healthy"));
-    stack.engine.told(&["rm", "--force", "--volumes", "mongod", "monitor"]);
-}
-
-/// What was compiled lies in the same layer, whoever builds the image, and may come from elsewhere.
-fn built_again(stack: &Stack) {
-    let layers = |image: &str| stack.engine.told(&["inspect", "-f", "{{join .RootFS.Layers \" \"}}", image]);
-    let program = |image: &str| layers(image).split(' ').nth(1).expect("a layer over the base").to_owned();
-    stack.types("docker build --no-cache -f deploy/Dockerfile --target lucid-ops -t again .");
-    assert_eq!(program("again"), program("pickme/lucid:database-backup"));
-    let place = stack.clone.path().join("deploy/dist/amd64/usr/local/bin");
-    fs::create_dir_all(&place).expect("a folder");
-    fs::copy(binary("lucid-ops"), place.join("lucid-ops")).expect("copied");
-    stack.types("docker build --build-arg BINARY=prebuilt --build-arg RUST_IMAGE=nobody.invalid/rust -f deploy/Dockerfile --target lucid-ops -t elsewhere .");
-    assert!(stack.engine.told(&["run", "--rm", "elsewhere", "--version"]).starts_with("lucid-ops "));
+    images::images(&stack);
+    // Its threads begin in the engine's network, as this one is by now.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        stack::first_backup(&stack).await;
+        stack::whole(&stack).await;
+    });
 }
