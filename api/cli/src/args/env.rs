@@ -40,7 +40,7 @@ pub struct GenerateArgs {
     /// The repository of backups as workers see it.
     #[arg(long, value_name = "NAME=URL", default_value = "main=file:///data/backups")]
     pub repository: String,
-    /// Make this file anew, with new passwords, which `lucid-ops bootstrap` then sets; may be repeated.
+    /// Give this file new passwords, which `lucid-ops bootstrap` then sets, and leave the rest of it as it is; may be repeated.
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(REPLACEABLE))]
     pub replace: Vec<String>,
 }

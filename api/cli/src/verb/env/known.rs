@@ -164,6 +164,33 @@ impl Known {
         Ok(())
     }
 
+    /// A file as it is, but for the passwords in its connection strings; `None` where it isn't there, or lacks one of them.
+    ///
+    /// # Errors
+    /// Where a password isn't known.
+    pub fn anew(&self, name: &str, passwords: &Passwords) -> Result<Option<Zeroizing<String>>, Exit> {
+        let logins = URI_OF.iter().filter(|(file, ..)| *file == name).map(|(_, user, variable)| (*user, *variable));
+        let logins: Vec<(User, &str)> = logins.collect();
+        let Some(there) = self.texts.get(name).filter(|_| !logins.is_empty()) else { return Ok(None) };
+        let mut anew = Zeroizing::new(String::with_capacity(2 * there.len() + 1_024));
+        let mut set = 0;
+        for line in there.lines() {
+            let of_user =
+                |(_, variable): &&(User, &str)| line.strip_prefix(variable).is_some_and(|it| it.starts_with('='));
+            match (logins.iter().find(of_user), line.split_once("://"), line.rsplit_once('@')) {
+                (Some((user, _)), Some((scheme, _)), Some((_, rest))) => {
+                    let password = escaped(passwords.of(*user)?);
+                    anew.extend([scheme, "://", user.name(), ":", password.as_str(), "@", rest]);
+                    set += 1;
+                }
+                (Some(_), ..) => return Ok(None),
+                (None, ..) => anew.push_str(line),
+            }
+            anew.push('\n');
+        }
+        Ok((set == logins.len()).then_some(anew))
+    }
+
     /// `mongodb-init.env` with these passwords: as it is but for them, or new.
     ///
     /// # Errors

@@ -60,7 +60,10 @@ fn generate(args: &GenerateArgs) -> Result<String, Exit> {
     said.write(&folder, INIT, 0o600, replaced, content::purpose(INIT), || Ok(init))?;
     for file in FILES.iter().filter(|file| file.name != INIT) {
         let replace = args.replace.iter().any(|name| name == file.name);
-        let text = || content::text(file, &settings, &|user: User| passwords.of(user));
+        let text = || match known.anew(file.name, &passwords)? {
+            Some(anew) => Ok(anew),
+            None => content::text(file, &settings, &|user: User| passwords.of(user)),
+        };
         said.write(&folder, file.name, 0o600, replace, file.purpose, text)?;
     }
     Ok(said.text)

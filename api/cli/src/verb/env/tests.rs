@@ -174,9 +174,17 @@ fn a_file_is_made_anew_together_with_the_password_that_is_set_for_it() {
     let place = Place::new();
     place.run(&[]).expect("made");
     place.edit(INIT, "LUCID_MONITOR_PASSWORD=", "# mine\nLUCID_MONITOR_PASSWORD=");
+    place.edit("database-monitoring.env", "MONITORING_INTERVAL=30", "# mine, too\nMONITORING_INTERVAL=5");
+    place.edit("database-monitoring.env", "&authSource=admin", "&authSource=admin&tls=true");
     let (before, init) = (place.files(), place.set(INIT));
     let said = place.run(&["--replace", "database-monitoring.env"]).expect("made anew");
     let after = place.files();
+    let monitoring = place.set("database-monitoring.env");
+    assert_eq!(monitoring["MONITORING_INTERVAL"], "5", "but for passwords, it is as it was");
+    assert!(
+        monitoring["MONGODB_URI"]
+            .ends_with("@mongo1:27017,mongo2:27017,mongo3:27017/?replicaSet=rs0&authSource=admin&tls=true")
+    );
     for name in
         before.keys().filter(|name| !["env/mongodb-init.env", "env/database-monitoring.env"].contains(&name.as_str()))
     {
