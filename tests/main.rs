@@ -22,6 +22,7 @@ mod failover;
 mod faults;
 mod floors;
 mod full_disk;
+mod guide;
 mod history;
 mod honest;
 mod living;

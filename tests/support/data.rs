@@ -4,6 +4,7 @@ use super::World;
 use bson::{Binary, Bson, Document, doc, spec::BinarySubtype};
 use lucid_embedded::Options;
 use lucid_schemas::http::JobView;
+use mongodb::Client;
 use std::{ops::Range, path::PathBuf};
 
 const NOISE_BYTES: usize = 1_000;
@@ -20,7 +21,12 @@ pub async fn rows(world: &World, database: &str, documents: u32) {
 
 /// The same for these numbers.
 pub async fn rows_of(world: &World, database: &str, numbers: Range<u32>) {
-    let collection = world.client().database(database).collection::<Document>("rows");
+    fill(&world.client(), database, numbers).await;
+}
+
+/// The same through this client.
+pub async fn fill(client: &Client, database: &str, numbers: Range<u32>) {
+    let collection = client.database(database).collection::<Document>("rows");
     let mut batch = Vec::new();
     for number in numbers {
         batch.push(doc! { "_id": number, "noise": noise(number) });

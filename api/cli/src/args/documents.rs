@@ -32,6 +32,7 @@ fn every_command_in_the_documents_is_understood() {
         include_str!("../../../../schemas/failures.md"),
         include_str!("../../../../deploy/README.md"),
         include_str!("../../../../deploy/bare-metal.md"),
+        include_str!("../../../../deploy/operations.md"),
     ];
     for document in documents {
         let inline = document.split('`').skip(1).step_by(2);
