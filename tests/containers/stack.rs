@@ -12,6 +12,7 @@ use std::{
 
 const STACK: &str = "deploy/compose.yaml";
 const SINGLE: &str = "deploy/compose.single.yaml";
+const NODE: &str = "deploy/compose.node.yaml";
 /// From `up` to all of it healthy.
 const HEALTHY_WITHIN: Duration = Duration::from_secs(180);
 const WITHIN: Duration = Duration::from_secs(120);
@@ -132,6 +133,10 @@ pub async fn whole(stack: &Stack) {
     let deploy = stack.clone.path().join("deploy");
     fs::remove_dir_all(deploy.join("env")).expect("removed");
     stack.types("deploy/build-env.sh");
+    for file in [STACK, SINGLE, NODE] {
+        let named = "LUCID_NODE=pi-1 LUCID_REPOSITORY=main=file:///data/backups";
+        stack.types(&format!("{named} docker-compose -f {file} --profile dashboards config -q"));
+    }
     fs::write(deploy.join("hurry.yaml"), HURRY).expect("written");
     fs::write(deploy.join("hurry.json"), RULES).expect("written");
     let compose = format!("docker-compose -f {STACK} -f deploy/hurry.yaml");
